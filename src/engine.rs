@@ -1,0 +1,20 @@
+//! The decision: a pure function of a question and a snapshot. No I/O, clock, randomness, async or logging.
+//!
+//! [`Question::ask`] projects a [`RouteInput`] and its [`Facts`] onto what this [`Snapshot`] can depend on; [`decide`] sees
+//! nothing else. The question is therefore exactly the key under which a verdict may be remembered.
+
+pub mod artifact;
+pub mod decision;
+pub mod gates;
+pub mod input;
+pub mod json;
+pub mod question;
+pub mod rules;
+pub mod snapshot;
+
+pub use decision::{Candidate, Decision, Denial, DenyCode, Outcome, Verdict};
+pub use gates::decide;
+pub use input::{Binding, Facts, RouteInput};
+pub use json::Json;
+pub use question::Question;
+pub use snapshot::{Fingerprint, Mode, Settings, Snapshot};

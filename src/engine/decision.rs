@@ -1,0 +1,197 @@
+//! What is answered: the verdict, which may be remembered, and the decision, which is one request's own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::engine::{Fingerprint, RouteInput};
+use crate::ids::{Digest, TenantRisk};
+
+/// What happens now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The request may be dispatched.
+    Dispatch,
+    /// It may not.
+    Deny,
+    /// It may not until a human agrees.
+    Hold,
+}
+
+impl Outcome {
+    /// `DISPATCH`, `DENY` or `STEWARD_HOLD`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dispatch => "DISPATCH",
+            Self::Deny => "DENY",
+            Self::Hold => "STEWARD_HOLD",
+        }
+    }
+}
+
+/// Defines the deny codes once: variant, meaning, what to do.
+macro_rules! deny_codes {
+    ($($variant:ident $code:literal $meaning:literal $remedy:literal),+ $(,)?) => {
+        /// Why a request is denied. The text is the wire's `deny_code`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum DenyCode { $(#[doc = $meaning] $variant),+ }
+
+        impl DenyCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            /// The code on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $code),+ } }
+            /// What it means, as half a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str { match self { $(Self::$variant => $meaning),+ } }
+            /// What to do about it.
+            #[must_use]
+            pub const fn remedy(self) -> &'static str { match self { $(Self::$variant => $remedy),+ } }
+        }
+    };
+}
+
+deny_codes! {
+    UnknownTenant "DENY_UNKNOWN_TENANT" "the tenant is not one that this hall or this credential may act for" "add the tenant to policy.allowed_tenants, or use the tenant's own token",
+    MissingTenantId "DENY_MISSING_TENANT_ID" "the request names no tenant" "send tenant_id, or bind the token to one",
+    InvalidInput "DENY_INVALID_INPUT" "a field holds a value that is not allowed" "correct the field that the reason names",
+    MissingWorkerId "DENY_MISSING_WORKER_ID" "the request names no worker where one is required" "send worker_id, or take the environment out of policy.require_worker_id",
+    CredentialInvalid "DENY_CREDENTIAL_INVALID" "the credential is not bound to this worker" "use the worker's own token, or add the worker to the token's worker_ids",
+    ShadowRulesDetected "DENY_SHADOW_RULES_DETECTED" "the rule set holds rules that can never match" "remove or reorder the rules that are named",
+    NoMatchingRule "DENY_NO_MATCHING_RULE" "no rule matches the request" "add a rule for this capability, environment and label",
+    MissingCorrelationId "DENY_MISSING_CORRELATION_ID" "the request has no correlation id" "send a correlation_id that is not blank",
+    MissingRequiredControls "DENY_MISSING_REQUIRED_CONTROLS" "controls that the rule requires are not implemented" "enroll a worker that implements the missing controls",
+    RequiresHuman "DENY_REQUIRES_HUMAN" "the blast score is too high to go on without a human" "lower the blast radius, or have a human do it",
+    PolicyGateUnconfigured "DENY_POLICY_GATE_UNCONFIGURED" "the rule asks for a policy gate and none is configured" "configure policy.gate, or take policy_gate from the rule",
+    PolicyGate "DENY_POLICY_GATE" "the policy gate refused" "see the policy that the reason names",
+    RequiresHumanApproval "DENY_REQUIRES_HUMAN_APPROVAL" "a human must approve first" "ask for approval",
+    PolicyGateInvalidResponse "DENY_POLICY_GATE_INVALID_RESPONSE" "the policy gate gave an unknown answer" "correct the policy gate",
+    InternalError "DENY_INTERNAL_ERROR" "the decision failed inside" "see the log under the decision id",
+    NoAvailableWorker "DENY_NO_AVAILABLE_WORKER" "no candidate worker of the rule is enrolled" "enroll a worker of a candidate species",
+    WorkerNotEnrolled "DENY_WORKER_NOT_ENROLLED" "the worker that is named is not enrolled here" "enroll the worker, or correct worker_id",
+    WorkerBanned "DENY_WORKER_BANNED" "the worker is banned" "replace the worker",
+    WorkerRevoked "DENY_WORKER_REVOKED" "the worker is not active" "activate the worker, or use another",
+    WorkerCapabilityMismatch "DENY_WORKER_CAPABILITY_MISMATCH" "the worker does not declare this capability" "add the capability to the worker's record",
+    EnvNotAllowed "DENY_ENV_NOT_ALLOWED" "the worker or the credential is not allowed in this environment" "add the environment to the record or the token",
+    WorkerNotCandidate "DENY_WORKER_NOT_CANDIDATE" "the worker's species is no candidate of the matched rule" "add the species to the rule's candidates",
+    AttestationUnconfigured "DENY_ATTESTATION_UNCONFIGURED" "attestation is required and nothing can attest" "configure attestation, or do not require it",
+    WorkerAttestationMissing "DENY_WORKER_ATTESTATION_MISSING" "the worker has no registered hash" "attest the worker",
+    WorkerAttestationInvalidHash "DENY_WORKER_ATTESTATION_INVALID_HASH" "the worker's registered hash is malformed" "attest the worker again",
+    WorkerHashUnavailable "DENY_WORKER_HASH_UNAVAILABLE" "the worker's code could not be hashed" "make the worker's source readable",
+    WorkerTampered "DENY_WORKER_TAMPERED" "the worker's code is not what was attested" "find out who changed the worker, then attest it again",
+    PrivilegeEnvelopeUnconfigured "DENY_PRIVILEGE_ENVELOPE_UNCONFIGURED" "privilege envelopes are required and nothing can check them" "configure envelopes, or do not require them",
+    PrivilegeEnvelopeViolated "DENY_PRIVILEGE_ENVELOPE_VIOLATED" "the worker's privilege envelope forbids this" "narrow the worker's envelope, or extend the allow-list",
+    MalformedClaim "DENY_MALFORMED_CLAIM" "the request is not sound: a claim, header or target is malformed" "correct what the reason names",
+    NoRoute "DENY_NO_ROUTE" "the gate has no route for this host, path and method" "add a route, or correct the request",
+    CapabilityNotOnRoute "DENY_CAPABILITY_NOT_ON_ROUTE" "the capability that is claimed is not one of this route" "claim one that the route lists",
+    Unauthenticated "DENY_UNAUTHENTICATED" "no valid credential was given" "send Authorization: Bearer with a session token",
+    AuditUnavailable "DENY_AUDIT_UNAVAILABLE" "the decision could not be recorded" "try again after Retry-After; the operator sees why in the log",
+    HallOffline "DENY_HALL_OFFLINE" "the hall is not ready" "try again after Retry-After",
+}
+
+/// Why a verdict is no, with the reference's extra fields.
+#[derive(Debug, Clone)]
+pub struct Denial {
+    /// The code.
+    pub code: DenyCode,
+    /// One sentence for a human, lower-case, no full stop, free of secrets.
+    pub message: String,
+    /// The reference's extra fields by name, as JSON values.
+    pub extras: BTreeMap<&'static str, serde_json::Value>,
+}
+
+/// One candidate of the matched rule, in the rule's order.
+#[derive(Debug, Clone, Serialize)]
+pub struct Candidate {
+    /// Its species, as the rule writes it.
+    pub worker_species_id: Arc<str>,
+    /// The rule's hint, verbatim; never used to choose.
+    pub score_hint: Option<Arc<RawValue>>,
+    /// The rule's minimum controls, verbatim.
+    pub requires_controls_minimum: Option<Arc<RawValue>>,
+    /// Why it was passed over; `None` for the one selected.
+    pub skip_reason: Option<&'static str>,
+}
+
+/// A telemetry event of the verdict; ids, times and echoes are put in when it is written out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// `evt.gov.blast_scored`.
+    BlastScored,
+    /// `evt.gov.privilege_envelope.checked`.
+    PrivilegeEnvelopeChecked,
+    /// `evt.os.worker.attestation_skipped`.
+    AttestationSkipped,
+    /// `evt.os.task.routed`.
+    TaskRouted,
+    /// `evt.os.worker.selected`.
+    WorkerSelected,
+    /// `evt.os.policy.gated`.
+    PolicyGated,
+    /// `evt.os.task.denied`.
+    TaskDenied,
+}
+
+/// The answer to a question: everything that equal questions share. Holds no id, time or echo of the request.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// What happens now.
+    pub outcome: Outcome,
+    /// Why not, when it is no.
+    pub denial: Option<Denial>,
+    /// The rule that matched, `NO_MATCH` or `PRE_ROUTING`.
+    pub matched_rule_id: Arc<str>,
+    /// The species selected; `None` on a denial.
+    pub selected_species: Option<Arc<str>>,
+    /// The worker that acts, when the request named one and it may; `None` on a denial.
+    pub worker_id: Option<Arc<str>>,
+    /// The risk that the decision counted with.
+    pub tenant_risk: TenantRisk,
+    /// The matched rule's candidates with what became of each.
+    pub candidates: Vec<Candidate>,
+    /// The controls that the matched rule requires, sorted.
+    pub required_controls: Vec<Arc<str>>,
+    /// The matched rule's profiles, verbatim JSON array.
+    pub recommended_profiles: Arc<RawValue>,
+    /// The matched rule's escalation, verbatim JSON object with defaults filled in.
+    pub escalation: Arc<RawValue>,
+    /// The matched rule's preconditions, verbatim JSON object with defaults filled in.
+    pub preconditions: Arc<RawValue>,
+    /// The blast score that counted, when one was computed.
+    pub blast_score: Option<i64>,
+    /// Whether attestation was checked.
+    pub attestation_checked: bool,
+    /// Whether the attestation held.
+    pub attestation_valid: Option<bool>,
+    /// Telemetry events in order.
+    pub events: Vec<Event>,
+}
+
+impl Verdict {
+    /// Whether the request is denied: for anything but a dispatch.
+    #[must_use]
+    pub fn denied(&self) -> bool {
+        self.outcome != Outcome::Dispatch
+    }
+}
+
+/// One request's decision: what was asked, and the verdict on it under a named policy.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// What was asked.
+    pub input: RouteInput,
+    /// The verdict; shared with every equal question.
+    pub verdict: Arc<Verdict>,
+    /// SHA-256 of the request as the reference writes it.
+    pub artifact_hash: Digest,
+    /// The snapshot that was in force.
+    pub snapshot: Fingerprint,
+    /// The operator's name of the policy in force.
+    pub policy_version: Arc<str>,
+    /// Whether the verdict was remembered.
+    pub cached: bool,
+}

@@ -1,0 +1,75 @@
+//! What is asked: one routing request, described but not yet judged, and the facts that were looked up for it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::engine::Json;
+use crate::ids::{DataLabel, Env, QosClass, TenantId, TenantRisk, WorkerId};
+
+/// A routing request (WCP_SPEC 4.1). Texts are the caller's own and may be blank: a blank one is a denial, not an error.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteInput {
+    /// The capability that is asked for, as written.
+    pub capability_id: Arc<str>,
+    /// The worker that asks, as written; `None` when the request names none.
+    pub worker_id: Option<Arc<str>>,
+    /// Where.
+    pub env: Env,
+    /// How sensitive the data is.
+    pub data_label: DataLabel,
+    /// True when the label was absent or empty and RESTRICTED was put in its place.
+    pub data_label_defaulted: bool,
+    /// For whom; blank is denied.
+    pub tenant_id: Arc<str>,
+    /// The caller's word on the tenant's risk; `None` when the caller said nothing.
+    pub tenant_risk: Option<TenantRisk>,
+    /// Service class.
+    pub qos_class: QosClass,
+    /// Ties this request to others; blank is denied where a rule or the hall demands one.
+    pub correlation_id: Arc<str>,
+    /// The caller's object about the request itself; an object.
+    pub request: Json,
+    /// The caller's blast radius object, if any.
+    pub blast_radius: Option<Json>,
+    /// The caller's blast score, 0 to 100; outside of it the request is denied.
+    pub blast_score: Option<i64>,
+    /// The caller's privilege context object, if any.
+    pub privilege_context: Option<Json>,
+    /// A credential of the tenant. Hashed, never interpreted (WCP 0.1).
+    pub tenant_credential: Option<Arc<str>>,
+    /// Decide and record, but dispatch nothing.
+    pub dry_run: bool,
+    /// What the request is on the wire, when it came through the gate.
+    pub http: Option<HttpFacts>,
+}
+
+/// The request on the wire, when it came through the gate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HttpFacts {
+    /// The method, such as `POST`.
+    pub method: Arc<str>,
+    /// The host that the caller asked for.
+    pub host: Arc<str>,
+    /// The normalised path that was matched and is forwarded, without the query.
+    pub path: Arc<str>,
+}
+
+/// What is known about a request beyond what it says, looked up before the decision.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// What the caller's credential is bound to.
+    pub binding: Binding,
+}
+
+/// What a credential is bound to. `None` binds nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Binding {
+    /// The only tenant for which it may ask.
+    pub tenant: Option<TenantId>,
+    /// The only workers as which it may ask.
+    pub workers: Option<Arc<BTreeSet<WorkerId>>>,
+    /// The only environments in which it may ask.
+    pub envs: Option<Arc<BTreeSet<Env>>>,
+    /// True when this credential need not name a worker even where the policy requires one.
+    pub worker_optional: bool,
+}

@@ -1,0 +1,357 @@
+//! Identifiers and closed vocabularies, valid by construction: who, what, where and how sensitive.
+//!
+//! The sources of the specification disagree on several of these; each is decided here once (WCP_SPEC 3.2, 4.1).
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A value that is not of its identifier's form. Carries what was expected, for the error message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{value}` is not {expected}")]
+pub struct InvalidId {
+    /// The text as it was given, cut to 80 characters.
+    pub value: String,
+    /// The form that was expected, as a phrase: "a capability such as `cap.data.write.v1`".
+    pub expected: &'static str,
+}
+
+impl InvalidId {
+    fn new(value: &str, expected: &'static str) -> Self {
+        Self { value: value.chars().take(80).collect(), expected }
+    }
+}
+
+/// Defines a string identifier that is checked when it is made and cheap to clone.
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident, $valid:path, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The identifier as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The identifier as shared text.
+            #[must_use]
+            pub fn shared(&self) -> Arc<str> {
+                Arc::clone(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                if $valid(text) { Ok(Self(Arc::from(text))) } else { Err(InvalidId::new(text, $expected)) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+/// `prefix` and then one to `most` dot-separated segments of lower-case letters, digits, `-` and, where sources use it, `_`.
+fn dotted(text: &str, prefix: &str, most: usize) -> bool {
+    let Some(rest) = text.strip_prefix(prefix) else { return false };
+    let segments = rest.split('.');
+    text.len() <= 128
+        && segments.clone().count() <= most
+        && segments.into_iter().all(|segment| {
+            !segment.is_empty()
+                && segment.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        })
+}
+
+fn is_capability(text: &str) -> bool {
+    dotted(text, "cap.", 3) && text.len() <= 64 && !text.contains('_')
+}
+fn is_species(text: &str) -> bool {
+    dotted(text, "wrk.", 7)
+}
+fn is_control(text: &str) -> bool {
+    text.starts_with("ctrl.") && dotted(text, "ctrl.", 7) && text.as_bytes().get(5).is_some_and(u8::is_ascii_alphanumeric)
+}
+fn is_opaque_key(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/'))
+}
+
+identifier! {
+    /// A capability: `cap.` and one to three segments, at most 64 characters (WCP_SPEC 3.2).
+    CapabilityId, is_capability, "a capability such as `cap.data.write.v1` (`cap.`, then one to three segments of a-z, 0-9 and `-`)"
+}
+identifier! {
+    /// A worker species: `wrk.` and segments (WCP_SPEC 3.2).
+    SpeciesId, is_species, "a worker species such as `wrk.data.writer`"
+}
+identifier! {
+    /// A control: `ctrl.` and segments. Hyphens and underscores both occur in the sources.
+    ControlId, is_control, "a control such as `ctrl.obs.audit-log-append-only` (lower case)"
+}
+identifier! {
+    /// A worker: an opaque lookup key such as `wrk_make_acme_prod` or `org.acme.my-worker.i-1`.
+    WorkerId, is_opaque_key, "a worker id of 1 to 128 letters, digits, `.`, `_`, `-` or `/`"
+}
+identifier! {
+    /// A tenant: an opaque key such as `org.acme`.
+    TenantId, is_opaque_key, "a tenant id of 1 to 128 letters, digits, `.`, `_`, `-` or `/`"
+}
+identifier! {
+    /// The name of a session token or approver: for records and logs, never the secret itself.
+    TokenName, is_opaque_key, "a name of 1 to 128 letters, digits, `.`, `_`, `-` or `/`"
+}
+
+/// Defines a closed vocabulary: the variants in rising order, their wire text, and accepted aliases.
+macro_rules! vocabulary {
+    ($(#[$doc:meta])* $name:ident, $expected:literal { $($(#[$vdoc:meta])* $variant:ident = $text:literal $(| $alias:literal)*),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in rising order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The canonical text on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                match text {
+                    $($text $(| $alias)* => Ok(Self::$variant),)+
+                    _ => Err(InvalidId::new(text, $expected)),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+vocabulary! {
+    /// The environment in which a worker acts. Nothing is folded or trimmed beyond the two aliases.
+    Env, "an environment: dev, stage (staging), prod (production) or edge" {
+        /// Development.
+        Dev = "dev",
+        /// Staging.
+        Stage = "stage" | "staging",
+        /// Production.
+        Prod = "prod" | "production",
+        /// Edge locations; as strict as production.
+        Edge = "edge",
+    }
+}
+
+impl Env {
+    /// Whether the strict production rules hold here: `prod` and `edge`.
+    #[must_use]
+    pub const fn is_production(self) -> bool {
+        matches!(self, Self::Prod | Self::Edge)
+    }
+}
+
+vocabulary! {
+    /// How sensitive the data is, in rising order. SECRET is another name of RESTRICTED.
+    DataLabel, "a data label: PUBLIC, INTERNAL, CONFIDENTIAL or RESTRICTED (SECRET)" {
+        /// Anyone may know it.
+        Public = "PUBLIC",
+        /// Inside the organisation.
+        Internal = "INTERNAL",
+        /// Named groups only.
+        Confidential = "CONFIDENTIAL",
+        /// The strictest; also what an absent label counts as.
+        Restricted = "RESTRICTED" | "SECRET",
+    }
+}
+
+vocabulary! {
+    /// How risky a tenant is, in rising order.
+    TenantRisk, "a tenant risk: low, medium, high or critical" {
+        /// Low risk.
+        Low = "low",
+        /// Medium risk.
+        Medium = "medium",
+        /// High risk; also what an unknown tenant counts as in strict mode.
+        High = "high",
+        /// Critical risk.
+        Critical = "critical",
+    }
+}
+
+vocabulary! {
+    /// The service class of a request; P0 is the most urgent.
+    QosClass, "a QoS class: P0, P1, P2 or P3" {
+        /// Most urgent.
+        P0 = "P0",
+        /// Urgent.
+        P1 = "P1",
+        /// The default.
+        P2 = "P2",
+        /// Shed first under load.
+        P3 = "P3",
+    }
+}
+
+/// A SHA-256 digest; text form is 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// A digest from its 32 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// 64 lower-case hex digits.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(64);
+        for byte in self.0 {
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(char::from(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0')));
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        const EXPECTED: &str = "a SHA-256 digest of 64 lower-case hex digits";
+        let nibble = |b: u8| match b {
+            b'0'..=b'9' => Some(b - b'0'),
+            b'a'..=b'f' => Some(b - b'a' + 10),
+            _ => None,
+        };
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != 32 || !rest.is_empty() {
+            return Err(InvalidId::new(text, EXPECTED));
+        }
+        let mut bytes = [0; 32];
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            match (nibble(*high), nibble(*low)) {
+                (Some(high), Some(low)) => *byte = high << 4 | low,
+                _ => return Err(InvalidId::new(text, EXPECTED)),
+            }
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.to_hex())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_accept_every_form_that_clients_send() {
+        for ok in ["wrk_make_acme_prod", "org.acme.my-worker.i-1", "wrk_abc123", "org/x"] {
+            assert!(ok.parse::<WorkerId>().is_ok(), "{ok}");
+        }
+        for bad in ["", "a b", "é", "a\n", &"x".repeat(129)] {
+            assert!(bad.parse::<WorkerId>().is_err(), "{bad:?}");
+        }
+        assert!("cap.data.write.v1".parse::<CapabilityId>().is_ok());
+        for bad in ["cap", "cap.", "cap.a.b.c.d", "cap.Data", "cap.a_b", "cap.a\n", " cap.a"] {
+            assert!(bad.parse::<CapabilityId>().is_err(), "{bad:?}");
+        }
+        assert!("ctrl.blast_radius_scoring".parse::<ControlId>().is_ok());
+        assert!("ctrl.Obs".parse::<ControlId>().is_err());
+    }
+
+    #[test]
+    fn vocabularies_fold_only_their_aliases() {
+        assert_eq!("staging".parse(), Ok(Env::Stage));
+        assert_eq!("SECRET".parse(), Ok(DataLabel::Restricted));
+        for bad in ["Prod", "PROD", " prod", "prod\n", ""] {
+            assert!(bad.parse::<Env>().is_err(), "{bad:?}");
+        }
+        assert!("internal".parse::<DataLabel>().is_err());
+    }
+
+    #[test]
+    fn digests_round_trip_and_refuse_other_forms() {
+        let digest = Digest::of(b"hallgate");
+        assert_eq!(digest.to_hex().parse(), Ok(digest));
+        for bad in ["", "00", &digest.to_hex().to_uppercase(), &format!("{digest}\n")] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad:?}");
+        }
+    }
+}
