@@ -1,10 +1,26 @@
 //! The waist: look up facts, ask the question, decide or remember, record, and mint the permit. Both doors come through here.
+//!
+//! What must never happen: a permit without a dispatching decision, or without its committed receipt. [`Recorded::permit`] is
+//! the only place that makes one, and it takes both.
+
+pub mod permit;
+pub mod tokens;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use crate::engine::{Binding, Decision, RouteInput};
+use arc_swap::ArcSwap;
+
+use crate::cache::Verdicts;
+use crate::engine::{self, Binding, Decision, Facts, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
-use crate::ledger::{Door, Ledger, Receipt, RecordError};
+use crate::ledger::{Ledger, Record, RecordError};
+use crate::telemetry::{DecisionLabels, Metrics, RefusalLabels};
+
+pub use crate::ledger::{Door, Ending, Receipt, Refusal};
+pub use permit::{Permit, Recorded};
+pub use tokens::{Scope, Token, TokenBook};
 
 /// Who asks, as far as a credential or the gate's configuration proves it.
 #[derive(Debug, Clone, Default)]
@@ -28,48 +44,172 @@ pub struct Ask {
     pub raw_body: Option<Digest>,
 }
 
-/// The hall's recorded answer.
-#[derive(Debug)]
-pub enum Ruling {
-    /// Dispatch: the permit is the only key that `forward` takes.
-    Permitted(Permit),
-    /// Denied, held, or a dry run: nothing may be forwarded.
-    Refused {
-        /// The decision; a dry run's may be a dispatch.
-        decision: Arc<Decision>,
-        /// Its receipt.
-        receipt: Receipt,
-    },
+/// We could not decide or could not record. The caller gets 503 and nothing is forwarded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotDecide {
+    /// The ledger did not commit the entry.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
-/// The right to forward one request: decided, and recorded. Made in one place, from a dispatching decision and its receipt.
-///
-/// When it is dropped, the ledger gets the outcome entry; so an exchange that panics or is cancelled has one, too.
-#[derive(Debug)]
-pub struct Permit {
-    decision: Arc<Decision>,
-    receipt: Receipt,
-    // outcome state, ledger handle: private
+/// Whether requests should be sent here, and if not, why.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    /// True when the snapshot is loaded, the ledger writes and no drain has begun.
+    pub ready: bool,
+    /// What stands against it, one phrase each.
+    pub reasons: Vec<String>,
+    /// The snapshot in force.
+    pub snapshot: Digest,
 }
 
-// ---- contract ----------------------------------------------------------------------------------------------------
-//
-// impl Hall {
-//     pub fn new(snapshot: Snapshot, cache: cache::Settings, ledger: Ledger, metrics: Arc<Metrics>, tokens: TokenBook) -> Self;
-//     pub async fn rule(&self, ask: Ask) -> Result<Ruling, CannotDecide>;
-//     pub async fn refuse(&self, refusal: Refusal) -> Result<Receipt, CannotDecide>;
-//     pub fn tokens(&self) -> &TokenBook;            // .authenticate(secret: &str) -> Option<Arc<Token>>
-//     pub fn readiness(&self) -> Readiness;          // ready: bool, reasons: Vec<String>
-//     pub fn drain(&self);                           // readiness drops
-// }
-// impl Permit {
-//     pub fn decision(&self) -> &Arc<Decision>;
-//     pub fn receipt(&self) -> &Receipt;
-//     pub fn answered(&mut self, status: u16);
-//     pub fn sent_upstream(&mut self, bytes: u64);   pub fn sent_to_caller(&mut self, bytes: u64);
-//     pub fn ended(&mut self, ending: Ending);       // default when dropped without: Aborted
-// }
-// pub enum CannotDecide { Record(RecordError) }      // -> 503 with Retry-After
-//
-// pub struct Token { name: TokenName, scopes: BTreeSet<Scope>, binding: Binding, default tenant/worker/env for the gate }
-// pub enum Scope { Route, Read, Enroll, Ingest, Approve, Admin }
+/// The hall: one per process, shared by both doors.
+#[derive(Debug)]
+pub struct Hall {
+    snapshot: ArcSwap<Snapshot>,
+    verdicts: Verdicts,
+    ledger: Ledger,
+    tokens: ArcSwap<TokenBook>,
+    metrics: Arc<Metrics>,
+    draining: AtomicBool,
+}
+
+impl Hall {
+    /// A hall that decides by this snapshot and records in this ledger.
+    #[must_use]
+    pub fn new(snapshot: Snapshot, verdicts: Verdicts, ledger: Ledger, tokens: TokenBook, metrics: Arc<Metrics>) -> Self {
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            verdicts,
+            ledger,
+            tokens: ArcSwap::from_pointee(tokens),
+            metrics,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Decides and records one request. When this returns, the entry is committed.
+    ///
+    /// # Errors
+    /// The entry could not be committed: the caller gets 503 and nothing may be forwarded.
+    pub async fn rule(&self, ask: Ask) -> Result<Recorded, CannotDecide> {
+        let Ask { caller, input, door, raw_body } = ask;
+        let began = Instant::now();
+        let decision = Arc::new(self.decide(input, &Facts { binding: caller.binding }));
+        let decided = Instant::now();
+        Metrics::observe(&self.metrics.decide_seconds, decided - began);
+        let record = Record::Decision { decision: Arc::clone(&decision), door, token: caller.token, raw_body };
+        let receipt = self.commit(record, decided).await?;
+        self.count(&decision, door);
+        tracing::debug!(
+            decision_id = %receipt.id(),
+            correlation_id = %decision.input.correlation_id,
+            verdict = decision.verdict.outcome.as_str(),
+            code = decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
+            "decided"
+        );
+        Ok(Recorded::new(decision, receipt, self.ledger.clone()))
+    }
+
+    /// Records a request that was refused before it could be described.
+    ///
+    /// # Errors
+    /// The entry could not be committed: the caller gets 503.
+    pub async fn refuse(&self, refusal: Refusal) -> Result<Receipt, CannotDecide> {
+        self.metrics
+            .refusals
+            .get_or_create(&RefusalLabels { door: refusal.door.as_str(), code: refusal.code.as_str() })
+            .inc();
+        self.commit(Record::Refusal(refusal), Instant::now()).await
+    }
+
+    /// The decision on one request, from memory where an equal question was decided before.
+    fn decide(&self, input: RouteInput, facts: &Facts) -> Decision {
+        let snapshot = self.snapshot.load();
+        let question = Question::ask(&input, facts, &snapshot);
+        let (verdict, cached) = self.verdicts.verdict(question, |question| engine::decide(question, &snapshot));
+        Decision::new(input, verdict, &snapshot, cached)
+    }
+
+    async fn commit(&self, record: Record, since: Instant) -> Result<Receipt, CannotDecide> {
+        let committed = self.ledger.record(record).await;
+        Metrics::observe(&self.metrics.record_seconds, since.elapsed());
+        committed.map_err(|error| {
+            self.metrics.cannot_decide.inc();
+            tracing::error!(%error, "a request was refused because it could not be recorded");
+            CannotDecide::Record(error)
+        })
+    }
+
+    fn count(&self, decision: &Decision, door: Door) {
+        let capability = self.snapshot.load().rules.known_capability(&decision.input.capability_id);
+        let labels = DecisionLabels {
+            door: door.as_str(),
+            verdict: decision.verdict.outcome.as_str(),
+            code: decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
+            capability: capability.unwrap_or_else(|| Arc::from("other")),
+            cache: if decision.cached { "hit" } else { "miss" },
+        };
+        self.metrics.decisions.get_or_create(&labels).inc();
+    }
+
+    /// Puts another snapshot in force for every decision that begins after this.
+    pub fn replace_snapshot(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// The snapshot in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The tokens in force.
+    #[must_use]
+    pub fn tokens(&self) -> Arc<TokenBook> {
+        self.tokens.load_full()
+    }
+
+    /// The process's counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The counters as text, with the ledger's gauges read now.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        let health = self.ledger.health();
+        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.metrics.ledger_entries.set(count(health.entries));
+        self.metrics.ledger_queue_depth.set(i64::try_from(health.queue_depth).unwrap_or(i64::MAX));
+        self.metrics.ledger_writing.set(i64::from(health.writing));
+        self.metrics.text()
+    }
+
+    /// Whether requests should be sent here.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let mut reasons = Vec::new();
+        if self.draining.load(Ordering::Relaxed) {
+            reasons.push("draining".to_owned());
+        }
+        let health = self.ledger.health();
+        if !health.writing {
+            let why = health.error.unwrap_or_else(|| Arc::from("closed"));
+            reasons.push(format!("the ledger is not writing: {why}"));
+        }
+        Readiness { ready: reasons.is_empty(), reasons, snapshot: self.snapshot.load().fingerprint }
+    }
+
+    /// Begins to drain: readiness drops; requests are still answered.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a drain has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,16 @@
+//! The `hall` section, as it is true, without its tokens.
+
+use std::net::SocketAddr;
+
+/// The `hall` section.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Browser origins that may call, such as `https://app.example.org`; empty: none.
+    pub cors_origins: Vec<String>,
+    /// Whether `/metrics` needs a token with the scope `read`.
+    pub metrics_need_token: bool,
+    /// Worker threads of the API's runtime.
+    pub threads: usize,
+}

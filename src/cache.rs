@@ -1,0 +1,56 @@
+//! Remembered verdicts (moka). The key is the question itself, so a remembered verdict is the one that would be given again.
+//!
+//! A verdict is kept, never a receipt: each request gets its own decision and its own ledger entry. Holds are not kept.
+
+use std::sync::Arc;
+
+use crate::engine::{Outcome, Question, Verdict};
+
+/// The `cache` section.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How many verdicts are remembered; 0 remembers none.
+    pub capacity: u64,
+}
+
+/// Remembered verdicts by question.
+#[derive(Debug, Clone)]
+pub struct Verdicts {
+    kept: moka::sync::Cache<Question, Arc<Verdict>>,
+}
+
+impl Verdicts {
+    /// An empty cache.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { kept: moka::sync::Cache::new(settings.capacity) }
+    }
+
+    /// The verdict on a question, remembered or decided now, and whether it was remembered.
+    ///
+    /// Concurrent misses on one question decide once: the others wait the microseconds that a pure decision takes.
+    pub fn verdict(&self, question: Question, decide: impl FnOnce(&Question) -> Verdict) -> (Arc<Verdict>, bool) {
+        if let Some(verdict) = self.kept.get(&question) {
+            return (verdict, true);
+        }
+        let entry = self.kept.entry_by_ref(&question).or_insert_with(|| Arc::new(decide(&question)));
+        let cached = !entry.is_fresh();
+        let verdict = entry.into_value();
+        if verdict.outcome == Outcome::Hold {
+            self.kept.invalidate(&question);
+        }
+        (verdict, cached)
+    }
+
+    /// How many verdicts are remembered, about.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.kept.entry_count()
+    }
+
+    /// Whether no verdict is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

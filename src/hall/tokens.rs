@@ -1,0 +1,149 @@
+//! Session tokens: who presents which secret, and what it is bound to. Only digests are kept.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
+
+use crate::engine::Binding;
+use crate::hall::Caller;
+use crate::ids::{Digest, InvalidId, TokenName};
+
+/// What a token may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// Ask for decisions: `POST /api/route`, and the gate's `token` identity.
+    Route,
+    /// Read decisions, receipts, workers, metrics.
+    Read,
+    /// Enroll workers.
+    Enroll,
+    /// Ingest decisions that were made elsewhere.
+    Ingest,
+    /// Approve what waits for a human.
+    Approve,
+    /// Everything that changes the hall itself.
+    Admin,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: &'static [Self] = &[Self::Route, Self::Read, Self::Enroll, Self::Ingest, Self::Approve, Self::Admin];
+
+    /// The scope in a configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Read => "read",
+            Self::Enroll => "enroll",
+            Self::Ingest => "ingest",
+            Self::Approve => "approve",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Scope {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::ALL.iter().copied().find(|scope| scope.as_str() == text).ok_or_else(|| InvalidId {
+            value: text.chars().take(80).collect(),
+            expected: "a scope: route, read, enroll, ingest, approve or admin",
+        })
+    }
+}
+
+/// One session token, its secret known only by digest.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// Its name in records and logs.
+    pub name: TokenName,
+    /// SHA-256 of its secret.
+    pub secret: Digest,
+    /// What it may be used for.
+    pub scopes: BTreeSet<Scope>,
+    /// What it is bound to.
+    pub binding: Binding,
+}
+
+impl Token {
+    /// Whether it may be used for this.
+    #[must_use]
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+
+    /// Who asks, when this token is presented.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        Caller { token: Some(self.name.clone()), binding: self.binding.clone() }
+    }
+}
+
+/// The tokens in force.
+#[derive(Debug, Clone, Default)]
+pub struct TokenBook {
+    tokens: Vec<Arc<Token>>,
+}
+
+impl TokenBook {
+    /// A book of these tokens.
+    #[must_use]
+    pub fn new(tokens: Vec<Token>) -> Self {
+        Self { tokens: tokens.into_iter().map(Arc::new).collect() }
+    }
+
+    /// The token whose secret this is. Takes the same time for every wrong secret.
+    #[must_use]
+    pub fn authenticate(&self, secret: &[u8]) -> Option<Arc<Token>> {
+        let presented = Digest::of(secret);
+        let mut found = None;
+        for token in &self.tokens {
+            if bool::from(token.secret.as_bytes().ct_eq(presented.as_bytes())) {
+                found = Some(Arc::clone(token));
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(name: &str, secret: &str) -> Token {
+        Token {
+            name: name.parse().unwrap(),
+            secret: Digest::of(secret.as_bytes()),
+            scopes: BTreeSet::from([Scope::Route]),
+            binding: Binding::default(),
+        }
+    }
+
+    #[test]
+    fn only_a_whole_secret_authenticates() {
+        let book = TokenBook::new(vec![token("make", "hst_one"), token("n8n", "hst_two")]);
+        assert_eq!(book.authenticate(b"hst_two").map(|t| t.name.to_string()), Some("n8n".to_owned()));
+        for wrong in ["", "hst_", "hst_on", "hst_one ", "HST_ONE", "hst_oneX"] {
+            assert!(book.authenticate(wrong.as_bytes()).is_none(), "{wrong:?}");
+        }
+        assert!(TokenBook::default().authenticate(b"").is_none());
+    }
+
+    #[test]
+    fn scopes_round_trip() {
+        for scope in Scope::ALL {
+            assert_eq!(scope.as_str().parse(), Ok(*scope));
+        }
+        assert!("Route".parse::<Scope>().is_err());
+    }
+}

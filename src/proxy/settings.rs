@@ -1,0 +1,110 @@
+//! The `gate` section, as it is true: checked, resolved and ready to use.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::ids::{CapabilityId, DataLabel, Env, TenantId, WorkerId};
+
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket; made with mode 0660.
+    Unix(PathBuf),
+}
+
+/// The `gate` section.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where callers connect with HTTP/1.1.
+    pub listen: Listen,
+    /// Where callers connect with cleartext HTTP/2; a listener of its own.
+    pub listen_h2c: Option<SocketAddr>,
+    /// The environment: the gate's, never the caller's.
+    pub env: Env,
+    /// Who callers are.
+    pub identity: Identity,
+    /// Where requests may go, by name.
+    pub upstreams: BTreeMap<String, Arc<Upstream>>,
+    /// Which request asks for which capability; the first match counts.
+    pub routes: Vec<Route>,
+    /// DNS servers to ask instead of the system's; empty: the system's.
+    pub dns_servers: Vec<SocketAddr>,
+    /// Worker threads of the gate's runtime.
+    pub threads: usize,
+    /// Seconds in all for a request's headers to arrive.
+    pub header_timeout: Duration,
+    /// Longest silence of a caller while its body or an answer is under way.
+    pub idle_timeout: Duration,
+    /// Longest silence on an upgraded connection (WebSocket).
+    pub upgraded_idle_timeout: Duration,
+}
+
+/// Who callers are.
+#[derive(Debug, Clone)]
+pub enum Identity {
+    /// One worker: the gate is its sidecar.
+    Fixed {
+        /// The worker.
+        worker_id: WorkerId,
+        /// Its tenant.
+        tenant_id: TenantId,
+    },
+    /// Whoever presents a token in `wcp-token`; it must have the scope `route`.
+    Token,
+}
+
+/// Where requests may go.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Whether to speak TLS.
+    pub tls: bool,
+    /// Whether to speak HTTP/2 (cleartext with prior knowledge, or by ALPN over TLS); else HTTP/1.1, or what ALPN yields.
+    pub h2: bool,
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path prefix of the base URL, without a trailing slash; usually empty.
+    pub base_path: String,
+    /// Headers that only the gate holds, such as the upstream's credential; marked sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Longest time to connect, TLS included.
+    pub connect_timeout: Duration,
+    /// Longest silence of the upstream.
+    pub read_timeout: Duration,
+}
+
+/// Which request asks for which capability.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The host it is for, lower-case without port; `None`: any.
+    pub host: Option<String>,
+    /// The path pattern: exact, or ending in `/*` for everything below.
+    pub path: String,
+    /// The methods; empty: any.
+    pub methods: Vec<Method>,
+    /// The capability.
+    pub capability: CapabilityChoice,
+    /// The floor of the data label; the caller can only raise it.
+    pub data_label: DataLabel,
+    /// The name of the upstream.
+    pub upstream: Arc<Upstream>,
+}
+
+/// How a route names its capability.
+#[derive(Debug, Clone)]
+pub enum CapabilityChoice {
+    /// Always this one.
+    Fixed(CapabilityId),
+    /// The one of these that the `wcp-capability` header names.
+    Header(Vec<CapabilityId>),
+}

@@ -1,0 +1,191 @@
+//! Logs and metric names. Nothing here knows a secret or a body: callers pass ids, codes and counts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use tracing_subscriber::EnvFilter;
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Lines for a terminal.
+    Text,
+}
+
+/// The `telemetry` section.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How logs are written.
+    pub log: LogFormat,
+    /// A level or a `tracing` filter, such as `info` or `hallgate=debug,warn`.
+    pub level: String,
+}
+
+/// Starts logging to stderr. A second call in one process changes nothing.
+///
+/// # Errors
+/// The level is no filter that can be read.
+pub fn start_logs(settings: &Settings) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&settings.level)
+        .map_err(|error| format!("`telemetry.level` `{}` is no log filter: {error}", settings.level))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A process that embeds several halls (tests) keeps its first logger.
+    let _ = match settings.log {
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+        LogFormat::Text => logs.try_init(),
+    };
+    Ok(())
+}
+
+/// Labels of one counted decision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DecisionLabels {
+    /// `gate` or `api`.
+    pub door: &'static str,
+    /// `DISPATCH`, `DENY` or `STEWARD_HOLD`.
+    pub verdict: &'static str,
+    /// The deny code; empty for a dispatch.
+    pub code: &'static str,
+    /// The capability when a rule names it, else `other`: callers must not be able to make series.
+    pub capability: Arc<str>,
+    /// `hit` or `miss`.
+    pub cache: &'static str,
+}
+
+impl EncodeLabelSet for DecisionLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        [
+            ("door", self.door),
+            ("verdict", self.verdict),
+            ("code", self.code),
+            ("capability", &*self.capability),
+            ("cache", self.cache),
+        ]
+        .encode(encoder)
+    }
+}
+
+/// Labels of one refused request that was never described.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RefusalLabels {
+    /// `gate` or `api`.
+    pub door: &'static str,
+    /// The deny code.
+    pub code: &'static str,
+}
+
+impl EncodeLabelSet for RefusalLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        [("door", self.door), ("code", self.code)].encode(encoder)
+    }
+}
+
+/// Labels of one upstream answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UpstreamLabels {
+    /// The upstream's name in the configuration.
+    pub upstream: Arc<str>,
+    /// The status, or `failed` when it gave none.
+    pub status: Arc<str>,
+}
+
+impl EncodeLabelSet for UpstreamLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        [("upstream", &*self.upstream), ("status", &*self.status)].encode(encoder)
+    }
+}
+
+/// What is counted. One value per process, shared by all rooms.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Decisions by door, verdict, code, capability and cache.
+    pub decisions: Family<DecisionLabels, Counter>,
+    /// Requests refused before a decision.
+    pub refusals: Family<RefusalLabels, Counter>,
+    /// Seconds to decide, lookups included.
+    pub decide_seconds: Histogram,
+    /// Seconds until the ledger had committed.
+    pub record_seconds: Histogram,
+    /// Requests that could not be decided or recorded.
+    pub cannot_decide: Counter,
+    /// Jobs that wait for the ledger's writer.
+    pub ledger_queue_depth: Gauge,
+    /// Committed ledger entries of this process.
+    pub ledger_entries: Gauge,
+    /// 1 while the ledger can be written.
+    pub ledger_writing: Gauge,
+    /// Exchanges in flight through the gate.
+    pub exchanges_in_flight: Gauge,
+    /// Upstream answers by status.
+    pub upstream_responses: Family<UpstreamLabels, Counter>,
+    /// Requests that ended in a panic. Should always be zero.
+    pub panics: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Fresh counters under their public names.
+    #[must_use]
+    pub fn new() -> Self {
+        // From 1 µs to half a second, doubling.
+        let seconds = || Histogram::new(exponential_buckets(1e-6, 2.0, 20));
+        let mut metrics = Self {
+            registry: Registry::with_prefix("hallgate"),
+            decisions: Family::default(),
+            refusals: Family::default(),
+            decide_seconds: seconds(),
+            record_seconds: seconds(),
+            cannot_decide: Counter::default(),
+            ledger_queue_depth: Gauge::default(),
+            ledger_entries: Gauge::default(),
+            ledger_writing: Gauge::default(),
+            exchanges_in_flight: Gauge::default(),
+            upstream_responses: Family::default(),
+            panics: Counter::default(),
+        };
+        let m = &mut metrics;
+        let registry = &mut m.registry;
+        registry.register("decisions", "Decisions by door, verdict, deny code, capability and cache", m.decisions.clone());
+        registry.register("refusals", "Requests refused before a decision", m.refusals.clone());
+        registry.register_with_unit("decide", "Time to decide", Unit::Seconds, m.decide_seconds.clone());
+        registry.register_with_unit("record", "Time until committed", Unit::Seconds, m.record_seconds.clone());
+        registry.register("cannot_decide", "Requests answered 503: not decided or not recorded", m.cannot_decide.clone());
+        registry.register("ledger_queue_depth", "Jobs waiting for the ledger's writer", m.ledger_queue_depth.clone());
+        registry.register("ledger_entries", "Committed ledger entries", m.ledger_entries.clone());
+        registry.register("ledger_writing", "1 while the ledger can be written", m.ledger_writing.clone());
+        registry.register("exchanges_in_flight", "Forwarded exchanges in flight", m.exchanges_in_flight.clone());
+        registry.register("upstream_responses", "Upstream answers by status", m.upstream_responses.clone());
+        registry.register("panics", "Requests that panicked; should always be zero", m.panics.clone());
+        metrics
+    }
+
+    /// Counts how long something took.
+    pub fn observe(histogram: &Histogram, took: Duration) {
+        histogram.observe(took.as_secs_f64());
+    }
+
+    /// The exposition text, for `GET /metrics`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+
+}
