@@ -9,12 +9,15 @@ pub mod gates;
 pub mod input;
 pub mod json;
 pub mod question;
+pub mod route_decision;
 pub mod rules;
 pub mod snapshot;
 
 pub use decision::{Candidate, Decision, Denial, DenyCode, Outcome, Verdict};
 pub use gates::decide;
 pub use input::{Binding, Facts, RouteInput};
-pub use json::Json;
+pub use json::{Json, JsonError};
 pub use question::Question;
+pub use route_decision::{RouteDecision, route_decision};
+pub use rules::RuleSet;
 pub use snapshot::{Fingerprint, Mode, Settings, Snapshot};

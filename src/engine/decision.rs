@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::engine::{Fingerprint, RouteInput};
+use crate::engine::artifact::artifact_hash;
+use crate::engine::{Fingerprint, RouteInput, Snapshot};
 use crate::ids::{Digest, TenantRisk};
 
 /// What happens now.
@@ -149,8 +150,6 @@ pub struct Verdict {
     pub selected_species: Option<Arc<str>>,
     /// The worker that acts, when the request named one and it may; `None` on a denial.
     pub worker_id: Option<Arc<str>>,
-    /// The risk that the decision counted with.
-    pub tenant_risk: TenantRisk,
     /// The matched rule's candidates with what became of each.
     pub candidates: Vec<Candidate>,
     /// The controls that the matched rule requires, sorted.
@@ -186,6 +185,8 @@ pub struct Decision {
     pub input: RouteInput,
     /// The verdict; shared with every equal question.
     pub verdict: Arc<Verdict>,
+    /// The tenant's risk that counted: the caller's word in reference mode; in strict mode the record's, or higher.
+    pub tenant_risk: TenantRisk,
     /// SHA-256 of the request as the reference writes it.
     pub artifact_hash: Digest,
     /// The snapshot that was in force.
@@ -194,4 +195,15 @@ pub struct Decision {
     pub policy_version: Arc<str>,
     /// Whether the verdict was remembered.
     pub cached: bool,
+}
+
+impl Decision {
+    /// One request's decision from the verdict on its question.
+    #[must_use]
+    pub fn new(input: RouteInput, verdict: Arc<Verdict>, snapshot: &Snapshot, cached: bool) -> Self {
+        let tenant_risk = snapshot.tenant_risk(&input);
+        let artifact_hash = artifact_hash(&input, tenant_risk);
+        let policy_version = Arc::clone(&snapshot.settings.version);
+        Self { input, verdict, tenant_risk, artifact_hash, snapshot: snapshot.fingerprint, policy_version, cached }
+    }
 }

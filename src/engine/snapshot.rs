@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::engine::rules::RuleSet;
+use crate::engine::{RouteInput, RuleSet};
 use crate::ids::{CapabilityId, ControlId, Digest, Env, SpeciesId, TenantId, TenantRisk, WorkerId};
 
 /// The digest of everything in a snapshot: equal snapshots have equal fingerprints, also across processes.
@@ -90,4 +90,33 @@ pub struct Snapshot {
     pub workers: BTreeMap<WorkerId, Worker>,
     /// The digest of all of it.
     pub fingerprint: Fingerprint,
+}
+
+/// Why settings, rules and workers do not make a snapshot together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which rule, worker or setting.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to change.
+    pub help: String,
+}
+
+impl Snapshot {
+    /// Puts settings, rules and workers together, checks them against each other, and works out all that needs no request.
+    ///
+    /// # Errors
+    /// Every problem at once: what one part asks for and another lacks.
+    pub fn build(settings: Settings, rules: RuleSet, workers: Vec<Worker>) -> Result<Self, Vec<Problem>> {
+        let _ = (settings, rules, workers);
+        todo!()
+    }
+
+    /// The tenant's risk that counts for a request.
+    #[must_use]
+    pub fn tenant_risk(&self, input: &RouteInput) -> TenantRisk {
+        let _ = input;
+        todo!()
+    }
 }

@@ -1,0 +1,118 @@
+//! JSON as a decision sees it: strict to read, and with every number as it was written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// The deepest nesting of arrays and objects that is read.
+pub const MAX_DEPTH: usize = 32;
+
+/// The most digits of an integer that is read; as in Python.
+pub const MAX_DIGITS: usize = 4300;
+
+/// A JSON value. Unlike `serde_json::Value` it tells `1` from `1.0`, keeps integers of any size, and holds no key twice.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Json {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// An integer: its canonical decimal digits.
+    Int(Box<str>),
+    /// A number with a fraction or an exponent; finite.
+    Float(f64),
+    /// A text.
+    String(Arc<str>),
+    /// An array.
+    Array(Vec<Json>),
+    /// An object; keys in the order of their code points.
+    Object(BTreeMap<Arc<str>, Json>),
+}
+
+/// Why bytes are not the JSON that is read here, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{message}", Place(path))]
+pub struct JsonError {
+    /// Where, such as `request.a[3]`; empty for the whole.
+    pub path: String,
+    /// What is wrong and what to change.
+    pub message: String,
+}
+
+/// A path as the beginning of a message.
+struct Place<'a>(&'a str);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, "{}: ", self.0) }
+    }
+}
+
+impl Json {
+    /// Reads one JSON value.
+    ///
+    /// # Errors
+    /// Not UTF-8, not one JSON value, a duplicate key, deeper than [`MAX_DEPTH`], a number that is not finite or an
+    /// integer of more than [`MAX_DIGITS`] digits, or a lone surrogate.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        let _ = bytes;
+        todo!()
+    }
+
+    /// The text, if it is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&Arc<str>> {
+        if let Self::String(text) = self { Some(text) } else { None }
+    }
+
+    /// The boolean, if it is one.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Self::Bool(value) = self { Some(*value) } else { None }
+    }
+
+    /// The integer, if it is one and fits.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        if let Self::Int(digits) = self { digits.parse().ok() } else { None }
+    }
+
+    /// The elements, if it is an array.
+    #[must_use]
+    pub fn as_array(&self) -> Option<&[Self]> {
+        if let Self::Array(elements) = self { Some(elements) } else { None }
+    }
+
+    /// The members, if it is an object.
+    #[must_use]
+    pub fn as_object(&self) -> Option<&BTreeMap<Arc<str>, Self>> {
+        if let Self::Object(members) = self { Some(members) } else { None }
+    }
+
+    /// What kind of value it is, for messages: `an object`, `a number`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) | Self::Float(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+
+    /// Whether Python counts it as true.
+    #[must_use]
+    pub fn truthy(&self) -> bool {
+        match self {
+            Self::Null => false,
+            Self::Bool(value) => *value,
+            Self::Int(digits) => &**digits != "0",
+            Self::Float(value) => *value != 0.0,
+            Self::String(text) => !text.is_empty(),
+            Self::Array(elements) => !elements.is_empty(),
+            Self::Object(members) => !members.is_empty(),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Enrolled workers: who may be dispatched, and what they declare.
+
+pub mod records;
