@@ -1,5 +1,6 @@
 //! JSON as a decision sees it: strict to read, and with every number as it was written.
 
+mod fields;
 mod place;
 mod read;
 
@@ -10,7 +11,8 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-pub use place::{Lines, Step, path_text};
+pub use fields::{Fields, Finding, Members, present};
+pub use place::{Elements, Lines, Step, path_text};
 
 /// The deepest nesting of arrays and objects that is read.
 pub const MAX_DEPTH: usize = 32;
@@ -43,6 +45,8 @@ pub enum Json {
 pub struct JsonError {
     /// Where, such as `request.a[3]`; empty for the whole.
     pub path: String,
+    /// The same, step by step.
+    pub steps: Vec<Step>,
     /// What is wrong and what to change.
     pub message: String,
 }

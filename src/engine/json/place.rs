@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::read;
+use super::{JsonError, read};
 
 /// One step into a JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,10 +87,42 @@ impl<'a> Lines<'a> {
         (line.max(1), column)
     }
 
-    /// The text.
+    /// Line and column of what [`Json::parse`](super::Json::parse) refused this text for.
     #[must_use]
-    pub const fn text(&self) -> &'a str {
-        self.text
+    pub fn place_of(&self, error: &JsonError) -> (usize, usize) {
+        match serde_json::from_str::<&RawValue>(self.text) {
+            Ok(_) => self.place(&error.steps),
+            Err(syntax) => (syntax.line().max(1), syntax.column().max(1)),
+        }
+    }
+}
+
+/// The elements of one array of a text, kept so that many places in it are found fast.
+#[derive(Debug)]
+pub struct Elements<'a> {
+    key: &'static str,
+    parts: Vec<&'a str>,
+}
+
+impl<'a> Elements<'a> {
+    /// The elements of the array that the outermost object holds under a key.
+    #[must_use]
+    pub fn of(lines: &Lines<'a>, key: &'static str) -> Self {
+        let array = inside(lines.text, &Step::from(key)).unwrap_or_default();
+        let elements: Vec<&'a RawValue> = serde_json::from_str(array).unwrap_or_default();
+        Self { key, parts: elements.into_iter().map(RawValue::get).collect() }
+    }
+
+    /// As [`Lines::place`].
+    #[must_use]
+    pub fn place(&self, lines: &Lines<'a>, steps: &[Step]) -> (usize, usize) {
+        if let [Step::Key(key), Step::At(at), rest @ ..] = steps
+            && **key == *self.key
+            && let Some(part) = self.parts.get(*at)
+        {
+            return lines.place_under(part, rest);
+        }
+        lines.place(steps)
     }
 }
 

@@ -30,15 +30,17 @@ impl Fault {
 }
 
 pub(super) fn document(bytes: &[u8]) -> Result<Json, JsonError> {
-    let whole = || JsonError { path: String::new(), message: "is not UTF-8: send UTF-8 text".into() };
-    let text = std::str::from_utf8(bytes).map_err(|_| whole())?;
-    let raw: Result<&RawValue, _> = serde_json::from_str(text);
-    raw.map_err(|error| Fault::new(format!("is not one JSON value: {error}")))
-        .and_then(|raw| value(raw.get(), MAX_DEPTH))
-        .map_err(|Fault { mut steps, message }| {
-            steps.reverse();
-            JsonError { path: path_text(&steps), message }
-        })
+    whole(bytes).map_err(|Fault { mut steps, message }| {
+        steps.reverse();
+        JsonError { path: path_text(&steps), steps, message }
+    })
+}
+
+fn whole(bytes: &[u8]) -> Result<Json, Fault> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Fault::new("is not UTF-8: send UTF-8 text"))?;
+    let raw: &RawValue =
+        serde_json::from_str(text).map_err(|error| Fault::new(format!("is not one JSON value: {error}")))?;
+    value(raw.get(), MAX_DEPTH)
 }
 
 /// One value, of which serde_json has already said that its outermost level is well formed.
