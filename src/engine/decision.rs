@@ -193,6 +193,22 @@ pub enum Event {
     TaskDenied,
 }
 
+impl Event {
+    /// The event's id on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BlastScored => "evt.gov.blast_scored",
+            Self::PrivilegeEnvelopeChecked => "evt.gov.privilege_envelope.checked",
+            Self::AttestationSkipped => "evt.os.worker.attestation_skipped",
+            Self::TaskRouted => "evt.os.task.routed",
+            Self::WorkerSelected => "evt.os.worker.selected",
+            Self::PolicyGated => "evt.os.policy.gated",
+            Self::TaskDenied => "evt.os.task.denied",
+        }
+    }
+}
+
 /// The answer to a question: everything that equal questions share. Holds no id, time or echo of the request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -231,6 +247,21 @@ impl Verdict {
     #[must_use]
     pub fn denied(&self) -> bool {
         self.outcome != Outcome::Dispatch
+    }
+
+    /// Whether the blast score was low enough; `None` when none was computed.
+    #[must_use]
+    pub fn blast_gate_passed(&self) -> Option<bool> {
+        self.blast_score.map(|_| self.denial.as_ref().is_none_or(|denial| denial.code != DenyCode::RequiresHuman))
+    }
+
+    /// Whether the privilege envelope held; `None` when none was checked.
+    #[must_use]
+    pub fn privilege_envelope_ok(&self) -> Option<bool> {
+        match &self.denial {
+            Some(denial) if denial.code == DenyCode::PrivilegeEnvelopeViolated => Some(false),
+            _ => self.events.contains(&Event::PrivilegeEnvelopeChecked).then_some(true),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::{RouteInput, RuleSet};
-pub(crate) use selection::{Chosen, Prepared, Selection};
+pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
 
 use crate::ids::{CapabilityId, ControlId, Digest, Env, SpeciesId, TenantId, TenantRisk, WorkerId};
 
