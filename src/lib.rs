@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod cache;
+pub mod config;
 pub mod engine;
 pub mod hall;
 pub mod ids;
