@@ -1,0 +1,3 @@
+//! `hallgate demo`: the whole journey on embedded defaults, walked through with its own requests.
+
+pub mod upstream;
