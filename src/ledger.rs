@@ -191,6 +191,7 @@ pub struct Health {
     pub entries: u64,
 }
 
+
 // ---- INTERIM, until the ledger room lands: remembers nothing. Replaced whole. -------------------------------------
 
 /// INTERIM: a ledger that only counts, so that the doors can be built.
