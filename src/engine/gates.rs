@@ -17,10 +17,10 @@ mod worker_required;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::engine::Question;
 use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Outcome, Preconditions, Verdict};
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Prepared, Snapshot};
-use crate::engine::Question;
 
 use worker::Choice;
 
@@ -121,8 +121,7 @@ impl Case<'_> {
             }
             escalation.human_required_default |= denial.code == DenyCode::RequiresHuman;
         }
-        let candidates =
-            if shows == Shows::Candidates { Arc::clone(&self.choice.candidates) } else { Arc::from([]) };
+        let candidates = if shows == Shows::Candidates { Arc::clone(&self.choice.candidates) } else { Arc::from([]) };
         Verdict {
             candidates,
             required_controls: Arc::clone(&self.rule.controls),

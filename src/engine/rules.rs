@@ -140,7 +140,10 @@ impl RuleSet {
             return Err(placed(&lines, findings));
         }
         let mut canonical = String::new();
-        artifact::python_json(document.as_object().and_then(|file| file.get("rules")).unwrap_or(&Json::Null), &mut canonical);
+        artifact::python_json(
+            document.as_object().and_then(|file| file.get("rules")).unwrap_or(&Json::Null),
+            &mut canonical,
+        );
         Ok(Self { mode, rules, shadowed, digest: Digest::of(canonical.as_bytes()), index })
     }
 

@@ -152,7 +152,10 @@ impl Snapshot {
         if rules.mode != settings.mode {
             problems.push(Problem {
                 path: "mode".into(),
-                message: format!("the rules were read in {:?} mode, the policy is in {:?} mode", rules.mode, settings.mode),
+                message: format!(
+                    "the rules were read in {:?} mode, the policy is in {:?} mode",
+                    rules.mode, settings.mode
+                ),
                 help: "read the rules in the policy's mode".into(),
             });
         }

@@ -87,11 +87,17 @@ fn floats_are_pythons_repr() {
 fn integers_are_verbatim_and_strings_ascii() {
     assert_eq!(python("1180591620717411303424"), "1180591620717411303424");
     assert_eq!(python("-0"), "0");
-    assert_eq!(python("\"\\u0000\\u001f\\b\\f\\n\\r\\t\\\"\\\\/<>&\u{7f}é😀\u{ffff}\""), r#""\u0000\u001f\b\f\n\r\t\"\\/<>&\u007f\u00e9\ud83d\ude00\uffff""#);
+    assert_eq!(
+        python("\"\\u0000\\u001f\\b\\f\\n\\r\\t\\\"\\\\/<>&\u{7f}é😀\u{ffff}\""),
+        r#""\u0000\u001f\b\f\n\r\t\"\\/<>&\u007f\u00e9\ud83d\ude00\uffff""#
+    );
 }
 
 #[test]
 fn keys_are_in_the_order_of_code_points() {
     // In UTF-16 order, as JavaScript sorts, the astral key would come first.
-    assert_eq!(python("{\"😀\":1,\"\u{ff5e}\":2,\"a\":[],\"A\":{}}"), r#"{"A": {}, "a": [], "\uff5e": 2, "\ud83d\ude00": 1}"#);
+    assert_eq!(
+        python("{\"😀\":1,\"\u{ff5e}\":2,\"a\":[],\"A\":{}}"),
+        r#"{"A": {}, "a": [], "\uff5e": 2, "\ud83d\ude00": 1}"#
+    );
 }

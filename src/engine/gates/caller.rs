@@ -10,11 +10,13 @@ pub(super) fn gate(question: &Question, _: &Snapshot) -> Result<(), Denial> {
         Bound::OtherTenant => {
             Err(Denial::new(DenyCode::UnknownTenant, "tenant_id is not the tenant that this credential is bound to"))
         }
-        Bound::OtherWorker => {
-            Err(Denial::new(DenyCode::CredentialInvalid, "worker_id is none of the workers that this credential is bound to"))
-        }
-        Bound::OtherEnv => {
-            Err(Denial::new(DenyCode::EnvNotAllowed, "env is none of the environments that this credential is bound to"))
-        }
+        Bound::OtherWorker => Err(Denial::new(
+            DenyCode::CredentialInvalid,
+            "worker_id is none of the workers that this credential is bound to",
+        )),
+        Bound::OtherEnv => Err(Denial::new(
+            DenyCode::EnvNotAllowed,
+            "env is none of the environments that this credential is bound to",
+        )),
     }
 }

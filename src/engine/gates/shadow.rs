@@ -12,7 +12,8 @@ pub(super) fn gate(question: &Question, snapshot: &Snapshot) -> Result<(), Denia
         return Ok(());
     }
     let ids: Vec<&str> = shadowed.iter().map(|id| &**id).collect();
-    let message = format!("the rule set holds rules that earlier rules shadow: {}", ids.join(", "));
+    let first = ids.first().copied().unwrap_or_default();
+    let message = format!("the rule set holds rules that earlier rules shadow, the first of them `{first}`");
     Err(Denial::new(DenyCode::ShadowRulesDetected, message)
         .with("shadow_count", ids.len())
         .with("shadowed_rule_ids", ids))

@@ -57,7 +57,8 @@ fn none_can(nearest: Skip, rule: &Rule, question: &Question) -> Denial {
 }
 
 fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Result<Choice, Denial> {
-    let not_enrolled = || Denial::new(DenyCode::WorkerNotEnrolled, "worker_id names a worker that is not enrolled here");
+    let not_enrolled =
+        || Denial::new(DenyCode::WorkerNotEnrolled, "worker_id names a worker that is not enrolled here");
     let worker = snapshot.workers.get(id).ok_or_else(not_enrolled)?;
     let refuse = |code, message: &str| Err(Denial::new(code, format!("worker `{id}` {message}")));
     match worker.standing {
@@ -75,7 +76,8 @@ fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Res
     if worker.allowed_environments.as_ref().is_some_and(|envs| !envs.contains(&question.env)) {
         return refuse(DenyCode::EnvNotAllowed, &format!("is not allowed in {}", question.env));
     }
-    let Some(place) = rule.candidates.iter().position(|candidate| *candidate.species == *worker.species.as_str()) else {
+    let Some(place) = rule.candidates.iter().position(|candidate| *candidate.species == *worker.species.as_str())
+    else {
         return refuse(DenyCode::WorkerNotCandidate, "is of a species that is no candidate of the rule");
     };
     if snapshot.settings.mode == Mode::Strict

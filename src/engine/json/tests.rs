@@ -20,15 +20,32 @@ fn numbers_are_kept_as_they_were_written() {
     assert_eq!(read("1.0"), Json::Float(1.0));
     assert_eq!(read("1E2"), Json::Float(100.0));
     assert_eq!(read(&"9".repeat(4300)), Json::Int("9".repeat(4300).into()));
-    for bad in ["1e400", "-1e400", "NaN", "Infinity", "-Infinity", "01", "1.", ".5", "+1", "0x1", "-", &"9".repeat(4301)] {
+    for bad in
+        ["1e400", "-1e400", "NaN", "Infinity", "-Infinity", "01", "1.", ".5", "+1", "0x1", "-", &"9".repeat(4301)]
+    {
         refused(bad);
     }
-    assert_eq!(serde_json::to_string(&read("[1180591620717411303424,1.5,-0]")).unwrap(), "[1180591620717411303424,1.5,0]");
+    assert_eq!(
+        serde_json::to_string(&read("[1180591620717411303424,1.5,-0]")).unwrap(),
+        "[1180591620717411303424,1.5,0]"
+    );
 }
 
 #[test]
 fn what_is_not_strict_json_is_refused() {
-    for bad in ["", " ", "{", "{}{}", "[1,]", "{'a':1}", "\"\\ud800\"", "[\"\\udc00\\ud800\"]", "\"\u{1}\"", "nul", "{\"\\ud800\":1}"] {
+    for bad in [
+        "",
+        " ",
+        "{",
+        "{}{}",
+        "[1,]",
+        "{'a':1}",
+        "\"\\ud800\"",
+        "[\"\\udc00\\ud800\"]",
+        "\"\u{1}\"",
+        "nul",
+        "{\"\\ud800\":1}",
+    ] {
         refused(bad);
     }
     assert!(Json::parse(b"\"\xff\"").is_err());

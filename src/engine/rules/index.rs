@@ -36,7 +36,9 @@ impl Index {
     pub(super) fn build(rules: &[Rule]) -> (Self, Vec<Shadow>) {
         let mut any = Vec::new();
         let mut by_name: BTreeMap<&Arc<str>, Vec<Entry>> = BTreeMap::new();
-        for (rule, Rule { capabilities, cells, .. }) in rules.iter().enumerate().filter(|(_, rule)| !rule.cells.is_empty()) {
+        for (rule, Rule { capabilities, cells, .. }) in
+            rules.iter().enumerate().filter(|(_, rule)| !rule.cells.is_empty())
+        {
             let entry = Entry { cells: *cells, rule };
             match capabilities {
                 Capabilities::Any => any.push(entry),
@@ -114,7 +116,11 @@ impl Shadow {
         let more = if self.by.len() > 3 { " and others" } else { "" };
         Finding {
             steps: vec![Step::from("rules"), Step::At(self.rule)],
-            message: format!("{} can never match: {}{more} before it take every request", named(&self.rule), by.join(", ")),
+            message: format!(
+                "{} can never match: {}{more} before it take every request",
+                named(&self.rule),
+                by.join(", ")
+            ),
             help: "remove it, move it up, or narrow the rules before it".into(),
         }
     }

@@ -65,7 +65,8 @@ fn rule(fields: &mut Fields, rule: &Members, ids: &mut BTreeSet<Arc<str>>) -> Ru
         let controls = controls(fields, decision, "required_controls_suggested");
         let max_blast = max_blast(fields, decision);
         // Both spellings occur in the sources; the reference knows only the one with underscores.
-        let requires = |control: &str, hyphens: &str| controls.contains(control) || (fields.strict && controls.contains(hyphens));
+        let requires =
+            |control: &str, hyphens: &str| controls.contains(control) || (fields.strict && controls.contains(hyphens));
         Rule {
             id,
             capabilities,
@@ -120,7 +121,8 @@ fn values<T: FromStr<Err: std::fmt::Display> + Copy + PartialEq>(
     let Some(texts) = condition::<T>(fields, conditions, key) else { return 15 };
     let strict = fields.strict;
     // The reference compares texts; only strict knows aliases.
-    let admits = |value: T| texts.iter().any(|text| **text == *name(value) || (strict && text.parse().ok() == Some(value)));
+    let admits =
+        |value: T| texts.iter().any(|text| **text == *name(value) || (strict && text.parse().ok() == Some(value)));
     all.iter().enumerate().filter(|(_, value)| admits(**value)).fold(0, |bits, (at, _)| bits | 1 << at)
 }
 

@@ -47,7 +47,7 @@ impl Numbers {
     }
 }
 
-/// The ids of the rules that an earlier rule shadows, in the order of the file.
+/// The ids of the shadowed rules, one for each pair: first all that the first rule shadows, then all of the second.
 pub(super) fn as_the_reference_finds_them(document: &Json) -> Vec<Arc<str>> {
     let rules = document.as_object().and_then(|file| file.get("rules")?.as_array()).unwrap_or_default();
     let mut numbers = Numbers::default();
@@ -61,14 +61,17 @@ pub(super) fn as_the_reference_finds_them(document: &Json) -> Vec<Arc<str>> {
             Some(Match {
                 id: Arc::clone(rule.get("rule_id")?.as_str()?),
                 whole: numbers.of(conditions),
-                fields: fields.map(|(key, value)| (numbers.of(&Json::String(Arc::clone(key))), numbers.condition(value))).collect(),
+                fields: fields
+                    .map(|(key, value)| (numbers.of(&Json::String(Arc::clone(key))), numbers.condition(value)))
+                    .collect(),
             })
         })
         .collect();
-    let shadowed = |(at, late): (usize, &Match)| {
-        matches.iter().take(at).any(|early| shadows(early, late)).then(|| Arc::clone(&late.id))
-    };
-    matches.iter().enumerate().filter_map(shadowed).collect()
+    let pairs = matches.iter().enumerate().flat_map(|(at, early)| {
+        let late = matches.iter().skip(at + 1).filter(move |late| shadows(early, late));
+        late.map(|late| Arc::clone(&late.id))
+    });
+    pairs.collect()
 }
 
 fn shadows(early: &Match, late: &Match) -> bool {

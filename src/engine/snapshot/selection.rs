@@ -91,7 +91,10 @@ impl<'a> Species<'a> {
                 if !self.0.contains_key(&*candidate.species) {
                     problems.push(Problem {
                         path: format!("rules[{at}].decision.candidate_workers_ranked[{place}].worker_species_id"),
-                        message: format!("rule `{}` names species `{}`, which no worker has", rule.id, candidate.species),
+                        message: format!(
+                            "rule `{}` names species `{}`, which no worker has",
+                            rule.id, candidate.species
+                        ),
                         help: "enroll a worker of this species, or correct the name".into(),
                     });
                 }
@@ -117,7 +120,8 @@ impl<'a> Species<'a> {
         let mut chosen = Err(Skip::Unavailable);
         let candidates = rule.candidates.iter().map(|candidate| {
             let skip_reason = match (&chosen, self.able(rule, candidate, env, settings, fleet)) {
-                (Ok(_), _) => Some("already_selected"),
+                (Ok(_), Ok(_)) => Some("already_selected"),
+                (Ok(_), Err(skip)) => Some(skip.as_str()),
                 (Err(_), Ok(blast_sum)) => {
                     chosen = Ok(Chosen { species: Arc::clone(&candidate.species), worker: None, blast_sum });
                     None
@@ -198,7 +202,8 @@ pub(crate) fn missing_controls(
 ) -> Vec<Arc<str>> {
     let of_rule = controls_deny(rule, settings).then_some(&*rule.controls);
     let own = of_rule.into_iter().flatten().chain(&candidate.controls_minimum);
-    let mut missing: BTreeSet<_> = own.filter(|control| !worker.implements.contains(&***control)).map(Arc::clone).collect();
+    let mut missing: BTreeSet<_> =
+        own.filter(|control| !worker.implements.contains(&***control)).map(Arc::clone).collect();
     let demanded = worker.required_controls.iter().filter(|control| !fleet.contains(control.as_str()));
     missing.extend(demanded.map(crate::ids::ControlId::shared));
     missing.into_iter().collect()
