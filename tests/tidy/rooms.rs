@@ -52,14 +52,42 @@ const HOMES: &[(&str, &[&str])] = &[
 
 /// Outside crates that any room but the engine may use, and the engine those of them that do nothing but compute.
 const EVERYWHERE: &[&str] = &[
-    "async_trait", "bytes", "futures_util", "getrandom", "http", "jiff", "serde", "serde_json", "sha2", "thiserror",
-    "tokio", "tracing", "uuid",
+    "async_trait",
+    "bytes",
+    "futures_util",
+    "getrandom",
+    "http",
+    "jiff",
+    "serde",
+    "serde_json",
+    "sha2",
+    "thiserror",
+    "tokio",
+    "tracing",
+    "uuid",
 ];
 
 /// What the engine never names: it does no I/O and knows no clock, randomness, waiting, logging or thread.
 const NEVER_IN_ENGINE: &[&str] = &[
-    "async", "await", "env", "fs", "getrandom", "io", "Instant", "jiff", "net", "println", "process", "rand", "RandomState",
-    "SystemTime", "thread", "time", "tokio", "tracing", "uuid",
+    "async",
+    "await",
+    "env",
+    "fs",
+    "getrandom",
+    "io",
+    "Instant",
+    "jiff",
+    "net",
+    "println",
+    "process",
+    "rand",
+    "RandomState",
+    "SystemTime",
+    "thread",
+    "time",
+    "tokio",
+    "tracing",
+    "uuid",
 ];
 
 #[test]
@@ -127,7 +155,11 @@ fn every_room_is_on_the_map_in_the_order_of_the_journey() {
     hold("every room is on the map", &breaches);
     assert!(places.is_sorted(), "the map in src/lib.rs is not in the order of the journey");
     let declared: BTreeSet<&str> = map.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
-    assert_eq!(declared, ROOMS.iter().map(|(room, _)| *room).collect(), "src/lib.rs declares other rooms than the plan's");
+    assert_eq!(
+        declared,
+        ROOMS.iter().map(|(room, _)| *room).collect(),
+        "src/lib.rs declares other rooms than the plan's"
+    );
 }
 
 #[test]
@@ -141,9 +173,11 @@ fn outside_crates_stay_at_home_and_none_is_idle() {
             breaches.push(format!("Cargo.toml: nothing uses `{name}`: remove it"));
         }
         match homes.get(name.as_str()) {
-            Some(homes) => breaches.extend(used.into_iter().filter(|place| !at_home(place, homes)).map(|place| {
-                format!("{place}: `{name}` is at home in {}", homes.join(", "))
-            })),
+            Some(homes) => breaches.extend(
+                used.into_iter()
+                    .filter(|place| !at_home(place, homes))
+                    .map(|place| format!("{place}: `{name}` is at home in {}", homes.join(", "))),
+            ),
             None if EVERYWHERE.contains(&name.as_str()) => {}
             None => breaches.push(format!("Cargo.toml: `{name}` has no home: give it one in tests/tidy/rooms.rs")),
         }
@@ -166,9 +200,7 @@ fn uses(source: &Source, name: &str) -> Vec<String> {
 }
 
 fn at_home(place: &str, homes: &[&str]) -> bool {
-    homes.iter().any(|home| {
-        place.starts_with(&format!("src/{home}.rs:")) || place.starts_with(&format!("src/{home}/"))
-    })
+    homes.iter().any(|home| place.starts_with(&format!("src/{home}.rs:")) || place.starts_with(&format!("src/{home}/")))
 }
 
 /// The crates under `[dependencies]`, as they are named in code.
@@ -187,7 +219,9 @@ fn the_engine_only_computes() {
             for (line, before, after) in source.places(word) {
                 // `env` and `time` are also the specification's words: what counts is a path or a keyword.
                 let path = before.ends_with("std::") || after.starts_with("::") || after.starts_with('!');
-                let grouped = before.rsplit_once("use ").is_some_and(|(_, path)| path.starts_with("std::{") && !path.contains(';'));
+                let grouped = before
+                    .rsplit_once("use ")
+                    .is_some_and(|(_, path)| path.starts_with("std::{") && !path.contains(';'));
                 let keyword = matches!(*word, "async" | "await" | "Instant" | "SystemTime" | "RandomState");
                 let ours = before.ends_with("self::") || before.ends_with("super::") || before.ends_with("crate::");
                 if (path || grouped || keyword) && !ours {

@@ -49,8 +49,10 @@ fn the_readme_lists_every_metric() {
         })
         .collect();
     assert!(expected.len() > 5, "the registrations in src/telemetry.rs are written in another way: {expected:?}");
-    let found: BTreeSet<String> =
-        rows("hallgate_").iter().map(|row| row.split('`').nth(1).unwrap().split('{').next().unwrap().to_owned()).collect();
+    let found: BTreeSet<String> = rows("hallgate_")
+        .iter()
+        .map(|row| row.split('`').nth(1).unwrap().split('{').next().unwrap().to_owned())
+        .collect();
     let found: BTreeSet<String> = found.into_iter().map(|name| name.trim_end_matches("_total").to_owned()).collect();
     assert_eq!(found, expected, "the README's table of metrics (left) differs from src/telemetry.rs (right)");
 }

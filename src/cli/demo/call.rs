@@ -44,7 +44,6 @@ impl Call {
     }
 
     /// The request, ready to be sent.
-    #[must_use]
     pub fn request(&self, client: &Client) -> RequestBuilder {
         let method = if self.body.is_some() { Method::POST } else { Method::GET };
         let mut request = client.request(method, &self.url);
@@ -90,7 +89,9 @@ mod tests {
 
     #[test]
     fn a_curl_line_says_what_is_sent_but_not_the_token() {
-        let call = Call::post("http://h/x", json!({ "it": "isn't" })).with_token("hst_1").with_header("wcp-data-label", "PUBLIC");
+        let call = Call::post("http://h/x", json!({ "it": "isn't" }))
+            .with_token("hst_1")
+            .with_header("wcp-data-label", "PUBLIC");
         assert_eq!(
             call.to_string(),
             concat!(

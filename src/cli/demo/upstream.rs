@@ -9,6 +9,7 @@ mod orders;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 #[derive(Debug)]
 pub struct Upstream {
     addr: SocketAddr,
+    answered: Arc<AtomicU64>,
     served: JoinHandle<io::Result<()>>,
 }
 
@@ -35,14 +37,22 @@ impl Upstream {
     pub async fn start(addr: SocketAddr, credential: &str) -> io::Result<Self> {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
-        let served = tokio::spawn(axum::serve(listener, router(credential)).into_future());
-        Ok(Self { addr, served })
+        let answered = Arc::new(AtomicU64::new(0));
+        let door = Door { expected: Arc::from(format!("Bearer {credential}")), answered: Arc::clone(&answered) };
+        let served = tokio::spawn(axum::serve(listener, router(door)).into_future());
+        Ok(Self { addr, answered, served })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// How many requests held the credential and were let in.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 }
 
@@ -52,9 +62,15 @@ impl Drop for Upstream {
     }
 }
 
-/// Both APIs behind one credential.
-fn router(credential: &str) -> Router {
-    let expected: Arc<str> = Arc::from(format!("Bearer {credential}"));
+/// Who is let in, and how many were.
+#[derive(Debug, Clone)]
+struct Door {
+    expected: Arc<str>,
+    answered: Arc<AtomicU64>,
+}
+
+/// Both APIs behind one door.
+fn router(door: Door) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::complete))
         .route("/v1/models", get(chat::models))
@@ -62,13 +78,14 @@ fn router(credential: &str) -> Router {
         .route("/orders/ws", any(orders::echo))
         .route("/orders/{id}", get(orders::one))
         .with_state(Arc::new(orders::Orders::seeded()))
-        .layer(middleware::from_fn_with_state(expected, demand_credential))
+        .layer(middleware::from_fn_with_state(door, demand_credential))
 }
 
 /// Whoever does not come through the gate does not hold the credential and gets no further than this.
-async fn demand_credential(State(expected): State<Arc<str>>, request: Request, next: Next) -> Response {
+async fn demand_credential(State(door): State<Door>, request: Request, next: Next) -> Response {
     let presented = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if presented == Some(&*expected) {
+    if presented == Some(&*door.expected) {
+        door.answered.fetch_add(1, Ordering::Relaxed);
         return next.run(request).await;
     }
     let error = json!({ "error": {
