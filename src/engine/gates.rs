@@ -170,3 +170,6 @@ impl Denial {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,6 @@ fn named(input: &RouteInput) -> Option<&str> {
 fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}'))
 }
+
+#[cfg(test)]
+mod tests;

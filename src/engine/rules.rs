@@ -182,3 +182,6 @@ fn placed(lines: &Lines<'_>, findings: Vec<Finding>) -> Vec<RuleProblem> {
     problems.sort_by_key(|problem| (problem.line, problem.column));
     problems
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,8 +86,8 @@ fn push_decision(
     entry.string("canon", canonical::NAME);
     entry.string("capability_id", &cut(&input.capability_id, TEXT));
     // A denial may have come before the controls were looked at.
-    let verified = if allowed { verdict.required_controls.as_slice() } else { &[] };
-    entry.strings("controls_verified", verified.iter().map(|control| &**control));
+    let verified = verdict.required_controls.iter().filter(|_| allowed);
+    entry.strings("controls_verified", verified.map(|control| &**control));
     entry.string("correlation_id", &cut(&input.correlation_id, TEXT));
     entry.string("data_label", input.data_label.as_str());
     entry.boolean("data_label_defaulted", input.data_label_defaulted);

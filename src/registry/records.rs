@@ -221,7 +221,7 @@ fn hashes(fields: &mut Fields, record: &Members) {
     if !fields.strict {
         return;
     }
-    let mut check = |members: &Members, key: &str| {
+    let check = |fields: &mut Fields, members: &Members, key: &str| {
         if let Some(text) = fields.text(members, key)
             && let Err(error) = text.strip_prefix("sha256:").unwrap_or(text).parse::<Digest>()
         {
@@ -231,9 +231,9 @@ fn hashes(fields: &mut Fields, record: &Members) {
             });
         }
     };
-    check(record, "artifact_hash");
+    check(fields, record, "artifact_hash");
     if let Some(attestation) = present(record, "attestation").and_then(Json::as_object) {
-        check(attestation, "code_hash");
+        fields.within("attestation", |fields| check(fields, attestation, "code_hash"));
     }
 }
 

@@ -25,8 +25,13 @@ pub(super) fn rules(document: &Json, mode: Mode) -> (Vec<Rule>, Vec<Finding>) {
                 // A rule that is no object keeps its place, so that numbers stay those of the file.
                 rules.push(fields.within(at, |fields| {
                     let none = Members::new();
-                    let written = fields.object(json).unwrap_or(&none);
-                    rule(fields, written, &mut ids)
+                    let written = fields.object(json);
+                    let said = fields.findings.len();
+                    let rule = rule(fields, written.unwrap_or(&none), &mut ids);
+                    if written.is_none() {
+                        fields.findings.truncate(said);
+                    }
+                    rule
                 }));
             }
         });
@@ -42,14 +47,14 @@ fn rule(fields: &mut Fields, rule: &Members, ids: &mut BTreeSet<Arc<str>>) -> Ru
         fields.within("rule_id", |fields| fields.say(message, "give each rule an id of its own"));
     }
     let none = Members::new();
-    let conditions = section(fields, rule, "match").unwrap_or(&none);
-    let decision = section(fields, rule, "decision").unwrap_or(&none);
     let sound = fields.findings.len();
+    let conditions = section(fields, rule, "match").unwrap_or(&none);
     let (capabilities, mut cells) = fields.within("match", |fields| conditions_of(fields, conditions));
     if fields.findings.len() > sound {
         // Nobody can say what it was meant to match: it shadows nothing and is shadowed by nothing.
         cells = Cells::NONE;
     }
+    let decision = section(fields, rule, "decision").unwrap_or(&none);
     fields.within("decision", |fields| {
         fields.only_known(
             decision,
