@@ -69,7 +69,7 @@ async fn demo(options: &Options) -> Result<bool, String> {
     let config = house.configuration(at).map_err(|problems| problems.to_string())?;
     let running = serve::start(config).map_err(|error| error.to_string())?;
 
-    introduce(&page, at, &house);
+    introduce(&page, at, &house, running.vkey());
     let gate = format!("http://{}", at.gate);
     let hall = format!("http://{}", at.hall);
     let doors = Doors { gate: &gate, hall: &hall, token: house.token(), upstream: &upstream };
@@ -89,7 +89,9 @@ async fn demo(options: &Options) -> Result<bool, String> {
     if held {
         held = match verify::verify(&house.ledger(), &vkey) {
             Ok(Report { entries, .. }) => {
-                page.line(format_args!("\nEnded. All {entries} entries of the ledger were verified once more; the folder is removed."));
+                page.line(format_args!(
+                    "\nEnded. All {entries} entries of the ledger were verified once more; the folder is removed."
+                ));
                 true
             }
             Err(error) => broken(&page, &error.to_string()),
@@ -118,15 +120,20 @@ fn taken(port: u16, flag: &str, error: &io::Error) -> String {
     format!("port {port} cannot be used ({error}): end what listens there, or name another port with {flag}")
 }
 
-fn introduce(page: &Page, at: Addresses, house: &House) {
+fn introduce(page: &Page, at: Addresses, house: &House, vkey: &str) {
     page.title("hallgate demo: every request is decided and recorded before it is forwarded");
     page.line("");
     page.line(format_args!("  gate      http://{}   the proxy: an app needs nothing but this base URL", at.gate));
-    page.line(format_args!("  hall      http://{}   the Hall API: for Make and everyone who asks before acting", at.hall));
+    page.line(format_args!(
+        "  hall      http://{}   the Hall API: for Make and everyone who asks before acting",
+        at.hall
+    ));
     page.line(format_args!("  upstream  http://{}   a sample model API and orders API", at.upstream));
     page.line(format_args!("  folder    {}", house.path().display()));
     page.line("\nFor the lines below, in another terminal:\n");
     page.line(format_args!("  export {TOKEN_VARIABLE}={}", house.token()));
+    page.line(format_args!("  export HALLGATE_LEDGER={}", house.ledger().display()));
+    page.line(format_args!("  export HALLGATE_KEY={vkey}"));
 }
 
 /// Verifies the ledger while it is written, and says what was proved. Waits until all that the walk caused is on the disk.
@@ -135,7 +142,7 @@ async fn prove(page: &Page, house: &House, running: &Running, expected: &Expecte
     page.title("The ledger, verified from its files alone");
     page.line(format_args!(
         "   {}",
-        page.faint(&format!("$ hallgate audit verify --ledger {} --key {}", ledger.display(), running.vkey()))
+        page.faint("$ hallgate audit verify --ledger $HALLGATE_LEDGER --key $HALLGATE_KEY")
     ));
     let began = Instant::now();
     let found = loop {
@@ -154,12 +161,16 @@ async fn prove(page: &Page, house: &House, running: &Running, expected: &Expecte
         let Expected { decisions: must, outcomes: ends } = expected;
         return broken(
             page,
-            &format!("it holds {decisions} decisions and {outcomes} ends, {signed} of {entries} entries signed; the walk made {must} and {ends}"),
+            &format!(
+                "it holds {decisions} decisions and {outcomes} ends, {signed} of {entries} entries signed; the walk made {must} and {ends}"
+            ),
         );
     }
     page.line(format_args!("   {}  {entries} entries, every one of them sound", page.yes("it holds")));
     for line in [
-        format!("each of the {decisions} decisions above is there, and each of the {outcomes} forwarded requests has its end"),
+        format!(
+            "each of the {decisions} decisions above is there, and each of the {outcomes} forwarded requests has its end"
+        ),
         "each entry names the hash of the one before it, and its bytes hash to its receipt".to_owned(),
         format!("one signature covers all of them: root {root}"),
     ] {

@@ -316,3 +316,6 @@ fn header(answer: &Response, name: &str) -> Option<String> {
 async fn json_of(answer: Response) -> Result<Value, String> {
     answer.json().await.map_err(|error| format!("the answer is no JSON: {error}"))
 }
+
+#[cfg(test)]
+mod tests;
