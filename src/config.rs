@@ -1,0 +1,214 @@
+//! The configuration: the YAML as it is written, and what is true once all of it is checked. Every problem is reported together.
+//!
+//! What must never happen: a key that is passed over in silence, a secret in a message, a start on half a configuration.
+
+mod gate;
+mod hall;
+mod kinds;
+mod policy;
+mod problem;
+mod reader;
+mod variables;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::engine::Snapshot;
+use crate::hall::Token;
+use crate::ledger::Durability;
+use crate::proxy::settings::Listen;
+use crate::telemetry::LogFormat;
+use crate::{api, cache, ledger, proxy, telemetry};
+
+pub use problem::{Problem, Problems};
+pub use variables::Environment;
+
+use policy::Policy;
+use reader::{Map, Reading};
+
+/// A configuration that is whole and sound.
+#[derive(Debug)]
+pub struct Config {
+    /// The gate; `None` when this process is a Hall only.
+    pub gate: Option<proxy::Settings>,
+    /// CA certificates by which upstreams are verified; `None`: the system's.
+    pub upstream_ca_file: Option<PathBuf>,
+    /// The Hall API.
+    pub hall: api::Settings,
+    /// The session tokens; one at least has the scope `route`.
+    pub tokens: Vec<Token>,
+    /// Everything that decisions depend on, read from the policy's files.
+    pub snapshot: Snapshot,
+    /// The cache.
+    pub cache: cache::Settings,
+    /// The ledger.
+    pub ledger: ledger::Settings,
+    /// Logs.
+    pub telemetry: telemetry::Settings,
+    /// How this process ends.
+    pub shutdown: Shutdown,
+}
+
+/// The `shutdown` section: how the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long callers are still taken after readiness has dropped.
+    pub linger: Duration,
+    /// How long requests in flight may then take to finish.
+    pub grace: Duration,
+}
+
+impl Config {
+    /// Reads a configuration and the policy that it names.
+    ///
+    /// # Errors
+    /// Every problem of the file, the rules and the workers at once.
+    pub fn load(file: &Path, environment: &Environment<'_>) -> Result<Self, Problems> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            Problems(vec![Problem {
+                file: file.to_owned(),
+                place: None,
+                key: String::new(),
+                message: format!("cannot be read: {error}"),
+                help: "name a configuration file, such as `--config conf/hallgate.yaml`".to_owned(),
+            }])
+        })?;
+        let reading = Reading::new(file, environment);
+        let (document, faults) = yaml::parse(&text);
+        for fault in faults {
+            reading.note(fault.place, "", fault.message, fault.help);
+        }
+        let parts = document.as_ref().map(|document| Parts::read(reading.document(document)));
+        let mut problems = reading.into_problems();
+        let config = parts.and_then(|parts| parts.put_together(file, &mut problems));
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(Problems(problems)),
+        }
+    }
+}
+
+/// The sections as far as each could be read.
+struct Parts {
+    gate: Option<Option<(proxy::Settings, Option<PathBuf>)>>,
+    hall: Option<(api::Settings, Vec<Token>)>,
+    policy: Option<Policy>,
+    cache: Option<cache::Settings>,
+    ledger: Option<ledger::Settings>,
+    telemetry: Option<telemetry::Settings>,
+    shutdown: Option<Shutdown>,
+}
+
+impl Parts {
+    fn read(mut top: Map<'_>) -> Self {
+        let gate = match top.get("gate") {
+            Some(value) => value.map().and_then(gate::read).map(Some),
+            None => Some(None),
+        };
+        let hall = top.section("hall").and_then(hall::read);
+        let parts = Self {
+            policy: top.section("policy").map(policy::read),
+            cache: top.section("cache").and_then(cache),
+            ledger: top.section("ledger").and_then(ledger),
+            telemetry: top.section("telemetry").and_then(telemetry),
+            shutdown: top.section("shutdown").and_then(shutdown),
+            gate,
+            hall,
+        };
+        parts.check_listeners(&top);
+        top.done(&["registry", "approvals"]);
+        parts
+    }
+
+    /// No two listeners on one address.
+    fn check_listeners(&self, top: &Map<'_>) {
+        let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+        let gate = self.gate.iter().flatten().map(|(gate, _)| gate);
+        let listeners = gate.flat_map(|gate| {
+            let listen = match gate.listen {
+                Listen::Tcp(address) => Some(address),
+                Listen::Unix(_) => None,
+            };
+            [("gate.listen", listen), ("gate.listen_h2c", gate.listen_h2c)]
+        });
+        for (key, address) in listeners.chain([("hall.listen", self.hall.as_ref().map(|(hall, _)| hall.listen))]) {
+            let Some(address) = address.filter(|address| address.port() != 0) else { continue };
+            if let Some((earlier, _)) = taken.iter().find(|(_, other)| *other == address) {
+                top.wrong(key, format!("`{address}` is taken by `{earlier}`"), "give each listener its own port");
+            }
+            taken.push((key, address));
+        }
+    }
+
+    fn put_together(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Config> {
+        let snapshot = self.policy.and_then(|policy| policy.snapshot(file, problems));
+        let (gate, upstream_ca_file) = self.gate?.unzip();
+        let (hall, tokens) = self.hall?;
+        Some(Config {
+            gate,
+            upstream_ca_file: upstream_ca_file.flatten(),
+            hall,
+            tokens,
+            snapshot: snapshot?,
+            cache: self.cache?,
+            ledger: self.ledger?,
+            telemetry: self.telemetry?,
+            shutdown: self.shutdown?,
+        })
+    }
+}
+
+fn cache(mut map: Map<'_>) -> Option<cache::Settings> {
+    let capacity = map.read("capacity", "100000", kinds::number(0, 100_000_000));
+    map.done(&[]);
+    Some(cache::Settings { capacity: capacity? })
+}
+
+fn ledger(mut map: Map<'_>) -> Option<ledger::Settings> {
+    const DURABILITIES: &[(&str, Durability)] = &[("process", Durability::Process), ("power", Durability::Power)];
+    let path = map.path("path", "ledger");
+    let durability = map.read("durability", "process", kinds::word(DURABILITIES));
+    let key_file = map.path("key_file", "hallgate.key");
+    let origin = map.read("origin", "hallgate.local/ledger", origin);
+    let checkpoint_every = map.read("checkpoint_every", "5s", kinds::some_time);
+    let queue = map.read("queue", "4096", kinds::number(1, 1_000_000));
+    let segment_mib: Option<u64> = map.read("segment_mib", "64", kinds::number(1, 4096));
+    map.done(&["keep", "public_tiles", "witnesses"]);
+    Some(ledger::Settings {
+        path: path?,
+        durability: durability?,
+        key_file: key_file?,
+        origin: origin?,
+        checkpoint_every: checkpoint_every?,
+        queue: queue?,
+        segment_bytes: segment_mib? << 20,
+    })
+}
+
+/// The log's name in checkpoints: a schema-less URL without spaces and `+` (C2SP tlog-checkpoint, signed-note).
+fn origin(text: &str) -> Result<String, reader::Wrong> {
+    if text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic() && b != b'+') {
+        return Ok(text.to_owned());
+    }
+    Err(reader::Wrong::new("is not a log's name", "write such as `hall.example.org/ledger`, without spaces and `+`"))
+}
+
+fn telemetry(mut map: Map<'_>) -> Option<telemetry::Settings> {
+    const FORMATS: &[(&str, LogFormat)] = &[("json", LogFormat::Json), ("text", LogFormat::Text)];
+    let log = map.read("log", "json", kinds::word(FORMATS));
+    let level = map.read("level", "info", |text| Ok(text.to_owned()));
+    map.done(&[]);
+    Some(telemetry::Settings { log: log?, level: level? })
+}
+
+fn shutdown(mut map: Map<'_>) -> Option<Shutdown> {
+    let linger = map.read("linger", "1s", kinds::duration);
+    let grace = map.read("grace", "30s", kinds::duration);
+    map.done(&[]);
+    Some(Shutdown { linger: linger?, grace: grace? })
+}

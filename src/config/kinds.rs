@@ -1,0 +1,233 @@
+//! Kinds of values: what a text must be to count as a duration, an address, an identifier, a secret.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+
+use super::problem::nearest;
+use super::reader::Wrong;
+use crate::ids::InvalidId;
+
+type Read<T> = Result<T, Wrong>;
+
+/// An identifier or a word of a closed vocabulary.
+pub fn id<T: FromStr<Err = InvalidId>>(text: &str) -> Read<T> {
+    text.parse().map_err(|error: InvalidId| Wrong::new(format!("is not {}", error.expected), ""))
+}
+
+/// One of these words.
+pub fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&str) -> Read<T> {
+    move |text| {
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let all: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+            let help = match nearest(text, words.iter().map(|(word, _)| *word)) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => String::new(),
+            };
+            Wrong::new(format!("is not one of {}", all.join(", ")), help)
+        })
+    }
+}
+
+/// `true` or `false`.
+pub fn flag(text: &str) -> Read<bool> {
+    text.parse().map_err(|_| Wrong::new("is neither `true` nor `false`", "write `true` or `false`"))
+}
+
+/// A whole number within bounds.
+pub fn number<T>(least: T, most: T) -> impl Fn(&str) -> Read<T>
+where
+    T: FromStr + PartialOrd + std::fmt::Display + Copy,
+{
+    move |text| {
+        text.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| {
+            Wrong::new(format!("is not a whole number from {least} to {most}"), "write digits only, without a unit")
+        })
+    }
+}
+
+/// A duration, at most a year.
+pub fn duration(text: &str) -> Read<Duration> {
+    const YEAR: Duration = Duration::from_secs(366 * 86_400);
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|duration| *duration <= YEAR)
+        .ok_or_else(|| Wrong::new("is not a duration", "write a number with its unit, such as `500ms`, `30s` or `5m`"))
+}
+
+/// A duration that is not zero.
+pub fn some_time(text: &str) -> Read<Duration> {
+    let duration = duration(text)?;
+    if duration.is_zero() {
+        return Err(Wrong::new("is no time at all", "write a duration above zero, such as `10s`"));
+    }
+    Ok(duration)
+}
+
+/// An IP address and a port.
+pub fn address(text: &str) -> Read<SocketAddr> {
+    text.parse().map_err(|_| {
+        Wrong::new("is not an address and a port", "write such as `127.0.0.1:8080`, `0.0.0.0:8080` or `[::1]:8080`")
+    })
+}
+
+/// A DNS server: an IP address, with a port when it is not 53.
+pub fn dns_server(text: &str) -> Read<SocketAddr> {
+    match text.parse() {
+        Ok(ip) => Ok(SocketAddr::new(ip, 53)),
+        Err(_) => {
+            text.parse().map_err(|_| Wrong::new("is not an IP address", "write such as `10.0.0.2` or `10.0.0.2:5353`"))
+        }
+    }
+}
+
+/// Any text.
+pub fn shared(text: &str) -> Read<Arc<str>> {
+    Ok(Arc::from(text))
+}
+
+/// A browser origin.
+pub fn origin(text: &str) -> Read<String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let sound = |host: &str| {
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:[]".contains(&b))
+    };
+    match host {
+        Some(host) if sound(host) => Ok(text.to_owned()),
+        _ => Err(Wrong::new(
+            "is not a browser origin",
+            "write scheme, host and port in lower case without a path, such as `https://app.example.org`; `*` is not allowed",
+        )),
+    }
+}
+
+/// An HTTP method.
+pub fn method(text: &str) -> Read<Method> {
+    const KNOWN: [Method; 7] =
+        [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    KNOWN.into_iter().find(|method| method.as_str() == text).ok_or_else(|| {
+        Wrong::new(
+            "is not a method that is forwarded",
+            "write GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS, in upper case",
+        )
+    })
+}
+
+/// The name of a header that an upstream may be given.
+pub fn header_name(text: &str) -> Read<HeaderName> {
+    const FRAMING: [&str; 9] = [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "expect",
+    ];
+    let name: HeaderName =
+        text.parse().map_err(|_| Wrong::new("is not a header name", "write letters, digits and `-`"))?;
+    if FRAMING.contains(&name.as_str()) || name.as_str().starts_with("wcp-") || name.as_str().starts_with("proxy-") {
+        return Err(Wrong::new("is a header that the gate itself sets or removes", "remove it"));
+    }
+    Ok(name)
+}
+
+/// A header's value; marked sensitive, so that it is never printed.
+pub fn header_value(text: &str) -> Read<HeaderValue> {
+    let mut value: HeaderValue = text.parse().map_err(|_| {
+        Wrong::new("has characters that a header cannot carry", "remove line ends and control characters")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The shortest secret that counts as one.
+pub const SECRET_CHARACTERS: usize = 16;
+
+/// A session token's secret.
+pub fn secret(text: &str) -> Read<crate::ids::Digest> {
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Wrong::new(
+            "has spaces or other characters that an `authorization` header cannot carry",
+            "use visible ASCII characters only",
+        ));
+    }
+    if text.len() < SECRET_CHARACTERS {
+        return Err(Wrong::new(
+            format!("has {} characters, fewer than {SECRET_CHARACTERS}", text.len()),
+            "use a random secret, for example of `openssl rand -hex 32`",
+        ));
+    }
+    Ok(crate::ids::Digest::of(text.as_bytes()))
+}
+
+/// A host name in lower case without port.
+pub fn host(text: &str) -> Read<String> {
+    let sound = text.len() <= 253
+        && text.split('.').all(|label| {
+            !label.is_empty()
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        });
+    if sound { Ok(text.to_owned()) } else { Err(Wrong::new("is not a host", "write a lower-case name without a port")) }
+}
+
+/// A route's path: normal, and a `*` only in a last `/*`.
+pub fn path_pattern(text: &str) -> Read<String> {
+    let fixed = text.strip_suffix("/*").unwrap_or(text);
+    let sound = text.starts_with('/')
+        && fixed.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~!$&'()+,;=:@".contains(&b))
+        && !fixed.contains("//")
+        && fixed.split('/').all(|segment| segment != "." && segment != "..");
+    if sound {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(
+        "is not a path that a request can have",
+        "write an absolute path without `//`, `.`, `..`, `%`, `?` or `#`, such as `/v1/orders`, or `/orders/*` for all below",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_requests_cannot_have_are_refused() {
+        for ok in ["/", "/*", "/v1/chat/completions", "/orders/*", "/a.b/~c"] {
+            assert!(path_pattern(ok).is_ok(), "{ok}");
+        }
+        for bad in ["", "a", "*", "/a*", "/*/b", "//", "/a//b", "/a/../b", "/.", "/%2f", "/a?b", "/a#b", "/a b", "/é"]
+        {
+            assert!(path_pattern(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn headers_that_frame_or_claim_cannot_be_set() {
+        assert!(header_name("Authorization").is_ok());
+        for bad in ["host", "Content-Length", "wcp-token", "proxy-authorization", "a b", ""] {
+            assert!(header_name(bad).is_err(), "{bad:?}");
+        }
+        assert!(format!("{:?}", header_value("Bearer key").unwrap()).contains("Sensitive"));
+        assert!(header_value("a\nb").is_err());
+    }
+
+    #[test]
+    fn numbers_durations_and_origins_have_bounds() {
+        assert!(number(1, 64)("0").is_err() && number(1, 64)("64").is_ok() && number(1_u64, 64)("-1").is_err());
+        assert!(duration("30s").is_ok() && duration("30").is_err() && duration("400 days").is_err());
+        assert!(some_time("0s").is_err() && some_time("1ms").is_ok());
+        assert!(origin("https://app.example.org").is_ok() && origin("http://localhost:3000").is_ok());
+        for bad in ["*", "null", "https://", "https://a/", "https://A", "app.example.org"] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+        assert_eq!(dns_server("10.0.0.2").unwrap().port(), 53);
+        assert_eq!(dns_server("[::1]:5353").unwrap().port(), 5353);
+    }
+}

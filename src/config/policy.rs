@@ -1,0 +1,141 @@
+//! The `policy` section, and the snapshot that it makes of its rules and workers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::kinds;
+use super::problem::Problem;
+use super::reader::{Map, Value};
+use crate::engine::{Mode, RuleSet, Settings, Snapshot};
+use crate::ids::{Env, TenantId, TenantRisk};
+use crate::registry::records;
+
+/// The `policy` section as it is written: where its parts are and how to read them.
+#[derive(Debug)]
+pub struct Policy {
+    /// How the specification is read; strict when that is not known.
+    mode: Mode,
+    /// The switches; `None` when one of them is wrong.
+    settings: Option<Settings>,
+    rules: Option<PathBuf>,
+    workers: Option<PathBuf>,
+}
+
+const MODES: &[(&str, Mode)] = &[("strict", Mode::Strict), ("reference", Mode::Reference)];
+
+/// Reads the section.
+pub fn read(mut policy: Map<'_>) -> Policy {
+    let mode = policy.read("mode", "strict", kinds::word(MODES));
+    let rules = policy.path("rules", "rules.json");
+    let workers = policy.path("workers", "enrolled");
+    let settings = settings(&mut policy, mode);
+    policy.done(&["gate", "allowed_worker_dirs", "catalogue"]);
+    Policy { mode: mode.unwrap_or(Mode::Strict), settings, rules, workers }
+}
+
+fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
+    let version = policy.read("version", "policy.v0", kinds::shared);
+    let require_worker_id = policy
+        .get("require_worker_id")
+        .map_or_else(|| Some(BTreeSet::from([Env::Prod, Env::Edge])), |value| value.read_list(kinds::id));
+    let require_signatory = policy.read("require_signatory", "false", kinds::flag);
+    let allowed_tenants: Option<BTreeSet<Arc<str>>> = policy.list("allowed_tenants", kinds::shared);
+    let require_worker_attestation = policy.read("require_worker_attestation", "false", kinds::flag);
+    let enforce_correlation_id = policy.read("enforce_correlation_id", "true", kinds::flag);
+    let enforce_required_controls = policy.read("enforce_required_controls", "true", kinds::flag);
+    let enforce_blast_scoring_in_prod = policy.read("enforce_blast_scoring_in_prod", "true", kinds::flag);
+    let enforce_privilege_envelopes = policy.read("enforce_privilege_envelopes", "false", kinds::flag);
+    let egress_allowlist = policy.section("egress_allowlist").and_then(egress);
+    let tenants = policy.get("tenants").map_or_else(|| Some(BTreeMap::new()), |value| tenants(&value));
+    Some(Settings {
+        mode: mode?,
+        version: version?,
+        require_worker_id: require_worker_id?,
+        require_signatory: require_signatory?,
+        allowed_tenants: allowed_tenants?,
+        require_worker_attestation: require_worker_attestation?,
+        enforce_correlation_id: enforce_correlation_id?,
+        enforce_required_controls: enforce_required_controls?,
+        enforce_blast_scoring_in_prod: enforce_blast_scoring_in_prod?,
+        enforce_privilege_envelopes: enforce_privilege_envelopes?,
+        egress_allowlist: egress_allowlist?,
+        tenants: tenants?,
+    })
+}
+
+fn egress(mut map: Map<'_>) -> Option<BTreeMap<Env, BTreeSet<String>>> {
+    let read: Vec<_> =
+        Env::ALL.iter().map(|env| Some((*env, map.list(env.as_str(), |text| Ok(text.to_owned()))?))).collect();
+    map.done(&[]);
+    read.into_iter().collect()
+}
+
+fn tenants(value: &Value<'_>) -> Option<BTreeMap<TenantId, TenantRisk>> {
+    let tenant = |(name, entry): (_, Value<'_>)| {
+        let tenant = entry.read_name(&name, kinds::id);
+        let mut map = entry.map()?;
+        let risk = map.read("risk", TenantRisk::High.as_str(), kinds::id);
+        map.done(&[]);
+        tenant.zip(risk)
+    };
+    let read: Vec<_> = value.entries()?.into_iter().map(tenant).collect();
+    read.into_iter().collect()
+}
+
+impl Policy {
+    /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
+    pub fn snapshot(self, file: &std::path::Path, problems: &mut Vec<Problem>) -> Option<Snapshot> {
+        let Self { mode, settings, rules, workers } = self;
+        let rules = rules.and_then(|path| parse_rules(path, mode, problems));
+        let workers = workers.and_then(|folder| {
+            records::load(&folder, mode)
+                .map_err(|found| {
+                    problems.extend(found.into_iter().map(|problem| Problem {
+                        place: (problem.line > 0).then_some((problem.line, problem.column)),
+                        file: problem.file,
+                        key: problem.field,
+                        message: problem.message,
+                        help: problem.help,
+                    }));
+                })
+                .ok()
+        });
+        Snapshot::build(settings?, rules?, workers?)
+            .map_err(|found| {
+                problems.extend(found.into_iter().map(|problem| Problem {
+                    file: file.to_owned(),
+                    place: None,
+                    key: format!("policy: {}", problem.path),
+                    message: problem.message,
+                    help: problem.help,
+                }));
+            })
+            .ok()
+    }
+}
+
+fn parse_rules(path: PathBuf, mode: Mode, problems: &mut Vec<Problem>) -> Option<RuleSet> {
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| {
+            problems.push(Problem {
+                file: path.clone(),
+                place: None,
+                key: String::new(),
+                message: format!("the rules cannot be read: {error}"),
+                help: "write the rules file, or name it in `policy.rules`".to_owned(),
+            });
+        })
+        .ok()?;
+    RuleSet::parse(&text, mode)
+        .map_err(|found| {
+            problems.extend(found.into_iter().map(|problem| Problem {
+                file: path.clone(),
+                place: Some((problem.line, problem.column)),
+                key: problem.path,
+                message: problem.message,
+                help: problem.help,
+            }));
+        })
+        .ok()
+}

@@ -1,0 +1,330 @@
+//! Typed reading of marked YAML. Every problem is noted with its place, and reading goes on; nothing is passed over in silence.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use marked_yaml::types::MarkedMappingNode;
+use marked_yaml::{Node, Span};
+
+use super::problem::{Problem, nearest};
+use super::variables::{Environment, Unexpanded, expand};
+use super::yaml;
+
+/// Why a text is not of its kind: "is not a duration", and what to write instead. Neither names the value.
+#[derive(Debug)]
+pub struct Wrong {
+    /// What is wrong, as the rest of a sentence that begins with the value.
+    pub is: String,
+    /// What to change.
+    pub help: String,
+}
+
+impl Wrong {
+    /// A reason and a help.
+    pub fn new(is: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { is: is.into(), help: help.into() }
+    }
+}
+
+/// One reading of one file: where values come from, and what was found wrong.
+pub struct Reading<'a> {
+    file: &'a Path,
+    environment: &'a Environment<'a>,
+    problems: RefCell<Vec<Problem>>,
+    /// Keys that were asked for and are not there: for the test that the sample shows every key.
+    #[cfg(test)]
+    pub absent: RefCell<Vec<String>>,
+}
+
+impl<'a> Reading<'a> {
+    /// Of this file, with this environment.
+    pub fn new(file: &'a Path, environment: &'a Environment<'a>) -> Self {
+        Self {
+            file,
+            environment,
+            problems: RefCell::default(),
+            #[cfg(test)]
+            absent: RefCell::default(),
+        }
+    }
+
+    /// Notes a problem.
+    pub fn note(&self, place: (usize, usize), key: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.borrow_mut().push(Problem {
+            file: self.file.to_owned(),
+            place: Some(place),
+            key: key.to_owned(),
+            message: message.into(),
+            help: help.into(),
+        });
+    }
+
+    /// What was found wrong, in the order of the file.
+    pub fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.problems.into_inner();
+        problems.sort_by_key(|problem| problem.place);
+        problems
+    }
+
+    /// The whole document.
+    pub fn document(&'a self, node: &'a MarkedMappingNode) -> Map<'a> {
+        Map { reading: self, node: Some(node), place: (1, 1), path: String::new(), known: Vec::new() }
+    }
+}
+
+fn place(span: &Span) -> (usize, usize) {
+    span.start().map_or((1, 1), yaml::place)
+}
+
+/// A value with its place and path.
+#[derive(Clone)]
+pub struct Value<'a> {
+    reading: &'a Reading<'a>,
+    node: &'a Node,
+    path: String,
+}
+
+impl<'a> Value<'a> {
+    /// Notes a problem with this value.
+    pub fn wrong(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.reading.note(place(self.node.span()), &self.path, message, help);
+    }
+
+    /// The text with its variables replaced; not empty.
+    pub fn text(&self) -> Option<String> {
+        let Some(scalar) = self.node.as_scalar() else {
+            self.wrong("is not a single value", "write one value here, not a list or a mapping");
+            return None;
+        };
+        match expand(scalar.as_str(), self.reading.environment) {
+            Ok(text) if text.is_empty() => {
+                self.wrong("is empty", "write a value or remove the key");
+                None
+            }
+            Ok(text) => Some(text),
+            Err(Unexpanded::Unset(name)) => {
+                self.wrong(
+                    format!("the environment variable `{name}` is not set, or empty"),
+                    format!("set `{name}`, or write the value itself"),
+                );
+                None
+            }
+            Err(Unexpanded::Malformed) => {
+                self.wrong(
+                    "a `${` is not followed by a variable's name and `}`",
+                    "write `${NAME}` or `${NAME:-default}`, or `$${` for a literal `${`",
+                );
+                None
+            }
+        }
+    }
+
+    /// The value as its kind. Problems quote what is written, never what a variable stands for.
+    pub fn read<T>(&self, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let text = self.text()?;
+        kind(&text)
+            .map_err(|wrong| {
+                let written: String = self.node.as_scalar().map_or("", |s| s.as_str()).chars().take(80).collect();
+                self.wrong(format!("`{written}` {}", wrong.is), wrong.help);
+            })
+            .ok()
+    }
+
+    /// The value as its kind, if it is a secret: problems never quote it.
+    pub fn read_secret<T>(&self, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let text = self.text()?;
+        kind(&text).map_err(|wrong| self.wrong(format!("the value {}", wrong.is), wrong.help)).ok()
+    }
+
+    /// The content of the file that this value names, without the newline at its end. Never quoted.
+    pub fn read_file<T>(&self, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let path = self.path()?;
+        let content = match std::fs::read_to_string(&path) {
+            Ok(content) => content,
+            Err(error) => {
+                self.wrong(format!("`{}` cannot be read: {error}", path.display()), "name a file that can be read");
+                return None;
+            }
+        };
+        let line = content.strip_suffix('\n').map_or(&*content, |line| line.strip_suffix('\r').unwrap_or(line));
+        let checked =
+            if line.is_empty() { Err(Wrong::new("is empty", "write the secret into it")) } else { kind(line) };
+        checked
+            .map_err(|wrong| self.wrong(format!("the content of `{}` {}", path.display(), wrong.is), wrong.help))
+            .ok()
+    }
+
+    /// A path, relative to the folder of the configuration file.
+    pub fn path(&self) -> Option<PathBuf> {
+        let text = self.text()?;
+        Some(self.reading.file.parent().unwrap_or(Path::new("")).join(text))
+    }
+
+    /// The values of a list.
+    pub fn list(&self) -> Option<Vec<Self>> {
+        let Some(sequence) = self.node.as_sequence() else {
+            self.wrong("is not a list", "write `[a, b]`, or one item a line behind `- `");
+            return None;
+        };
+        let item = |(index, node)| Self { reading: self.reading, node, path: format!("{}[{index}]", self.path) };
+        Some(sequence.iter().enumerate().map(item).collect())
+    }
+
+    /// Each value of a list as its kind; `None` when one of them is wrong.
+    pub fn read_list<T, C: FromIterator<T>>(&self, kind: impl Fn(&str) -> Result<T, Wrong>) -> Option<C> {
+        let read: Vec<Option<T>> = self.list()?.iter().map(|item| item.read(&kind)).collect();
+        read.into_iter().collect()
+    }
+
+    /// A mapping with known keys.
+    pub fn map(&self) -> Option<Map<'a>> {
+        let Some(node) = self.node.as_mapping() else {
+            self.wrong("is not a mapping", "write `key: value` pairs here");
+            return None;
+        };
+        let place = place(node.span());
+        Some(Map { reading: self.reading, node: Some(node), place, path: self.path.clone(), known: Vec::new() })
+    }
+
+    /// Whether this is a mapping.
+    pub fn is_map(&self) -> bool {
+        self.node.as_mapping().is_some()
+    }
+
+    /// The names and values of a mapping whose keys are the operator's own.
+    pub fn entries(&self) -> Option<Vec<(Name, Self)>> {
+        let map = self.map()?;
+        let entries = map.node.into_iter().flat_map(|node| node.iter());
+        Some(
+            entries
+                .filter(|(key, _)| !yaml::is_repeated(key.as_str()))
+                .map(|(key, node)| {
+                    let name = Name { text: key.as_str().to_owned(), place: place(key.span()) };
+                    let path = format!("{}.{}", self.path, key.as_str());
+                    (name, Self { reading: self.reading, node, path })
+                })
+                .collect(),
+        )
+    }
+
+    /// The name of an entry of this value as its kind.
+    pub fn read_name<T>(&self, name: &Name, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        kind(&name.text)
+            .map_err(|wrong| {
+                let written: String = name.text.chars().take(80).collect();
+                self.reading.note(name.place, &self.path, format!("`{written}` {}", wrong.is), wrong.help);
+            })
+            .ok()
+    }
+}
+
+/// A key that the operator chose.
+pub struct Name {
+    /// The key.
+    pub text: String,
+    /// Where it is.
+    place: (usize, usize),
+}
+
+/// A mapping with known keys. Each key that is asked for becomes known; [`Map::done`] refuses the others.
+pub struct Map<'a> {
+    reading: &'a Reading<'a>,
+    /// `None`: the section is absent and all its defaults count.
+    node: Option<&'a MarkedMappingNode>,
+    place: (usize, usize),
+    path: String,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Map<'a> {
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Notes a problem with a key of this mapping, at the mapping's place.
+    pub fn wrong(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.reading.note(self.place, &self.path_of(key), message, help);
+    }
+
+    /// The value of a key that may be absent.
+    pub fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
+        self.known.push(key);
+        let node = self.node.and_then(|node| node.get_node(key));
+        #[cfg(test)]
+        if node.is_none() {
+            self.reading.absent.borrow_mut().push(self.path_of(key));
+        }
+        Some(Value { reading: self.reading, node: node?, path: self.path_of(key) })
+    }
+
+    /// The value of a key that may not be absent; `help` says what to add.
+    pub fn need(&mut self, key: &'static str, help: &str) -> Option<Value<'a>> {
+        let value = self.get(key);
+        if value.is_none() {
+            self.wrong(key, "is missing", help);
+        }
+        value
+    }
+
+    /// The value of a key as its kind, or its default, written as in the file.
+    pub fn read<T>(&mut self, key: &'static str, default: &str, kind: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+        match self.get(key) {
+            Some(value) => value.read(kind),
+            None => kind(default).map_err(|wrong| self.wrong(key, wrong.is, wrong.help)).ok(),
+        }
+    }
+
+    /// The value of a key as its kind, if it is there: `Some(None)` when it is absent, `None` when it is wrong.
+    pub fn maybe<T>(&mut self, key: &'static str, kind: impl Fn(&str) -> Result<T, Wrong>) -> Option<Option<T>> {
+        self.get(key).map_or(Some(None), |value| value.read(kind).map(Some))
+    }
+
+    /// The path of a key, or its default, relative to the folder of the configuration file.
+    pub fn path(&mut self, key: &'static str, default: &str) -> Option<PathBuf> {
+        match self.get(key) {
+            Some(value) => value.path(),
+            None => Some(self.reading.file.parent().unwrap_or(Path::new("")).join(default)),
+        }
+    }
+
+    /// The values of a list that may be absent, then empty; `None` when one is wrong.
+    pub fn list<T, C: FromIterator<T> + Default>(
+        &mut self,
+        key: &'static str,
+        kind: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<C> {
+        self.get(key).map_or_else(|| Some(C::default()), |value| value.read_list(kind))
+    }
+
+    /// A section that may be absent: then all its defaults count.
+    pub fn section(&mut self, key: &'static str) -> Option<Map<'a>> {
+        match self.get(key) {
+            Some(value) => value.map(),
+            None => Some(Map {
+                reading: self.reading,
+                node: None,
+                place: self.place,
+                path: self.path_of(key),
+                known: Vec::new(),
+            }),
+        }
+    }
+
+    /// Refuses every key that was not asked for; `later` are those that a later version will know.
+    pub fn done(self, later: &[&str]) {
+        for (key, _) in self.node.into_iter().flat_map(|node| node.iter()) {
+            let written = key.as_str();
+            if self.known.contains(&written) || yaml::is_repeated(written) {
+                continue;
+            }
+            let (message, help) = if later.contains(&written) {
+                ("is not available yet in this version", "remove it".to_owned())
+            } else if let Some(meant) = nearest(written, self.known.iter().copied()) {
+                ("is not a known key", format!("did you mean `{meant}`?"))
+            } else {
+                ("is not a known key", format!("remove it; known here: {}", self.known.join(", ")))
+            };
+            self.reading.note(place(key.span()), &self.path_of(written), message, help);
+        }
+    }
+}

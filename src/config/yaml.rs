@@ -1,0 +1,150 @@
+//! YAML with places: one document, a mapping, every key once. Anchors and tags are refused.
+
+use marked_yaml::types::MarkedMappingNode;
+use marked_yaml::{LoadError, LoaderOptions, Marker, Node, parse_yaml_with_options};
+
+/// Something wrong with the YAML itself.
+#[derive(Debug)]
+pub struct Fault {
+    /// Line and column, from 1.
+    pub place: (usize, usize),
+    /// What is wrong.
+    pub message: String,
+    /// What to change.
+    pub help: &'static str,
+}
+
+/// Characters that no operator writes: a repeated key is renamed to one of them, so that the rest can still be read.
+const RENAMED: std::ops::Range<u32> = 0xE000..0xF8FF;
+
+/// Whether this key is a repeated one that was renamed.
+pub fn is_repeated(key: &str) -> bool {
+    key.chars().next().is_some_and(|first| RENAMED.contains(&u32::from(first)))
+}
+
+/// The mapping of a document, and what is wrong with it. `None` when nothing of it can be read.
+///
+/// marked-yaml stops at the first repeated key. To report all of them, each is renamed in place and the text read again.
+pub fn parse(text: &str) -> (Option<MarkedMappingNode>, Vec<Fault>) {
+    let mut faults = Vec::new();
+    if let Some(line) = second_document(text) {
+        let message = "a second document starts here".to_owned();
+        faults.push(Fault { place: (line, 1), message, help: "keep one document in the file" });
+        return (None, faults);
+    }
+    let mut text: Vec<char> = text.chars().collect();
+    loop {
+        let options = LoaderOptions::default().error_on_duplicate_keys(true);
+        match parse_yaml_with_options(0, text.iter().collect::<String>(), options) {
+            Ok(Node::Mapping(map)) => return (Some(map), faults),
+            Ok(node) => {
+                let place = node.span().start().map_or((1, 1), place);
+                faults.push(Fault { place, message: "is not a mapping".to_owned(), help: MAPPING });
+                return (None, faults);
+            }
+            Err(LoadError::DuplicateKey(keys)) => {
+                let Some(start) = keys.key.span().start().copied() else { return (None, faults) };
+                let first = keys.prev_key.span().start().map_or(0, Marker::line);
+                let message = format!("`{}` is written twice; first in line {first}", keys.key.as_str());
+                faults.push(Fault { place: place(&start), message, help: "keep one of them" });
+                let from = start.character();
+                let quoted = text.get(from).is_some_and(|c| matches!(c, '"' | '\''));
+                let (from, length) = (from + usize::from(quoted), keys.key.as_str().chars().count());
+                // Each another character, so that the renamed ones do not repeat each other; as long, so that places stay.
+                let mark = RENAMED.clone().nth(faults.len()).and_then(char::from_u32);
+                match (mark, text.get_mut(from..from + length)) {
+                    (Some(mark), Some(key)) if !key.is_empty() => key.fill(mark),
+                    _ => return (None, faults),
+                }
+            }
+            Err(error) => {
+                faults.push(fault(&error));
+                return (None, faults);
+            }
+        }
+    }
+}
+
+const MAPPING: &str = "write sections such as `gate:` and `hall:`";
+
+fn fault(error: &LoadError) -> Fault {
+    let (marker, message, help) = match error {
+        LoadError::TopLevelMustBeMapping(at) | LoadError::TopLevelMustBeSequence(at) => {
+            (at, "is not a mapping".to_owned(), MAPPING)
+        }
+        LoadError::UnexpectedAnchor(at) => {
+            (at, "anchors are not supported".to_owned(), "write the value out in each place")
+        }
+        LoadError::MappingKeyMustBeScalar(at) => {
+            (at, "a key is not a text".to_owned(), "write keys as plain text; quote values that begin with `{` or `[`")
+        }
+        LoadError::UnexpectedTag(at) => (at, "tags are not supported".to_owned(), "remove the `!tag`"),
+        LoadError::ScanError(at, error) => {
+            (at, format!("is not YAML: {}", error.info()), "check indentation, quotes and brackets here and just above")
+        }
+        LoadError::DuplicateKey(keys) => {
+            return Fault {
+                place: keys.key.span().start().map_or((1, 1), place),
+                message: "a key is written twice".to_owned(),
+                help: "keep one of them",
+            };
+        }
+    };
+    Fault { place: place(marker), message, help }
+}
+
+/// Line and column of a marker.
+pub fn place(marker: &Marker) -> (usize, usize) {
+    (marker.line(), marker.column())
+}
+
+/// The line at which a second document starts; the parser would pass over it in silence.
+fn second_document(text: &str) -> Option<usize> {
+    let mut begun = false;
+    for (index, line) in text.lines().enumerate() {
+        let marker = line.strip_prefix("---").or_else(|| line.strip_prefix("..."));
+        if marker.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r'])) {
+            if begun {
+                return Some(index + 1);
+            }
+            begun = true;
+        } else if !line.trim_start().is_empty() && !line.trim_start().starts_with(['#', '%']) {
+            begun = true;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<(usize, usize, String)> {
+        parse(text).1.into_iter().map(|f| (f.place.0, f.place.1, f.message)).collect()
+    }
+
+    #[test]
+    fn every_repeated_key_is_found_and_the_rest_is_read() {
+        let text = "a: 1\nb:\n  é: 1\n  'é': 2\n  é: 3\na: 2\nc: 5\n";
+        let (map, found) = parse(text);
+        let places: Vec<_> = found.iter().map(|f| f.place).collect();
+        assert_eq!(places, [(4, 3), (5, 3), (6, 1)]);
+        assert_eq!(found[0].message, "`é` is written twice; first in line 3");
+        let map = map.unwrap();
+        assert_eq!(map.get_scalar("c").unwrap().as_str(), "5");
+        assert_eq!(map.get_scalar("a").unwrap().as_str(), "1");
+    }
+
+    #[test]
+    fn what_is_no_plain_document_is_refused() {
+        assert_eq!(faults("- a\n"), [(1, 1, "is not a mapping".to_owned())]);
+        assert_eq!(faults("a: &x 1\nb: *x\n").len(), 1);
+        assert_eq!(faults("a: !!int 1\n").len(), 1);
+        assert_eq!(faults("[a]: 1\n").len(), 1);
+        assert_eq!(faults("a: [1\n").len(), 1);
+        assert_eq!(faults("a: 1\n---\nb: 2\n")[0].0, 2);
+        assert_eq!(faults("a: 1\n...\nb: 2\n")[0].0, 2);
+        assert!(faults("# comment\n---\na: 1\n").is_empty());
+        assert!(faults("").is_empty());
+    }
+}
