@@ -2,9 +2,39 @@
 //!
 //! One writer thread owns the files. [`Ledger::record`] resolves when the entry is committed, and not before.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+mod batch;
+mod canonical;
+mod chain;
+mod checkpoint;
+mod entry;
+mod files;
+mod index;
+mod key;
+mod mint;
+mod queue;
+mod restore;
+mod seal;
+mod segment;
+mod tail;
+mod tree;
+pub mod verify;
+mod writer;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use batch::Batch;
+use queue::{Ended, Queue};
+use seal::{Seal, Sealer};
+use tail::Through;
+use writer::{Clock, Shared, Writer};
+
+pub use key::KeyError;
+pub use restore::OpenError;
 
 use crate::engine::{Decision, DenyCode};
 use crate::ids::{Digest, TokenName};
@@ -191,51 +221,155 @@ pub struct Health {
     pub entries: u64,
 }
 
-// ---- INTERIM, until the ledger room lands: remembers nothing. Replaced whole. -------------------------------------
 
-/// INTERIM: a ledger that only counts, so that the doors can be built.
-#[derive(Debug, Clone, Default)]
-pub struct Ledger {
-    entries: Arc<std::sync::atomic::AtomicU64>,
+/// The ledger. Clones are handles to the same one; it closes with the last.
+#[derive(Debug, Clone)]
+pub struct Ledger(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    vkey: String,
 }
-
-/// Why a ledger cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct OpenError(pub String);
 
 impl Ledger {
-    /// INTERIM.
+    /// Opens the ledger, or makes it: reads what is after the last checkpoint, cuts a torn end, starts the writer.
     ///
     /// # Errors
-    /// Never.
-    pub fn open(_settings: &Settings) -> Result<Self, OpenError> {
-        Ok(Self::default())
+    /// It is in use by another process, of another version, without its key, cannot be read, or does not hold together.
+    pub fn open(settings: &Settings) -> Result<Self, OpenError> {
+        let clock = || {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        };
+        Self::open_with(settings, Box::new(clock), Box::new(|file| Arc::new(file)))
     }
-    /// INTERIM.
+
+    /// Opens the ledger with another clock and other storage.
+    fn open_with(settings: &Settings, clock: Clock, through: Through) -> Result<Self, OpenError> {
+        let restored = restore::open(settings, through)?;
+        let started = |source| OpenError::File { path: settings.path.clone(), source };
+        let vkey = restored.key.vkey().to_owned();
+        let sealer = Sealer::start(Seal { folder: settings.path.clone(), key: restored.key }).map_err(started)?;
+        let shared = Arc::new(Shared {
+            queue: Queue::new(settings.queue),
+            entries: AtomicU64::new(restored.edge.size()),
+            failure: Mutex::default(),
+        });
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            clock,
+            batch: Batch::after(restored.last, restored.streams),
+            tail: restored.tail,
+            index: restored.index,
+            edge: restored.edge,
+            tiles: restored.tiles,
+            sealer,
+            sealed: restored.sealed,
+            seal_at: Instant::now(),
+            checkpoint_every: settings.checkpoint_every,
+            owed: Vec::new(),
+            retry_at: None,
+            _lock: restored.lock,
+        };
+        let thread = thread::Builder::new().name("ledger-write".to_owned()).spawn(|| writer.run()).map_err(started)?;
+        Ok(Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)), vkey })))
+    }
+
+    /// Records a decision or refusal. Resolves when the entry is committed. Dropping the future loses the answer, never the
+    /// entry.
     ///
     /// # Errors
-    /// Never.
-    pub async fn record(&self, _record: Record) -> Result<Receipt, RecordError> {
-        self.entries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Ok(Receipt {
-            receipt_id: uuid::Uuid::new_v4(),
-            receipt_hash: Digest::of(b"interim"),
-            recorded_at_micros: 0,
-            stream: Arc::from("hall"),
-        })
+    /// The queue is full, the write failed, or the ledger is closed: nothing may be allowed or forwarded then.
+    pub async fn record(&self, record: Record) -> Result<Receipt, RecordError> {
+        let answer = self.0.shared.queue.record(record)?;
+        answer.await.unwrap_or(Err(RecordError::Closed))
     }
-    /// INTERIM.
-    pub fn outcome(&self, receipt: &Receipt, _outcome: Outcome) {
-        let _ = &receipt.stream;
-        self.entries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+
+    /// Queues what became of a forwarded request. Never blocks and never refuses: it is bounded by the exchanges in flight,
+    /// and is written when writes succeed again.
+    pub fn outcome(&self, receipt: &Receipt, outcome: Outcome) {
+        let ended = Ended {
+            decision_id: receipt.receipt_id,
+            decision_hash: receipt.receipt_hash,
+            stream: Arc::clone(&receipt.stream),
+            outcome,
+        };
+        if !self.0.shared.queue.outcome(ended) {
+            tracing::error!(decision_id = %receipt.receipt_id, "the ledger is closed without the end of this exchange");
+        }
     }
-    /// INTERIM.
+
+    /// Whether the ledger takes entries now.
     #[must_use]
     pub fn health(&self) -> Health {
-        let entries = self.entries.load(std::sync::atomic::Ordering::Relaxed);
-        Health { writing: true, error: None, queue_depth: 0, entries }
+        let error = self.0.shared.failure();
+        Health {
+            writing: error.is_none(),
+            error,
+            queue_depth: self.0.shared.queue.depth(),
+            entries: self.0.shared.entries.load(Ordering::Relaxed),
+        }
     }
-    /// INTERIM.
-    pub fn close(&self) {}
+
+    /// The key with which anyone can verify this log's checkpoints: `<name>+<id>+<key>` (C2SP signed-note).
+    #[must_use]
+    pub fn vkey(&self) -> &str {
+        &self.0.vkey
+    }
+
+    /// Writes all that waits, signs a last checkpoint and ends the writer. Later records are [`RecordError::Closed`]. Waits for
+    /// the disk, not for any other task; a second call does nothing.
+    pub fn close(&self) {
+        self.0.close();
+    }
 }
+
+impl Handle {
+    fn close(&self) {
+        self.shared.queue.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the ledger's writer has panicked");
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("vkey", &self.vkey).finish_non_exhaustive()
+    }
+}
+
+// The files under the ledger's folder. What is public has its place as C2SP tlog-tiles serves it.
+
+/// The signed head of the tree.
+const CHECKPOINT: &str = "checkpoint";
+
+fn checkpoint_file(folder: &Path) -> PathBuf {
+    folder.join(CHECKPOINT)
+}
+fn heads_file(folder: &Path) -> PathBuf {
+    folder.join("heads")
+}
+fn index_file(folder: &Path) -> PathBuf {
+    folder.join("index")
+}
+fn lock_file(folder: &Path) -> PathBuf {
+    folder.join("lock")
+}
+fn version_file(folder: &Path) -> PathBuf {
+    folder.join("version")
+}
+fn segments(folder: &Path) -> PathBuf {
+    folder.join("segments")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,12 @@
 //! What is answered: the verdict, which may be remembered, and the decision, which is one request's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::engine::artifact::artifact_hash;
-use crate::engine::{Fingerprint, RouteInput, Snapshot};
+use crate::engine::{Fingerprint, Json, RouteInput, Snapshot};
 use crate::ids::{Digest, TenantRisk};
 
 /// What happens now.
@@ -95,7 +94,7 @@ deny_codes! {
 }
 
 /// Why a verdict is no, with the reference's extra fields.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Denial {
     /// The code.
     pub code: DenyCode,
@@ -106,16 +105,73 @@ pub struct Denial {
 }
 
 /// One candidate of the matched rule, in the rule's order.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Candidate {
     /// Its species, as the rule writes it.
     pub worker_species_id: Arc<str>,
     /// The rule's hint, verbatim; never used to choose.
-    pub score_hint: Option<Arc<RawValue>>,
+    pub score_hint: Option<Json>,
     /// The rule's minimum controls, verbatim.
-    pub requires_controls_minimum: Option<Arc<RawValue>>,
+    pub requires_controls_minimum: Option<Json>,
     /// Why it was passed over; `None` for the one selected.
     pub skip_reason: Option<&'static str>,
+}
+
+/// When a rule wants more than rules (WCP_SPEC 5.8).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Escalation {
+    /// The policy gate is asked.
+    pub policy_gate: bool,
+    /// A second approval step outside of the hall.
+    pub msavx_step_up: bool,
+    /// A human must always agree.
+    pub human_required_default: bool,
+    /// A human must agree when one of these holds, verbatim.
+    pub human_required_if: Arc<[Json]>,
+    /// Why, in the rule's words; in the gate's, once it refused.
+    pub rationale: Option<Arc<str>>,
+}
+
+impl Default for Escalation {
+    fn default() -> Self {
+        Self {
+            policy_gate: false,
+            msavx_step_up: false,
+            human_required_default: false,
+            human_required_if: Arc::from([]),
+            rationale: None,
+        }
+    }
+}
+
+/// What must hold before a rule dispatches (WCP_SPEC 5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Preconditions {
+    /// A correlation id is demanded.
+    pub must_have_correlation_id: bool,
+    /// The policy's version is on the decision; it always is.
+    pub must_attach_policy_version: bool,
+    /// The artifact hash is recorded; it always is.
+    pub must_record_artifact_hash_if_executes: bool,
+    /// Controls that the rule requires and nothing implements deny.
+    pub deny_if_missing_required_controls: bool,
+    /// An unsigned artifact is denied in production.
+    pub deny_if_unsigned_artifact_in_prod: bool,
+    /// A worker without attestation is denied in production.
+    pub deny_if_no_attestation_in_prod: bool,
+}
+
+impl Default for Preconditions {
+    fn default() -> Self {
+        Self {
+            must_have_correlation_id: true,
+            must_attach_policy_version: true,
+            must_record_artifact_hash_if_executes: true,
+            deny_if_missing_required_controls: true,
+            deny_if_unsigned_artifact_in_prod: false,
+            deny_if_no_attestation_in_prod: false,
+        }
+    }
 }
 
 /// A telemetry event of the verdict; ids, times and echoes are put in when it is written out.
@@ -137,8 +193,24 @@ pub enum Event {
     TaskDenied,
 }
 
+impl Event {
+    /// The event's id on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BlastScored => "evt.gov.blast_scored",
+            Self::PrivilegeEnvelopeChecked => "evt.gov.privilege_envelope.checked",
+            Self::AttestationSkipped => "evt.os.worker.attestation_skipped",
+            Self::TaskRouted => "evt.os.task.routed",
+            Self::WorkerSelected => "evt.os.worker.selected",
+            Self::PolicyGated => "evt.os.policy.gated",
+            Self::TaskDenied => "evt.os.task.denied",
+        }
+    }
+}
+
 /// The answer to a question: everything that equal questions share. Holds no id, time or echo of the request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// What happens now.
     pub outcome: Outcome,
@@ -151,15 +223,15 @@ pub struct Verdict {
     /// The worker that acts, when the request named one and it may; `None` on a denial.
     pub worker_id: Option<Arc<str>>,
     /// The matched rule's candidates with what became of each.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Arc<[Candidate]>,
     /// The controls that the matched rule requires, sorted.
-    pub required_controls: Vec<Arc<str>>,
-    /// The matched rule's profiles, verbatim JSON array.
-    pub recommended_profiles: Arc<RawValue>,
-    /// The matched rule's escalation, verbatim JSON object with defaults filled in.
-    pub escalation: Arc<RawValue>,
-    /// The matched rule's preconditions, verbatim JSON object with defaults filled in.
-    pub preconditions: Arc<RawValue>,
+    pub required_controls: Arc<BTreeSet<Arc<str>>>,
+    /// The profiles that the matched rule recommends, verbatim; none on a denial.
+    pub recommended_profiles: Arc<[Json]>,
+    /// The matched rule's escalation, as far as the gates came.
+    pub escalation: Escalation,
+    /// The matched rule's preconditions.
+    pub preconditions: Preconditions,
     /// The blast score that counted, when one was computed.
     pub blast_score: Option<i64>,
     /// Whether attestation was checked.
@@ -175,6 +247,21 @@ impl Verdict {
     #[must_use]
     pub fn denied(&self) -> bool {
         self.outcome != Outcome::Dispatch
+    }
+
+    /// Whether the blast score was low enough; `None` when none was computed.
+    #[must_use]
+    pub fn blast_gate_passed(&self) -> Option<bool> {
+        self.blast_score.map(|_| self.denial.as_ref().is_none_or(|denial| denial.code != DenyCode::RequiresHuman))
+    }
+
+    /// Whether the privilege envelope held; `None` when none was checked.
+    #[must_use]
+    pub fn privilege_envelope_ok(&self) -> Option<bool> {
+        match &self.denial {
+            Some(denial) if denial.code == DenyCode::PrivilegeEnvelopeViolated => Some(false),
+            _ => self.events.contains(&Event::PrivilegeEnvelopeChecked).then_some(true),
+        }
     }
 }
 

@@ -1,10 +1,175 @@
-//! The gates, in the order in which a request passes them (WCP_SPEC 5).
+//! The gates, in the order in which a request passes them (WCP_SPEC 5). The first that refuses decides.
 
-use crate::engine::{Question, Snapshot, Verdict};
+mod attestation;
+mod blast;
+mod caller;
+mod controls;
+mod correlation;
+mod envelope;
+mod input;
+mod matching;
+mod policy;
+mod shadow;
+mod tenant;
+mod worker;
+mod worker_required;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::engine::Question;
+use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Outcome, Preconditions, Verdict};
+use crate::engine::rules::Rule;
+use crate::engine::snapshot::{Prepared, Snapshot};
+
+use worker::Choice;
+
+/// The gates before a rule is looked for, each with what stands in the rule id's place when it refuses.
+type Before = fn(&Question, &Snapshot) -> Result<(), Denial>;
+const BEFORE: &[(Before, &str)] = &[
+    (caller::gate, PRE_ROUTING),
+    (tenant::gate, PRE_ROUTING),
+    (input::gate, PRE_ROUTING),
+    (worker_required::gate, PRE_ROUTING),
+    (shadow::gate, NO_MATCH),
+];
+
+/// The gates once a rule has matched, each with how much of the rule its denial shows.
+type After = fn(&Case<'_>) -> Result<(), Denial>;
+const AFTER: &[(After, Shows)] = &[
+    (correlation::gate, Shows::Controls),
+    (controls::gate, Shows::Controls),
+    (blast::gate, Shows::Escalation),
+    (policy::gate, Shows::Escalation),
+    (worker::gate, Shows::Candidates),
+    (attestation::gate, Shows::Escalation),
+    (envelope::gate, Shows::Escalation),
+];
+
+const PRE_ROUTING: &str = "PRE_ROUTING";
+const NO_MATCH: &str = "NO_MATCH";
+
+/// How much of the matched rule a denial shows, as in the reference. Its controls and preconditions always.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Shows {
+    Controls,
+    Escalation,
+    Candidates,
+}
+
+/// A question, the rule that matched it, and what follows from both.
+struct Case<'a> {
+    question: &'a Question,
+    snapshot: &'a Snapshot,
+    rule: &'a Rule,
+    prepared: &'a Prepared,
+    choice: Choice,
+    /// The blast score that counts, when one is computed.
+    score: Option<u8>,
+}
 
 /// The verdict on a question under the snapshot of which it was asked.
 #[must_use]
 pub fn decide(question: &Question, snapshot: &Snapshot) -> Verdict {
-    let _ = (question, snapshot);
-    todo!()
+    for (gate, rule_id) in BEFORE {
+        if let Err(denial) = gate(question, snapshot) {
+            return refused(denial, rule_id);
+        }
+    }
+    let (rule, prepared) = match matching::rule(question, snapshot) {
+        Ok(found) => found,
+        Err(denial) => return refused(denial, NO_MATCH),
+    };
+    let choice = worker::choose(question, snapshot, rule, prepared);
+    let score = blast::score(question, snapshot, rule, &choice);
+    let case = Case { question, snapshot, rule, prepared, choice, score };
+    for (gate, shows) in AFTER {
+        if let Err(denial) = gate(&case) {
+            return case.denied(denial, *shows);
+        }
+    }
+    case.permitted()
 }
+
+/// A denial before any rule matched.
+fn refused(denial: Denial, rule_id: &str) -> Verdict {
+    Verdict {
+        outcome: Outcome::Deny,
+        denial: Some(denial),
+        matched_rule_id: Arc::from(rule_id),
+        selected_species: None,
+        worker_id: None,
+        candidates: Arc::from([]),
+        required_controls: Arc::new(BTreeSet::new()),
+        recommended_profiles: Arc::from([]),
+        escalation: Escalation::default(),
+        preconditions: Preconditions::default(),
+        blast_score: None,
+        attestation_checked: false,
+        attestation_valid: None,
+        events: vec![Event::TaskDenied],
+    }
+}
+
+impl Case<'_> {
+    fn denied(&self, denial: Denial, shows: Shows) -> Verdict {
+        let mut escalation = Escalation::default();
+        if shows >= Shows::Escalation {
+            escalation = self.rule.escalation.clone();
+            if let Some(serde_json::Value::String(reason)) = denial.extras.get("reason") {
+                escalation.rationale = Some(Arc::from(reason.as_str()));
+            }
+            escalation.human_required_default |= denial.code == DenyCode::RequiresHuman;
+        }
+        let candidates = if shows == Shows::Candidates { Arc::clone(&self.choice.candidates) } else { Arc::from([]) };
+        Verdict {
+            candidates,
+            required_controls: Arc::clone(&self.rule.controls),
+            escalation,
+            preconditions: self.rule.preconditions,
+            blast_score: self.score.map(i64::from),
+            ..refused(denial, &self.rule.id)
+        }
+    }
+
+    fn permitted(&self) -> Verdict {
+        let Ok(chosen) = &self.choice.chosen else {
+            // The worker gate has refused every case without a worker; should that ever change, this stays a no.
+            return self.denied(Denial::new(DenyCode::InternalError, "no worker was chosen"), Shows::Escalation);
+        };
+        let mut events = Vec::with_capacity(5);
+        events.extend(self.score.map(|_| Event::BlastScored));
+        events.extend(attestation::is_skipped(self).then_some(Event::AttestationSkipped));
+        events.extend([Event::TaskRouted, Event::WorkerSelected, Event::PolicyGated]);
+        Verdict {
+            outcome: Outcome::Dispatch,
+            denial: None,
+            matched_rule_id: Arc::clone(&self.rule.id),
+            selected_species: Some(Arc::clone(&chosen.species)),
+            worker_id: chosen.worker.clone(),
+            candidates: Arc::clone(&self.choice.candidates),
+            required_controls: Arc::clone(&self.rule.controls),
+            recommended_profiles: Arc::clone(&self.rule.profiles),
+            escalation: self.rule.escalation.clone(),
+            preconditions: self.rule.preconditions,
+            blast_score: self.score.map(i64::from),
+            attestation_checked: false,
+            attestation_valid: None,
+            events,
+        }
+    }
+}
+
+impl Denial {
+    fn new(code: DenyCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), extras: BTreeMap::new() }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
+        self.extras.insert(name, value.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

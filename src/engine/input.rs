@@ -73,3 +73,30 @@ pub struct Binding {
     /// True when this credential need not name a worker even where the policy requires one.
     pub worker_optional: bool,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The first hash vector's request: a plain write in prod.
+    pub(crate) fn plain() -> RouteInput {
+        RouteInput {
+            capability_id: "cap.data.write.v1".into(),
+            worker_id: None,
+            env: Env::Prod,
+            data_label: DataLabel::Internal,
+            data_label_defaulted: false,
+            tenant_id: "org.acme".into(),
+            tenant_risk: Some(TenantRisk::Low),
+            qos_class: QosClass::P2,
+            correlation_id: "11111111-1111-4111-8111-111111111111".into(),
+            request: Json::Object(std::collections::BTreeMap::new()),
+            blast_radius: None,
+            blast_score: None,
+            privilege_context: None,
+            tenant_credential: None,
+            dry_run: false,
+            http: None,
+        }
+    }
+}

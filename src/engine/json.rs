@@ -1,8 +1,18 @@
 //! JSON as a decision sees it: strict to read, and with every number as it was written.
 
+mod fields;
+mod place;
+mod read;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+pub use fields::{Fields, Finding, Members, present};
+pub use place::{Elements, Lines, Step, path_text};
 
 /// The deepest nesting of arrays and objects that is read.
 pub const MAX_DEPTH: usize = 32;
@@ -35,6 +45,8 @@ pub enum Json {
 pub struct JsonError {
     /// Where, such as `request.a[3]`; empty for the whole.
     pub path: String,
+    /// The same, step by step.
+    pub steps: Vec<Step>,
     /// What is wrong and what to change.
     pub message: String,
 }
@@ -55,8 +67,7 @@ impl Json {
     /// Not UTF-8, not one JSON value, a duplicate key, deeper than [`MAX_DEPTH`], a number that is not finite or an
     /// integer of more than [`MAX_DIGITS`] digits, or a lone surrogate.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
-        let _ = bytes;
-        todo!()
+        read::document(bytes)
     }
 
     /// The text, if it is one.
@@ -116,3 +127,23 @@ impl Json {
         }
     }
 }
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => s.serialize_unit(),
+            Self::Bool(value) => s.serialize_bool(*value),
+            // Verbatim, since an integer of any size is read.
+            Self::Int(digits) => {
+                RawValue::from_string(digits.to_string()).map_err(serde::ser::Error::custom)?.serialize(s)
+            }
+            Self::Float(value) => s.serialize_f64(*value),
+            Self::String(text) => s.serialize_str(text),
+            Self::Array(elements) => s.collect_seq(elements),
+            Self::Object(members) => s.collect_map(members),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,14 @@
 //! Everything that a decision may depend on besides the question, as one immutable value, built and checked at load.
 
+mod fingerprint;
+mod selection;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::{RouteInput, RuleSet};
+pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
+
 use crate::ids::{CapabilityId, ControlId, Digest, Env, SpeciesId, TenantId, TenantRisk, WorkerId};
 
 /// The digest of everything in a snapshot: equal snapshots have equal fingerprints, also across processes.
@@ -90,6 +95,40 @@ pub struct Snapshot {
     pub workers: BTreeMap<WorkerId, Worker>,
     /// The digest of all of it.
     pub fingerprint: Fingerprint,
+    pub(crate) reads: Reads,
+    pub(crate) prepared: Vec<Prepared>,
+    /// The controls that any active worker implements.
+    pub(crate) fleet: BTreeSet<Arc<str>>,
+}
+
+/// What of a request any verdict of a snapshot can depend on; the rest is left out of the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reads {
+    pub(crate) label: bool,
+    pub(crate) tenant_risk: bool,
+    pub(crate) qos: bool,
+    pub(crate) correlation: bool,
+    /// The blast score, in every environment.
+    pub(crate) blast: bool,
+    /// The blast score, in production.
+    pub(crate) blast_in_production: bool,
+}
+
+impl Reads {
+    fn of(settings: &Settings, rules: &RuleSet) -> Self {
+        let constrains = rules.rules.iter().map(|rule| rule.cells.constrains());
+        let [_, label, tenant_risk, qos] =
+            constrains.fold([false; 4], |[a, b, c, d], [e, f, g, h]| [a || e, b || f, c || g, d || h]);
+        Self {
+            label,
+            tenant_risk,
+            qos,
+            correlation: settings.enforce_correlation_id
+                || rules.rules.iter().any(|rule| rule.preconditions.must_have_correlation_id),
+            blast: rules.rules.iter().any(|rule| rule.scores_blast),
+            blast_in_production: settings.enforce_blast_scoring_in_prod,
+        }
+    }
 }
 
 /// Why settings, rules and workers do not make a snapshot together.
@@ -109,14 +148,51 @@ impl Snapshot {
     /// # Errors
     /// Every problem at once: what one part asks for and another lacks.
     pub fn build(settings: Settings, rules: RuleSet, workers: Vec<Worker>) -> Result<Self, Vec<Problem>> {
-        let _ = (settings, rules, workers);
-        todo!()
+        let mut problems = Vec::new();
+        if rules.mode != settings.mode {
+            problems.push(Problem {
+                path: "mode".into(),
+                message: format!(
+                    "the rules were read in {:?} mode, the policy is in {:?} mode",
+                    rules.mode, settings.mode
+                ),
+                help: "read the rules in the policy's mode".into(),
+            });
+        }
+        let mut by_id = BTreeMap::new();
+        for worker in workers {
+            let path = format!("workers.{}", worker.worker_id);
+            if by_id.insert(worker.worker_id.clone(), worker).is_some() {
+                let message = "is enrolled twice".into();
+                problems.push(Problem { path, message, help: "give each worker an id of its own".into() });
+            }
+        }
+        let fleet = by_id
+            .values()
+            .filter(|worker| worker.standing == Standing::Active)
+            .flat_map(|worker| worker.implements.iter().map(ControlId::shared))
+            .collect();
+        let species = selection::Species::of(&by_id);
+        if settings.mode == Mode::Strict {
+            problems.extend(species.dangling(&rules));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
+        let fingerprint = fingerprint::of(&settings, &rules, &by_id);
+        Ok(Self { reads: Reads::of(&settings, &rules), settings, rules, workers: by_id, fingerprint, prepared, fleet })
     }
 
-    /// The tenant's risk that counts for a request.
+    /// The tenant's risk that counts for a request: the caller's word in reference mode. In strict mode the record's, or
+    /// high for an unknown tenant, which the caller may raise but not lower (S9).
     #[must_use]
     pub fn tenant_risk(&self, input: &RouteInput) -> TenantRisk {
-        let _ = input;
-        todo!()
+        let known = self.settings.tenants.get(&*input.tenant_id).copied().unwrap_or(TenantRisk::High);
+        match (input.tenant_risk, self.settings.mode) {
+            (None, _) => known,
+            (Some(claimed), Mode::Reference) => claimed,
+            (Some(claimed), Mode::Strict) => claimed.max(known),
+        }
     }
 }

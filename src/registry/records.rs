@@ -1,9 +1,16 @@
 //! Registry records as files: one JSON object a worker, in one folder (WCP_SPEC 6).
 
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::Mode;
-use crate::engine::snapshot::Worker;
+use crate::engine::json::{Fields, Json, Lines, Members, path_text, present};
+use crate::engine::snapshot::{Standing, Worker};
+use crate::ids::{CapabilityId, ControlId, Digest, Env};
+
+/// The largest record that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// A problem in a registry record, with its place and what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +29,213 @@ pub struct RecordProblem {
     pub help: String,
 }
 
+impl RecordProblem {
+    fn of_file(file: &Path, message: String, help: &str) -> Self {
+        let (file, help) = (file.to_owned(), help.to_owned());
+        Self { file, line: 1, column: 1, field: String::new(), message, help }
+    }
+}
+
 /// Reads every `*.json` of a folder as a registry record, in the order of their names.
+///
+/// Reference mode drops what the reference drops: control ids and hashes of another form, and fields that it does not read.
+/// There, a folder that does not exist holds no workers.
 ///
 /// # Errors
 /// Every problem of every record at once.
 pub fn load(folder: &Path, mode: Mode) -> Result<Vec<Worker>, Vec<RecordProblem>> {
-    let _ = (folder, mode);
-    todo!()
+    let files = match files(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && mode == Mode::Reference => return Ok(Vec::new()),
+        Err(error) => {
+            let message = format!("the folder of registry records cannot be read: {error}");
+            return Err(vec![RecordProblem::of_file(
+                folder,
+                message,
+                "make the folder readable, or correct policy.workers",
+            )]);
+        }
+        Ok(files) => files,
+    };
+    let mut workers = Vec::with_capacity(files.len());
+    let mut problems = Vec::new();
+    let mut first_by_id: BTreeMap<_, PathBuf> = BTreeMap::new();
+    for file in files {
+        match read(&file).and_then(|text| record(&file, &text, mode)) {
+            Err(found) => problems.extend(found),
+            Ok(worker) => {
+                if let Some(first) = first_by_id.get(&worker.worker_id) {
+                    let message = format!("`{}` is enrolled in {}, too", worker.worker_id, first.display());
+                    problems.push(RecordProblem::of_file(&file, message, "give each worker one record"));
+                } else {
+                    first_by_id.insert(worker.worker_id.clone(), file);
+                    workers.push(worker);
+                }
+            }
+        }
+    }
+    if problems.is_empty() { Ok(workers) } else { Err(problems) }
 }
+
+/// The `*.json` of a folder, sorted. What a dot begins is passed over: editors and Kubernetes keep their own there.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "json") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(file: &Path) -> Result<String, Vec<RecordProblem>> {
+    use io::Read as _;
+    let problem = |message: String| vec![RecordProblem::of_file(file, message, "make it a readable UTF-8 file")];
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).and_then(|opened| opened.take(MAX_BYTES + 1).read_to_string(&mut text));
+    match opened {
+        Err(error) => Err(problem(format!("cannot be read: {error}"))),
+        Ok(_) if text.len() as u64 > MAX_BYTES => Err(problem(format!("is larger than {MAX_BYTES} bytes"))),
+        Ok(_) => Ok(text),
+    }
+}
+
+/// Reads one registry record.
+fn record(file: &Path, text: &str, mode: Mode) -> Result<Worker, Vec<RecordProblem>> {
+    let lines = Lines::of(text);
+    let document = Json::parse(text.as_bytes()).map_err(|error| {
+        let (line, column) = lines.place_of(&error);
+        let help = "correct the file's JSON".to_owned();
+        vec![RecordProblem { file: file.to_owned(), line, column, field: error.path, message: error.message, help }]
+    })?;
+    let mut fields = Fields::new(mode == Mode::Strict);
+    let worker = worker(&mut fields, &document);
+    let problem = |finding: crate::engine::json::Finding| {
+        let (line, column) = lines.place(&finding.steps);
+        let field = path_text(&finding.steps);
+        RecordProblem { file: file.to_owned(), line, column, field, message: finding.message, help: finding.help }
+    };
+    match worker {
+        Some(worker) if fields.findings.is_empty() => Ok(worker),
+        _ => Err(fields.findings.into_iter().map(problem).collect()),
+    }
+}
+
+/// `None` only when something has been said.
+fn worker(fields: &mut Fields, document: &Json) -> Option<Worker> {
+    let record = fields.object(document)?;
+    let worker_id = identifier(fields, record, "worker_id");
+    let species = identifier(fields, record, "worker_species_id");
+    let capabilities = identifiers::<CapabilityId>(fields, record, "capabilities");
+    if fields.strict && capabilities.is_empty() {
+        fields.say("`capabilities` is missing or empty", "name what the worker can do");
+    }
+    let implements = identifiers::<ControlId>(fields, record, "currently_implements");
+    let required_controls = identifiers::<ControlId>(fields, record, "required_controls");
+    let allowed_environments = present(record, "allowed_environments").is_some();
+    let allowed_environments = allowed_environments.then(|| identifiers::<Env>(fields, record, "allowed_environments"));
+    let standing = match fields.text(record, "status").map(|status| &**status) {
+        None | Some("active") => Standing::Active,
+        Some("banned") => Standing::Banned,
+        Some(_) => Standing::Revoked,
+    };
+    let blast_sum = present(record, "blast_radius").and_then(|radius| {
+        if fields.strict || radius.as_object().is_some() {
+            fields.within("blast_radius", |fields| blast_sum(fields, radius))
+        } else {
+            None
+        }
+    });
+    hashes(fields, record);
+    Some(Worker {
+        worker_id: worker_id?,
+        species: species?,
+        capabilities: capabilities.into_iter().collect(),
+        implements: implements.into_iter().collect(),
+        required_controls: required_controls.into_iter().collect(),
+        allowed_environments: allowed_environments.map(|envs| envs.into_iter().collect()),
+        blast_sum,
+        standing,
+    })
+}
+
+fn identifier<T>(fields: &mut Fields, record: &Members, key: &str) -> Option<T>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = fields.required_text(record, key)?;
+    fields.within(key, |fields| fields.parsed(text))
+}
+
+/// A list of identifiers. One of another form is a problem in strict mode; the reference drops it.
+fn identifiers<T>(fields: &mut Fields, record: &Members, key: &str) -> Vec<T>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let written = fields.list(record, key);
+    fields.within(key, |fields| {
+        let read = |(at, value): (usize, &Json)| match value {
+            Json::String(text) if fields.strict => fields.within(at, |fields| fields.parsed(text)),
+            Json::String(text) => text.parse().ok(),
+            other => {
+                fields.within(at, |fields| fields.expected("a string", other));
+                None
+            }
+        };
+        written.iter().enumerate().filter_map(read).collect()
+    })
+}
+
+/// The sum of the five dimensions, each 0 to 5. One that is not given counts as 0.
+fn blast_sum(fields: &mut Fields, radius: &Json) -> Option<u8> {
+    let dimensions = fields.object(radius)?;
+    fields.only_known(dimensions, &["data", "network", "financial", "time", "reversibility"]);
+    let mut sum = 0;
+    for (name, value) in dimensions {
+        sum += fields.within(&**name, |fields| {
+            let score = match value {
+                Json::String(text) if **name == *"reversibility" => match &**text {
+                    "reversible" => Some(0),
+                    "partial" | "partially-reversible" => Some(3),
+                    "irreversible" => Some(5),
+                    _ => None,
+                },
+                other => other.as_i64().and_then(|score| u8::try_from(score).ok()).filter(|score| *score <= 5),
+            };
+            if score.is_none() && fields.strict {
+                fields.say(
+                    "is no blast dimension",
+                    "write an integer from 0 to 5 (or, for reversibility, `irreversible`)",
+                );
+            }
+            score.unwrap_or(0)
+        });
+    }
+    Some(sum)
+}
+
+/// The hashes are of their form. The reference drops a malformed one and then finds none.
+fn hashes(fields: &mut Fields, record: &Members) {
+    if !fields.strict {
+        return;
+    }
+    let check = |fields: &mut Fields, members: &Members, key: &str| {
+        if let Some(text) = fields.text(members, key)
+            && let Err(error) = text.strip_prefix("sha256:").unwrap_or(text).parse::<Digest>()
+        {
+            let message = error.to_string();
+            fields.within(key, |fields| {
+                fields.say(message, "write 64 lower-case hex digits, with `sha256:` before them or not")
+            });
+        }
+    };
+    check(fields, record, "artifact_hash");
+    if let Some(attestation) = present(record, "attestation").and_then(Json::as_object) {
+        fields.within("attestation", |fields| check(fields, attestation, "code_hash"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,29 @@
+//! The first rule that matches decides; no match denies. WCP_SPEC 5.1; reference router step 1.
+
+use crate::engine::decision::{Denial, DenyCode};
+use crate::engine::question::{Capability, Question};
+use crate::engine::rules::{Cells, Rule};
+use crate::engine::snapshot::{Prepared, Snapshot};
+use crate::ids::{DataLabel, QosClass, TenantRisk};
+
+pub(super) fn rule<'a>(question: &Question, snapshot: &'a Snapshot) -> Result<(&'a Rule, &'a Prepared), Denial> {
+    // A field that no rule reads matches with any value.
+    let cell = Cells::of(
+        question.env,
+        question.label.unwrap_or(DataLabel::Restricted),
+        question.tenant_risk.unwrap_or(TenantRisk::Critical),
+        question.qos.unwrap_or(QosClass::P0),
+    );
+    let capability = match &question.capability {
+        Capability::Known(name) => Some(&**name),
+        Capability::Other | Capability::Malformed => None,
+    };
+    let at = snapshot.rules.first_match(capability, cell);
+    let found = at.and_then(|at| snapshot.rules.rules.get(at).zip(snapshot.prepared.get(at)));
+    found.ok_or_else(|| {
+        Denial::new(
+            DenyCode::NoMatchingRule,
+            "no rule matches this capability_id with this env, data_label, tenant_risk and qos_class",
+        )
+    })
+}

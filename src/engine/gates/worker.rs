@@ -1,0 +1,106 @@
+//! Who acts: the worker that the request names, if it may, else the first candidate that can. WCP_SPEC 5.2 and 5.3; reference
+//! router step 6. Strict: the worker itself has the controls and is allowed in the environment (S1, S2).
+
+use std::sync::Arc;
+
+use crate::engine::decision::{Candidate, Denial, DenyCode};
+use crate::engine::question::{Capability, Named, Question};
+use crate::engine::rules::Rule;
+use crate::engine::snapshot::{Chosen, Mode, Prepared, Skip, Snapshot, Standing, missing_controls};
+
+use super::Case;
+
+/// Who was chosen, or why nobody, and what became of each candidate.
+pub(super) struct Choice {
+    pub(super) candidates: Arc<[Candidate]>,
+    pub(super) chosen: Result<Chosen, Denial>,
+}
+
+pub(super) fn gate(case: &Case<'_>) -> Result<(), Denial> {
+    case.choice.chosen.as_ref().map(|_| ()).map_err(Clone::clone)
+}
+
+/// Chooses before the gate is reached, because the blast score may depend on who acts.
+pub(super) fn choose(question: &Question, snapshot: &Snapshot, rule: &Rule, prepared: &Prepared) -> Choice {
+    let nobody = |denial| Choice { candidates: Arc::from([]), chosen: Err(denial) };
+    match &question.worker {
+        Named::Enrolled(id) => named(id, question, snapshot, rule).unwrap_or_else(nobody),
+        Named::NotEnrolled => {
+            nobody(Denial::new(DenyCode::WorkerNotEnrolled, "worker_id names a worker that is not enrolled here"))
+        }
+        Named::Nobody | Named::Missing => {
+            let selection = prepared.unnamed(question.env);
+            Choice {
+                candidates: Arc::clone(&selection.candidates),
+                chosen: selection.chosen.clone().map_err(|skip| none_can(skip, rule, question)),
+            }
+        }
+    }
+}
+
+/// Why no candidate was selected: the reason of the one that came nearest.
+fn none_can(nearest: Skip, rule: &Rule, question: &Question) -> Denial {
+    match nearest {
+        Skip::Unavailable => {
+            Denial::new(DenyCode::NoAvailableWorker, "no active worker of a candidate species is enrolled")
+        }
+        Skip::EnvironmentNotAllowed => {
+            let message = format!("no candidate worker is allowed in {}", question.env);
+            Denial::new(DenyCode::EnvNotAllowed, message)
+        }
+        Skip::MissingControls => {
+            let controls: Vec<&str> = rule.controls.iter().map(|control| &**control).collect();
+            let message = "no single candidate worker implements all controls that are required";
+            Denial::new(DenyCode::MissingRequiredControls, message).with("missing", controls)
+        }
+    }
+}
+
+fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Result<Choice, Denial> {
+    let not_enrolled =
+        || Denial::new(DenyCode::WorkerNotEnrolled, "worker_id names a worker that is not enrolled here");
+    let worker = snapshot.workers.get(id).ok_or_else(not_enrolled)?;
+    let refuse = |code, message: &str| Err(Denial::new(code, format!("worker `{id}` {message}")));
+    match worker.standing {
+        Standing::Active => {}
+        Standing::Banned => return refuse(DenyCode::WorkerBanned, "is banned"),
+        Standing::Revoked => return refuse(DenyCode::WorkerRevoked, "is not active"),
+    }
+    let declares = match &question.capability {
+        Capability::Known(capability) => worker.capabilities.contains(&**capability),
+        Capability::Other | Capability::Malformed => false,
+    };
+    if !declares {
+        return refuse(DenyCode::WorkerCapabilityMismatch, "does not declare this capability");
+    }
+    if worker.allowed_environments.as_ref().is_some_and(|envs| !envs.contains(&question.env)) {
+        return refuse(DenyCode::EnvNotAllowed, &format!("is not allowed in {}", question.env));
+    }
+    let Some(place) = rule.candidates.iter().position(|candidate| *candidate.species == *worker.species.as_str())
+    else {
+        return refuse(DenyCode::WorkerNotCandidate, "is of a species that is no candidate of the rule");
+    };
+    if snapshot.settings.mode == Mode::Strict
+        && let Some(candidate) = rule.candidates.get(place)
+    {
+        let missing = missing_controls(worker, rule, candidate, &snapshot.settings, &snapshot.fleet);
+        if !missing.is_empty() {
+            let missing: Vec<&str> = missing.iter().map(|control| &**control).collect();
+            let message = format!("worker `{id}` lacks {}", missing.join(", "));
+            return Err(Denial::new(DenyCode::MissingRequiredControls, message).with("missing", missing));
+        }
+    }
+    let shown = rule.candidates.iter().enumerate().map(|(at, candidate)| {
+        candidate.with(match at.cmp(&place) {
+            std::cmp::Ordering::Less => Some("not_named"),
+            std::cmp::Ordering::Equal => None,
+            std::cmp::Ordering::Greater => Some("already_selected"),
+        })
+    });
+    let chosen = Chosen {
+        species: worker.species.shared(),
+        worker: Some(worker.worker_id.shared()),
+        blast_sum: worker.blast_sum.unwrap_or(0),
+    };
+    Ok(Choice { candidates: shown.collect(), chosen: Ok(chosen) })
+}

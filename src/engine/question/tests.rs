@@ -1,0 +1,206 @@
+//! Laws over random policies and requests.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::engine::input::tests::plain;
+use crate::engine::snapshot::{Settings, Standing, Worker};
+use crate::engine::{Decision, Outcome, RuleSet, decide, route_decision};
+
+const CAPABILITIES: [&str; 4] = ["cap.data.write.v1", "cap.data.read.v1", "cap.ml.infer", "cap.nobody"];
+const SPECIES: [&str; 3] = ["wrk.a", "wrk.b", "wrk.c"];
+const CONTROLS: [&str; 4] = ["ctrl.a", "ctrl.b", "ctrl.blast_radius_scoring", "ctrl.privilege_envelopes_required"];
+
+fn some_of<T: Clone + std::fmt::Debug + 'static>(all: &'static [T], most: usize) -> impl Strategy<Value = Vec<T>> {
+    proptest::sample::subsequence(all, 0..=most)
+}
+
+fn condition(values: Vec<&'static str>) -> impl Strategy<Value = Option<Value>> {
+    prop_oneof![
+        4 => Just(None),
+        1 => Just(Some(json!({ "any": true }))),
+        2 => proptest::sample::select(values.clone()).prop_map(|value| Some(json!(value))),
+        2 => proptest::sample::subsequence(values, 1..=3).prop_map(|values| Some(json!({ "in": values }))),
+    ]
+}
+
+fn rule() -> impl Strategy<Value = Value> {
+    let names = |all: &[&'static str]| all.to_vec();
+    let conditions = (
+        condition(names(&CAPABILITIES[..3])),
+        condition(names(&["dev", "stage", "prod", "edge"])),
+        condition(names(&["PUBLIC", "INTERNAL", "CONFIDENTIAL", "RESTRICTED"])),
+        condition(names(&["low", "medium", "high", "critical"])),
+        condition(names(&["P0", "P1", "P2", "P3"])),
+    );
+    let flags = proptest::array::uniform4(proptest::bool::weighted(0.2));
+    (conditions, some_of(&SPECIES, 2), some_of(&CONTROLS, 2), flags, proptest::option::of(0..100_u8)).prop_map(
+        |((capability_id, env, data_label, tenant_risk, qos_class), species, controls, flags, max_blast)| {
+            let [gate, human, no_correlation, no_controls] = flags;
+            let mut decision = json!({
+                "candidate_workers_ranked": species.iter().map(|species| json!({ "worker_species_id": species })).collect::<Vec<_>>(),
+                "required_controls_suggested": controls,
+                "escalation": { "policy_gate": gate, "human_required_default": human },
+                "preconditions": { "must_have_correlation_id": !no_correlation, "deny_if_missing_required_controls": !no_controls },
+            });
+            if let Some(max_blast) = max_blast {
+                decision["max_blast"] = json!(max_blast);
+            }
+            json!({
+                "match": { "capability_id": capability_id, "env": env, "data_label": data_label, "tenant_risk": tenant_risk, "qos_class": qos_class },
+                "decision": decision,
+            })
+        },
+    )
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    (any::<bool>(), proptest::array::uniform7(proptest::bool::weighted(0.4))).prop_map(|(strict, flags)| {
+        let [signatory, attestation, correlation, controls, blast, envelopes, worker] = flags;
+        Settings {
+            mode: if strict { Mode::Strict } else { Mode::Reference },
+            version: "v".into(),
+            require_worker_id: if worker { [Env::Prod].into() } else { [].into() },
+            require_signatory: signatory,
+            allowed_tenants: ["org.acme".into(), " ".into()].into(),
+            require_worker_attestation: attestation && envelopes,
+            enforce_correlation_id: correlation,
+            enforce_required_controls: controls,
+            enforce_blast_scoring_in_prod: blast,
+            enforce_privilege_envelopes: envelopes && signatory,
+            egress_allowlist: [].into(),
+            tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
+        }
+    })
+}
+
+fn worker(at: usize) -> impl Strategy<Value = Worker> {
+    let parsed = |texts: Vec<&str>| texts.into_iter().map(|text| text.parse().unwrap()).collect();
+    let standing = prop_oneof![4 => Just(Standing::Active), 1 => Just(Standing::Revoked), 1 => Just(Standing::Banned)];
+    let envs = proptest::option::weighted(0.3, some_of(Env::ALL, 3));
+    (some_of(&CAPABILITIES, 3), some_of(&CONTROLS, 4), standing, envs, proptest::option::of(0..=25_u8)).prop_map(
+        move |(capabilities, controls, standing, envs, blast_sum)| Worker {
+            worker_id: format!("wrk_{at}").parse().unwrap(),
+            species: SPECIES[at % SPECIES.len()].parse().unwrap(),
+            capabilities: capabilities.into_iter().map(|text| text.parse().unwrap()).collect(),
+            implements: parsed(controls),
+            required_controls: [].into(),
+            allowed_environments: envs.map(|envs| envs.into_iter().collect()),
+            blast_sum,
+            standing,
+        },
+    )
+}
+
+/// A random policy that loads. Most strict ones of several rules would hold a shadow, so rules that do are left out.
+fn policy() -> impl Strategy<Value = Snapshot> {
+    let workers = (worker(0), worker(1), worker(2), worker(3)).prop_map(|(a, b, c, d)| vec![a, b, c, d]);
+    (settings(), proptest::collection::vec(rule(), 0..6), workers).prop_map(|(settings, written, workers)| {
+        let mut kept = Vec::new();
+        let mut rules = RuleSet::parse("{\"rules\":[]}", settings.mode).unwrap();
+        for (at, mut rule) in written.into_iter().enumerate() {
+            rule["rule_id"] = json!(format!("r{at}"));
+            kept.push(rule);
+            match RuleSet::parse(&json!({ "rules": kept }).to_string(), settings.mode) {
+                Ok(more) => rules = more,
+                Err(_) => drop(kept.pop()),
+            }
+        }
+        Snapshot::build(settings, rules, workers).unwrap()
+    })
+}
+
+fn input() -> impl Strategy<Value = RouteInput> {
+    let texts = (
+        proptest::sample::select(&CAPABILITIES[..]),
+        proptest::option::of(proptest::sample::select(&["wrk_0", "wrk_1", "wrk_2", "wrk_3", "wrk_9", ""][..])),
+        proptest::sample::select(&["org.acme", "org.other", " ", ""][..]),
+        proptest::sample::select(&["c-1", " ", ""][..]),
+        proptest::sample::select(
+            &[
+                "{}",
+                "{\"egress\":true}",
+                "{\"writes\":1,\"egress\":0}",
+                "{\"mutates_state\":[1],\"external_call\":\"x\"}",
+            ][..],
+        ),
+    );
+    let env = proptest::sample::select(Env::ALL);
+    let label = proptest::sample::select(DataLabel::ALL);
+    let risk = proptest::option::of(proptest::sample::select(TenantRisk::ALL));
+    let qos = proptest::sample::select(QosClass::ALL);
+    let blast = proptest::option::of(prop_oneof![8 => 0..=100_i64, 1 => Just(-1), 1 => Just(101)]);
+    (texts, env, label, risk, qos, blast, any::<bool>()).prop_map(
+        |(
+            (capability, worker, tenant, correlation, request),
+            env,
+            data_label,
+            tenant_risk,
+            qos_class,
+            blast_score,
+            dry_run,
+        )| RouteInput {
+            capability_id: capability.into(),
+            worker_id: worker.map(Arc::from),
+            env,
+            data_label,
+            tenant_id: tenant.into(),
+            tenant_risk,
+            qos_class,
+            correlation_id: correlation.into(),
+            request: Json::parse(request.as_bytes()).unwrap(),
+            blast_score,
+            dry_run,
+            ..plain()
+        },
+    )
+}
+
+const EVERYTHING: Reads =
+    Reads { label: true, tenant_risk: true, qos: true, correlation: true, blast: true, blast_in_production: true };
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// What the question leaves out, the verdict does not depend on: with everything in the question it is the same.
+    #[test]
+    fn what_is_unread_changes_nothing(snapshot in policy(), inputs in proptest::collection::vec(input(), 1..20)) {
+        for input in inputs {
+            let whole = Question::project(&input, &Facts::default(), &snapshot, EVERYTHING);
+            let asked = Question::ask(&input, &Facts::default(), &snapshot);
+            prop_assert_eq!(decide(&whole, &snapshot), decide(&asked, &snapshot));
+        }
+    }
+
+    /// Equal questions have equal verdicts, and unequal verdicts come from unequal questions, also over another snapshot.
+    #[test]
+    fn a_remembered_verdict_is_the_one_that_would_be_given(
+        snapshots in proptest::collection::vec(policy(), 1..3),
+        inputs in proptest::collection::vec(input(), 1..40),
+    ) {
+        let mut remembered = std::collections::HashMap::new();
+        for snapshot in &snapshots {
+            for input in &inputs {
+                let question = Question::ask(input, &Facts::default(), snapshot);
+                let verdict = decide(&question, snapshot);
+                let first = remembered.entry(question).or_insert_with(|| verdict.clone());
+                prop_assert_eq!(&*first, &verdict);
+            }
+        }
+    }
+
+    /// A denial is everything but a dispatch; a dispatch names a species, a denial a reason; without rules there is no dispatch.
+    #[test]
+    fn denied_is_not_dispatched(snapshot in policy(), input in input()) {
+        let verdict = decide(&Question::ask(&input, &Facts::default(), &snapshot), &snapshot);
+        prop_assert_eq!(verdict.denied(), verdict.outcome != Outcome::Dispatch);
+        prop_assert_eq!(verdict.denied(), verdict.denial.is_some());
+        prop_assert_eq!(verdict.denied(), verdict.selected_species.is_none());
+        prop_assert!(verdict.denied() || !snapshot.rules.is_empty());
+        let decision = Decision::new(input, Arc::new(verdict), &snapshot, false);
+        let written = serde_json::to_value(route_decision(&decision, "d", "t")).unwrap();
+        prop_assert_eq!(written.as_object().unwrap().len(), 23);
+        prop_assert_eq!(written["denied"].as_bool(), Some(decision.verdict.denied()));
+    }
+}

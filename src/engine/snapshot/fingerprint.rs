@@ -1,0 +1,107 @@
+//! The fingerprint: SHA-256 over a canonical description of a snapshot, the same in every process.
+
+use std::collections::BTreeMap;
+
+use crate::engine::RuleSet;
+use crate::ids::{Digest, WorkerId};
+
+use super::{Fingerprint, Mode, Settings, Standing, Worker};
+
+/// Fields one after the other, each with its length before it, so that no two descriptions run together.
+struct Description(Vec<u8>);
+
+impl Description {
+    fn text(&mut self, text: &str) {
+        self.0.extend((text.len() as u64).to_be_bytes());
+        self.0.extend(text.as_bytes());
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.extend(number.to_be_bytes());
+    }
+
+    fn flags<const N: usize>(&mut self, flags: [bool; N]) {
+        self.0.extend(flags.map(u8::from));
+    }
+
+    fn texts<T: AsRef<str>>(&mut self, texts: impl ExactSizeIterator<Item = T>) {
+        self.number(texts.len() as u64);
+        for text in texts {
+            self.text(text.as_ref());
+        }
+    }
+}
+
+// Everything is taken apart by name, so that a new field does not compile before it is described here.
+pub(super) fn of(settings: &Settings, rules: &RuleSet, workers: &BTreeMap<WorkerId, Worker>) -> Fingerprint {
+    let mut all = Description(Vec::with_capacity(4096));
+    all.text("hallgate snapshot 1");
+    let Settings {
+        mode,
+        version,
+        require_worker_id,
+        require_signatory,
+        allowed_tenants,
+        require_worker_attestation,
+        enforce_correlation_id,
+        enforce_required_controls,
+        enforce_blast_scoring_in_prod,
+        enforce_privilege_envelopes,
+        egress_allowlist,
+        tenants,
+    } = settings;
+    all.flags([
+        *mode == Mode::Strict,
+        *require_signatory,
+        *require_worker_attestation,
+        *enforce_correlation_id,
+        *enforce_required_controls,
+        *enforce_blast_scoring_in_prod,
+        *enforce_privilege_envelopes,
+    ]);
+    all.text(version);
+    all.texts(require_worker_id.iter().map(|env| env.as_str()));
+    all.texts(allowed_tenants.iter());
+    all.number(egress_allowlist.len() as u64);
+    for (env, destinations) in egress_allowlist {
+        all.text(env.as_str());
+        all.texts(destinations.iter());
+    }
+    all.number(tenants.len() as u64);
+    for (tenant, risk) in tenants {
+        all.text(tenant.as_str());
+        all.text(risk.as_str());
+    }
+    all.text(&rules.digest.to_hex());
+    all.number(workers.len() as u64);
+    for worker in workers.values() {
+        described(worker, &mut all);
+    }
+    Digest::of(&all.0)
+}
+
+fn described(worker: &Worker, all: &mut Description) {
+    let Worker {
+        worker_id,
+        species,
+        capabilities,
+        implements,
+        required_controls,
+        allowed_environments,
+        blast_sum,
+        standing,
+    } = worker;
+    all.text(worker_id.as_str());
+    all.text(species.as_str());
+    all.texts(capabilities.iter().map(|id| id.as_str()));
+    all.texts(implements.iter().map(|id| id.as_str()));
+    all.texts(required_controls.iter().map(|id| id.as_str()));
+    all.flags([allowed_environments.is_some(), blast_sum.is_some()]);
+    all.texts(allowed_environments.iter().flatten().map(|env| env.as_str()).collect::<Vec<_>>().into_iter());
+    all.number(u64::from(blast_sum.unwrap_or(0)));
+    all.number(match standing {
+        Standing::Active => 0,
+        Standing::Revoked => 1,
+        Standing::Banned => 2,
+    });
+}

@@ -1,0 +1,215 @@
+//! Which candidate of a rule dispatches when the request names no worker: the first that can, worked out at load.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::engine::decision::Candidate;
+use crate::engine::rules::{Rule, RuleCandidate, RuleSet};
+use crate::ids::{Env, WorkerId};
+
+use super::{Mode, Problem, Settings, Standing, Worker};
+
+/// Why a worker, or all workers of a species, cannot act for a rule. In rising order of how near they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Skip {
+    /// No active worker of the species is enrolled.
+    Unavailable,
+    /// Not in this environment (strict, S2).
+    EnvironmentNotAllowed,
+    /// A control is not implemented (strict, S1 and S2).
+    MissingControls,
+}
+
+impl Skip {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::EnvironmentNotAllowed => "environment_not_allowed",
+            Self::MissingControls => "missing_controls",
+        }
+    }
+}
+
+/// The candidate that is selected.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    pub(crate) species: Arc<str>,
+    /// The worker, when the request named it.
+    pub(crate) worker: Option<Arc<str>>,
+    /// The highest 0–25 blast sum of the workers that may act (strict, S6).
+    pub(crate) blast_sum: u8,
+}
+
+/// What becomes of a rule's candidates.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    /// Each candidate, with why it was passed over.
+    pub(crate) candidates: Arc<[Candidate]>,
+    /// The one selected, or the nearest miss.
+    pub(crate) chosen: Result<Chosen, Skip>,
+}
+
+/// What of a rule needs no request, given the workers.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Controls that the rule requires and no active worker implements, sorted.
+    pub(crate) missing: Vec<Arc<str>>,
+    /// The selection for a request that names no worker, by environment.
+    unnamed: [Arc<Selection>; 4],
+}
+
+impl Prepared {
+    /// The selection for a request that names no worker.
+    pub(crate) fn unnamed(&self, env: Env) -> &Selection {
+        let [dev, stage, prod, edge] = &self.unnamed;
+        match env {
+            Env::Dev => dev,
+            Env::Stage => stage,
+            Env::Prod => prod,
+            Env::Edge => edge,
+        }
+    }
+}
+
+/// The enrolled workers by species.
+pub(super) struct Species<'a>(BTreeMap<&'a str, Vec<&'a Worker>>);
+
+impl<'a> Species<'a> {
+    pub(super) fn of(workers: &'a BTreeMap<WorkerId, Worker>) -> Self {
+        let mut species: BTreeMap<&str, Vec<&Worker>> = BTreeMap::new();
+        for worker in workers.values() {
+            species.entry(worker.species.as_str()).or_default().push(worker);
+        }
+        Self(species)
+    }
+
+    /// Candidates of a species that no worker has: a rule that waits for a worker that does not exist (S7).
+    pub(super) fn dangling(&self, rules: &RuleSet) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (at, rule) in rules.rules.iter().enumerate() {
+            for (place, candidate) in rule.candidates.iter().enumerate() {
+                if !self.0.contains_key(&*candidate.species) {
+                    problems.push(Problem {
+                        path: format!("rules[{at}].decision.candidate_workers_ranked[{place}].worker_species_id"),
+                        message: format!(
+                            "rule `{}` names species `{}`, which no worker has",
+                            rule.id, candidate.species
+                        ),
+                        help: "enroll a worker of this species, or correct the name".into(),
+                    });
+                }
+            }
+        }
+        problems
+    }
+
+    pub(super) fn prepare(&self, rule: &Rule, settings: &Settings, fleet: &BTreeSet<Arc<str>>) -> Prepared {
+        let missing = rule.controls.difference(fleet).map(Arc::clone).collect();
+        let select = |env| Arc::new(self.select(rule, env, settings, fleet));
+        let unnamed = if settings.mode == Mode::Strict {
+            [Env::Dev, Env::Stage, Env::Prod, Env::Edge].map(select)
+        } else {
+            // The reference's selection is the same everywhere.
+            let everywhere = select(Env::Dev);
+            [(); 4].map(|()| Arc::clone(&everywhere))
+        };
+        Prepared { missing, unnamed }
+    }
+
+    fn select(&self, rule: &Rule, env: Env, settings: &Settings, fleet: &BTreeSet<Arc<str>>) -> Selection {
+        let mut chosen = Err(Skip::Unavailable);
+        let candidates = rule.candidates.iter().map(|candidate| {
+            let skip_reason = match (&chosen, self.able(rule, candidate, env, settings, fleet)) {
+                (Ok(_), Ok(_)) => Some("already_selected"),
+                (Ok(_), Err(skip)) => Some(skip.as_str()),
+                (Err(_), Ok(blast_sum)) => {
+                    chosen = Ok(Chosen { species: Arc::clone(&candidate.species), worker: None, blast_sum });
+                    None
+                }
+                (Err(nearest), Err(skip)) => {
+                    chosen = Err(skip.max(*nearest));
+                    Some(skip.as_str())
+                }
+            };
+            candidate.with(skip_reason)
+        });
+        Selection { candidates: candidates.collect(), chosen }
+    }
+
+    /// The highest blast sum of the candidate's workers that may act, or the nearest miss.
+    fn able(
+        &self,
+        rule: &Rule,
+        candidate: &RuleCandidate,
+        env: Env,
+        settings: &Settings,
+        fleet: &BTreeSet<Arc<str>>,
+    ) -> Result<u8, Skip> {
+        let workers = self.0.get(&*candidate.species).map_or(&[][..], Vec::as_slice);
+        let mut best = Err(Skip::Unavailable);
+        for worker in workers {
+            best = match (best, may_act(worker, rule, candidate, env, settings, fleet)) {
+                (best, Ok(())) => Ok(worker.blast_sum.unwrap_or(0).max(best.unwrap_or(0))),
+                (Ok(sum), Err(_)) => Ok(sum),
+                (Err(nearest), Err(skip)) => Err(nearest.max(skip)),
+            };
+        }
+        best
+    }
+}
+
+impl RuleCandidate {
+    /// The candidate as the decision shows it.
+    pub(crate) fn with(&self, skip_reason: Option<&'static str>) -> Candidate {
+        Candidate {
+            worker_species_id: Arc::clone(&self.species),
+            score_hint: self.score_hint.clone(),
+            requires_controls_minimum: self.requires_controls_minimum.clone(),
+            skip_reason,
+        }
+    }
+}
+
+fn may_act(
+    worker: &Worker,
+    rule: &Rule,
+    candidate: &RuleCandidate,
+    env: Env,
+    settings: &Settings,
+    fleet: &BTreeSet<Arc<str>>,
+) -> Result<(), Skip> {
+    if worker.standing != Standing::Active {
+        Err(Skip::Unavailable)
+    } else if settings.mode == Mode::Reference {
+        Ok(())
+    } else if worker.allowed_environments.as_ref().is_some_and(|envs| !envs.contains(&env)) {
+        Err(Skip::EnvironmentNotAllowed)
+    } else if missing_controls(worker, rule, candidate, settings, fleet).is_empty() {
+        Ok(())
+    } else {
+        Err(Skip::MissingControls)
+    }
+}
+
+/// The controls that keep a worker from acting for a rule, sorted: those of the rule and the candidate that it does not
+/// itself implement (S1), and those that it demands of the fleet and nobody implements (S2).
+pub(crate) fn missing_controls(
+    worker: &Worker,
+    rule: &Rule,
+    candidate: &RuleCandidate,
+    settings: &Settings,
+    fleet: &BTreeSet<Arc<str>>,
+) -> Vec<Arc<str>> {
+    let of_rule = controls_deny(rule, settings).then_some(&*rule.controls);
+    let own = of_rule.into_iter().flatten().chain(&candidate.controls_minimum);
+    let mut missing: BTreeSet<_> =
+        own.filter(|control| !worker.implements.contains(&***control)).map(Arc::clone).collect();
+    let demanded = worker.required_controls.iter().filter(|control| !fleet.contains(control.as_str()));
+    missing.extend(demanded.map(crate::ids::ControlId::shared));
+    missing.into_iter().collect()
+}
+
+/// Whether controls that are missing deny: by the rule's precondition, or by the policy's floor.
+pub(crate) fn controls_deny(rule: &Rule, settings: &Settings) -> bool {
+    rule.preconditions.deny_if_missing_required_controls || settings.enforce_required_controls
+}

@@ -1,0 +1,64 @@
+//! Checkpoints: the tree's size and root, signed (C2SP tlog-checkpoint in a signed-note).
+
+use signed_note::{Note, StandardVerifier, Verifier as _, VerifierList};
+use tlog_tiles::{Checkpoint, Hash};
+
+use super::key::LogKey;
+
+/// A tree head that was signed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Head {
+    /// Entries in the tree.
+    pub(super) size: u64,
+    /// The root over them.
+    pub(super) root: Hash,
+}
+
+/// The signed note of a head.
+pub(super) fn sign(key: &LogKey, head: Head) -> Result<Vec<u8>, String> {
+    use signed_note::Signer as _;
+    let checkpoint = Checkpoint::new(key.name(), head.size, head.root, "").map_err(|error| error.to_string())?;
+    let mut note = Note::new(&checkpoint.to_bytes(), &[]).map_err(|error| error.to_string())?;
+    note.add_sigs(&[key]).map_err(|error| error.to_string())?;
+    Ok(note.to_bytes())
+}
+
+/// Reads a checkpoint that must be signed by this verifier key and be exactly as it is written.
+pub(super) fn read(bytes: &[u8], vkey: &str) -> Result<Head, String> {
+    let verifier = StandardVerifier::new(vkey.trim()).map_err(|error| format!("the key `{vkey}`: {error}"))?;
+    let name = verifier.name().to_owned();
+    let note = Note::from_bytes(bytes).map_err(|error| error.to_string())?;
+    if note.to_bytes() != bytes {
+        return Err("is not written as a note is".to_owned());
+    }
+    note.verify(&VerifierList::new(vec![Box::new(verifier)])).map_err(|error| error.to_string())?;
+    let checkpoint = Checkpoint::from_bytes(note.text()).map_err(|error| error.to_string())?;
+    if checkpoint.to_bytes() != note.text() {
+        return Err("is not written as a checkpoint is".to_owned());
+    }
+    if checkpoint.origin() != name {
+        return Err(format!("is of the log `{}`, not of `{name}`", checkpoint.origin()));
+    }
+    Ok(Head { size: checkpoint.size(), root: *checkpoint.hash() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_with_any_bit_flipped_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = LogKey::load(&folder.path().join("key"), "x.example/log", true).unwrap();
+        let other = LogKey::load(&folder.path().join("other"), "x.example/log", true).unwrap();
+        let head = Head { size: 42, root: tlog_tiles::record_hash(b"x") };
+        let note = sign(&key, head).unwrap();
+        assert_eq!(read(&note, key.vkey()), Ok(head));
+        assert!(read(&note, other.vkey()).is_err());
+        for bit in 0..note.len() * 8 {
+            let mut bad = note.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&bad, key.vkey()).is_err(), "bit {bit}: {}", String::from_utf8_lossy(&bad));
+        }
+    }
+}

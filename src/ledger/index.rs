@@ -1,0 +1,143 @@
+//! The sparse index: where every 256th entry is, so that any id or time is found without a database.
+//!
+//! Ids and times rise with the entries, so a binary search over these records ends at 256 entries to read. The file is derived
+//! from the segments and rebuilt when it is not sound. It is a header of 16 bytes and records of 48, little-endian:
+//!
+//! ```text
+//! header  "hallgate index 1"
+//! record  id 16 bytes  microseconds u64  segment's first entry u64  offset u64  record number u32  crc32 of the rest u32
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::mint;
+use super::segment::Storage;
+
+/// Entries for each record.
+pub(super) const EVERY: u64 = 256;
+/// The file's first bytes; the version is in them.
+pub(super) const MAGIC: &[u8; 16] = b"hallgate index 1";
+/// Bytes of a record.
+pub(super) const RECORD: usize = 48;
+
+/// Where an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its id.
+    pub(super) id: Uuid,
+    /// The first entry of its segment.
+    pub(super) segment: u64,
+    /// Its frame's offset in the segment's file.
+    pub(super) offset: u64,
+}
+
+impl Place {
+    /// The record with this number.
+    pub(super) fn to_bytes(self, number: u64) -> [u8; RECORD] {
+        let mut bytes = Vec::with_capacity(RECORD);
+        bytes.extend_from_slice(self.id.as_bytes());
+        bytes.extend_from_slice(&mint::micros(self.id).to_le_bytes());
+        bytes.extend_from_slice(&self.segment.to_le_bytes());
+        bytes.extend_from_slice(&self.offset.to_le_bytes());
+        bytes.extend_from_slice(number.to_le_bytes().first_chunk::<4>().map_or(&[], |low| low.as_slice()));
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        bytes.first_chunk().copied().unwrap_or([0; RECORD])
+    }
+
+    /// Reads the record with this number; `None` when it is not sound.
+    fn from_bytes(bytes: &[u8; RECORD], number: u64) -> Option<Self> {
+        let integer = |at: usize| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+        let id = Uuid::from_bytes(*bytes.first_chunk()?);
+        let place = Self { id, segment: integer(24)?, offset: integer(32)? };
+        (place.to_bytes(number) == *bytes).then_some(place)
+    }
+}
+
+/// The index file, as the writer keeps it.
+pub(super) struct Index {
+    file: Arc<dyn Storage>,
+    written: u64,
+    waiting: Vec<u8>,
+}
+
+impl Index {
+    /// Keeps the first so many records of the file and goes on after them.
+    pub(super) fn resume(file: Arc<dyn Storage>, records: u64) -> io::Result<Self> {
+        file.write_all_at(MAGIC, 0)?;
+        file.set_len(offset(records))?;
+        Ok(Self { file, written: records, waiting: Vec::new() })
+    }
+
+    /// Records that an entry is at this place, if its number is one to be recorded. Entries come in order.
+    pub(super) fn note(&mut self, entry: u64, place: Place) {
+        let next = self.written + (self.waiting.len() / RECORD) as u64;
+        if entry == next * EVERY {
+            self.waiting.extend_from_slice(&place.to_bytes(next));
+        }
+    }
+
+    /// Writes what waits. After an error it waits on.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.file.write_all_at(&self.waiting, offset(self.written))?;
+        self.written += (self.waiting.len() / RECORD) as u64;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// The file, to be synced.
+    pub(super) fn file(&self) -> Arc<dyn Storage> {
+        Arc::clone(&self.file)
+    }
+}
+
+/// Opens the index file, or makes it.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// The record with this number, if the file has it whole and sound.
+pub(super) fn read(file: &File, number: u64) -> Option<Place> {
+    let mut magic = [0; MAGIC.len()];
+    let mut record = [0; RECORD];
+    file.read_exact_at(&mut magic, 0).ok().filter(|()| magic == *MAGIC)?;
+    file.read_exact_at(&mut record, offset(number)).ok()?;
+    Place::from_bytes(&record, number)
+}
+
+const fn offset(records: u64) -> u64 {
+    MAGIC.len() as u64 + records * RECORD as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_back_only_as_it_was_written_and_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = open(&folder.path().join("index")).unwrap();
+        let place = |n: u64| Place { id: Uuid::from_u128(u128::from(n) << 80), segment: n / 3, offset: 32 + n };
+        let mut index = Index::resume(Arc::new(file.try_clone().unwrap()), 0).unwrap();
+        for entry in 0..1000 {
+            index.note(entry, place(entry));
+        }
+        index.flush().unwrap();
+        assert_eq!([0, 1, 2, 3].map(|n| read(&file, n)), [0, 256, 512, 768].map(|n| Some(place(n))));
+        assert_eq!(read(&file, 4), None);
+        for bit in 0..RECORD * 8 {
+            let mut bytes = place(7).to_bytes(7);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Place::from_bytes(&bytes, 7), None, "{bit}");
+        }
+        assert_eq!(Place::from_bytes(&place(7).to_bytes(7), 8), None);
+    }
+}

@@ -1,0 +1,307 @@
+//! Opening: from the files to the state in which the writer goes on, without reading the whole log.
+//!
+//! The last checkpoint and the chain heads beside it vouch for what is before them; everything after is read, and must follow
+//! from it: whole frames, rising ids, chained hashes, and at the checkpoint's size the checkpoint's root. Only bytes that were
+//! never acknowledged are cut. Anything else that does not fit stops the opening: it is evidence, and not ours to repair.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tlog_tiles::record_hash;
+use uuid::Uuid;
+
+use super::chain::{Heads, Streams};
+use super::checkpoint::{self, Head};
+use super::index::{self, Index, Place};
+use super::key::{KeyError, LogKey};
+use super::segment;
+use super::tail::{Segment, Tail, Through};
+use super::tree::{Edge, FullTile};
+use super::{Durability, Settings, files, seal};
+use crate::ids::Digest;
+
+/// The content of the file `version`.
+pub(super) const VERSION: &str = "hallgate ledger 1\n";
+
+/// Why a ledger cannot be opened. Nothing is allowed or forwarded without one.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process writes it.
+    #[error("the ledger `{}` is in use by another process; stop it, or set another ledger.path", .0.display())]
+    InUse(PathBuf),
+    /// A file or folder cannot be read or made.
+    #[error("the ledger's `{}` cannot be read or made: {source}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is of another version.
+    #[error("the ledger `{}` is of version `{found}`; this program reads `{}`", path.display(), VERSION.trim())]
+    Version {
+        /// The ledger.
+        path: PathBuf,
+        /// The content of its `version`.
+        found: String,
+    },
+    /// There is no key to sign with.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// What is stored does not hold together.
+    #[error("the ledger's `{}` {problem}; run `hallgate audit verify` and keep a copy as evidence", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The state in which the writer goes on.
+pub(super) struct Restored {
+    pub(super) lock: File,
+    pub(super) key: LogKey,
+    pub(super) last: Uuid,
+    pub(super) streams: Streams,
+    pub(super) tail: Tail,
+    pub(super) index: Index,
+    pub(super) edge: Edge,
+    pub(super) tiles: Vec<FullTile>,
+    pub(super) sealed: u64,
+    checkpoint: PathBuf,
+}
+
+/// What the writer side reads of an entry.
+#[derive(Deserialize)]
+struct Link {
+    receipt_id: Uuid,
+    prev_receipt_hash: Option<String>,
+    stream: String,
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> OpenError {
+    move |source| OpenError::File { path: path.to_owned(), source }
+}
+
+fn broken(path: &Path, problem: impl Into<String>) -> OpenError {
+    OpenError::Broken { path: path.to_owned(), problem: problem.into() }
+}
+
+/// Opens a ledger, or makes it.
+pub(super) fn open(settings: &Settings, through: Through) -> Result<Restored, OpenError> {
+    let folder = &settings.path;
+    fs::create_dir_all(folder).map_err(failed(folder))?;
+    let lock = lock(folder)?;
+    let key = begin(settings)?;
+
+    let checkpoint = super::checkpoint_file(folder);
+    let note = fs::read(&checkpoint).map_err(failed(&checkpoint))?;
+    let head = checkpoint::read(&note, key.vkey()).map_err(|problem| broken(&checkpoint, problem))?;
+
+    let path = super::index_file(folder);
+    let index_file = index::open(&path).map_err(failed(&path))?;
+    let start = start(folder, head, &index_file)?;
+    let index = Index::resume(std::sync::Arc::new(index_file), start.records).map_err(failed(&path))?;
+    let edge = Edge::load(folder, start.entry).map_err(|(path, source)| OpenError::File { path, source })?;
+    let tail = Tail {
+        folder: super::segments(folder),
+        power: settings.durability == Durability::Power,
+        segment_bytes: settings.segment_bytes,
+        through,
+        segment: None,
+        untrimmed: false,
+        unsynced: Vec::new(),
+    };
+    let streams = Streams::resume(&start.heads).ok_or_else(|| broken(&super::heads_file(folder), "holds a bad digest"))?;
+    let last = start.heads.last;
+    let mut restored = Restored { lock, key, last, streams, tail, index, edge, tiles: Vec::new(), sealed: head.size, checkpoint };
+    restored.replay(&start, head)?;
+    restored.index.flush().map_err(failed(&path))?;
+    Ok(restored)
+}
+
+/// Nobody else may write here.
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let path = super::lock_file(folder);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(&path)(error)),
+    }
+}
+
+/// Checks the version; makes an empty ledger where there is none. `version` is written last: with it, all is there.
+fn begin(settings: &Settings) -> Result<LogKey, OpenError> {
+    let folder = &settings.path;
+    let version = super::version_file(folder);
+    let segments = super::segments(folder);
+    match fs::read_to_string(&version) {
+        Ok(found) if found == VERSION => Ok(LogKey::load(&settings.key_file, &settings.origin, false)?),
+        Ok(found) => Err(OpenError::Version { path: folder.clone(), found: found.trim().to_owned() }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&version)(error)),
+        Err(_) => {
+            fs::create_dir_all(&segments).map_err(failed(&segments))?;
+            if !segment::list(&segments).map_err(failed(&segments))?.is_empty() {
+                return Err(broken(&version, "is missing, but there are entries"));
+            }
+            let key = LogKey::load(&settings.key_file, &settings.origin, true)?;
+            seal::begin(folder, &key).map_err(failed(folder))?;
+            files::replace(&version, VERSION.as_bytes(), 0o644).map_err(failed(&version))?;
+            files::sync_folder(folder).map_err(failed(folder))?;
+            Ok(key)
+        }
+    }
+}
+
+/// Where the replay begins.
+struct Start {
+    /// The state of the chains, at or after the first entry that is read.
+    heads: Heads,
+    /// The first entry that is read, a multiple of 256.
+    entry: u64,
+    /// Its segment and offset; `None` for the first entry of all.
+    place: Option<Place>,
+    /// Sound records of the index before it.
+    records: u64,
+}
+
+fn start(folder: &Path, head: Head, index: &File) -> Result<Start, OpenError> {
+    let path = super::heads_file(folder);
+    let heads = match fs::read(&path) {
+        Ok(bytes) => Heads::from_bytes(&bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(&path)(error)),
+    };
+    if let Some(heads) = &heads
+        && heads.size > head.size
+    {
+        let problem = format!("is signed for {} entries, but {} were sealed: it was set back", head.size, heads.size);
+        return Err(broken(&super::checkpoint_file(folder), problem));
+    }
+    // Of the entries under the heads, so that the index has its record.
+    let entry = heads.as_ref().map_or(0, |heads| heads.size.saturating_sub(1) / index::EVERY * index::EVERY);
+    let place = index::read(index, entry / index::EVERY).filter(|_| entry > 0);
+    match heads {
+        Some(heads) if entry == 0 || place.is_some() => Ok(Start { heads, entry, place, records: entry / index::EVERY }),
+        _ => {
+            tracing::warn!("the ledger's index or chain heads are not sound: all entries are read to make them again");
+            Ok(Start { heads: Heads::empty(), entry: 0, place: None, records: 0 })
+        }
+    }
+}
+
+impl Restored {
+    /// Reads what is after the start and leaves the writer's state at its end.
+    fn replay(&mut self, start: &Start, head: Head) -> Result<(), OpenError> {
+        let folder = self.tail.folder.clone();
+        let firsts = segment::list(&folder).map_err(failed(&folder))?;
+        let from = start.place.map_or(0, |place| place.segment);
+        let mut offset = start.place.map_or(segment::HEADER as u64, |place| place.offset);
+        if start.place.is_none() && !firsts.is_empty() && firsts.first() != Some(&0) {
+            return Err(broken(&segment::path(&folder, 0), "is missing"));
+        }
+        self.check_root(head)?;
+        for first in firsts.iter().copied().skip_while(|first| *first < from) {
+            let path = segment::path(&folder, first);
+            let expected = if first == from { from } else { self.edge.size() };
+            if first != expected {
+                return Err(broken(&path, format!("is there, but the one that begins with entry {expected} is not")));
+            }
+            let last = firsts.last() == Some(&first);
+            let length = self.replay_segment(first, offset, last, start, head).map_err(|error| match error {
+                Stop::File(error) => failed(&path)(error),
+                Stop::Broken(problem) => broken(&path, problem),
+                Stop::Other(error) => error,
+            })?;
+            offset = segment::HEADER as u64;
+            if last {
+                let file = segment::open(&path).map_err(failed(&path))?;
+                if file.metadata().map_err(failed(&path))?.len() > length {
+                    tracing::warn!(segment = %path.display(), length, "cut the torn end of a write that was never acknowledged");
+                    file.set_len(length).and_then(|()| file.sync_data()).map_err(failed(&path))?;
+                }
+                self.tail.segment = Some(Segment { file: (self.tail.through)(file), first, length });
+            }
+        }
+        if self.edge.size() < head.size {
+            let problem = format!("is signed for {} entries, but only {} are there", head.size, self.edge.size());
+            return Err(broken(&self.checkpoint, problem));
+        }
+        Ok(())
+    }
+
+    /// Reads a segment from this offset. Gives the length of what is sound.
+    fn replay_segment(&mut self, first: u64, offset: u64, last: bool, start: &Start, head: Head) -> Result<u64, Stop> {
+        let file = segment::open(&segment::path(&self.tail.folder, first))?;
+        let mut header = [0; segment::HEADER];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut header, 0)?;
+        if let Some(problem) = segment::header_problem(&header, first) {
+            return Err(Stop::Broken(problem));
+        }
+        let bytes = segment::read_from(&file, offset)?;
+        let mut at = 0;
+        while let Some(frame) = segment::frame(&bytes, at) {
+            let entry = self.edge.size();
+            let place = self.follow(frame.entry, entry, start).map_err(|problem| Stop::Broken(format!("has entry {entry}, {problem}")))?;
+            self.index.note(entry, Place { id: place, segment: first, offset: offset + at as u64 });
+            self.edge.push(record_hash(frame.entry), &mut self.tiles);
+            // Tiles under the checkpoint are in their files.
+            while self.tiles.last().is_some_and(|tile| tile.complete_at() <= head.size) {
+                self.tiles.pop();
+            }
+            self.check_root(head).map_err(Stop::Other)?;
+            at += segment::FRAME + frame.entry.len();
+        }
+        if at < bytes.len() {
+            let entry = self.edge.size();
+            if !last || entry < head.size || segment::later_batch(&bytes, at).is_some() {
+                return Err(Stop::Broken(format!("has a damaged frame at byte {}, entry {entry}", offset + at as u64)));
+            }
+        }
+        Ok(offset + at as u64)
+    }
+
+    /// An entry must follow from those before. Gives its id.
+    fn follow(&mut self, json: &[u8], entry: u64, start: &Start) -> Result<Uuid, String> {
+        let link: Link = serde_json::from_slice(json).map_err(|error| format!("which cannot be read: {error}"))?;
+        if entry < start.heads.size {
+            return Ok(link.receipt_id);
+        }
+        if link.receipt_id <= self.last {
+            return Err(format!("whose receipt_id {} does not follow {}", link.receipt_id, self.last));
+        }
+        let expected = self.streams.head(&link.stream).map(|hash| hash.to_hex());
+        if link.prev_receipt_hash != expected {
+            return Err(format!("whose prev_receipt_hash does not follow in the stream `{}`", link.stream));
+        }
+        self.last = link.receipt_id;
+        self.streams.advance(&std::sync::Arc::from(link.stream), Digest::of(json));
+        self.streams.keep();
+        Ok(link.receipt_id)
+    }
+
+    /// At the checkpoint's size the tree must have the checkpoint's root.
+    fn check_root(&self, head: Head) -> Result<(), OpenError> {
+        if self.edge.size() != head.size || self.edge.root().is_ok_and(|root| root == head.root) {
+            return Ok(());
+        }
+        Err(broken(&self.checkpoint, format!("is signed for another root at {} entries", head.size)))
+    }
+}
+
+/// Why a segment was not read to its end.
+enum Stop {
+    File(io::Error),
+    Broken(String),
+    Other(OpenError),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}

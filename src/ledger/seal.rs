@@ -1,0 +1,119 @@
+//! Sealing: what makes a stretch of the log final. Entries synced, tiles written, head signed, chain heads kept, in this order.
+//!
+//! A disk may take long to sync and nothing on a request's path waits for it, so this has a thread of its own, which shares
+//! nothing with the writer but messages. A checkpoint never covers what a power cut could take back.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use super::checkpoint::{self, Head};
+use super::files;
+use super::key::LogKey;
+use super::segment::Storage;
+use super::tree::FullTile;
+
+/// What is to be sealed.
+pub(super) struct Stretch {
+    /// The head to be signed.
+    pub(super) head: Head,
+    /// The bytes of the file `heads` at this head.
+    pub(super) heads: Vec<u8>,
+    /// Tiles that were completed since the last.
+    pub(super) tiles: Vec<FullTile>,
+    /// Files that were written since the last.
+    pub(super) written: Vec<Arc<dyn Storage>>,
+}
+
+/// Where and by whom it is sealed.
+pub(super) struct Seal {
+    /// The ledger's folder.
+    pub(super) folder: PathBuf,
+    /// The log's key.
+    pub(super) key: LogKey,
+}
+
+impl Seal {
+    /// Seals a stretch. After an error it can be done again.
+    pub(super) fn put(&self, stretch: &Stretch) -> io::Result<()> {
+        for file in &stretch.written {
+            file.sync_data()?;
+        }
+        files::sync_folder(&super::segments(&self.folder))?;
+        let mut folders: Vec<PathBuf> = Vec::new();
+        for tile in &stretch.tiles {
+            let path = self.folder.join(tile.path());
+            if let Some(folder) = path.parent().filter(|folder| folders.last().is_none_or(|last| last != folder)) {
+                fs::create_dir_all(folder)?;
+                folders.push(folder.to_owned());
+            }
+            files::replace(&path, tile.bytes(), 0o644)?;
+        }
+        for folder in folders.iter().flat_map(|folder| folder.ancestors().take_while(|above| *above != self.folder)) {
+            files::sync_folder(folder)?;
+        }
+        let note = checkpoint::sign(&self.key, stretch.head).map_err(io::Error::other)?;
+        files::replace(&super::checkpoint_file(&self.folder), &note, 0o644)?;
+        files::replace(&super::heads_file(&self.folder), &stretch.heads, 0o600)?;
+        files::sync_folder(&self.folder)
+    }
+}
+
+/// A thread that seals one stretch at a time.
+pub(super) struct Sealer {
+    stretches: mpsc::Sender<Stretch>,
+    done: mpsc::Receiver<(Stretch, io::Result<()>)>,
+    busy: bool,
+}
+
+impl Sealer {
+    /// Starts the thread; it ends when this is dropped.
+    pub(super) fn start(seal: Seal) -> io::Result<Self> {
+        let (stretches, todo) = mpsc::channel::<Stretch>();
+        let (results, done) = mpsc::channel();
+        thread::Builder::new().name("ledger-seal".to_owned()).spawn(move || {
+            for stretch in todo {
+                let result = seal.put(&stretch);
+                if results.send((stretch, result)).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { stretches, done, busy: false })
+    }
+
+    /// Whether a stretch is being sealed.
+    pub(super) const fn busy(&self) -> bool {
+        self.busy
+    }
+
+    /// Begins to seal a stretch; it comes back from [`Self::finished`], or at once if the thread is gone.
+    pub(super) fn begin(&mut self, stretch: Stretch) -> Result<(), Stretch> {
+        self.stretches.send(stretch).map_err(|refused| refused.0)?;
+        self.busy = true;
+        Ok(())
+    }
+
+    /// The stretch that has been sealed, or could not be; waits for it if asked to.
+    pub(super) fn finished(&mut self, wait: bool) -> Option<(Stretch, io::Result<()>)> {
+        if !self.busy {
+            return None;
+        }
+        let done = match wait {
+            true => self.done.recv().map_err(|_| mpsc::TryRecvError::Disconnected),
+            false => self.done.try_recv(),
+        };
+        self.busy = matches!(done, Err(mpsc::TryRecvError::Empty));
+        done.ok()
+    }
+}
+
+/// Writes the first checkpoint and chain heads of an empty ledger.
+pub(super) fn begin(folder: &Path, key: &LogKey) -> io::Result<()> {
+    let head = Head { size: 0, root: tlog_tiles::EMPTY_HASH };
+    let note = checkpoint::sign(key, head).map_err(io::Error::other)?;
+    files::replace(&super::checkpoint_file(folder), &note, 0o644)?;
+    files::replace(&super::heads_file(folder), &super::chain::Heads::empty().to_bytes()?, 0o600)
+}

@@ -1,0 +1,264 @@
+//! The checker: recomputes everything from the segments, by a path that shares nothing with the writer but the canonical form.
+//!
+//! It holds to account: every frame, every entry's canonical form, id, time and chain, each outcome's decision, the tree against
+//! every tile and the checkpoint, the index, and the chain heads. It stops at the first break and names it. It may run while
+//! the ledger is written: then what is newer than the checkpoint is checked as far as it goes.
+
+mod entries;
+mod tree;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use self::entries::Entries;
+use self::tree::Tree;
+use super::chain::Heads;
+use super::checkpoint::{self, Head};
+use super::index::{self, Place};
+use super::{restore, segment};
+use crate::ids::Digest;
+
+/// What was found to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Entries, all of them sound.
+    pub entries: u64,
+    /// Decisions and refusals.
+    pub decisions: u64,
+    /// Ends of exchanges.
+    pub outcomes: u64,
+    /// Hash chains.
+    pub streams: usize,
+    /// Entries under the signed checkpoint.
+    pub signed: u64,
+    /// The checkpoint's root.
+    pub root: Digest,
+    /// Bytes after the last entry: the torn end of a write that was never acknowledged, or one that goes on right now.
+    pub torn_bytes: u64,
+    /// Whether a process had the ledger open meanwhile.
+    pub live: bool,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { entries, decisions, outcomes, streams, signed, root, .. } = self;
+        write!(
+            f,
+            "{entries} entries hold ({decisions} decisions, {outcomes} outcomes, {streams} streams); the checkpoint signs \
+             {signed} of them with root {root}"
+        )
+    }
+}
+
+/// The first thing that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Break {
+    /// The entry's number, from 0, when one entry is at fault.
+    pub entry: Option<u64>,
+    /// Its id, when it could be read.
+    pub id: Option<Uuid>,
+    /// The field of the entry, or the file under the ledger's folder.
+    pub field: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(entry) = self.entry {
+            write!(f, "entry {entry}")?;
+            if let Some(id) = self.id {
+                write!(f, " ({id})")?;
+            }
+            f.write_str(": ")?;
+        }
+        write!(f, "`{}` {}", self.field, self.problem)
+    }
+}
+
+/// Why a ledger was not found to hold.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It does not.
+    #[error("the ledger is broken: {0}")]
+    Broken(Break),
+    /// It could not be read, which says nothing about it.
+    #[error("`{}` cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl From<Break> for VerifyError {
+    fn from(found: Break) -> Self {
+        Self::Broken(found)
+    }
+}
+
+/// A break in a file.
+fn in_file(field: impl Into<String>, problem: impl Into<String>) -> Break {
+    Break { entry: None, id: None, field: field.into(), problem: problem.into() }
+}
+
+/// Reads a file that must be there.
+fn read(folder: &Path, name: &str) -> Result<Vec<u8>, VerifyError> {
+    let path = folder.join(name);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(in_file(name, "is missing").into()),
+        Err(source) => Err(VerifyError::Unreadable { path, source }),
+    }
+}
+
+/// Verifies a whole ledger against a verifier key, `<name>+<id>+<key>`, which must come from elsewhere than the ledger.
+///
+/// # Errors
+/// The first break, or a file that cannot be read.
+pub fn verify(folder: &Path, vkey: &str) -> Result<Report, VerifyError> {
+    let live_before = is_live(folder)?;
+    let version = read(folder, "version")?;
+    if version != restore::VERSION.as_bytes() {
+        return Err(in_file("version", format!("is not `{}`", restore::VERSION.trim())).into());
+    }
+    // In the reverse order of their writing, so that one is never newer than what it rests on.
+    let heads = read(folder, "heads")?;
+    let heads = Heads::from_bytes(&heads).ok_or_else(|| in_file("heads", "is damaged"))?;
+    let note = read(folder, super::CHECKPOINT)?;
+    let head = checkpoint::read(&note, vkey).map_err(|problem| in_file(super::CHECKPOINT, problem))?;
+    if heads.size > head.size {
+        let problem = format!("is signed for {} entries, but {} were sealed: it was set back", head.size, heads.size);
+        return Err(in_file(super::CHECKPOINT, problem).into());
+    }
+
+    let mut check = Check { folder, head, heads, entries: Entries::new(folder), tree: Tree::new(folder, head.size) };
+    check.at_size()?;
+    let torn_bytes = check.segments()?;
+    let size = check.tree.size();
+    if size < head.size {
+        let problem = format!("is missing: the checkpoint is signed for {} entries", head.size);
+        return Err(Break { entry: Some(size), id: None, field: "segments".to_owned(), problem }.into());
+    }
+    let live = live_before || is_live(folder)?;
+    check.index(live)?;
+    if !live {
+        check.tree.no_other_tiles()?;
+    }
+    let Entries { decisions, outcomes, streams, .. } = &check.entries;
+    let root = Digest::from_bytes(head.root.0);
+    let (decisions, outcomes, streams) = (*decisions, *outcomes, streams.len());
+    Ok(Report { entries: size, decisions, outcomes, streams, signed: head.size, root, torn_bytes, live })
+}
+
+/// Whether a process has the ledger open.
+fn is_live(folder: &Path) -> Result<bool, VerifyError> {
+    let path = super::lock_file(folder);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(VerifyError::Unreadable { path, source }),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(VerifyError::Unreadable { path, source }),
+    }
+}
+
+struct Check<'a> {
+    folder: &'a Path,
+    head: Head,
+    heads: Heads,
+    entries: Entries,
+    tree: Tree,
+}
+
+impl Check<'_> {
+    /// Walks all segments. Gives the bytes after the last entry.
+    fn segments(&mut self) -> Result<u64, VerifyError> {
+        let folder = super::segments(self.folder);
+        let firsts =
+            segment::list(&folder).map_err(|source| VerifyError::Unreadable { path: folder.clone(), source })?;
+        let mut torn = 0;
+        for (n, first) in firsts.iter().enumerate() {
+            let path = segment::path(&folder, *first);
+            let name = format!("segments/{first:020}.seg");
+            if *first != self.tree.size() {
+                let problem = format!("is there, but the one that begins with entry {} is not", self.tree.size());
+                return Err(in_file(name, problem).into());
+            }
+            let bytes = fs::read(&path).map_err(|source| VerifyError::Unreadable { path, source })?;
+            if let Some(problem) = segment::header_problem(&bytes, *first) {
+                return Err(in_file(name, problem).into());
+            }
+            let mut at = segment::HEADER;
+            while let Some(frame) = segment::frame(&bytes, at) {
+                let number = self.tree.size();
+                self.entries.check(number, frame.entry, *first, at as u64)?;
+                self.tree.push(frame.entry)?;
+                self.at_size()?;
+                at += segment::FRAME + frame.entry.len();
+            }
+            if at < bytes.len() {
+                let number = self.tree.size();
+                let last = n + 1 == firsts.len();
+                if !last || number < self.head.size || segment::later_batch(&bytes, at).is_some() {
+                    let problem = format!("has a damaged frame at byte {at}");
+                    return Err(Break { entry: Some(number), id: None, field: name, problem }.into());
+                }
+                torn = (bytes.len() - at) as u64;
+            }
+        }
+        Ok(torn)
+    }
+
+    /// At the sizes of which something is stored, it must be what is recomputed.
+    fn at_size(&self) -> Result<(), Break> {
+        let size = self.tree.size();
+        if size == self.head.size && self.tree.root() != self.head.root.0 {
+            let problem = format!("is signed for another root than the one of the first {size} entries");
+            return Err(in_file(super::CHECKPOINT, problem));
+        }
+        if size == self.heads.size {
+            let streams: HashMap<&str, String> =
+                self.entries.streams.iter().map(|(stream, hash)| (stream.as_str(), hash.to_hex())).collect();
+            let stored = self.heads.streams.iter().map(|(stream, hash)| (stream.as_str(), hash.clone())).collect();
+            if streams != stored || self.heads.last != self.entries.last {
+                return Err(in_file("heads", format!("is not the state of the chains after {size} entries")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every record must be the recomputed one. Without a checkpoint over its entry, a record may be missing yet.
+    fn index(&self, live: bool) -> Result<(), VerifyError> {
+        let bytes = read(self.folder, "index")?;
+        let Some(records) = bytes.strip_prefix(index::MAGIC) else {
+            return Err(in_file("index", "has a damaged header").into());
+        };
+        let places: &[Place] = &self.entries.places;
+        let (records, torn) = records.as_chunks::<{ index::RECORD }>();
+        for (number, (record, place)) in (0_u64..).zip(records.iter().zip(places)) {
+            if *record != place.to_bytes(number) {
+                let entry = Some(number * index::EVERY);
+                let problem = "has another record than this entry's".to_owned();
+                return Err(Break { entry, id: Some(place.id), field: "index".to_owned(), problem }.into());
+            }
+        }
+        let needed = self.head.size.div_ceil(index::EVERY);
+        let found = records.len() as u64;
+        let clean = self.head.size == self.tree.size();
+        let whole = records.len() <= places.len() && (torn.is_empty() || !clean);
+        if found < needed || (!live && !whole) {
+            return Err(in_file("index", format!("has {found} records and {} bytes, not {}", torn.len(), places.len())).into());
+        }
+        Ok(())
+    }
+}

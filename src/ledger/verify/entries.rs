@@ -1,0 +1,243 @@
+//! Each entry by itself and after those before it: canonical form, id, time, chain, and an outcome's decision.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use uuid::{Uuid, Variant};
+
+use super::super::canonical;
+use super::super::index::{EVERY, Place};
+use super::super::{mint, segment};
+use super::{Break, VerifyError};
+use crate::ids::Digest;
+
+/// Decisions that are remembered for their outcomes; an older one is looked up in its segment.
+const RECENT: usize = 1 << 16;
+
+/// What is known of the entries so far.
+pub(super) struct Entries {
+    folder: PathBuf,
+    pub(super) decisions: u64,
+    pub(super) outcomes: u64,
+    /// Each stream's last receipt hash.
+    pub(super) streams: HashMap<String, Digest>,
+    /// The last id.
+    pub(super) last: Uuid,
+    /// Where every 256th entry is.
+    pub(super) places: Vec<Place>,
+    recent: HashMap<Uuid, Decided>,
+    recent_order: VecDeque<Uuid>,
+    /// A bit for each entry: whether it has an outcome.
+    ended: Vec<u64>,
+}
+
+/// A decision that an outcome may belong to.
+#[derive(Clone)]
+struct Decided {
+    number: u64,
+    hash: Digest,
+    /// Whether it let the request through.
+    allowed: bool,
+    stream: String,
+}
+
+/// A field that does not hold, and why.
+type Fault = (&'static str, String);
+
+fn fault<T>(field: &'static str, problem: impl Into<String>) -> Result<T, Fault> {
+    Err((field, problem.into()))
+}
+
+/// A field that must be a string.
+fn text<'v>(entry: &'v Value, field: &'static str) -> Result<&'v str, Fault> {
+    entry.get(field).and_then(Value::as_str).ok_or_else(|| (field, "is missing or no string".to_owned()))
+}
+
+impl Entries {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self {
+            folder: super::super::segments(folder),
+            decisions: 0,
+            outcomes: 0,
+            streams: HashMap::new(),
+            last: Uuid::nil(),
+            places: Vec::new(),
+            recent: HashMap::new(),
+            recent_order: VecDeque::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// Checks the next entry.
+    pub(super) fn check(&mut self, number: u64, json: &[u8], segment: u64, offset: u64) -> Result<(), VerifyError> {
+        let at = |id: Option<Uuid>| {
+            move |(field, problem): Fault| {
+                VerifyError::Broken(Break { entry: Some(number), id, field: field.to_owned(), problem })
+            }
+        };
+        let entry: Value = serde_json::from_slice(json).map_err(|error| at(None)(("json", error.to_string())))?;
+        let id = id(&entry).map_err(at(None))?;
+        self.sound(&entry, id, json).map_err(at(Some(id)))?;
+        if number.is_multiple_of(EVERY) {
+            self.places.push(Place { id, segment, offset });
+        }
+        let hash = Digest::of(json);
+        let stream = self.chained(&entry, hash).map_err(at(Some(id)))?;
+        match entry.get("kind").and_then(Value::as_str) {
+            Some("decision") => self.decision(&entry, number, id, hash, stream).map_err(at(Some(id)))?,
+            Some("outcome") => {
+                let (of, hash) = outcome_of(&entry).map_err(at(Some(id)))?;
+                let decided = match self.recent.get(&of) {
+                    Some(decided) => Some(decided.clone()),
+                    None => self.look_up(of)?,
+                };
+                self.outcome(decided, hash, &stream).map_err(at(Some(id)))?;
+            }
+            _ => return Err(at(Some(id))(("kind", "is none that this program knows".to_owned()))),
+        }
+        self.last = id;
+        Ok(())
+    }
+
+    /// The entry by itself: canonical form, rising id, its time.
+    fn sound(&self, entry: &Value, id: Uuid, json: &[u8]) -> Result<(), Fault> {
+        let mut bytes = Vec::with_capacity(json.len());
+        canonical::canonicalise(entry, &mut bytes).map_err(|error| ("json", error.to_string()))?;
+        if bytes != json {
+            return fault("json", "is not in canonical form");
+        }
+        if text(entry, "canon")? != canonical::NAME {
+            return fault("canon", format!("is not `{}`", canonical::NAME));
+        }
+        if id <= self.last {
+            return fault("receipt_id", format!("does not follow {}", self.last));
+        }
+        let recorded: jiff::Timestamp =
+            text(entry, "recorded_at")?.parse().map_err(|error: jiff::Error| ("recorded_at", error.to_string()))?;
+        if recorded.as_microsecond() != mint::micros(id) {
+            return fault("recorded_at", "is not the time in receipt_id");
+        }
+        Ok(())
+    }
+
+    /// The entry follows the last of its stream. Gives the stream.
+    fn chained(&mut self, entry: &Value, hash: Digest) -> Result<String, Fault> {
+        let stream = text(entry, "stream")?;
+        let expected = self.streams.get(stream).map(Digest::to_hex);
+        let stored = entry.get("prev_receipt_hash").ok_or_else(|| ("prev_receipt_hash", "is missing".to_owned()))?;
+        if stored.as_str() != expected.as_deref() || (expected.is_none() && !stored.is_null()) {
+            return fault("prev_receipt_hash", format!("is not the receipt hash of the last entry in `{stream}`"));
+        }
+        match self.streams.get_mut(stream) {
+            Some(head) => *head = hash,
+            None => drop(self.streams.insert(stream.to_owned(), hash)),
+        }
+        Ok(stream.to_owned())
+    }
+
+    fn decision(&mut self, entry: &Value, number: u64, id: Uuid, hash: Digest, stream: String) -> Result<(), Fault> {
+        if text(entry, "decision_id")? != text(entry, "receipt_id")? {
+            return fault("decision_id", "is not the receipt_id");
+        }
+        self.decisions += 1;
+        let decided = Decided { number, hash, allowed: allowed(entry)?, stream };
+        if decided.allowed {
+            self.recent.insert(id, decided);
+            self.recent_order.push_back(id);
+            if self.recent_order.len() > RECENT
+                && let Some(oldest) = self.recent_order.pop_front()
+            {
+                self.recent.remove(&oldest);
+            }
+        }
+        Ok(())
+    }
+
+    fn outcome(&mut self, decided: Option<Decided>, hash: Digest, stream: &str) -> Result<(), Fault> {
+        let Some(decided) = decided else { return fault("decision_id", "is of no decision before this entry") };
+        if !decided.allowed {
+            return fault("decision_id", "is of a decision that let nothing through");
+        }
+        if decided.hash != hash {
+            return fault("decision_receipt_hash", "is not the hash of that decision's entry");
+        }
+        if decided.stream != stream {
+            return fault("stream", format!("is not the decision's, `{}`", decided.stream));
+        }
+        let (word, bit) = (usize::try_from(decided.number / 64).unwrap_or(usize::MAX), 1 << (decided.number % 64));
+        if self.ended.len() <= word {
+            self.ended.resize(word + 1, 0);
+        }
+        if let Some(bits) = self.ended.get_mut(word) {
+            if *bits & bit != 0 {
+                return fault("decision_id", "is of a decision that has an outcome already");
+            }
+            *bits |= bit;
+        }
+        self.outcomes += 1;
+        Ok(())
+    }
+
+    /// Finds an earlier entry by its id, in segments that have been checked.
+    fn look_up(&self, id: Uuid) -> Result<Option<Decided>, VerifyError> {
+        let after = self.places.partition_point(|place| place.id <= id);
+        let Some((n, place)) = after.checked_sub(1).and_then(|n| Some((n as u64, self.places.get(n)?))) else {
+            return Ok(None);
+        };
+        let mut number = n * EVERY;
+        let (mut first, mut offset) = (place.segment, place.offset);
+        while number < (n + 1) * EVERY {
+            let path = segment::path(&self.folder, first);
+            let unreadable = |source| VerifyError::Unreadable { path: path.clone(), source };
+            let file = std::fs::File::open(&path).map_err(unreadable)?;
+            let bytes = segment::read_from(&file, offset).map_err(unreadable)?;
+            let mut at = 0;
+            while let Some(frame) = segment::frame(&bytes, at).filter(|_| number < (n + 1) * EVERY) {
+                let entry: Value = serde_json::from_slice(frame.entry).unwrap_or_default();
+                if self::id(&entry).is_ok_and(|found| found == id) {
+                    let stream = text(&entry, "stream").unwrap_or_default().to_owned();
+                    let allowed = allowed(&entry).unwrap_or(false);
+                    return Ok(Some(Decided { number, hash: Digest::of(frame.entry), allowed, stream }));
+                }
+                number += 1;
+                at += segment::FRAME + frame.entry.len();
+            }
+            if at == 0 {
+                break;
+            }
+            (first, offset) = (number, segment::HEADER as u64);
+            if !segment::path(&self.folder, first).exists() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The entry's id: a UUIDv7 in its usual form.
+fn id(entry: &Value) -> Result<Uuid, Fault> {
+    let text = text(entry, "receipt_id")?;
+    let id = Uuid::parse_str(text).ok().filter(|id| id.get_version_num() == 7 && id.get_variant() == Variant::RFC4122);
+    match id {
+        Some(id) if id.as_hyphenated().to_string() == text => Ok(id),
+        _ => fault("receipt_id", "is no UUIDv7"),
+    }
+}
+
+/// Whether a decision let a request through.
+fn allowed(entry: &Value) -> Result<bool, Fault> {
+    match text(entry, "policy_decision")? {
+        "ALLOW" => Ok(entry.get("dry_run") == Some(&Value::Bool(false))),
+        "DENY" | "REQUIRE_HUMAN" => Ok(false),
+        _ => fault("policy_decision", "is not ALLOW, DENY or REQUIRE_HUMAN"),
+    }
+}
+
+/// The decision that an outcome names, and its hash.
+fn outcome_of(entry: &Value) -> Result<(Uuid, Digest), Fault> {
+    let id = Uuid::parse_str(text(entry, "decision_id")?).map_err(|error| ("decision_id", error.to_string()))?;
+    let hash = text(entry, "decision_receipt_hash")?;
+    let hash = hash.parse().map_err(|error: crate::ids::InvalidId| ("decision_receipt_hash", error.to_string()))?;
+    Ok((id, hash))
+}

@@ -1,0 +1,238 @@
+//! The writer: one thread that takes what waits, writes it as one batch, and only then answers.
+//!
+//! What must never happen: an answer before its entry is committed, and an entry that is committed but not chained. A batch that
+//! fails leaves no trace: file, chains and ids go back to the last commit, decisions are told, and outcomes wait for the next try.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::RecordError;
+use super::batch::Batch;
+use super::checkpoint::Head;
+use super::index::{Index, Place};
+use super::queue::{Job, Queue};
+use super::seal::{Sealer, Stretch};
+use super::tail::Tail;
+use super::tree::{Edge, FullTile};
+
+/// How long the writer waits before it tries again by itself.
+const RETRY: Duration = Duration::from_millis(500);
+/// Whole tiles that may wait for a disk that takes entries but no tiles: about a million entries.
+const MOST_TILES: usize = 4096;
+/// Whole tiles that are sealed before the time is up, so that a busy log keeps little in memory.
+const MANY_TILES: usize = 256;
+
+/// What the writer shows to the rest of the process.
+pub(super) struct Shared {
+    pub(super) queue: Queue,
+    pub(super) entries: AtomicU64,
+    pub(super) failure: Mutex<Option<Arc<str>>>,
+}
+
+impl Shared {
+    /// The last error, while writes fail.
+    pub(super) fn failure(&self) -> Option<Arc<str>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_failure(&self, failure: Option<Arc<str>>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+}
+
+/// Microseconds since 1970 UTC; tests set it back.
+pub(super) type Clock = Box<dyn Fn() -> i64 + Send>;
+
+/// Everything that the writing thread owns.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Clock,
+    pub(super) batch: Batch,
+    pub(super) tail: Tail,
+    pub(super) index: Index,
+    pub(super) edge: Edge,
+    /// Whole tiles that are not sealed.
+    pub(super) tiles: Vec<FullTile>,
+    pub(super) sealer: Sealer,
+    /// Entries under the last checkpoint.
+    pub(super) sealed: u64,
+    pub(super) seal_at: Instant,
+    pub(super) checkpoint_every: Duration,
+    /// Outcomes of batches that failed.
+    pub(super) owed: Vec<Job>,
+    /// While writes fail: when to try again.
+    pub(super) retry_at: Option<Instant>,
+    /// No other process writes here while this is open.
+    pub(super) _lock: File,
+}
+
+/// Tells everyone who waits that the thread is gone, also when it panics.
+struct Farewell(Arc<Shared>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.queue.abandon();
+        self.0.set_failure(Some(Arc::from("the ledger is closed")));
+    }
+}
+
+impl Writer {
+    /// Writes until the queue is closed and empty, and signs the last checkpoint.
+    pub(super) fn run(mut self) {
+        let farewell = Farewell(Arc::clone(&self.shared));
+        let mut jobs = Vec::new();
+        loop {
+            let closed = self.shared.queue.take(&mut jobs, self.wake_at());
+            if !jobs.is_empty() || self.retry_at.is_some_and(|at| at <= Instant::now()) {
+                self.commit(&mut jobs);
+            }
+            if closed {
+                break;
+            }
+            self.note_sealed(false);
+            if self.unsealed() && (self.seal_at <= Instant::now() || self.tiles.len() >= MANY_TILES) {
+                self.begin_seal();
+            }
+        }
+        self.finish();
+        // Whoever sees the ledger closed may open it.
+        drop(self);
+        drop(farewell);
+    }
+
+    /// When there is something to do even if nothing comes.
+    fn wake_at(&self) -> Option<Instant> {
+        let seal_at = self.unsealed().then_some(self.seal_at);
+        [self.retry_at, seal_at].into_iter().flatten().min()
+    }
+
+    const fn unsealed(&self) -> bool {
+        self.edge.size() > self.sealed
+    }
+
+    /// Writes a batch, answers, and then does what nobody waits for.
+    fn commit(&mut self, jobs: &mut Vec<Job>) {
+        if !self.owed.is_empty() {
+            self.owed.append(jobs);
+            std::mem::swap(&mut self.owed, jobs);
+        }
+        match self.write(jobs) {
+            Ok((segment, offset)) => {
+                self.shared.entries.fetch_add(self.batch.entries().len() as u64, Ordering::Relaxed);
+                if self.retry_at.take().is_some() {
+                    self.shared.set_failure(None);
+                    tracing::info!("the ledger is written again");
+                }
+                for (job, answer) in jobs.drain(..).zip(self.batch.commit()) {
+                    if let Job::Record { answer: waiter, .. } = job {
+                        // Who went away has an entry all the same.
+                        let _ = waiter.send(answer);
+                    }
+                }
+                self.grow(segment, offset);
+            }
+            Err(error) => self.fail(&error, jobs),
+        }
+    }
+
+    /// Writes the jobs as one batch, or only tries the disk when there are none.
+    fn write(&mut self, jobs: &[Job]) -> io::Result<(u64, u64)> {
+        if self.tiles.len() > MOST_TILES {
+            return Err(io::Error::other("the tree's tiles cannot be written"));
+        }
+        self.batch.fill(jobs, (self.clock)())?;
+        if self.batch.bytes().is_empty() {
+            return self.tail.probe(self.edge.size()).map(|()| (0, 0));
+        }
+        self.tail.append(self.batch.bytes(), self.edge.size())
+    }
+
+    /// Puts everything back to the last commit and tells the decisions that wait.
+    fn fail(&mut self, error: &io::Error, jobs: &mut Vec<Job>) {
+        self.batch.roll_back();
+        let text: Arc<str> = Arc::from(error.to_string());
+        if self.retry_at.is_none() {
+            tracing::error!(error = %text, "the ledger cannot be written: nothing is allowed or forwarded until it can");
+        }
+        self.retry_at = Some(Instant::now() + RETRY);
+        self.shared.set_failure(Some(Arc::clone(&text)));
+        for job in jobs.drain(..) {
+            match job {
+                Job::Record { answer, .. } => drop(answer.send(Err(RecordError::Write(Arc::clone(&text))))),
+                Job::Outcome(_) => self.owed.push(job),
+            }
+        }
+    }
+
+    /// Adds the committed batch to the tree and the index.
+    fn grow(&mut self, segment: u64, offset: u64) {
+        for entry in self.batch.entries() {
+            let place = Place { id: entry.id, segment, offset: offset + entry.frame as u64 };
+            self.index.note(self.edge.size(), place);
+            self.edge.push(tlog_tiles::record_hash(self.batch.json(entry)), &mut self.tiles);
+        }
+        self.flush_index();
+    }
+
+    /// The index is derived: when it cannot be written, it waits, and only the next checkpoint waits with it.
+    fn flush_index(&mut self) -> bool {
+        let flushed = self.index.flush();
+        if let Err(error) = &flushed {
+            tracing::warn!(%error, "the ledger's index cannot be written");
+        }
+        flushed.is_ok()
+    }
+
+    /// Hands what is new to the sealing thread.
+    fn begin_seal(&mut self) {
+        self.seal_at = Instant::now() + self.checkpoint_every;
+        if self.sealer.busy() || !self.flush_index() {
+            return;
+        }
+        let size = self.edge.size();
+        let (root, heads) = match (self.edge.root(), self.batch.heads(size).to_bytes()) {
+            (Ok(root), Ok(heads)) => (root, heads),
+            (Err(error), _) => return tracing::error!(%error, "the ledger's tree has no root"),
+            (_, Err(error)) => return tracing::error!(%error, "the ledger's chain heads cannot be written"),
+        };
+        let mut written = self.tail.take_unsynced();
+        written.push(self.index.file());
+        let stretch = Stretch { head: Head { size, root }, heads, tiles: std::mem::take(&mut self.tiles), written };
+        if let Err(refused) = self.sealer.begin(stretch) {
+            tracing::error!("the ledger's sealing thread is gone: no checkpoint can be signed");
+            self.tiles = refused.tiles;
+        }
+    }
+
+    /// Takes back what the sealing thread has done, or could not do.
+    fn note_sealed(&mut self, wait: bool) {
+        let Some((stretch, result)) = self.sealer.finished(wait) else { return };
+        match result {
+            Ok(()) => self.sealed = stretch.head.size,
+            Err(error) => {
+                tracing::error!(%error, "the ledger's checkpoint cannot be written");
+                let newer = std::mem::replace(&mut self.tiles, stretch.tiles);
+                self.tiles.extend(newer);
+                self.tail.keep_unsynced(stretch.written);
+            }
+        }
+    }
+
+    /// A last try for what is owed, and the last checkpoint.
+    fn finish(&mut self) {
+        if !self.owed.is_empty() {
+            self.commit(&mut Vec::new());
+        }
+        if !self.owed.is_empty() {
+            tracing::error!(outcomes = self.owed.len(), "the ledger is closed without the ends of these exchanges");
+        }
+        self.note_sealed(true);
+        if self.unsealed() {
+            self.begin_seal();
+            self.note_sealed(true);
+        }
+    }
+}

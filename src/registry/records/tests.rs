@@ -1,0 +1,90 @@
+//! What is read of a record, what reference mode drops, and every problem at once.
+
+use super::*;
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+const SOUND: &str = r#"{
+  "worker_id": "wrk_make_acme_prod", "worker_species_id": "wrk.data.writer", "capabilities": ["cap.data.write.v1"],
+  "risk_tier": "low", "currently_implements": ["ctrl.obs.audit-log-append-only"], "required_controls": [],
+  "allowed_environments": ["dev", "production"],
+  "blast_radius": {"data": 2, "network": 1, "financial": 0, "time": 1, "reversibility": "irreversible"},
+  "artifact_hash": "sha256:0000000000000000000000000000000000000000000000000000000000000000", "owner": "org.acme"
+}"#;
+
+#[test]
+fn a_sound_record_is_read() {
+    let folder = folder(&[("a.json", SOUND), ("note.txt", "no record"), (".b.json", "{")]);
+    let workers = load(folder.path(), Mode::Strict).unwrap();
+    let [worker] = &workers[..] else { panic!("{workers:?}") };
+    assert_eq!(worker.worker_id.as_str(), "wrk_make_acme_prod");
+    assert_eq!(worker.allowed_environments, Some([Env::Dev, Env::Prod].into()));
+    assert_eq!(worker.blast_sum, Some(9));
+    assert_eq!(worker.standing, Standing::Active);
+}
+
+#[test]
+fn only_active_is_active() {
+    for (status, standing) in [
+        ("active", Standing::Active),
+        ("banned", Standing::Banned),
+        ("retired", Standing::Revoked),
+        ("Active", Standing::Revoked),
+    ] {
+        let text = SOUND.replacen('{', &format!("{{\"status\": \"{status}\","), 1);
+        let folder = folder(&[("a.json", &text)]);
+        assert_eq!(load(folder.path(), Mode::Strict).unwrap()[0].standing, standing, "{status}");
+    }
+}
+
+const FAULTY: &str = r#"{
+  "worker_id": "a b",
+  "worker_species_id": "wrk.data.writer",
+  "capabilities": [],
+  "currently_implements": ["ctrl.UPPER.case", "not-a-control", 3],
+  "attestation": {"code_hash": "00"}
+}"#;
+
+#[test]
+fn every_problem_of_every_record_is_named_with_its_place() {
+    let folder = folder(&[("1.json", FAULTY), ("2.json", SOUND), ("3.json", SOUND), ("4.json", "{\"worker_id\":1,}")]);
+    let problems = load(folder.path(), Mode::Strict).unwrap_err();
+    let told: Vec<_> = problems
+        .iter()
+        .map(|p| format!("{}:{}:{} {}", p.file.file_name().unwrap().display(), p.line, p.column, p.field))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "1.json:2:16 worker_id",
+            "1.json:1:1 ",
+            "1.json:5:28 currently_implements[0]",
+            "1.json:5:47 currently_implements[1]",
+            "1.json:5:64 currently_implements[2]",
+            "1.json:6:32 attestation.code_hash",
+            "3.json:1:1 ",
+            "4.json:1:16 ",
+        ]
+    );
+}
+
+#[test]
+fn reference_mode_drops_what_the_reference_drops() {
+    let text = FAULTY.replace("a b", "ab").replace(", 3", ", \"ctrl.ok\"");
+    let folder = folder(&[("1.json", &text)]);
+    let workers = load(folder.path(), Mode::Reference).unwrap();
+    assert_eq!(workers[0].implements.iter().map(ControlId::as_str).collect::<Vec<_>>(), ["ctrl.ok"]);
+}
+
+#[test]
+fn a_missing_folder_is_a_problem_but_in_reference_mode() {
+    let missing = Path::new("/nonexistent/enrolled");
+    assert!(load(missing, Mode::Strict).is_err());
+    assert!(load(missing, Mode::Reference).unwrap().is_empty());
+}
