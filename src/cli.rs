@@ -1,0 +1,3 @@
+//! The command line: one file a command, exit codes, and the wiring of rooms.
+
+pub mod demo;
