@@ -18,7 +18,7 @@ use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
 use crate::telemetry::{DecisionLabels, Metrics, RefusalLabels};
 
-pub use crate::ledger::{Door, Ending, Receipt, Refusal};
+pub use crate::ledger::{Door, Ending, Health, Receipt, Refusal};
 pub use permit::{Permit, Recorded};
 pub use tokens::{Scope, Token, TokenBook};
 
@@ -61,6 +61,8 @@ pub struct Readiness {
     pub reasons: Vec<String>,
     /// The snapshot in force.
     pub snapshot: Digest,
+    /// Whether the ledger takes entries.
+    pub ledger: Health,
 }
 
 /// The hall: one per process, shared by both doors.
@@ -196,10 +198,10 @@ impl Hall {
         }
         let health = self.ledger.health();
         if !health.writing {
-            let why = health.error.unwrap_or_else(|| Arc::from("closed"));
+            let why = health.error.as_deref().unwrap_or("closed");
             reasons.push(format!("the ledger is not writing: {why}"));
         }
-        Readiness { ready: reasons.is_empty(), reasons, snapshot: self.snapshot.load().fingerprint }
+        Readiness { ready: reasons.is_empty(), reasons, snapshot: self.snapshot.load().fingerprint, ledger: health }
     }
 
     /// Begins to drain: readiness drops; requests are still answered.

@@ -1,0 +1,203 @@
+//! The answer to `POST /api/route`: the reference's RouteDecision, and beside it every field that some client reads.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::api::body::Unacceptable;
+use crate::api::frame::Said;
+use crate::engine::{DenyCode, Outcome, route_decision};
+use crate::hall::{Receipt, Recorded};
+use crate::ids::{DataLabel, Digest, QosClass};
+
+/// An answer with a JSON body, written straight to bytes.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => {
+            let kind = HeaderValue::from_static("application/json; charset=utf-8");
+            (status, [(CONTENT_TYPE, kind)], bytes).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A RouteDecision and the fields that only some clients know. Those that repeat another say the same thing: `allowed` and
+/// `outcome` come from the one [`Outcome`], the three deny fields from the one code.
+#[derive(Serialize)]
+struct Answer<'a, D> {
+    #[serde(flatten)]
+    decision: D,
+    allowed: bool,
+    outcome: &'static str,
+    worker_id: Option<&'a str>,
+    /// Left out of a dispatch, not null: the Make page says that it is only there on a denial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    deny_reason: Option<&'static str>,
+    deny_code: Option<&'static str>,
+    /// The receipt's hash: it covers the verdict, the worker, the token and the body as it was sent.
+    proof: Digest,
+    receipt_id: &'a str,
+    decided_at: &'a str,
+    blast_score: Option<i64>,
+    blast_gate_passed: Option<bool>,
+    privilege_envelope_ok: Option<bool>,
+    supervisor_required: bool,
+    controls_applied: &'a BTreeSet<Arc<str>>,
+    policy_version: &'a str,
+}
+
+/// What a denial applies.
+static NO_CONTROLS: BTreeSet<Arc<str>> = BTreeSet::new();
+
+/// The answer to a request that was decided and recorded.
+pub(super) fn decided(recorded: &Recorded) -> Response {
+    let (decision, receipt) = (recorded.decision(), recorded.receipt());
+    let verdict = &decision.verdict;
+    let (id, time) = (receipt.id().to_string(), timestamp(receipt));
+    let denial = verdict.denial.as_ref();
+    let code = denial.map(|denial| denial.code);
+    let dispatched = !verdict.denied();
+    let mut response = json(
+        StatusCode::OK,
+        &Answer {
+            decision: route_decision(decision, &id, &time),
+            allowed: dispatched,
+            outcome: verdict.outcome.as_str(),
+            worker_id: verdict.worker_id.as_deref(),
+            reason: denial.map(|denial| &*denial.message),
+            deny_reason: code.map(DenyCode::as_str),
+            deny_code: code.map(DenyCode::as_str),
+            proof: receipt.hash(),
+            receipt_id: &id,
+            decided_at: &time,
+            blast_score: verdict.blast_score,
+            blast_gate_passed: match code {
+                Some(DenyCode::RequiresHuman) => Some(false),
+                _ => verdict.blast_score.map(|_| true),
+            },
+            privilege_envelope_ok: match code {
+                Some(DenyCode::PrivilegeEnvelopeViolated | DenyCode::PrivilegeEnvelopeUnconfigured) => Some(false),
+                Some(_) => None,
+                None => Some(true),
+            },
+            supervisor_required: verdict.outcome == Outcome::Hold,
+            controls_applied: if dispatched { &verdict.required_controls } else { &NO_CONTROLS },
+            policy_version: &decision.policy_version,
+        },
+    );
+    response.extensions_mut().insert(Said {
+        code: code.map_or("", DenyCode::as_str),
+        decision_id: Some(receipt.id()),
+        correlation_id: Some(Arc::clone(&decision.input.correlation_id)),
+    });
+    response
+}
+
+/// The RouteDecision of a request that never became a question, because a value in it means nothing. Echoes what was sent.
+#[derive(Serialize)]
+struct Undecided<'a> {
+    decision_id: &'a str,
+    timestamp: &'a str,
+    correlation_id: &'a str,
+    tenant_id: &'a str,
+    capability_id: &'a str,
+    matched_rule_id: &'static str,
+    env: &'a str,
+    data_label: &'a str,
+    tenant_risk: Option<&'a str>,
+    qos_class: &'a str,
+    denied: bool,
+    deny_reason_if_denied: DenyReason<'a>,
+    selected_worker_species_id: (),
+    candidate_workers_ranked: [(); 0],
+    required_controls_effective: [(); 0],
+    recommended_profiles_effective: [(); 0],
+    escalation_effective: Empty,
+    preconditions_checked: Empty,
+    artifact_hash: Digest,
+    worker_attestation_checked: bool,
+    worker_attestation_valid: (),
+    dry_run: bool,
+    telemetry_envelopes: [(); 0],
+}
+
+#[derive(Serialize)]
+struct DenyReason<'a> {
+    code: &'static str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+/// The answer to a request with an unacceptable value, once its refusal is recorded.
+pub(super) fn refused(unacceptable: &Unacceptable, receipt: &Receipt, policy_version: &str) -> Response {
+    let fields = &unacceptable.fields;
+    let (id, time) = (receipt.id().to_string(), timestamp(receipt));
+    let code = DenyCode::InvalidInput.as_str();
+    let mut response = json(
+        StatusCode::OK,
+        &Answer {
+            decision: Undecided {
+                decision_id: &id,
+                timestamp: &time,
+                correlation_id: &fields.correlation_id,
+                tenant_id: &fields.tenant_id,
+                capability_id: &fields.capability_id,
+                matched_rule_id: "PRE_ROUTING",
+                env: &fields.env,
+                data_label: fields.data_label.as_deref().unwrap_or(DataLabel::Restricted.as_str()),
+                tenant_risk: fields.tenant_risk.as_deref(),
+                qos_class: fields.qos_class.as_deref().unwrap_or(QosClass::P2.as_str()),
+                denied: true,
+                deny_reason_if_denied: DenyReason { code, message: &unacceptable.message },
+                selected_worker_species_id: (),
+                candidate_workers_ranked: [],
+                required_controls_effective: [],
+                recommended_profiles_effective: [],
+                escalation_effective: Empty {},
+                preconditions_checked: Empty {},
+                artifact_hash: fields.artifact_hash(),
+                worker_attestation_checked: false,
+                worker_attestation_valid: (),
+                dry_run: fields.dry_run,
+                telemetry_envelopes: [],
+            },
+            allowed: false,
+            outcome: Outcome::Deny.as_str(),
+            worker_id: None,
+            reason: Some(&unacceptable.message),
+            deny_reason: Some(code),
+            deny_code: Some(code),
+            proof: receipt.hash(),
+            receipt_id: &id,
+            decided_at: &time,
+            blast_score: None,
+            blast_gate_passed: None,
+            privilege_envelope_ok: None,
+            supervisor_required: false,
+            controls_applied: &NO_CONTROLS,
+            policy_version,
+        },
+    );
+    response.extensions_mut().insert(Said {
+        code,
+        decision_id: Some(receipt.id()),
+        correlation_id: fields.sound_correlation_id(),
+    });
+    response
+}
+
+/// When an entry was recorded: ISO 8601 with microseconds and `+00:00`, as the reference writes it.
+fn timestamp(receipt: &Receipt) -> String {
+    let time = jiff::Timestamp::from_microsecond(receipt.recorded_at_micros()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    time.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+}

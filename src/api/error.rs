@@ -1,0 +1,200 @@
+//! The error envelope: the body of every answer but a 200. It always says `denied: true` (clients that ignore the status
+//! look only there), and it alone has a key `error` (clients take a decision with that key for a failure).
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::api::answer::json;
+use crate::api::frame::Said;
+use crate::engine::{DenyCode, Outcome};
+
+/// Why a request gets no decision.
+#[derive(Debug, Clone)]
+pub(super) struct Refused {
+    status: StatusCode,
+    /// For programs; stable.
+    error: Cow<'static, str>,
+    /// The deny code.
+    pub(super) code: DenyCode,
+    /// For humans: what is wrong and what to change, free of secrets.
+    pub(super) reason: Cow<'static, str>,
+    /// The ledger entry that records it, when one does.
+    recorded: Option<Uuid>,
+}
+
+impl Refused {
+    fn new(
+        status: StatusCode,
+        error: impl Into<Cow<'static, str>>,
+        code: DenyCode,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, error: error.into(), code, reason: reason.into(), recorded: None }
+    }
+
+    /// The same, with the ledger entry that records it.
+    pub(super) fn recorded_as(self, id: Uuid) -> Self {
+        Self { recorded: Some(id), ..self }
+    }
+
+    /// No credential, more than one, or one that is not known.
+    pub(super) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            DenyCode::Unauthenticated,
+            "bearer session token missing or not valid; send exactly one `Authorization: Bearer` header",
+        )
+    }
+
+    /// A known token that may not do this.
+    pub(super) fn forbidden(scope: &str) -> Self {
+        let reason = format!("the token lacks the scope `{scope}`; use another, or add it to the token's scopes");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", DenyCode::CredentialInvalid, reason)
+    }
+
+    /// Nothing is here. A trailing slash is another path: a redirect could turn a POST into a GET.
+    pub(super) fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not found",
+            DenyCode::MalformedClaim,
+            "nothing is served at this path; decisions are at `/api/route`, without a trailing slash",
+        )
+    }
+
+    /// The path is right, the method is not; axum adds `Allow`.
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method not allowed",
+            DenyCode::MalformedClaim,
+            "this path does not answer this method; the `allow` header lists those it does",
+        )
+    }
+
+    /// The body did not arrive in time.
+    pub(super) fn timeout() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request timeout",
+            DenyCode::MalformedClaim,
+            "the body did not arrive in time; send it at once and as long as `content-length` says",
+        )
+    }
+
+    /// The body is over the limit.
+    pub(super) fn too_large(limit: usize) -> Self {
+        let reason = format!("the body is over {limit} bytes; send ids and labels, not the data itself");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body too large", DenyCode::MalformedClaim, reason)
+    }
+
+    /// The body is of another kind.
+    pub(super) fn unsupported_type() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported content type",
+            DenyCode::MalformedClaim,
+            "the body must be JSON in UTF-8, not compressed; send `content-type: application/json`",
+        )
+    }
+
+    /// The body is no JSON, or ended early.
+    pub(super) fn malformed(reason: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed body", DenyCode::InvalidInput, reason)
+    }
+
+    /// A required field is absent or null.
+    pub(super) fn missing(field: &str) -> Self {
+        let error = format!("missing field: {field}");
+        let reason = format!("missing field: {field}; send it as a string");
+        Self::new(StatusCode::BAD_REQUEST, error, DenyCode::InvalidInput, reason)
+    }
+
+    /// A field is of another JSON type.
+    pub(super) fn wrong_type(field: &str, expected: &str, found: &str) -> Self {
+        let reason = format!("{field} must be {expected}, not {found}");
+        Self::new(StatusCode::BAD_REQUEST, format!("wrong type: {field}"), DenyCode::InvalidInput, reason)
+    }
+
+    /// A panic, or an answer that could not be written. The cause is in the log, not in the answer.
+    pub(super) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal error",
+            DenyCode::InternalError,
+            "the hall failed inside; its log says why",
+        )
+    }
+
+    /// Nothing was decided in time.
+    pub(super) fn late() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            DenyCode::InternalError,
+            "the decision was not recorded in time; try again after `retry-after` seconds",
+        )
+    }
+
+    /// The entry could not be committed, so there is no decision.
+    pub(super) fn unrecorded() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            DenyCode::AuditUnavailable,
+            "the decision could not be recorded; try again after `retry-after` seconds",
+        )
+    }
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: &'a str,
+    denied: bool,
+    allowed: bool,
+    outcome: &'static str,
+    decision_id: Option<String>,
+    selected_worker_species_id: (),
+    worker_id: (),
+    artifact_hash: (),
+    deny_reason: &'static str,
+    reason: &'a str,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = json(
+            self.status,
+            &Envelope {
+                error: &self.error,
+                denied: true,
+                allowed: false,
+                outcome: Outcome::Deny.as_str(),
+                decision_id: self.recorded.map(|id| id.to_string()),
+                selected_worker_species_id: (),
+                worker_id: (),
+                artifact_hash: (),
+                deny_reason: self.code.as_str(),
+                reason: &self.reason,
+            },
+        );
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(Said { code: self.code.as_str(), decision_id: self.recorded, correlation_id: None });
+        response
+    }
+}

@@ -1,0 +1,109 @@
+//! What every answer has, whatever became of the request: CORS, no caching, an envelope even after a panic, and one line
+//! in the log.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
+    CACHE_CONTROL, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use uuid::Uuid;
+
+use crate::api::error::Refused;
+use crate::api::listener::Peer;
+use crate::hall::Hall;
+
+/// What the log says about an answer; left by whoever made it. Never a token, never a body.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    /// The deny code; empty for a dispatch.
+    pub(super) code: &'static str,
+    /// The ledger entry, when there is one.
+    pub(super) decision_id: Option<Uuid>,
+    /// The correlation id, when there is a sound one.
+    pub(super) correlation_id: Option<Arc<str>>,
+}
+
+/// What [`frame`] needs to know.
+#[derive(Debug)]
+pub(super) struct Frame {
+    origins: Vec<HeaderValue>,
+    hall: Arc<Hall>,
+}
+
+impl Frame {
+    /// A frame that lets these browser origins in.
+    pub(super) fn new(origins: &[String], hall: Arc<Hall>) -> Result<Self, String> {
+        let origins = origins.iter().map(|origin| {
+            // Compared to the byte with what browsers send, so anything else would silently match nothing.
+            let is_origin = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains(['/', '*']));
+            let value = HeaderValue::from_str(origin).ok().filter(|_| is_origin);
+            value.ok_or_else(|| {
+                format!("`hall.cors_origins` `{origin}` is no origin; write it as `https://app.example.org`, without a path")
+            })
+        });
+        Ok(Self { origins: origins.collect::<Result<_, _>>()?, hall })
+    }
+
+    /// Lets a listed browser origin read the answer.
+    fn allow_origin(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        if self.origins.is_empty() {
+            return;
+        }
+        headers.append(VARY, HeaderValue::from_static("origin"));
+        let Some(origin) = origin.filter(|origin| self.origins.contains(origin)) else { return };
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type"));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+}
+
+/// Answers one request.
+pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    let origin = request.headers_mut().remove(ORIGIN);
+    let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
+    // Only a path of ours is logged: an unknown one may be anything, a secret included.
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = if method == Method::OPTIONS && path.is_some() {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+            frame.hall.metrics().panics.inc();
+            tracing::error!("a request panicked");
+            Refused::internal().into_response()
+        })
+    };
+    frame.allow_origin(origin.as_ref(), response.headers_mut());
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    log(&method, path.as_ref().map_or("other", MatchedPath::as_str), peer, &response, began);
+    response
+}
+
+/// One line an answer: refusals at `info`, the rest at `debug`.
+fn log(method: &Method, path: &str, peer: Option<std::net::SocketAddr>, response: &Response, began: Instant) {
+    let said = response.extensions().get::<Said>();
+    let code = said.map_or("", |said| said.code);
+    let decision_id = said.and_then(|said| said.decision_id).map(tracing::field::display);
+    let correlation_id = said.and_then(|said| said.correlation_id.as_deref());
+    let status = response.status().as_u16();
+    let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let peer = peer.map(tracing::field::display);
+    if status < 400 && code.is_empty() {
+        tracing::debug!(%method, path, peer, status, took_us, decision_id, correlation_id, "answered");
+    } else {
+        tracing::info!(%method, path, peer, status, took_us, code, decision_id, correlation_id, "answered");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Connections: pingora accepts them, hyper speaks HTTP/1.1 on them, and none can hold its place by being slow.
+//!
+//! HTTP/1.1 only. No client of the Hall speaks cleartext HTTP/2, and telling the two apart would let a caller who sends the
+//! first byte of a method and then nothing wait without a limit.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pingora_core::apps::ServerApp;
+use pingora_core::protocols::Stream;
+use pingora_core::server::ShutdownWatch;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+/// Connections at one time; more are closed as they come.
+const CONNECTIONS: usize = 4096;
+/// For the whole head of a request, from the end of the one before: also the longest a kept-alive connection is idle.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// Bytes of a request's head, and of hyper's read buffer.
+const HEAD_BYTES: usize = 32 * 1024;
+/// A connection on which no request began within one such span is closed, whatever it waits for: a caller that sends
+/// requests and does not read the answers is caught by nothing else.
+const STALL_TIME: Duration = Duration::from_secs(60);
+
+/// Who is at the other end of the connection. `None` when the socket does not say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) Option<SocketAddr>);
+
+/// Serves a router on the connections that pingora accepts.
+pub(super) struct Listener {
+    router: Router,
+    places: Semaphore,
+    head_time: Duration,
+    stall_time: Duration,
+}
+
+impl Listener {
+    /// A listener for these paths.
+    pub(super) fn new(router: Router) -> Self {
+        Self { router, places: Semaphore::new(CONNECTIONS), head_time: HEAD_TIME, stall_time: STALL_TIME }
+    }
+}
+
+#[async_trait]
+impl ServerApp for Listener {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let peer = peer(&stream);
+        let Ok(_place) = self.places.try_acquire() else {
+            tracing::warn!(peer = ?peer.0, "a connection was closed: {CONNECTIONS} are open");
+            return None;
+        };
+        let begun = AtomicU64::new(0);
+        let service = service_fn(|request: Request<hyper::body::Incoming>| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            self.router.clone().oneshot(request)
+        });
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.head_time)
+                .max_buf_size(HEAD_BYTES)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let mut shutdown = shutdown.clone();
+        let mut draining = *shutdown.borrow_and_update();
+        if draining {
+            connection.as_mut().graceful_shutdown();
+        }
+        let mut stalled = pin!(tokio::time::sleep(self.stall_time));
+        let mut seen = 0;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(peer = ?peer.0, %error, "a connection broke off");
+                    }
+                    return None;
+                }
+                changed = shutdown.changed(), if !draining => {
+                    // An error means that the server is gone: drain, too.
+                    draining = changed.is_err() || *shutdown.borrow_and_update();
+                    if draining {
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+                () = stalled.as_mut() => {
+                    let now = begun.load(Ordering::Relaxed);
+                    if now == seen {
+                        tracing::debug!(peer = ?peer.0, "a connection was closed: no request began on it");
+                        return None;
+                    }
+                    seen = now;
+                    stalled.as_mut().reset(tokio::time::Instant::now() + self.stall_time);
+                }
+            }
+        }
+    }
+}
+
+/// Who is at the other end.
+fn peer(stream: &Stream) -> Peer {
+    let digest = stream.get_socket_digest();
+    Peer(digest.and_then(|digest| digest.peer_addr().and_then(|address| address.as_inet().copied())))
+}
+
+#[cfg(test)]
+mod tests;
