@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod check;
+pub mod demo;
 pub mod serve;
 
 use std::fmt::Display;
@@ -28,6 +29,7 @@ enum Command {
     Serve(serve::Options),
     Check(check::Options),
     Audit(audit::Options),
+    Demo(demo::Options),
 }
 
 /// Which configuration.
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Audit(options) => audit::run(&options),
+        Command::Demo(options) => demo::run(&options),
     }
 }
 

@@ -79,7 +79,13 @@ pub struct Hall {
 impl Hall {
     /// A hall that decides by this snapshot and records in this ledger.
     #[must_use]
-    pub fn new(snapshot: Snapshot, verdicts: Verdicts, ledger: Ledger, tokens: TokenBook, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        snapshot: Snapshot,
+        verdicts: Verdicts,
+        ledger: Ledger,
+        tokens: TokenBook,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             verdicts,

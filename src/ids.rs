@@ -92,7 +92,9 @@ fn is_species(text: &str) -> bool {
     dotted(text, "wrk.", 7)
 }
 fn is_control(text: &str) -> bool {
-    text.starts_with("ctrl.") && dotted(text, "ctrl.", 7) && text.as_bytes().get(5).is_some_and(u8::is_ascii_alphanumeric)
+    text.starts_with("ctrl.")
+        && dotted(text, "ctrl.", 7)
+        && text.as_bytes().get(5).is_some_and(u8::is_ascii_alphanumeric)
 }
 fn is_opaque_key(text: &str) -> bool {
     (1..=128).contains(&text.len())

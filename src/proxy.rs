@@ -2,4 +2,101 @@
 
 pub mod settings;
 
+mod access;
+mod admit;
+mod describe;
+mod destination;
+mod door;
+mod exchange;
+mod forward;
+mod gate;
+mod identify;
+mod journey;
+mod peer;
+mod reject;
+mod resolve;
+mod routes;
+mod target;
+
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::services::ServiceWithDependents;
+use pingora_core::services::listening::Service;
+
+use crate::hall::Hall;
+use crate::proxy::describe::Describe;
+use crate::proxy::destination::Destination;
+use crate::proxy::door::Door;
+use crate::proxy::gate::{Gate, Parts};
+use crate::proxy::identify::Identify;
+use crate::proxy::routes::Routes;
+use crate::proxy::settings::Listen;
+
 pub use settings::Settings;
+
+/// Bytes that are read from a caller at once. pingora's 64 KiB double the memory of a connection for 2 % of throughput.
+const READ_BUFFER: usize = 8 * 1024;
+
+/// The gate as services of a pingora server, one for each listener. Nothing is bound before the server runs them.
+///
+/// # Errors
+/// The settings cannot be used; names the key and what to change.
+pub fn service(
+    settings: Settings,
+    hall: Arc<Hall>,
+    conf: &Arc<ServerConf>,
+) -> Result<Vec<Box<dyn ServiceWithDependents>>, String> {
+    let Settings { listen, listen_h2c, header_timeout, idle_timeout, threads, .. } = &settings;
+    let (header_timeout, idle_timeout) = (*header_timeout, *idle_timeout);
+    let listener = match listen {
+        Listen::Tcp(address) => tcp(*address),
+        Listen::Unix(path) => {
+            let path = path.to_str().ok_or("`gate.listen` is not UTF-8")?;
+            ListenerConfig::uds(path).permissions(Permissions::from_mode(0o660))
+        }
+    };
+    let mut doors = vec![("gate", listener, false)];
+    doors.extend(listen_h2c.map(|address| ("gate-h2c", tcp(address), true)));
+    let threads = *threads;
+
+    let gate = gate(settings, hall)?;
+    let services = doors.into_iter().map(|(name, listener, h2c)| {
+        let door = Door::new(gate.clone(), conf, h2c, header_timeout, idle_timeout);
+        let mut service = Service::new(name.to_owned(), door);
+        service.threads = Some(threads);
+        service.add_listener(listener.l4_buffer(L4BufferSettings::default().read(READ_BUFFER)));
+        Box::new(service) as Box<dyn ServiceWithDependents>
+    });
+    Ok(services.collect())
+}
+
+fn tcp(address: SocketAddr) -> ListenerConfig {
+    ListenerConfig::tcp(address.to_string())
+}
+
+fn gate(settings: Settings, hall: Arc<Hall>) -> Result<Gate, String> {
+    let named = settings.upstreams.values().any(|upstream| resolve::literal(upstream).is_none());
+    let resolver = named.then(|| resolve::resolver(&settings.dns_servers)).transpose()?;
+    let mut destinations = BTreeMap::new();
+    for (group, (name, upstream)) in (0..).step_by(2).zip(&settings.upstreams) {
+        let destination = Destination::new(upstream, group, resolver.clone(), hall.metrics())?;
+        destinations.insert(name.as_str(), Arc::new(destination));
+    }
+    let routes = Routes::new(settings.routes, |upstream| {
+        destinations.get(&*upstream.name).cloned().ok_or_else(|| format!("`gate.upstreams` has no `{}`", upstream.name))
+    })?;
+    Ok(Gate::new(Parts {
+        hall,
+        identify: Identify::new(settings.identity),
+        describe: Describe::new(settings.env),
+        routes,
+        idle_timeout: settings.idle_timeout,
+        upgraded_idle_timeout: settings.upgraded_idle_timeout,
+    }))
+}

@@ -160,11 +160,19 @@ impl Metrics {
         };
         let m = &mut metrics;
         let registry = &mut m.registry;
-        registry.register("decisions", "Decisions by door, verdict, deny code, capability and cache", m.decisions.clone());
+        registry.register(
+            "decisions",
+            "Decisions by door, verdict, deny code, capability and cache",
+            m.decisions.clone(),
+        );
         registry.register("refusals", "Requests refused before a decision", m.refusals.clone());
         registry.register_with_unit("decide", "Time to decide", Unit::Seconds, m.decide_seconds.clone());
         registry.register_with_unit("record", "Time until committed", Unit::Seconds, m.record_seconds.clone());
-        registry.register("cannot_decide", "Requests answered 503: not decided or not recorded", m.cannot_decide.clone());
+        registry.register(
+            "cannot_decide",
+            "Requests answered 503: not decided or not recorded",
+            m.cannot_decide.clone(),
+        );
         registry.register("ledger_queue_depth", "Jobs waiting for the ledger's writer", m.ledger_queue_depth.clone());
         registry.register("ledger_entries", "Committed ledger entries", m.ledger_entries.clone());
         registry.register("ledger_writing", "1 while the ledger can be written", m.ledger_writing.clone());
@@ -187,5 +195,4 @@ impl Metrics {
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
     }
-
 }

@@ -86,6 +86,11 @@ impl Permit {
         self.request_bytes = self.request_bytes.saturating_add(bytes);
     }
 
+    /// Notes that the request is sent again from its beginning, on another connection.
+    pub const fn sent_again(&mut self) {
+        self.request_bytes = 0;
+    }
+
     /// Notes body bytes that went to the caller.
     pub const fn sent_to_caller(&mut self, bytes: u64) {
         self.response_bytes = self.response_bytes.saturating_add(bytes);

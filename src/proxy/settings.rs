@@ -88,7 +88,8 @@ pub struct Upstream {
 pub struct Route {
     /// The host it is for, lower-case without port; `None`: any.
     pub host: Option<String>,
-    /// The path pattern: exact, or ending in `/*` for everything below.
+    /// The path pattern in canonical form: exact, or ending in `/*` for that path and everything below it. A slash at the end
+    /// of a request's path makes no difference; case does.
     pub path: String,
     /// The methods; empty: any.
     pub methods: Vec<Method>,

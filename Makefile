@@ -1,0 +1,53 @@
+# What a fresh machine with Rust and a C compiler needs: `make demo` and `make test`. Each installs what it is missing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Options for `make demo`, such as ARGS='--once --gate-port 8081'.
+ARGS ?=
+CARGO ?= cargo
+
+VENV := target/venv
+RUST_SET_UP := https://rustup.rs
+
+.PHONY: help demo test bench check build-tools tools
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: build-tools ## the whole journey on embedded defaults, until Ctrl-C
+	$(CARGO) run --locked --quiet -- demo $(ARGS)
+
+test: tools ## every test, with what the tests need
+	$(CARGO) test --locked --no-fail-fast 2>&1 | .ci/sum-tests
+
+check: build-tools ## formatting, lints and documentation, warnings denied
+	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+
+bench: build-tools ## the measurements that the README quotes
+	@.ci/need wrk
+	$(CARGO) bench --locked
+	benches/run
+
+# pingora's zlib is built with cmake.
+build-tools:
+	@command -v $(CARGO) >/dev/null || { echo 'missing: cargo; install Rust from $(RUST_SET_UP)' >&2; exit 1; }
+	@.ci/need cc=build-essential cmake
+
+# The clients that the tests drive: curl, Node's fetch, and Python's requests and OpenAI SDK.
+tools: build-tools $(VENV)/installed
+	@.ci/need curl node=nodejs
+	@node -e 'typeof fetch === "function" || process.exit(1)' || \
+		{ echo "node $$(node --version) has no fetch; install Node.js 18 or later" >&2; exit 1; }
+
+$(VENV)/installed: tests/clients/requirements.txt
+	@.ci/need python3 curl
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
+	python3 -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@

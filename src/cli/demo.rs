@@ -1,0 +1,206 @@
+//! `hallgate demo`: the whole journey on embedded defaults, walked through with its own requests.
+
+mod call;
+mod house;
+mod page;
+pub mod upstream;
+mod walk;
+
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use call::TOKEN_VARIABLE;
+use house::{Addresses, House};
+use page::Page;
+use upstream::Upstream;
+use walk::{Doors, Expected, walk};
+
+use crate::cli::serve::{self, Running};
+use crate::ledger::verify::{self, Report};
+
+/// What the ledger's last entries and their checkpoint may take to be on the disk.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// Walk through the whole journey on embedded defaults: a Hall, a gate and a sample upstream in one process
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// End after the walk: exit code 0 when everything went as it must, else 1
+    #[arg(long)]
+    once: bool,
+    /// The gate's port on 127.0.0.1; 0 takes any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    gate_port: u16,
+    /// The Hall's port on 127.0.0.1; 0 takes any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 8765)]
+    hall_port: u16,
+    /// The sample upstream's port on 127.0.0.1; 0 takes any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    upstream_port: u16,
+}
+
+/// Runs the demo. 0: everything went as it must; 1: something did not; 2: it could not start.
+#[must_use]
+pub fn run(options: &Options) -> ExitCode {
+    let ran = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(demo(options)),
+        Err(error) => Err(format!("there are no threads to run on: {error}")),
+    };
+    match ran {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether everything went as it must; an error when it could not start.
+async fn demo(options: &Options) -> Result<bool, String> {
+    let page = Page::stdout();
+    let (at, ports) = ports(options)?;
+    let house = House::make().map_err(|error| format!("the demo's folder cannot be made: {error}"))?;
+    // Free again for those who shall listen there.
+    drop(ports);
+    let upstream = Upstream::start(at.upstream, house.upstream_credential()).await;
+    let upstream = upstream.map_err(|error| taken(at.upstream.port(), "--upstream-port", &error))?;
+    let config = house.configuration(at).map_err(|problems| problems.to_string())?;
+    let running = serve::start(config).map_err(|error| error.to_string())?;
+
+    introduce(&page, at, &house, running.vkey());
+    let gate = format!("http://{}", at.gate);
+    let hall = format!("http://{}", at.hall);
+    let doors = Doors { gate: &gate, hall: &hall, token: house.token(), upstream: &upstream };
+    let mut held = match walk(&doors, &page).await {
+        Ok(expected) => prove(&page, &house, &running, &expected).await,
+        Err(wrong) => {
+            page.line(format_args!("\n{} {wrong} steps went another way than they must", page.no("FAILED:")));
+            false
+        }
+    };
+    if held && !options.once {
+        page.line("\nAll of it stays up for you: copy the lines above, or point an app at the gate. Ctrl-C ends it.");
+        told_to_end().await;
+    }
+    let vkey = running.vkey().to_owned();
+    running.shutdown();
+    if held {
+        held = match verify::verify(&house.ledger(), &vkey) {
+            Ok(Report { entries, .. }) => {
+                page.line(format_args!(
+                    "\nEnded. All {entries} entries of the ledger were verified once more; the folder is removed."
+                ));
+                true
+            }
+            Err(error) => broken(&page, &error.to_string()),
+        };
+    }
+    if !held {
+        page.line(format_args!("The demo's folder is kept for you to look at: {}", house.keep().display()));
+    }
+    Ok(held)
+}
+
+/// Finds out that all ports are free. They are, once the listeners are dropped.
+fn ports(options: &Options) -> Result<(Addresses, [TcpListener; 3]), String> {
+    let bind = |port: u16, flag: &str| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| taken(port, flag, &error))?;
+        let address = listener.local_addr().map_err(|error| taken(port, flag, &error))?;
+        Ok::<(SocketAddr, TcpListener), String>((address, listener))
+    };
+    let (gate, on_gate) = bind(options.gate_port, "--gate-port")?;
+    let (hall, on_hall) = bind(options.hall_port, "--hall-port")?;
+    let (upstream, on_upstream) = bind(options.upstream_port, "--upstream-port")?;
+    Ok((Addresses { gate, hall, upstream }, [on_gate, on_hall, on_upstream]))
+}
+
+fn taken(port: u16, flag: &str, error: &io::Error) -> String {
+    format!("port {port} cannot be used ({error}): end what listens there, or name another port with {flag}")
+}
+
+fn introduce(page: &Page, at: Addresses, house: &House, vkey: &str) {
+    page.title("hallgate demo: every request is decided and recorded before it is forwarded");
+    page.line("");
+    page.line(format_args!("  gate      http://{}   the proxy: an app needs nothing but this base URL", at.gate));
+    page.line(format_args!(
+        "  hall      http://{}   the Hall API: for Make and everyone who asks before acting",
+        at.hall
+    ));
+    page.line(format_args!("  upstream  http://{}   a sample model API and orders API", at.upstream));
+    page.line(format_args!("  folder    {}", house.path().display()));
+    page.line("\nFor the lines below, in another terminal:\n");
+    page.line(format_args!("  export {TOKEN_VARIABLE}={}", house.token()));
+    page.line(format_args!("  export HALLGATE_LEDGER={}", house.ledger().display()));
+    page.line(format_args!("  export HALLGATE_KEY={vkey}"));
+}
+
+/// Verifies the ledger while it is written, and says what was proved. Waits until all that the walk caused is on the disk.
+async fn prove(page: &Page, house: &House, running: &Running, expected: &Expected) -> bool {
+    let ledger = house.ledger();
+    page.title("The ledger, verified from its files alone");
+    page.line(format_args!(
+        "   {}",
+        page.faint("$ hallgate audit verify --ledger $HALLGATE_LEDGER --key $HALLGATE_KEY")
+    ));
+    let began = Instant::now();
+    let found = loop {
+        let found = verify::verify(&ledger, running.vkey()).map_err(|error| error.to_string());
+        let settled = found.as_ref().is_ok_and(|report| report.signed == expected.decisions + expected.outcomes);
+        if settled || began.elapsed() > SETTLED {
+            break found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let Report { entries, decisions, outcomes, signed, root, .. } = match found {
+        Ok(report) => report,
+        Err(error) => return broken(page, &error),
+    };
+    if (decisions, outcomes, signed) != (expected.decisions, expected.outcomes, entries) {
+        let Expected { decisions: must, outcomes: ends } = expected;
+        return broken(
+            page,
+            &format!(
+                "it holds {decisions} decisions and {outcomes} ends, {signed} of {entries} entries signed; the walk made {must} and {ends}"
+            ),
+        );
+    }
+    page.line(format_args!("   {}  {entries} entries, every one of them sound", page.yes("it holds")));
+    for line in [
+        format!(
+            "each of the {decisions} decisions above is there, and each of the {outcomes} forwarded requests has its end"
+        ),
+        "each entry names the hash of the one before it, and its bytes hash to its receipt".to_owned(),
+        format!("one signature covers all of them: root {root}"),
+    ] {
+        page.line(format_args!("        {line}"));
+    }
+    true
+}
+
+fn broken(page: &Page, error: &str) -> bool {
+    page.line(format_args!("   {} {error}", page.no("THE LEDGER DOES NOT HOLD:")));
+    false
+}
+
+/// Ctrl-C, or SIGTERM.
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without handlers the signals end the process by themselves.
+        Err(_) => drop(interrupt.await),
+    }
+}
+
+/// Says on stderr why the demo cannot start.
+fn complain(error: &str) {
+    let _ = writeln!(io::stderr(), "hallgate demo: {error}");
+}

@@ -1,0 +1,108 @@
+//! One call of the walk: the same request as a curl line to copy and as it is sent.
+
+use std::fmt;
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+
+/// The variable under which curl lines expect the session token.
+pub const TOKEN_VARIABLE: &str = "HALL_SESSION_TOKEN";
+
+/// One call.
+#[derive(Debug)]
+pub struct Call {
+    url: String,
+    token: Option<String>,
+    headers: Vec<(&'static str, &'static str)>,
+    body: Option<Value>,
+}
+
+impl Call {
+    /// `GET url`
+    #[must_use]
+    pub fn get(url: impl Into<String>) -> Self {
+        Self { url: url.into(), token: None, headers: Vec::new(), body: None }
+    }
+
+    /// `POST url` with a JSON body.
+    #[must_use]
+    pub fn post(url: impl Into<String>, body: Value) -> Self {
+        Self { body: Some(body), ..Self::get(url) }
+    }
+
+    /// With the session token, which the curl line takes from the environment.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The request, ready to be sent.
+    pub fn request(&self, client: &Client) -> RequestBuilder {
+        let method = if self.body.is_some() { Method::POST } else { Method::GET };
+        let mut request = client.request(method, &self.url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, *value);
+        }
+        match &self.body {
+            Some(body) => request.json(body),
+            None => request,
+        }
+    }
+}
+
+/// The curl line. `-N` shows a stream as it comes.
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "curl -sSN {}", self.url)?;
+        if self.token.is_some() {
+            write!(f, " -H \"Authorization: Bearer ${TOKEN_VARIABLE}\"")?;
+        }
+        for (name, value) in &self.headers {
+            write!(f, " -H '{name}: {value}'")?;
+        }
+        if let Some(body) = &self.body {
+            write!(f, " -H 'Content-Type: application/json' -d {}", quoted(&body.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Text as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_curl_line_says_what_is_sent_but_not_the_token() {
+        let call = Call::post("http://h/x", json!({ "it": "isn't" }))
+            .with_token("hst_1")
+            .with_header("wcp-data-label", "PUBLIC");
+        assert_eq!(
+            call.to_string(),
+            concat!(
+                r#"curl -sSN http://h/x -H "Authorization: Bearer $HALL_SESSION_TOKEN" -H 'wcp-data-label: PUBLIC' "#,
+                r#"-H 'Content-Type: application/json' -d '{"it":"isn'\''t"}'"#
+            )
+        );
+        let sent = call.request(&Client::new()).build().unwrap();
+        assert_eq!(sent.method(), Method::POST);
+        assert_eq!(sent.headers()["authorization"], "Bearer hst_1");
+        assert_eq!(sent.headers()["wcp-data-label"], "PUBLIC");
+        assert_eq!(sent.body().unwrap().as_bytes().unwrap(), br#"{"it":"isn't"}"#);
+    }
+}

@@ -1,0 +1,41 @@
+//! The access log: one line a request, with ids, codes and counts, and never a secret, a query or a body.
+
+use pingora_core::Error;
+use pingora_proxy::Session;
+
+use crate::hall::Ending;
+use crate::proxy::exchange::Exchange;
+
+/// Writes the line of a request that has ended. A path is logged only in the form in which it was matched.
+pub fn log(
+    session: &Session,
+    exchange: &Exchange,
+    upstream: Option<&str>,
+    ending: Option<Ending>,
+    error: Option<&Error>,
+) {
+    let decision = exchange.decision.as_ref();
+    let input = decision.map(|decision| &decision.input);
+    let http = input.and_then(|input| input.http.as_ref());
+    tracing::info!(
+        target: "hallgate::access",
+        decision_id = exchange.receipt.as_ref().map(|receipt| tracing::field::display(receipt.id())),
+        correlation_id = exchange.correlation_id(),
+        method = session.req_header().method.as_str(),
+        host = http.map(|http| &*http.host),
+        path = http.map(|http| &*http.path),
+        worker_id = input.and_then(|input| input.worker_id.as_deref()),
+        tenant_id = input.map(|input| &*input.tenant_id),
+        capability = input.map(|input| &*input.capability_id),
+        verdict = decision.map(|decision| decision.verdict.outcome.as_str()),
+        code = exchange.code(),
+        status = session.response_written().map_or(0, |head| head.status.as_u16()),
+        upstream,
+        ending = ending.map(Ending::as_str),
+        error = error.map(|error| error.etype().as_str()),
+        request_bytes = session.body_bytes_read(),
+        response_bytes = session.body_bytes_sent(),
+        micros = u64::try_from(exchange.began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        "request"
+    );
+}

@@ -1,0 +1,263 @@
+//! What is asked: the route names the capability and the floor of the label; the claims fill in the rest, within limits.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+use crate::engine::input::HttpFacts;
+use crate::engine::{DenyCode, Json, RouteInput};
+use crate::ids::{CapabilityId, DataLabel, Env, QosClass, TenantId, WorkerId};
+use crate::proxy::admit::Claims;
+use crate::proxy::identify::Who;
+use crate::proxy::settings::{CapabilityChoice, Route};
+
+/// Why a request cannot be described: the code, and one sentence.
+pub type Undescribed = (DenyCode, String);
+
+/// What every request through one gate has in common.
+#[derive(Debug)]
+pub struct Describe {
+    env: Env,
+    reads: Json,
+    writes: Json,
+    methods: Vec<(Method, Arc<str>)>,
+}
+
+impl Describe {
+    /// For a gate in this environment.
+    #[must_use]
+    pub fn new(env: Env) -> Self {
+        let methods =
+            [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+        Self {
+            env,
+            reads: Json::Object(BTreeMap::new()),
+            writes: Json::Object(BTreeMap::from([(Arc::from("writes"), Json::Bool(true))])),
+            methods: methods.into_iter().map(|method| (method.clone(), Arc::from(method.as_str()))).collect(),
+        }
+    }
+
+    /// The request on the wire, as it is recorded.
+    #[must_use]
+    pub fn http(&self, method: &Method, host: Arc<str>, path: &str) -> HttpFacts {
+        let known = self.methods.iter().find(|(known, _)| known == method).map(|(_, text)| Arc::clone(text));
+        HttpFacts { method: known.unwrap_or_else(|| Arc::from(method.as_str())), host, path: Arc::from(path) }
+    }
+
+    /// Describes a request: who asks is known, and the route is found.
+    ///
+    /// The caller's `request` object is ours here: `{"writes": true}` for a method that may change something, which the
+    /// blast heuristic reads; `{}` for GET, HEAD and OPTIONS.
+    ///
+    /// # Errors
+    /// A claim is malformed, or the capability that is claimed is not one of the route's.
+    pub fn describe(
+        &self,
+        route: &Route,
+        who: &Who,
+        claims: &Claims<'_>,
+        correlation_id: Arc<str>,
+        http: HttpFacts,
+    ) -> Result<RouteInput, Undescribed> {
+        read::<WorkerId>("wcp-worker-id", claims.worker)?;
+        read::<TenantId>("wcp-tenant-id", claims.tenant)?;
+        let raised = read::<DataLabel>("wcp-data-label", claims.data_label)?;
+        let safe = matches!(&*http.method, "GET" | "HEAD" | "OPTIONS");
+        Ok(RouteInput {
+            capability_id: capability(&route.capability, claims.capability)?.shared(),
+            worker_id: who.worker.clone(),
+            env: self.env,
+            data_label: raised.map_or(route.data_label, |raised| raised.max(route.data_label)),
+            data_label_defaulted: false,
+            tenant_id: Arc::clone(&who.tenant),
+            tenant_risk: read("wcp-tenant-risk", claims.tenant_risk)?,
+            qos_class: read("wcp-qos-class", claims.qos_class)?.unwrap_or(QosClass::P2),
+            correlation_id,
+            request: if safe { self.reads.clone() } else { self.writes.clone() },
+            blast_radius: None,
+            blast_score: read("wcp-blast-score", claims.blast_score)?,
+            privilege_context: None,
+            tenant_credential: None,
+            dry_run: read("wcp-dry-run", claims.dry_run)?.unwrap_or(false),
+            http: Some(http),
+        })
+    }
+}
+
+/// The capability that a request asks for.
+fn capability<'a>(choice: &'a CapabilityChoice, claim: Option<&str>) -> Result<&'a CapabilityId, Undescribed> {
+    let allowed = match choice {
+        CapabilityChoice::Fixed(only) => {
+            if claim.is_none_or(|claim| claim == only.as_str()) {
+                return Ok(only);
+            }
+            std::slice::from_ref(only)
+        }
+        CapabilityChoice::Header(some) => some,
+    };
+    allowed.iter().find(|allowed| claim == Some(allowed.as_str())).ok_or_else(|| {
+        let names: Vec<&str> = allowed.iter().map(CapabilityId::as_str).collect();
+        let why = if claim.is_some() { "wcp-capability names another" } else { "wcp-capability is missing" };
+        (DenyCode::CapabilityNotOnRoute, format!("{why}; this route knows {}", names.join(", ")))
+    })
+}
+
+fn read<T: FromStr<Err: Display>>(name: &str, claim: Option<&str>) -> Result<Option<T>, Undescribed> {
+    let read = claim.map(T::from_str).transpose();
+    read.map_err(|error| (DenyCode::MalformedClaim, format!("{name}: {error}")))
+}
+
+/// What ties this request to others: the caller's id, else that of an outer tracing system, else a new one.
+#[must_use]
+pub fn correlation(claims: &Claims<'_>, headers: &HeaderMap) -> Arc<str> {
+    let sound = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    // traceparent: version, trace id, parent, flags
+    let trace =
+        || header("traceparent")?.split('-').nth(1).filter(|id| id.len() == 32 && id.bytes().any(|b| b != b'0'));
+    match claims
+        .correlation
+        .filter(sound)
+        .or_else(|| header("x-request-id").filter(sound))
+        .or_else(|| trace().filter(sound))
+    {
+        Some(id) => Arc::from(id),
+        None => Arc::from(&*uuid::Uuid::new_v4().hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::hall::Caller;
+    use crate::proxy::settings::Upstream;
+
+    fn route(capability: CapabilityChoice) -> Route {
+        Route {
+            host: None,
+            path: "/*".to_owned(),
+            methods: Vec::new(),
+            capability,
+            data_label: DataLabel::Internal,
+            upstream: Arc::new(Upstream {
+                name: "u".into(),
+                tls: false,
+                h2: false,
+                host: "127.0.0.1".to_owned(),
+                port: 1,
+                base_path: String::new(),
+                headers: Vec::new(),
+                connect_timeout: Duration::from_secs(1),
+                read_timeout: Duration::from_secs(1),
+            }),
+        }
+    }
+
+    fn fixed() -> CapabilityChoice {
+        CapabilityChoice::Fixed("cap.a".parse().unwrap())
+    }
+
+    fn described(choice: CapabilityChoice, method: Method, claims: &Claims<'_>) -> Result<RouteInput, Undescribed> {
+        let who = Who { caller: Caller::default(), worker: claims.worker.map(Arc::from), tenant: "org.t".into() };
+        let describe = Describe::new(Env::Prod);
+        let http = describe.http(&method, "h".into(), "/p");
+        describe.describe(&route(choice), &who, claims, "c".into(), http)
+    }
+
+    #[test]
+    fn a_label_is_only_raised() {
+        for (claim, label) in [
+            (None, DataLabel::Internal),
+            (Some("PUBLIC"), DataLabel::Internal),
+            (Some("CONFIDENTIAL"), DataLabel::Confidential),
+            (Some("SECRET"), DataLabel::Restricted),
+        ] {
+            let claims = Claims { data_label: claim, ..Claims::default() };
+            assert_eq!(described(fixed(), Method::GET, &claims).unwrap().data_label, label, "{claim:?}");
+        }
+    }
+
+    #[test]
+    fn the_route_decides_which_capabilities_can_be_asked_for() {
+        let asked = |choice, claim| {
+            described(choice, Method::GET, &Claims { capability: claim, ..Claims::default() })
+                .map(|input| input.capability_id.to_string())
+                .map_err(|(code, _)| code)
+        };
+        let some = || CapabilityChoice::Header(vec!["cap.a".parse().unwrap(), "cap.b".parse().unwrap()]);
+        assert_eq!(asked(fixed(), None).as_deref(), Ok("cap.a"));
+        assert_eq!(asked(fixed(), Some("cap.a")).as_deref(), Ok("cap.a"));
+        assert_eq!(asked(fixed(), Some("cap.b")), Err(DenyCode::CapabilityNotOnRoute));
+        assert_eq!(asked(some(), Some("cap.b")).as_deref(), Ok("cap.b"));
+        for bad in [None, Some("cap.c"), Some("cap.a,cap.b"), Some("CAP.A")] {
+            assert_eq!(asked(some(), bad), Err(DenyCode::CapabilityNotOnRoute), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn claims_out_of_their_vocabulary_are_malformed() {
+        let good = Claims {
+            tenant_risk: Some("high"),
+            qos_class: Some("P0"),
+            blast_score: Some("70"),
+            dry_run: Some("true"),
+            worker: Some("w"),
+            ..Claims::default()
+        };
+        let input = described(fixed(), Method::POST, &good).unwrap();
+        assert_eq!((input.blast_score, input.dry_run, input.qos_class), (Some(70), true, QosClass::P0));
+        for bad in [
+            Claims { tenant_risk: Some("High"), ..Claims::default() },
+            Claims { qos_class: Some("P9"), ..Claims::default() },
+            Claims { blast_score: Some("7.0"), ..Claims::default() },
+            Claims { dry_run: Some("yes"), ..Claims::default() },
+            Claims { data_label: Some("public"), ..Claims::default() },
+            Claims { worker: Some("w,w"), ..Claims::default() },
+        ] {
+            assert_eq!(
+                described(fixed(), Method::POST, &bad).map_err(|(code, _)| code),
+                Err(DenyCode::MalformedClaim),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn unsafe_methods_count_as_writes() {
+        let writes = |method: &str| {
+            let input = described(fixed(), method.parse().unwrap(), &Claims::default()).unwrap();
+            input.request.as_object().unwrap().contains_key("writes")
+        };
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            assert!(!writes(method), "{method}");
+        }
+        for method in ["POST", "PUT", "DELETE", "PATCH", "PROPFIND", "get"] {
+            assert!(writes(method), "{method}");
+        }
+    }
+
+    #[test]
+    fn requests_are_tied_together_by_the_best_id_at_hand() {
+        let id = |claim, headers: &[(&'static str, &'static str)]| {
+            let headers = headers
+                .iter()
+                .map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)))
+                .collect();
+            correlation(&Claims { correlation: claim, ..Claims::default() }, &headers).to_string()
+        };
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(id(Some("mine"), &[("x-request-id", "r")]), "mine");
+        assert_eq!(id(None, &[("x-request-id", "r"), ("traceparent", trace)]), "r");
+        assert_eq!(id(None, &[("x-request-id", "r r"), ("traceparent", trace)]), "4bf92f3577b34da6a3ce929d0e0e4736");
+        let fresh = || id(None, &[("traceparent", "00-00000000000000000000000000000000-0-0")]);
+        assert_eq!(fresh().len(), 36);
+        assert_ne!(fresh(), fresh());
+    }
+}

@@ -1,0 +1,105 @@
+//! One request's way through the gate: what is known about it so far, and, once it is permitted, the permit.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderValue, Uri};
+use prometheus_client::metrics::gauge::Gauge;
+
+use crate::engine::Decision;
+use crate::hall::{Permit, Receipt};
+use crate::proxy::destination::Destination;
+use crate::telemetry::Metrics;
+
+/// One request's way through the gate.
+#[derive(Debug)]
+pub struct Exchange {
+    /// When its header had arrived.
+    pub began: Instant,
+    /// The forward under way, once permitted.
+    pub forward: Option<Forward>,
+    /// The decision, whatever it says.
+    pub decision: Option<Arc<Decision>>,
+    /// The receipt of the decision or refusal.
+    pub receipt: Option<Receipt>,
+    /// The code of a refusal that is no decision.
+    pub refused: &'static str,
+    /// What ties it to others, when it is known without a decision.
+    pub correlation: Option<Arc<str>>,
+    metrics: Arc<Metrics>,
+}
+
+/// A permitted request on its way.
+#[derive(Debug)]
+pub struct Forward {
+    /// The right to forward.
+    pub permit: Permit,
+    /// The decision's id as a header.
+    pub decision_id: HeaderValue,
+    /// Where to.
+    pub destination: Arc<Destination>,
+    /// The target to forward, when it is not the one that came.
+    pub target: Option<Uri>,
+    /// Addresses that could not be connected to.
+    pub failures: usize,
+    /// Whether the upstream answered with a status.
+    pub answered: bool,
+    /// Counts it as in flight, until it is dropped.
+    pub _in_flight: InFlight,
+}
+
+impl Exchange {
+    /// A request whose header has just arrived.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            began: Instant::now(),
+            forward: None,
+            decision: None,
+            receipt: None,
+            refused: "",
+            correlation: None,
+            metrics,
+        }
+    }
+
+    /// What ties this request to others.
+    #[must_use]
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.decision.as_ref().map(|decision| &*decision.input.correlation_id).or(self.correlation.as_deref())
+    }
+
+    /// The verdict's code, or the refusal's; empty for a dispatch.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        let denial = self.decision.as_ref().and_then(|decision| decision.verdict.denial.as_ref());
+        denial.map_or(self.refused, |denial| denial.code.as_str())
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.metrics.panics.inc();
+        }
+    }
+}
+
+/// Counts one exchange as in flight for as long as it lives.
+#[derive(Debug)]
+pub struct InFlight(Gauge);
+
+impl InFlight {
+    /// One more.
+    #[must_use]
+    pub fn begin(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,280 @@
+//! The gate's phases, in the order in which pingora calls them: each is one step of the journey.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use crate::hall::{Ending, Hall};
+use crate::proxy::access;
+use crate::proxy::describe::Describe;
+use crate::proxy::destination::Destination;
+use crate::proxy::door::Arrived;
+use crate::proxy::exchange::{Exchange, Forward};
+use crate::proxy::forward;
+use crate::proxy::identify::Identify;
+use crate::proxy::peer::for_upgrade;
+use crate::proxy::reject::Answer;
+use crate::proxy::routes::Routes;
+
+/// At most this many addresses are tried for one request.
+const ADDRESSES_TRIED: usize = 3;
+/// How long a rejected body is read, so that its connection can go on.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The gate.
+#[derive(Debug, Clone)]
+pub struct Gate(Arc<Parts>);
+
+impl Gate {
+    /// A gate of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+/// What the gate is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Decides and records.
+    pub hall: Arc<Hall>,
+    /// Who callers are.
+    pub identify: Identify,
+    /// What they ask.
+    pub describe: Describe,
+    /// Where it may go.
+    pub routes: Routes<Arc<Destination>>,
+    /// Longest silence of a caller.
+    pub idle_timeout: Duration,
+    /// Longest silence on an upgraded connection.
+    pub upgraded_idle_timeout: Duration,
+}
+
+/// The forward under way. Without one there is no permit, and nothing may reach an upstream.
+fn permitted(exchange: &mut Exchange) -> Result<&mut Forward> {
+    exchange.forward.as_mut().ok_or_else(|| Error::explain(ErrorType::InternalError, "there is no permit").into_in())
+}
+
+/// How a failed exchange is answered; `None` when nobody is there to hear it.
+fn status_of(error: &Error) -> Option<StatusCode> {
+    use ErrorType::{
+        ConnectTimedout, ConnectionClosed, InvalidHTTPHeader, ReadError, ReadTimedout, TLSHandshakeTimedout,
+        WriteError, WriteTimedout,
+    };
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Upstream, ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout) => {
+            Some(StatusCode::GATEWAY_TIMEOUT)
+        }
+        (ErrorSource::Upstream, _) => Some(StatusCode::BAD_GATEWAY),
+        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | WriteTimedout) => None,
+        (ErrorSource::Downstream, ReadTimedout) => Some(StatusCode::REQUEST_TIMEOUT),
+        (_, InvalidHTTPHeader) => Some(StatusCode::BAD_REQUEST),
+        (ErrorSource::Downstream, _) => Some(StatusCode::BAD_REQUEST),
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+fn ending_of(error: Option<&Error>) -> Ending {
+    match error.map(|error| (error.esource(), error.etype())) {
+        None => Ending::Complete,
+        Some((ErrorSource::Upstream, _)) => Ending::UpstreamFailed,
+        Some((ErrorSource::Downstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout)) => Ending::Aborted,
+        Some((ErrorSource::Downstream, _)) => Ending::ClientGone,
+        Some((ErrorSource::Internal | ErrorSource::Unset, _)) => Ending::Aborted,
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gate {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(Arc::clone(self.0.hall.metrics()))
+    }
+
+    /// None: no compression, no cache. What the upstream sends is what the caller gets.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    fn on_connection_reuse(&self, _: &mut Session, _: &mut Exchange, context: Box<dyn std::any::Any + Send + Sync>) {
+        if let Ok(arrived) = context.downcast::<Arrived>() {
+            arrived.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Hardens the session: pingora's own limits are per read, or none.
+    async fn early_request_filter(&self, session: &mut Session, _: &mut Exchange) -> Result<()> {
+        let idle = self.0.idle_timeout;
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(idle.as_secs().max(1)));
+        }
+        session.set_read_timeout(Some(idle));
+        session.set_write_timeout(Some(idle));
+        session.set_total_drain_timeout(Some(DRAIN));
+        // Without it, a second request that is sent early aborts the first, which may already be forwarded.
+        session.set_pipelining_enabled(true);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        let asked = self.0.ask(session, exchange);
+        let Some(answer) = self.0.rule(asked, exchange).await else { return Ok(false) };
+        if answer.send(session).await.is_err() {
+            session.set_keepalive(None);
+        }
+        Ok(true)
+    }
+
+    /// Runs again on a retry, so it borrows the permit.
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        let forward = permitted(exchange)?;
+        let mut peer = forward.destination.addresses.next().await.map_err(|why| {
+            tracing::warn!(upstream = %forward.destination.upstream.name, "{why}");
+            Error::explain(ErrorType::ConnectNoRoute, "the upstream's name has no address").into_up()
+        })?;
+        if session.is_upgrade_req() {
+            for_upgrade(&mut peer, self.0.upgraded_idle_timeout);
+        }
+        Ok(Box::new(peer))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let Forward { permit, decision_id, destination, target, .. } = permitted(exchange)?;
+        forward::request(request, permit, decision_id, destination, target.as_ref())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        permitted(exchange)?.permit.sent_upstream(body.as_ref().map_or(0, |body| body.len() as u64));
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        if response.status.is_informational() && !upgraded {
+            return Ok(());
+        }
+        if upgraded {
+            session.set_read_timeout(Some(self.0.upgraded_idle_timeout));
+            session.set_write_timeout(Some(self.0.upgraded_idle_timeout));
+        }
+        let forward = permitted(exchange)?;
+        forward.answered = true;
+        forward.permit.answered(response.status.as_u16());
+        forward.destination.answered(response.status);
+        forward::response(response, &forward.permit, &forward.decision_id)
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        permitted(exchange)?.permit.sent_to_caller(body.as_ref().map_or(0, |body| body.len() as u64));
+        Ok(None)
+    }
+
+    /// Nothing was sent yet, so another address may be tried whatever the method.
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        peer: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let Some(forward) = &mut exchange.forward {
+            forward.failures += 1;
+            let addresses = forward.destination.addresses.failed(peer);
+            error.set_retry(forward.failures < addresses.min(ADDRESSES_TRIED));
+        }
+        error
+    }
+
+    /// pingora's own rule, without naming the peer in the error: an idempotent request may be repeated when the connection
+    /// had been reused and the whole of its body is still there.
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> Box<Error> {
+        if session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        if error.retry()
+            && let Some(forward) = &mut exchange.forward
+        {
+            forward.permit.sent_again();
+        }
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        let status =
+            status_of(error).filter(|_| session.response_written().is_none_or(|head| head.status.is_informational()));
+        if let Some(status) = status {
+            session.set_keepalive(None);
+            let answer = Answer::undelivered(status, exchange.decision.as_deref(), exchange.receipt.as_ref());
+            // A caller that cannot be written to is gone, and nothing is left to do.
+            let _ = answer.send(session).await;
+        }
+        FailToProxy { error_code: status.map_or(0, |status| status.as_u16()), can_reuse_downstream: false }
+    }
+
+    /// The end: the permit learns how, and its drop writes the outcome entry.
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        let forward = exchange.forward.take().map(|mut forward| {
+            forward.permit.ended(ending_of(error));
+            if !forward.answered {
+                forward.destination.failed();
+            }
+            forward
+        });
+        let upstream = forward.as_ref().map(|forward| &*forward.destination.upstream.name);
+        access::log(session, exchange, upstream, upstream.map(|_| ending_of(error)), error);
+    }
+
+    /// pingora would log the whole target, query and all; our own line says what happened.
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+
+    /// For the log lines of pingora that cannot be suppressed: no target, no host.
+    fn request_summary(&self, session: &Session, exchange: &Exchange) -> String {
+        let method: &Method = &session.req_header().method;
+        format!("{method}, correlation id {}", exchange.correlation_id().unwrap_or("none"))
+    }
+}

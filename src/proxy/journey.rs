@@ -1,0 +1,147 @@
+//! The journey of one request: admit, identify, describe, decide, record; then a permit to forward, or an answer instead.
+
+use std::sync::Arc;
+
+use http::Uri;
+use pingora_proxy::Session;
+
+use crate::engine::DenyCode;
+use crate::hall::{Ask, Door, Recorded, Refusal};
+use crate::proxy::admit::admit;
+use crate::proxy::describe;
+use crate::proxy::destination::Destination;
+use crate::proxy::exchange::{Exchange, Forward, InFlight};
+use crate::proxy::forward;
+use crate::proxy::gate::Parts;
+use crate::proxy::identify::Who;
+use crate::proxy::reject::Answer;
+use crate::telemetry::RefusalLabels;
+
+/// A described request, and where it goes if it may.
+pub struct Asked {
+    ask: Ask,
+    destination: Arc<Destination>,
+    target: Option<Uri>,
+}
+
+/// Why a request cannot be asked about.
+pub enum Unasked {
+    /// It is refused, and that is recorded.
+    Refused(Box<Refusal>),
+    /// Nobody that we know. Counted but not recorded: whoever has no credential must not be able to fill the ledger.
+    Unauthenticated,
+}
+
+impl Parts {
+    /// admit, identify, describe.
+    ///
+    /// # Errors
+    /// Any of them says no.
+    pub fn ask(&self, session: &Session, exchange: &mut Exchange) -> Result<Asked, Unasked> {
+        let request = session.req_header();
+        let refused = |code, message: String, who: Option<&Who>, correlation: Option<&Arc<str>>| {
+            Unasked::Refused(Box::new(Refusal {
+                door: Door::Gate,
+                code,
+                message,
+                tenant: who.map(|who| Arc::clone(&who.tenant)).filter(|tenant| !tenant.is_empty()),
+                worker: who.and_then(|who| who.worker.clone()),
+                token: who.and_then(|who| who.caller.token.clone()),
+                correlation_id: correlation.cloned(),
+                raw_body: None,
+            }))
+        };
+
+        let raw = session.as_http1().map(|_| session.to_h1_raw()).unwrap_or_default();
+        let admitted = admit(request, &raw);
+        let admitted = admitted.map_err(|why| refused(DenyCode::MalformedClaim, why.into_owned(), None, None))?;
+        let claims = &admitted.claims;
+        let correlation = describe::correlation(claims, &request.headers);
+        exchange.correlation = Some(Arc::clone(&correlation));
+
+        let who = self.identify.who(claims, &self.hall.tokens()).ok_or(Unasked::Unauthenticated)?;
+
+        let path = &*admitted.target.path;
+        let way = self.routes.find(&admitted.host, path, &request.method).ok_or_else(|| {
+            let message = format!("no route for {} {path} on host `{}`", request.method, admitted.host);
+            refused(DenyCode::NoRoute, message, Some(&who), Some(&correlation))
+        })?;
+        let host = way.host.clone().unwrap_or_else(|| Arc::from(&*admitted.host));
+        let http = self.describe.http(&request.method, host, path);
+        let input = self.describe.describe(&way.route, &who, claims, Arc::clone(&correlation), http);
+        let input = input.map_err(|(code, why)| refused(code, why, Some(&who), Some(&correlation)))?;
+
+        let destination = Arc::clone(&way.destination);
+        let target = forward::target(&destination.upstream.base_path, &admitted.target, &request.uri);
+        let target = target.map_err(|_| {
+            let message = "the target does not fit the upstream's base path".to_owned();
+            refused(DenyCode::MalformedClaim, message, Some(&who), Some(&correlation))
+        })?;
+        Ok(Asked { ask: Ask { caller: who.caller, input, door: Door::Gate, raw_body: None }, destination, target })
+    }
+
+    /// decide, record; then there is a forward in the exchange, or an answer to give instead.
+    pub async fn rule(&self, asked: Result<Asked, Unasked>, exchange: &mut Exchange) -> Option<Answer> {
+        let ruled = match asked {
+            Ok(Asked { ask, destination, target }) => {
+                self.hall.rule(ask).await.map(|recorded| self.ruled(recorded, destination, target, exchange))
+            }
+            Err(Unasked::Refused(refusal)) => {
+                let (code, message) = (refusal.code, refusal.message.clone());
+                exchange.refused = code.as_str();
+                self.hall.refuse(*refusal).await.map(|receipt| {
+                    let answer = Answer::refused(code, &message, &receipt, exchange.correlation.as_deref());
+                    exchange.receipt = Some(receipt);
+                    Some(answer)
+                })
+            }
+            Err(Unasked::Unauthenticated) => {
+                let code = DenyCode::Unauthenticated.as_str();
+                exchange.refused = code;
+                let labels = RefusalLabels { door: Door::Gate.as_str(), code };
+                self.hall.metrics().refusals.get_or_create(&labels).inc();
+                Ok(Some(Answer::unauthenticated()))
+            }
+        };
+        // The hall has counted and logged why it cannot.
+        ruled.unwrap_or_else(|_| {
+            exchange.refused = DenyCode::AuditUnavailable.as_str();
+            Some(Answer::cannot_decide(exchange.correlation_id()))
+        })
+    }
+
+    fn ruled(
+        &self,
+        recorded: Recorded,
+        destination: Arc<Destination>,
+        target: Option<Uri>,
+        exchange: &mut Exchange,
+    ) -> Option<Answer> {
+        exchange.decision = Some(Arc::clone(recorded.decision()));
+        exchange.receipt = Some(recorded.receipt().clone());
+        if recorded.decision().input.dry_run {
+            return Some(Answer::probe(&recorded).unwrap_or_else(|error| {
+                tracing::error!(%error, "a decision cannot be written as JSON");
+                Answer::cannot_decide(exchange.correlation_id())
+            }));
+        }
+        let id = recorded.receipt().id().hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).parse();
+        match (recorded.permit(), id) {
+            (Ok(permit), Ok(decision_id)) => {
+                let _in_flight = InFlight::begin(&self.hall.metrics().exchanges_in_flight);
+                exchange.forward = Some(Forward {
+                    permit,
+                    decision_id,
+                    destination,
+                    target,
+                    failures: 0,
+                    answered: false,
+                    _in_flight,
+                });
+                None
+            }
+            (Ok(_), Err(_)) => Some(Answer::cannot_decide(exchange.correlation_id())),
+            (Err(recorded), _) => Some(Answer::denied(&recorded)),
+        }
+    }
+}

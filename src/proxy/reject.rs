@@ -1,0 +1,192 @@
+//! The one place where a no becomes an answer: `application/problem+json`, and the connection stays usable.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, StatusCode};
+use pingora_core::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use serde::Serialize;
+
+use crate::engine::{Decision, DenyCode, route_decision};
+use crate::hall::{Receipt, Recorded};
+use crate::proxy::forward::{DECISION_ID, RECEIPT};
+
+/// A denied body of at most this many bytes is read and thrown away, so that its connection can go on.
+const DRAINED: u64 = 64 * 1024;
+/// Seconds after which a 503 is worth another try.
+const RETRY_SECONDS: &str = "1";
+
+/// An answer of the gate's own.
+#[derive(Debug)]
+pub struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+    content_type: &'static str,
+    receipt: Option<(HeaderValue, HeaderValue)>,
+}
+
+/// RFC 9457, with the fields that callers of the Hall API know. The `type` is `about:blank`: `code` tells problems apart.
+#[derive(Debug, Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: String,
+    decision_id: Option<String>,
+    denied: bool,
+    code: &'a str,
+    reason: &'a str,
+    artifact_hash: Option<String>,
+    correlation_id: Option<&'a str>,
+}
+
+impl Answer {
+    /// A decision that does not dispatch: 403.
+    #[must_use]
+    pub fn denied(recorded: &Recorded) -> Self {
+        let decision = recorded.decision();
+        let denial = decision.verdict.denial.as_ref();
+        let code = denial.map_or(DenyCode::RequiresHumanApproval, |denial| denial.code);
+        let reason = denial.map_or(code.meaning(), |denial| &*denial.message);
+        let correlation = Some(&*decision.input.correlation_id);
+        Self::problem(StatusCode::FORBIDDEN, code, reason, Some(recorded.receipt()), Some(decision), correlation)
+    }
+
+    /// A request that was refused before a decision, and recorded.
+    #[must_use]
+    pub fn refused(code: DenyCode, reason: &str, receipt: &Receipt, correlation: Option<&str>) -> Self {
+        let status = match code {
+            DenyCode::NoRoute => StatusCode::NOT_FOUND,
+            DenyCode::CapabilityNotOnRoute => StatusCode::FORBIDDEN,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::problem(status, code, reason, Some(receipt), None, correlation)
+    }
+
+    /// Nobody that we know: 401.
+    #[must_use]
+    pub fn unauthenticated() -> Self {
+        let reason = "send a session token with the scope `route` in wcp-token";
+        Self::problem(StatusCode::UNAUTHORIZED, DenyCode::Unauthenticated, reason, None, None, None)
+    }
+
+    /// Not decided or not recorded: 503.
+    #[must_use]
+    pub fn cannot_decide(correlation: Option<&str>) -> Self {
+        let code = DenyCode::AuditUnavailable;
+        Self::problem(StatusCode::SERVICE_UNAVAILABLE, code, code.meaning(), None, None, correlation)
+    }
+
+    /// Permitted, but not delivered: 502, 504 or, when it is our fault, 500.
+    #[must_use]
+    pub fn undelivered(status: StatusCode, decision: Option<&Decision>, receipt: Option<&Receipt>) -> Self {
+        let (code, reason) = match status {
+            StatusCode::BAD_GATEWAY => ("UPSTREAM_UNREACHABLE", "the upstream could not be reached or broke off"),
+            StatusCode::GATEWAY_TIMEOUT => ("UPSTREAM_TIMEOUT", "the upstream did not answer in time"),
+            StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT => {
+                ("REQUEST_BROKEN", "the request could not be read to its end")
+            }
+            _ => ("GATE_ERROR", "the gate failed inside"),
+        };
+        let detail = format!("{reason}: the request was permitted and is recorded");
+        let correlation = decision.map(|decision| &*decision.input.correlation_id);
+        Self::written(status, code, reason, detail, receipt, decision, correlation)
+    }
+
+    /// The decision on a dry run: 200.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON.
+    pub fn probe(recorded: &Recorded) -> Result<Self, serde_json::Error> {
+        let receipt = recorded.receipt();
+        let at = jiff::Timestamp::from_microsecond(receipt.recorded_at_micros()).unwrap_or_default();
+        let at = at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
+        let body = serde_json::to_vec(&route_decision(recorded.decision(), &receipt.id().to_string(), &at))?;
+        Ok(Self { status: StatusCode::OK, body, content_type: "application/json", receipt: stamp(receipt) })
+    }
+
+    fn problem(
+        status: StatusCode,
+        code: DenyCode,
+        reason: &str,
+        receipt: Option<&Receipt>,
+        decision: Option<&std::sync::Arc<Decision>>,
+        correlation: Option<&str>,
+    ) -> Self {
+        let detail = format!("{}: {}", code.meaning(), code.remedy());
+        Self::written(status, code.as_str(), reason, detail, receipt, decision.map(|decision| &**decision), correlation)
+    }
+
+    fn written(
+        status: StatusCode,
+        code: &str,
+        reason: &str,
+        detail: String,
+        receipt: Option<&Receipt>,
+        decision: Option<&Decision>,
+        correlation: Option<&str>,
+    ) -> Self {
+        let problem = Problem {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail,
+            decision_id: receipt.map(|receipt| receipt.id().to_string()),
+            denied: true,
+            code,
+            reason,
+            artifact_hash: decision.map(|decision| decision.artifact_hash.to_hex()),
+            correlation_id: correlation,
+        };
+        // Texts and numbers always make JSON.
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        Self { status, body, content_type: "application/problem+json", receipt: receipt.and_then(stamp) }
+    }
+
+    fn head(&self) -> Result<ResponseHeader> {
+        let mut head = ResponseHeader::build_no_case(self.status, Some(8))?;
+        head.insert_header(CONTENT_TYPE, HeaderValue::from_static(self.content_type))?;
+        head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
+        head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+        if let Some((id, receipt)) = &self.receipt {
+            head.insert_header(DECISION_ID, id.clone())?;
+            head.insert_header(RECEIPT, receipt.clone())?;
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            head.insert_header(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))?;
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            // The header is the scheme: `Bearer` would send a client's own Authorization, which is the upstream's.
+            head.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static("wcp-token realm=\"hallgate\""))?;
+        }
+        Ok(head)
+    }
+
+    /// Sends it instead of anything from upstream. `respond_error` would close the connection.
+    ///
+    /// # Errors
+    /// The caller cannot be written to.
+    pub async fn send(self, session: &mut Session) -> Result<()> {
+        if small_body_follows(session) {
+            session.set_close_on_response_before_downstream_finish(false);
+        }
+        let head = Box::new(self.head()?);
+        let bodiless = session.req_header().method == Method::HEAD;
+        session.write_response_header(head, bodiless).await?;
+        let body = if bodiless { Bytes::new() } else { Bytes::from(self.body) };
+        session.write_response_body(Some(body), true).await
+    }
+}
+
+/// Whether a body is on its way that is small enough to be thrown away. One that waits for `100 Continue` never comes.
+fn small_body_follows(session: &Session) -> bool {
+    let headers = &session.req_header().headers;
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    length.is_some_and(|length| length <= DRAINED) && !headers.contains_key(EXPECT)
+}
+
+fn stamp(receipt: &Receipt) -> Option<(HeaderValue, HeaderValue)> {
+    let id = HeaderValue::try_from(receipt.id().to_string()).ok()?;
+    Some((id, HeaderValue::try_from(receipt.hash().to_hex()).ok()?))
+}

@@ -1,0 +1,71 @@
+//! `hallgate demo`, the program itself: its walk, its lines to copy, its end, and a port that is taken.
+
+#[path = "demo/running.rs"]
+mod running;
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use running::{ANY_PORTS, Demo, hallgate};
+
+#[test]
+fn once_it_walks_the_journey_and_ends_with_0() {
+    let run = hallgate().args(["demo", "--once"]).args(ANY_PORTS).output().unwrap();
+    let page = String::from_utf8(run.stdout).unwrap();
+    assert_eq!(run.status.code(), Some(0), "{page}{}", String::from_utf8_lossy(&run.stderr));
+    assert!(!page.contains('\x1b'), "no colour where there is no terminal");
+    let mut rest = page.as_str();
+    for expected in [
+        "export HALL_SESSION_TOKEN=hst_",
+        "\n   401  refused by the upstream\n",
+        "\n   200  forwarded  decision ",
+        "\n   200  allowed  decision ",
+        "rule rr_model_call matches",
+        "\n   200  forwarded  decision ",
+        "tokens, the last after ",
+        "\n   201  forwarded  decision ",
+        "\n   403  denied: DENY_MISSING_REQUIRED_CONTROLS  decision ",
+        "\n   200  denied: DENY_WORKER_NOT_ENROLLED  decision ",
+        "\n   200  allowed  decision ",
+        "rule rr_data_write matches",
+        "\n   it holds  10 entries, every one of them sound\n",
+    ] {
+        let at = rest.find(expected).unwrap_or_else(|| panic!("`{expected}` is not where it should be in:\n{page}"));
+        rest = &rest[at + expected.len()..];
+    }
+    let folder = page.lines().find_map(|line| line.trim().strip_prefix("folder")).unwrap().trim();
+    assert!(!Path::new(folder).exists(), "{folder} is still there");
+}
+
+#[test]
+fn it_stays_up_its_lines_can_be_copied_and_ctrl_c_ends_it() {
+    let demo = Demo::start();
+    let folder = demo.introduced("folder").to_owned();
+    let lines: Vec<&str> = demo.page.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
+    assert_eq!(lines.len(), 9, "eight requests and the verification:\n{}", demo.page);
+    for line in lines {
+        let run = demo.shell(line, Path::new(&folder)).output().unwrap();
+        assert!(run.status.success() && !run.stdout.is_empty(), "{line}\n{}", String::from_utf8_lossy(&run.stderr));
+    }
+    let (code, rest) = demo.end("INT");
+    assert_eq!(code, Some(0), "{rest}");
+    // The lines above have caused as many entries as the walk.
+    assert!(rest.contains("All 20 entries"), "{rest}");
+    assert!(!Path::new(&folder).exists(), "{folder} is still there");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_flag() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for flag in ["--gate-port", "--hall-port", "--upstream-port"] {
+        // The last of two equal flags would be refused, so each is given once.
+        let others =
+            ["--gate-port", "--hall-port"].into_iter().filter(|other| *other != flag).flat_map(|other| [other, "0"]);
+        let run = hallgate().args(["demo", "--once", flag, &port]).args(others).output().unwrap();
+        let error = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(2), "{flag}: {error}");
+        assert!(error.contains(&format!("port {port} ")) && error.contains(flag), "{error}");
+        assert!(run.stdout.is_empty(), "nothing is printed before the ports are known to be free");
+    }
+}

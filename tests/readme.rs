@@ -1,0 +1,163 @@
+//! The README and the pages under `docs/`: every command in them is run, every answer compared, every configuration loaded.
+
+#[path = "demo/running.rs"]
+mod running;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use hallgate::config::Config;
+use running::Demo;
+use serde_json::Value;
+
+/// A fenced block of a page.
+struct Block {
+    /// Page and line.
+    at: String,
+    language: String,
+    text: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut pages: Vec<PathBuf> =
+        fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.sort();
+    pages.insert(0, root().join("README.md"));
+    pages
+}
+
+fn blocks(page: &Path) -> Vec<Block> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut lines = text.lines().enumerate();
+    let mut blocks = Vec::new();
+    while let Some((n, line)) = lines.next() {
+        let Some(language) = line.trim_start().strip_prefix("```") else { continue };
+        let text: Vec<&str> = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "```").collect();
+        let at = format!("{}:{}", page.file_name().unwrap().to_str().unwrap(), n + 1);
+        blocks.push(Block { at, language: language.to_owned(), text: text.join("\n") });
+    }
+    blocks
+}
+
+#[test]
+fn every_sample_on_every_page_is_true() {
+    let demo = Demo::start();
+    for page in pages() {
+        let mut said: Option<Value> = None;
+        for Block { at, language, text } in blocks(&page) {
+            let before = said.take();
+            match language.as_str() {
+                "sh" if text.starts_with("make ") || text.starts_with("hallgate serve") => {} // tested below
+                "sh" => said = run(&demo, &at, &text),
+                "json" => {
+                    let sample: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{at}: {error}"));
+                    if let Some(said) = before {
+                        assert!(agrees(&sample, &said), "{at} shows {sample:#}\nbut the answer is {said:#}");
+                    }
+                }
+                "yaml" => load(&at, &text),
+                "text" => {}
+                other => panic!("{at}: nothing tests a block of `{other}`"),
+            }
+        }
+    }
+}
+
+/// Runs a block as a reader of the page would. Gives what it printed, if that is JSON.
+fn run(demo: &Demo, at: &str, script: &str) -> Option<Value> {
+    let script = script
+        .replace("http://127.0.0.1:8080", demo.introduced("gate"))
+        .replace("http://127.0.0.1:8765", demo.introduced("hall"));
+    let folder = tempfile::tempdir().unwrap();
+    let run = demo.shell(&script, folder.path()).output().unwrap();
+    assert!(run.status.success(), "{at}: {script}\n{}", String::from_utf8_lossy(&run.stderr));
+    serde_json::from_slice(&run.stdout).ok()
+}
+
+/// Whether everything that a sample shows is in the answer. `…` stands for any text.
+fn agrees(sample: &Value, answer: &Value) -> bool {
+    match (sample, answer) {
+        (Value::String(sample), Value::String(answer)) => sample == answer || (sample == "…" && !answer.is_empty()),
+        (Value::Object(sample), Value::Object(answer)) => {
+            sample.iter().all(|(key, value)| answer.get(key).is_some_and(|answer| agrees(value, answer)))
+        }
+        _ => sample == answer,
+    }
+}
+
+/// Loads a configuration beside the policy of `conf/`.
+fn load(at: &str, text: &str) {
+    let folder = configuration();
+    fs::write(folder.path().join("sample.yaml"), text).unwrap();
+    let environment = |_: &str| Some("0123456789abcdef".to_owned());
+    let loaded = Config::load(&folder.path().join("sample.yaml"), &environment);
+    loaded.unwrap_or_else(|problems| panic!("{at} does not load:\n{problems}"));
+}
+
+/// A copy of `conf/`.
+fn configuration() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let copied = Command::new("cp").arg("-R").arg(root().join("conf/.")).arg(folder.path()).status().unwrap();
+    assert!(copied.success());
+    folder
+}
+
+#[test]
+fn make_demo_takes_the_walk() {
+    let run = Command::new("make")
+        .args(["--no-print-directory", "demo", "ARGS=--once --gate-port 0 --hall-port 0"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let page = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(run.status.success() && page.contains("it holds"), "{page}{}", String::from_utf8_lossy(&run.stderr));
+}
+
+/// `make test` cannot run itself: that it runs all tests is what its recipe says, and that it works is this run.
+#[test]
+fn make_test_runs_every_test() {
+    let run = Command::new("make").args(["--dry-run", "test"]).current_dir(root()).output().unwrap();
+    let recipe = String::from_utf8(run.stdout).unwrap();
+    let all = recipe.lines().any(|line| line.starts_with("cargo test --locked --no-fail-fast"));
+    assert!(run.status.success() && all, "{recipe}");
+    let checks = fs::read_to_string(root().join(".ci/run")).unwrap();
+    assert!(checks.contains("make check") && checks.trim_end().ends_with("make test"), "{checks}");
+}
+
+#[test]
+fn serve_starts_with_the_sample_configuration() {
+    let folder = configuration();
+    let file = folder.path().join("hallgate.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let [gate, hall] = free_ports();
+    let text = text.replace("127.0.0.1:8080 ", &format!("127.0.0.1:{gate} "));
+    fs::write(&file, text.replace("127.0.0.1:8765", &format!("127.0.0.1:{hall}"))).unwrap();
+    let mut serve = running::hallgate()
+        .args(["serve", "--config", file.to_str().unwrap()])
+        .envs([("HALL_SESSION_TOKEN", "0123456789abcdef"), ("OPENAI_API_KEY", "0123456789abcdef")])
+        .spawn()
+        .unwrap();
+    let ready = || {
+        let url = format!("http://127.0.0.1:{hall}/readyz");
+        Command::new("curl").args(["-sSf", "-o", "/dev/null", &url]).output().unwrap().status.success()
+    };
+    let began = Instant::now();
+    while !ready() {
+        let ended = serve.try_wait().unwrap();
+        assert!(ended.is_none() && began.elapsed() < Duration::from_secs(30), "not ready; ended: {ended:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-TERM", &serve.id().to_string()]).status().unwrap().success());
+    assert_eq!(serve.wait().unwrap().code(), Some(0));
+}
+
+fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
