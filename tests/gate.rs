@@ -17,6 +17,8 @@ mod forwarding;
 mod house;
 #[path = "gate/http2.rs"]
 mod http2;
+#[path = "gate/logs.rs"]
+mod logs;
 #[path = "gate/rejecting.rs"]
 mod rejecting;
 #[path = "gate/streams.rs"]
