@@ -1,4 +1,11 @@
 //! `POST /api/route`, probes and metrics over real sockets: what each client sends, and what it gets back.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
 
 #[path = "api/clients.rs"]
 mod clients;

@@ -62,7 +62,8 @@ fn every_client_gets_the_answer_that_it_reads() {
         if name.ends_with(".expect.json") {
             continue;
         }
-        let expected = std::fs::read(file.with_extension("expect.json")).unwrap_or_else(|_| panic!("{name} expects nothing"));
+        let expected =
+            std::fs::read(file.with_extension("expect.json")).unwrap_or_else(|_| panic!("{name} expects nothing"));
         let expected: Value = serde_json::from_slice(&expected).unwrap();
         let before = running.entries();
         let answer = running.route(expected["token"].as_str().unwrap_or(ACME), std::fs::read(&file).unwrap());
@@ -101,7 +102,10 @@ fn is_superset(name: &str, body: &Value) {
     assert_eq!(keys, expected, "{name}");
     let hex = |key: &str| {
         let text = body[key].as_str().unwrap();
-        assert!(text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)), "{name} {key}");
+        assert!(
+            text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
+            "{name} {key}"
+        );
     };
     hex("artifact_hash");
     hex("proof");

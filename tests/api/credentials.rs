@@ -38,7 +38,8 @@ fn anything_but_one_known_bearer_header_is_unauthorized_and_leaves_no_entry() {
         assert!(body["decision_id"].is_null());
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
     }
-    let request = format!("POST /api/route?token={ACME}&access_token={ACME} HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
+    let request =
+        format!("POST /api/route?token={ACME}&access_token={ACME} HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
     running.connect().send(request).receive().unwrap().refused(401, "unauthorized");
     assert_eq!(running.entries(), 0);
     let counted = format!("code=\"DENY_UNAUTHENTICATED\"}} {}", forgeries.len() + 1);

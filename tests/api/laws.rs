@@ -72,8 +72,11 @@ fn some_request() -> impl Strategy<Value = Value> {
         "other",
     ];
     (vec(proptest::option::of(some_value()), names.len()), any::<[bool; 2]>()).prop_map(move |(values, [cap, env])| {
-        let mut members: Map<String, Value> =
-            names.iter().zip(values).filter_map(|(name, value)| value.map(|value| ((*name).to_owned(), value))).collect();
+        let mut members: Map<String, Value> = names
+            .iter()
+            .zip(values)
+            .filter_map(|(name, value)| value.map(|value| ((*name).to_owned(), value)))
+            .collect();
         if cap {
             members.insert("capability_id".to_owned(), json!("cap.data.read.v1"));
         }

@@ -11,7 +11,9 @@ fn say(running: &Running, head: &str) -> Answer {
 #[test]
 fn other_paths_are_404_and_never_a_redirect() {
     let running = Running::start();
-    for path in ["/", "/api/route/", "//api/route", "/api//route", "/API/ROUTE", "/api/%72oute", "/api/route%2f", "/metrics/"] {
+    for path in
+        ["/", "/api/route/", "//api/route", "/api//route", "/API/ROUTE", "/api/%72oute", "/api/route%2f", "/metrics/"]
+    {
         say(&running, &format!("POST {path} HTTP/1.1")).refused(404, "not found");
     }
     assert_eq!(running.entries(), 0);
@@ -141,12 +143,14 @@ fn a_listed_origin_may_call_and_read_every_answer() {
     assert_eq!(preflight.header("access-control-allow-origin"), Some(ORIGIN));
     assert_eq!(preflight.header("access-control-allow-headers"), Some("authorization, content-type"));
     assert!(preflight.header("access-control-allow-methods").unwrap().contains("POST"));
-    for head in ["POST /api/route HTTP/1.1", "GET /api/route HTTP/1.1", "GET /nowhere HTTP/1.1", "GET /livez HTTP/1.1"] {
+    for head in ["POST /api/route HTTP/1.1", "GET /api/route HTTP/1.1", "GET /nowhere HTTP/1.1", "GET /livez HTTP/1.1"]
+    {
         let answer = with_origin(&running, head, ORIGIN);
         assert_eq!(answer.header("access-control-allow-origin"), Some(ORIGIN), "{head}");
         assert_eq!(answer.header("vary"), Some("origin"), "{head}");
     }
-    for other in ["https://app.example.org.evil.test", "https://APP.example.org", "http://app.example.org", "null", "*"] {
+    for other in ["https://app.example.org.evil.test", "https://APP.example.org", "http://app.example.org", "null", "*"]
+    {
         let answer = with_origin(&running, "OPTIONS /api/route HTTP/1.1", other);
         assert_eq!(answer.header("access-control-allow-origin"), None, "{other}");
         assert_eq!(answer.header("vary"), Some("origin"), "{other}");

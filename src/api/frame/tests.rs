@@ -81,7 +81,9 @@ fn an_origin_that_no_browser_would_send_is_refused_at_start() {
     for ok in ["https://app.example.org", "http://localhost:5173", "tauri://localhost"] {
         assert_eq!(new(ok), Ok(()));
     }
-    for bad in ["", "*", "app.example.org", "https://", "https://app.example.org/", "https://*.example.org", "https://a\nb"] {
+    for bad in
+        ["", "*", "app.example.org", "https://", "https://app.example.org/", "https://*.example.org", "https://a\nb"]
+    {
         assert!(new(bad).unwrap_err().contains("hall.cors_origins"), "{bad}");
     }
 }

@@ -62,7 +62,6 @@ async fn an_idle_connection_is_closed_after_its_answer() {
     assert!(rest(&mut client).await.ends_with("hello"));
 }
 
-
 #[tokio::test]
 async fn a_client_that_never_reads_is_cut() {
     let (_stop, shutdown) = watch::channel(false);
