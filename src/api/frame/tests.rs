@@ -17,7 +17,7 @@ use crate::ledger::{Durability, Ledger};
 use crate::telemetry::Metrics;
 
 /// A hall that knows nothing, and the folder of its ledger.
-pub(in crate::api) fn hall() -> (Arc<Hall>, tempfile::TempDir) {
+fn hall() -> (Arc<Hall>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings {
         mode: Mode::Strict,
