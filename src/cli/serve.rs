@@ -1,0 +1,211 @@
+//! `hallgate serve`: wire ledger, hall and both doors together, run them, and end in order.
+
+mod ending;
+mod listen;
+mod trust;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{RunArgs, Server};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{ConfigFile, cannot, misconfigured};
+use crate::cache::Verdicts;
+use crate::config::Config;
+use crate::hall::{Hall, TokenBook};
+use crate::ledger::{Ledger, OpenError};
+use crate::proxy::settings::{Identity, Listen};
+use crate::telemetry::{self, Metrics};
+use crate::{api, proxy};
+use ending::{End, Ending, Tasks};
+use listen::TakenError;
+
+/// Run the gate and the Hall
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Why the doors did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Somebody else listens there, or nobody may.
+    #[error(transparent)]
+    Listen(#[from] TakenError),
+    /// The ledger cannot be opened.
+    #[error("`ledger`: {0}")]
+    Ledger(#[from] OpenError),
+    /// A door cannot be built, or upstreams cannot be verified.
+    #[error("{0}")]
+    Door(String),
+    /// There are no threads or signals to run with.
+    #[error("no thread can be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// A running gate and Hall. Dropped, it ends at once; [`Running::shutdown`] lets requests in flight finish.
+#[derive(Debug)]
+pub struct Running {
+    gate: Option<Listen>,
+    hall: SocketAddr,
+    ledger: Ledger,
+    end: watch::Sender<End>,
+    server: Option<JoinHandle<()>>,
+}
+
+/// Runs the command until a signal ends it. 0: it ended in order; 1: it did not; 2: it could not start.
+#[must_use]
+pub fn run(options: &Options) -> ExitCode {
+    let config = match options.file.load() {
+        Ok(config) => config,
+        Err(problems) => return misconfigured(&problems),
+    };
+    match telemetry::start_logs(&config.telemetry).map_err(StartError::Door).and_then(|()| until_told(config)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => cannot(error),
+    }
+}
+
+/// Runs until a signal: the first ends it in order, the second at once. Whether it ended without a panic.
+fn until_told(config: Config) -> Result<bool, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _entered = runtime.enter();
+    // Before the start, so that no signal meets its default action while the ledger is open.
+    let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut running = start(config)?;
+    let end = running.end.clone();
+    runtime.spawn(async move {
+        told(&mut signals).await;
+        end.send_replace(End::InOrder);
+        told(&mut signals).await;
+        end.send_replace(End::AtOnce);
+    });
+    // The server holds the receivers.
+    runtime.block_on(running.end.closed());
+    Ok(running.wait())
+}
+
+async fn told((terminate, interrupt): &mut (Signal, Signal)) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Opens the ledger, builds the hall and both doors, and runs them on threads of their own. When this returns, callers can
+/// connect.
+///
+/// # Errors
+/// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
+pub fn start(config: Config) -> Result<Running, StartError> {
+    let Config { gate, upstream_ca_file, hall: api, tokens, snapshot, cache, ledger, telemetry: _, shutdown } = config;
+    let mut bound = Vec::new();
+    let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
+    let api = listen::bind_hall(api, &mut bound)?;
+    let (gate_at, hall_at) = (gate.as_ref().map(|gate| gate.listen.clone()), api.listen);
+
+    let folder = ledger.path.clone();
+    let ledger = Ledger::open(&ledger)?;
+    tracing::info!(
+        gate = gate_at.as_ref().map(listen::text),
+        hall = %hall_at,
+        snapshot = %snapshot.fingerprint,
+        rules = snapshot.rules.len(),
+        workers = snapshot.workers.len(),
+        ledger = %folder.display(),
+        vkey = ledger.vkey(),
+        "starting"
+    );
+    if let Some(Identity::Fixed { worker_id, .. }) = gate.as_ref().map(|gate| &gate.identity)
+        && !snapshot.workers.contains_key(worker_id)
+    {
+        tracing::warn!(%worker_id, "the gate's worker is not enrolled: all that comes through the gate will be denied");
+    }
+    let metrics = Arc::new(Metrics::new());
+    let hall = Arc::new(Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics));
+
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref(), upstream_ca_file)?);
+    let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
+    let gate = gate.map_err(StartError::Door)?.unwrap_or_default();
+    let api = api::service(api, Arc::clone(&hall)).map_err(StartError::Door)?;
+    let (end, ending) = Ending::new(hall, ledger.clone(), shutdown);
+    let doors = gate.into_iter().map(|service| (service, Tasks::Lasting));
+    for (service, tasks) in doors.chain(api.into_iter().map(|service| (service, Tasks::Requests))) {
+        let sockets = listen::claim(&*service, &mut bound).map_err(StartError::Door)?;
+        server.add_boxed_service(Box::new(ending.door(service, sockets, tasks)));
+    }
+    let run = move || server.run(RunArgs { shutdown_signal: Box::new(ending) });
+    let server = thread::Builder::new().name("server".to_owned()).spawn(run)?;
+    Ok(Running { gate: gate_at, hall: hall_at, ledger, end, server: Some(server) })
+}
+
+/// pingora's part of the configuration. It neither waits nor drains: [`Ending`] does.
+fn server_conf(gate: Option<&proxy::Settings>, upstream_ca_file: Option<PathBuf>) -> Result<ServerConf, StartError> {
+    let tls = gate.is_some_and(|gate| gate.upstreams.values().any(|upstream| upstream.tls));
+    let ca_file = trust::ca_file(tls, upstream_ca_file).map_err(StartError::Door)?;
+    Ok(ServerConf {
+        ca_file: Some(ca_file),
+        grace_period_seconds: Some(0),
+        // For tasks to be dropped, with their outcomes recorded, before the ledger closes.
+        graceful_shutdown_timeout_seconds: Some(5),
+        ..ServerConf::default()
+    })
+}
+
+impl Running {
+    /// Where the gate listens, when it does on TCP.
+    #[must_use]
+    pub const fn gate_addr(&self) -> Option<SocketAddr> {
+        match self.gate {
+            Some(Listen::Tcp(address)) => Some(address),
+            _ => None,
+        }
+    }
+
+    /// Where the Hall API listens.
+    #[must_use]
+    pub const fn hall_addr(&self) -> SocketAddr {
+        self.hall
+    }
+
+    /// The key with which anyone can verify the ledger.
+    #[must_use]
+    pub fn vkey(&self) -> &str {
+        self.ledger.vkey()
+    }
+
+    /// Ends in order: readiness drops, requests in flight finish within the grace time, the ledger is closed last.
+    pub fn shutdown(mut self) {
+        self.end.send_replace(End::InOrder);
+        self.wait();
+    }
+
+    /// Waits until the server has ended, then closes the ledger. Whether it ended without a panic.
+    fn wait(&mut self) -> bool {
+        let ended = self.server.take().is_none_or(|server| server.join().is_ok());
+        if !ended {
+            tracing::error!("the server has panicked");
+        }
+        self.ledger.close();
+        tracing::info!("ended");
+        ended
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.server.is_some() {
+            self.end.send_replace(End::AtOnce);
+            self.wait();
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The end, in order: readiness drops, callers are still taken for a while, the listeners close, requests in flight finish.
+//!
+//! pingora closes its listeners the moment it is told to and then sleeps its whole grace time, idle or not. So its services get
+//! a close signal of ours, and pingora hears of the end only when there is nothing left to wait for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::server::{ListenFds, RuntimeOpts, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora_core::services::{ServiceReadyNotifier, ServiceWithDependents};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::listen::Bound;
+use crate::config::Shutdown;
+use crate::hall::Hall;
+use crate::ledger::Ledger;
+
+/// How often we look whether anything is left in flight.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What the process is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// Go on.
+    NotYet,
+    /// End when requests in flight are finished.
+    InOrder,
+    /// End now.
+    AtOnce,
+}
+
+/// What lives on a door's runtime besides its listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tasks {
+    /// Requests only: when no task is left, none is in flight.
+    Requests,
+    /// Pooled upstream connections, too: what is in flight is counted in the metrics.
+    Lasting,
+}
+
+/// Leads the process to its end. pingora asks it when to stop.
+pub struct Ending {
+    told: watch::Receiver<End>,
+    close: watch::Sender<bool>,
+    /// Doors that still listen or have requests in flight.
+    open: Arc<AtomicUsize>,
+    hall: Arc<Hall>,
+    ledger: Ledger,
+    shutdown: Shutdown,
+}
+
+impl Ending {
+    /// An end that comes when the sender says so.
+    pub fn new(hall: Arc<Hall>, ledger: Ledger, shutdown: Shutdown) -> (watch::Sender<End>, Self) {
+        let (end, told) = watch::channel(End::NotYet);
+        let (close, _) = watch::channel(false);
+        (end, Self { told, close, open: Arc::default(), hall, ledger, shutdown })
+    }
+
+    /// The service as a door that closes when this end has come so far.
+    pub fn door(&self, service: Box<dyn ServiceWithDependents>, sockets: Vec<Bound>, tasks: Tasks) -> Door {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Door { service, sockets, tasks, closing: self.close.subscribe(), open: Arc::clone(&self.open) }
+    }
+
+    async fn told(&self, end: End) {
+        // An error means that whoever could tell us is gone: that is the end, too.
+        let _ = self.told.clone().wait_for(|told| *told >= end).await;
+    }
+
+    /// Waits until nothing is in flight. Twice, so that a request on its way from one count to the next is not missed.
+    async fn idle(&self) {
+        let mut seen = 0;
+        while seen < 2 {
+            tokio::time::sleep(LOOK).await;
+            let idle = self.open.load(Ordering::Relaxed) == 0
+                && self.hall.metrics().exchanges_in_flight.get() == 0
+                && self.ledger.health().queue_depth == 0;
+            seen = if idle { seen + 1 } else { 0 };
+        }
+    }
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Ending {
+    async fn recv(&self) -> ShutdownSignal {
+        let Shutdown { linger, grace } = self.shutdown;
+        self.told(End::InOrder).await;
+        self.hall.drain();
+        tracing::info!(?linger, ?grace, "ending: no longer ready");
+        tokio::select! {
+            () = tokio::time::sleep(linger) => {}
+            () = self.told(End::AtOnce) => {}
+        }
+        self.close.send_replace(true);
+        let why = tokio::select! {
+            () = self.idle() => None,
+            () = tokio::time::sleep(grace) => Some("the grace time is over"),
+            () = self.told(End::AtOnce) => Some("told to end at once"),
+        };
+        if let Some(why) = why {
+            let exchanges = self.hall.metrics().exchanges_in_flight.get();
+            tracing::warn!(exchanges, why, "requests in flight are cut off");
+        }
+        ShutdownSignal::GracefulTerminate
+    }
+}
+
+/// A service of pingora's that listens on our sockets and closes on our signal.
+pub struct Door {
+    service: Box<dyn ServiceWithDependents>,
+    sockets: Vec<Bound>,
+    tasks: Tasks,
+    closing: watch::Receiver<bool>,
+    open: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl ServiceWithDependents for Door {
+    async fn start_service(
+        &mut self,
+        fds: Option<ListenFds>,
+        _shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+        ready: ServiceReadyNotifier,
+    ) {
+        if let Some(table) = &fds {
+            for socket in self.sockets.drain(..) {
+                socket.hand_over(table);
+            }
+        }
+        self.service.start_service(fds, self.closing.clone(), listeners_per_fd, ready).await;
+        // The listeners are closed. One task is this one.
+        let tasks = Handle::current().metrics();
+        while self.tasks == Tasks::Requests && tasks.num_alive_tasks() > 1 {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads()
+    }
+
+    fn runtime_opts_override(&self, global: &RuntimeOpts) -> Option<RuntimeOpts> {
+        self.service.runtime_opts_override(global)
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        self.service.listen_addresses()
+    }
+}

@@ -1,0 +1,108 @@
+//! Listeners: bound here, before anything else starts, and handed over to pingora.
+//!
+//! pingora itself would try a taken port again for half a minute and then panic in a task, and would not tell which port it got
+//! for port 0. A socket that it finds in its table of inherited ones it takes as it is.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{IntoRawFd as _, OwnedFd};
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use pingora_core::server::ListenFds;
+use pingora_core::services::ServiceWithDependents;
+
+use crate::proxy::settings::Listen;
+use crate::{api, proxy};
+
+/// Nobody can listen there.
+#[derive(Debug, thiserror::Error)]
+#[error("`{key}`: {address} cannot be listened on ({source}): end what listens there, or write another address")]
+pub struct TakenError {
+    key: &'static str,
+    address: String,
+    source: io::Error,
+}
+
+/// A socket that listens, under the name by which pingora looks for it.
+#[derive(Debug)]
+pub struct Bound {
+    address: String,
+    socket: OwnedFd,
+}
+
+impl Bound {
+    /// Puts the socket where pingora looks for it. Whoever finds it there owns it.
+    pub fn hand_over(self, table: &ListenFds) {
+        table.lock().add(self.address, self.socket.into_raw_fd());
+    }
+}
+
+/// Binds the gate's listeners. In what is returned port 0 is the port that was given.
+pub fn bind_gate(mut gate: proxy::Settings, bound: &mut Vec<Bound>) -> Result<proxy::Settings, TakenError> {
+    match &mut gate.listen {
+        Listen::Tcp(address) => *address = tcp("gate.listen", *address, bound)?,
+        Listen::Unix(path) => unix("gate.listen", path, bound)?,
+    }
+    if let Some(address) = &mut gate.listen_h2c {
+        *address = tcp("gate.listen_h2c", *address, bound)?;
+    }
+    Ok(gate)
+}
+
+/// Binds the Hall's listener. In what is returned port 0 is the port that was given.
+pub fn bind_hall(mut hall: api::Settings, bound: &mut Vec<Bound>) -> Result<api::Settings, TakenError> {
+    hall.listen = tcp("hall.listen", hall.listen, bound)?;
+    Ok(hall)
+}
+
+fn tcp(key: &'static str, address: SocketAddr, bound: &mut Vec<Bound>) -> Result<SocketAddr, TakenError> {
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok((listener.local_addr()?, listener))
+    };
+    let (address, listener) = listen().map_err(|source| TakenError { key, address: address.to_string(), source })?;
+    bound.push(Bound { address: address.to_string(), socket: listener.into() });
+    Ok(address)
+}
+
+fn unix(key: &'static str, path: &Path, bound: &mut Vec<Bound>) -> Result<(), TakenError> {
+    let listen = || {
+        // What a killed process left behind is a socket on which nobody answers.
+        let left = path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket());
+        if left && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            std::fs::remove_file(path)?;
+        }
+        let listener = UnixListener::bind(path)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    let address = path.display().to_string();
+    let listener = listen().map_err(|source| TakenError { key, address: address.clone(), source })?;
+    bound.push(Bound { address, socket: listener.into() });
+    Ok(())
+}
+
+/// The sockets of a service.
+///
+/// # Errors
+/// It wants to listen where nothing was bound.
+pub fn claim(service: &dyn ServiceWithDependents, bound: &mut Vec<Bound>) -> Result<Vec<Bound>, String> {
+    let addresses = service.listen_addresses().unwrap_or_default();
+    let claim = |address: String| {
+        let at = bound.iter().position(|bound| bound.address == address);
+        let at = at.ok_or_else(|| format!("the service `{}` listens on `{address}`, which is not bound", service.name()))?;
+        Ok(bound.swap_remove(at))
+    };
+    addresses.into_iter().map(claim).collect()
+}
+
+/// A listener's address as it is written in the configuration.
+pub fn text(listen: &Listen) -> String {
+    match listen {
+        Listen::Tcp(address) => address.to_string(),
+        Listen::Unix(path) => format!("unix:{}", path.display()),
+    }
+}

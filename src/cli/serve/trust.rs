@@ -1,0 +1,72 @@
+//! The CA certificates by which upstreams are verified: one file, checked before pingora reads it.
+//!
+//! pingora panics on a file that it cannot read, and starts without any trust where it finds none.
+
+use std::path::{Path, PathBuf};
+
+/// Where systems keep all their CA certificates in one file.
+const SYSTEM: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The file of CA certificates: the configured one, else that of `SSL_CERT_FILE`, else the system's. When no upstream speaks
+/// TLS nothing is read and nothing is trusted.
+///
+/// # Errors
+/// There is none, or it holds something else than certificates.
+pub fn ca_file(tls: bool, configured: Option<PathBuf>) -> Result<String, String> {
+    if !tls {
+        return Ok("/dev/null".to_owned());
+    }
+    let (path, from) = match (configured, std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty())) {
+        (Some(path), _) => (path, "`gate.upstream_ca_file`"),
+        (None, Some(path)) => (PathBuf::from(path), "the environment variable `SSL_CERT_FILE`"),
+        (None, None) => {
+            let found = SYSTEM.iter().map(Path::new).find(|path| path.is_file());
+            let found = found.ok_or("no CA certificates are installed: install them, or set `gate.upstream_ca_file`")?;
+            (found.to_owned(), "the system's CA certificates")
+        }
+    };
+    let file = format!("{from}: the file `{}`", path.display());
+    let text = std::fs::read(&path).map_err(|error| format!("{file} cannot be read: {error}"))?;
+    let text = String::from_utf8_lossy(&text);
+    let mut labels = text.lines().filter_map(|line| line.strip_prefix("-----BEGIN ")).peekable();
+    if labels.peek().is_none() {
+        return Err(format!("{file} holds no certificate in PEM form"));
+    }
+    if let Some(other) = labels.find(|label| *label != "CERTIFICATE-----") {
+        let other = other.trim_end_matches('-');
+        return Err(format!("{file} holds a `{other}`: keep nothing but certificates in it"));
+    }
+    path.to_str().map(str::to_owned).ok_or_else(|| format!("{file} has a name that is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_of_certificates_is_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            Some(path)
+        };
+        let certificate = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+        assert!(ca_file(true, write("good", certificate)).is_ok());
+        let key = format!("{certificate}-----BEGIN PRIVATE KEY-----\n");
+        for (path, why) in [
+            (write("empty", ""), "holds no certificate"),
+            (write("key", &key), "holds a `PRIVATE KEY`"),
+            (Some(folder.path().join("none")), "cannot be read"),
+        ] {
+            let error = ca_file(true, path).unwrap_err();
+            assert!(error.contains(why) && error.contains("`gate.upstream_ca_file`"), "{error}");
+        }
+        assert!(ca_file(false, Some(folder.path().join("none"))).is_ok());
+    }
+}
