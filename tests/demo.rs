@@ -1,4 +1,5 @@
 //! `hallgate demo`, the program itself: its walk, its lines to copy, its end, and a port that is taken.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "demo/running.rs"]
 mod running;

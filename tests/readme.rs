@@ -1,4 +1,5 @@
 //! The README and the pages under `docs/`: every command in them is run, every answer compared, every configuration loaded.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "demo/running.rs"]
 mod running;
@@ -67,6 +68,8 @@ fn every_sample_on_every_page_is_true() {
             }
         }
     }
+    let (code, rest) = demo.end("TERM");
+    assert_eq!(code, Some(0), "{rest}");
 }
 
 /// Runs a block as a reader of the page would. Gives what it printed, if that is JSON.

@@ -6,7 +6,7 @@ mod page;
 pub mod upstream;
 mod walk;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use page::Page;
 use upstream::Upstream;
 use walk::{Doors, Expected, walk};
 
+use crate::cli::cannot;
 use crate::cli::serve::{self, Running};
 use crate::ledger::verify::{self, Report};
 
@@ -50,10 +51,7 @@ pub fn run(options: &Options) -> ExitCode {
     match ran {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(&error);
-            ExitCode::from(2)
-        }
+        Err(error) => cannot(error),
     }
 }
 
@@ -198,9 +196,4 @@ async fn told_to_end() {
         // Without handlers the signals end the process by themselves.
         Err(_) => drop(interrupt.await),
     }
-}
-
-/// Says on stderr why the demo cannot start.
-fn complain(error: &str) {
-    let _ = writeln!(io::stderr(), "hallgate demo: {error}");
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::call::Call;
 use super::page::Page;
@@ -94,17 +94,18 @@ pub async fn walk(doors: &Doors<'_>, page: &Page) -> Result<Expected, usize> {
 
 fn steps(doors: &Doors<'_>) -> Vec<Step> {
     let Doors { gate, hall, token, upstream } = doors;
-    let chat = |stream: bool| {
-        let messages = json!([{ "role": "user", "content": "What may I do?" }]);
-        let body = json!({ "model": "sample-1", "messages": messages, "stream": stream });
+    let chat = |stream: &str| {
+        let body =
+            format!(r#"{{"model":"sample-1","messages":[{{"role":"user","content":"What may I do?"}}]{stream}}}"#);
         Call::post(format!("{gate}/v1/chat/completions"), body)
     };
-    let order = || Call::post(format!("{gate}/orders"), json!({ "item": "bolt M8", "quantity": 40 }));
+    let (whole, streamed) = ("", r#","stream":true"#);
+    let order = || Call::post(format!("{gate}/orders"), r#"{"item":"bolt M8","quantity":40}"#);
+    // The body of the Make page.
     let route = |worker: &str| {
-        let body = json!({
-            "capability_id": "cap.data.write.v1", "worker_id": worker, "env": "prod", "data_label": "INTERNAL",
-            "tenant_id": "org.acme",
-        });
+        let body = format!(
+            r#"{{"capability_id":"cap.data.write.v1","worker_id":"{worker}","env":"prod","data_label":"INTERNAL","tenant_id":"org.acme"}}"#
+        );
         Call::post(format!("{hall}/api/route"), body).with_token(token)
     };
     let step = |title, call, expect| Step { title, call, expect };
@@ -116,15 +117,15 @@ fn steps(doors: &Doors<'_>) -> Vec<Step> {
         ),
         step(
             "A model call through the gate: an app with nothing changed but its base URL",
-            chat(false),
+            chat(whole),
             Expect::Forwarded(200),
         ),
         step(
             "The same call, dry: decided and recorded, forwarded nowhere; the answer says why",
-            chat(false).with_header("wcp-dry-run", "true"),
+            chat(whole).with_header("wcp-dry-run", "true"),
             Expect::Dry,
         ),
-        step("The same call, streamed: each token passes as it comes", chat(true), Expect::Streamed),
+        step("The same call, streamed: each token passes as it comes", chat(streamed), Expect::Streamed),
         step("A write: the order remembers the decision under which it was written", order(), Expect::Forwarded(201)),
         step(
             "The same write of RESTRICTED data: the rule asks for a control that this worker does not implement",
