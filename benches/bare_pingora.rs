@@ -3,8 +3,6 @@
 //! `cargo bench --bench bare_pingora -- 127.0.0.1:8090 127.0.0.1:9000` listens on the first address and forwards to the second.
 #![expect(clippy::print_stderr, reason = "a tool says how it is called")]
 
-#![expect(clippy::print_stderr, reason = "a bench says how it is used")]
-
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
