@@ -1,6 +1,7 @@
 //! Configurations from the outside: every sample in `conf/` loads, and each mistake is reported as the text beside it says.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test config` writes the texts anew.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeSet;
 use std::fs;

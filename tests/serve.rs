@@ -1,4 +1,5 @@
 //! `hallgate serve` from the outside: how the real binary starts, refuses to start, and ends.
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "serve/house.rs"]
 mod house;
