@@ -36,7 +36,7 @@ enum Command {
 #[derive(Debug, Args)]
 pub struct ConfigFile {
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = "conf/hallgate.yaml", env = "HALLGATE_CONFIG")]
+    #[arg(long, value_name = "FILE", default_value = "conf/hallgate.yaml")]
     config: PathBuf,
 }
 

@@ -201,7 +201,7 @@ fn origin(text: &str) -> Result<String, reader::Wrong> {
 fn telemetry(mut map: Map<'_>) -> Option<telemetry::Settings> {
     const FORMATS: &[(&str, LogFormat)] = &[("json", LogFormat::Json), ("text", LogFormat::Text)];
     let log = map.read("log", "json", kinds::word(FORMATS));
-    let level = map.read("level", "info", |text| Ok(text.to_owned()));
+    let level = map.read("level", "info,pingora=warn", kinds::log_filter);
     map.done(&[]);
     Some(telemetry::Settings { log: log?, level: level? })
 }

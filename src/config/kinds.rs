@@ -90,6 +90,18 @@ pub fn shared(text: &str) -> Read<Arc<str>> {
     Ok(Arc::from(text))
 }
 
+/// What to log: levels, for all or by the beginning of a target, such as `info,pingora=warn`.
+pub fn log_filter(text: &str) -> Read<String> {
+    let level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word);
+    let target = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b));
+    let sound = text.split(',').all(|part| part.split_once('=').map_or(level(part), |(t, l)| target(t) && level(l)));
+    if sound {
+        return Ok(text.to_owned());
+    }
+    let help = "write `off`, `error`, `warn`, `info`, `debug` or `trace`, and such as `,pingora=warn` behind it";
+    Err(Wrong::new("is not a log filter", help))
+}
+
 /// A browser origin.
 pub fn origin(text: &str) -> Read<String> {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
@@ -226,6 +238,10 @@ mod tests {
         assert!(origin("https://app.example.org").is_ok() && origin("http://localhost:3000").is_ok());
         for bad in ["*", "null", "https://", "https://a/", "https://A", "app.example.org"] {
             assert!(origin(bad).is_err(), "{bad}");
+        }
+        assert!(log_filter("info").is_ok() && log_filter("info,pingora=warn,hallgate::hall=trace").is_ok());
+        for bad in ["", "infoo", "info,", "pingora=", "=warn", "info,pingora", "info, pingora=warn"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
         }
         assert_eq!(dns_server("10.0.0.2").unwrap().port(), 53);
         assert_eq!(dns_server("[::1]:5353").unwrap().port(), 5353);

@@ -66,7 +66,7 @@ pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str
     known
         .into_iter()
         .map(|name| (distance(written, name), name))
-        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
+        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1) && *distance < name.len())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -103,5 +103,6 @@ mod tests {
         assert_eq!(nearest("upstream", known), Some("upstreams"));
         assert_eq!(nearest("enf", known), Some("env"));
         assert_eq!(nearest("password", known), None);
+        assert_eq!(nearest("z", ["a", "b"]), None);
     }
 }

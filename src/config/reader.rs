@@ -122,12 +122,16 @@ impl<'a> Value<'a> {
     /// The value as its kind. Problems quote what is written, never what a variable stands for.
     pub fn read<T>(&self, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
         let text = self.text()?;
-        kind(&text)
-            .map_err(|wrong| {
-                let written: String = self.node.as_scalar().map_or("", |s| s.as_str()).chars().take(80).collect();
-                self.wrong(format!("`{written}` {}", wrong.is), wrong.help);
-            })
-            .ok()
+        kind(&text).map_err(|wrong| self.wrong(format!("{} {}", self.quoted(), wrong.is), wrong.help)).ok()
+    }
+
+    /// The value as it is written, for a message; not when it looks like a URL with a credential in it.
+    fn quoted(&self) -> String {
+        let written = self.node.as_scalar().map_or("", |scalar| scalar.as_str());
+        if written.contains("://") && written.contains('@') {
+            return "the value".to_owned();
+        }
+        format!("`{}`", written.chars().take(80).collect::<String>())
     }
 
     /// The value as its kind, if it is a secret: problems never quote it.

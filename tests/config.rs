@@ -1,0 +1,113 @@
+//! Configurations from the outside: every sample in `conf/` loads, and each mistake is reported as the text beside it says.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test config` writes the texts anew.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hallgate::config::Config;
+use hallgate::ids::Digest;
+
+const SECRETS: [(&str, &str); 3] = [
+    ("TOKEN", "hst_0123456789abcdef"),
+    ("HALL_SESSION_TOKEN", "hst_fedcba9876543210"),
+    ("OPENAI_API_KEY", "sk-0123456789abcdef"),
+];
+
+fn environment(name: &str) -> Option<String> {
+    SECRETS.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+}
+
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    files.sort();
+    assert!(!files.is_empty(), "no .{extension} in {folder}");
+    files
+}
+
+#[test]
+fn every_sample_loads() {
+    for sample in files("conf", "yaml") {
+        let config = Config::load(&sample, &environment).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(!config.snapshot.rules.is_empty() && !config.snapshot.workers.is_empty(), "{sample:?}");
+    }
+}
+
+#[test]
+fn each_mistake_is_reported_as_the_text_beside_it_says() {
+    let mut differ = Vec::new();
+    for file in files("tests/config", "yaml") {
+        let report = match Config::load(&file, &environment) {
+            Ok(_) => panic!("{file:?} loads, and should not"),
+            Err(problems) => format!("{problems}\n"),
+        };
+        for (_, secret) in SECRETS.into_iter().chain([("", "hunter2"), ("", "short-secret")]) {
+            assert!(!report.contains(secret), "{file:?} gives a secret away: {report}");
+        }
+        let golden = file.with_extension("txt");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&golden, &report).unwrap();
+        } else if fs::read_to_string(&golden).unwrap_or_default() != report {
+            differ.push(format!("{} should be:\n{report}", golden.display()));
+        }
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+/// A configuration that loads, in a folder of its own.
+fn written(folder: &Path, tokens: &str) -> PathBuf {
+    let conf = fs::canonicalize("conf").unwrap();
+    let text = format!(
+        "hall:\n  tokens:\n{tokens}\npolicy: {{ rules: {0}/rules.json, workers: {0}/enrolled }}\nledger: {{ path: log }}\n",
+        conf.display()
+    );
+    let file = folder.join("hallgate.yaml");
+    fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn secrets_come_from_files_without_their_last_newline_and_are_kept_as_digests() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in
+        [("unix", "hst_0123456789abcdef\n"), ("dos", "hst_0123456789abcdeg\r\n"), ("none", "hst_0123456789abcdeh")]
+    {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let tokens =
+        ["unix", "dos", "none"].map(|name| format!("    - {{ name: {name}, secret_file: {name}, scopes: [route] }}"));
+    let file = written(folder.path(), &tokens.join("\n"));
+    let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    let digests: BTreeSet<_> = config.tokens.iter().map(|token| token.secret).collect();
+    let expected =
+        ["hst_0123456789abcdef", "hst_0123456789abcdeg", "hst_0123456789abcdeh"].map(|s| Digest::of(s.as_bytes()));
+    assert_eq!(digests, BTreeSet::from(expected));
+    assert!(config.gate.is_none(), "without a section `gate` there is a Hall only");
+    assert_eq!(config.ledger.path, folder.path().join("log"), "paths are relative to the file");
+    assert!(!format!("{config:?}").contains("hst_"));
+}
+
+#[test]
+fn a_file_with_nothing_or_more_than_a_secret_in_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (content, why) in
+        [("", "is empty"), ("\n", "is empty"), ("hst_0123456789abcdef\n\n", "has spaces"), ("short\n", "fewer than 16")]
+    {
+        fs::write(folder.path().join("token"), content).unwrap();
+        let file = written(folder.path(), "    - { name: make, secret_file: token, scopes: [route] }");
+        let problems = Config::load(&file, &|_| None).unwrap_err();
+        assert_eq!(problems.list().len(), 1, "{problems}");
+        assert!(problems.list()[0].message.contains(why), "{problems}");
+        assert_eq!(problems.list()[0].key, "hall.tokens[0].secret_file");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_one_problem() {
+    let problems = Config::load(Path::new("conf/none.yaml"), &|_| None).unwrap_err();
+    assert_eq!(problems.list().len(), 1);
+    assert!(problems.to_string().starts_with("conf/none.yaml: cannot be read"), "{problems}");
+}
