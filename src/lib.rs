@@ -1,4 +1,37 @@
 //! hallgate: a reverse-proxy sidecar and Hall Server that decides, records and only then forwards.
+//!
+//! ```text
+//! request ─► identify ─► describe ─► decide ─► record ─► forward
+//!             Caller     RouteInput   Decision   Receipt   Permit
+//!                                        └──────────┴──► reject (deny, hold, cannot decide)
+//! ```
+//!
+//! Each arrow is a function, each word under it a type, and each step demands the type before it. Enter at [`hall::Hall::rule`],
+//! through which both doors go, [`engine::decide`], which gives the verdict, or [`cli::serve::start`], which wires everything.
+//!
+//! The rooms, each of which imports only what stands above it, and not all of that (`tests/tidy/rooms.rs`):
+//!
+//! - [`ids`]: Identifiers and closed vocabularies, valid by construction: who, what, where and how sensitive.
+//! - [`telemetry`]: Logs and metric names. Nothing here knows a secret or a body: callers pass ids, codes and counts.
+//! - [`engine`]: The decision: a pure function of a question and a snapshot. No I/O, clock, randomness, async or logging.
+//! - [`registry`]: Enrolled workers: who may be dispatched, and what they declare.
+//! - [`cache`]: Remembered verdicts (moka). The key is the question itself, so a remembered verdict is the one that would be given again.
+//! - [`ledger`]: Append-only evidence: every decision, refusal and outcome, durable before its effect, chained and signed.
+//! - [`hall`]: The waist: look up facts, ask the question, decide or remember, record, and mint the permit. Both doors come through here.
+//! - [`proxy`]: The gate: pingora's phases, each one line of ours: admit, identify, describe, rule, forward or reject.
+//! - [`api`]: The Hall's HTTP API, served by axum on a pingora listener: `POST /api/route`, probes and metrics.
+//! - [`config`]: The configuration: the YAML as it is written, and what is true once all of it is checked. Every problem is reported together.
+//! - [`cli`]: The command line: one file a command. Exit codes: 0 yes, 1 no (denied, differs, broken), 2 cannot.
+//!
+//! What never happens:
+//!
+//! - Nothing is forwarded without a [`hall::Permit`]. It is made in one place, from a decision to dispatch and its committed receipt.
+//! - A denial is a value. An error means that we could not decide or record: the caller gets 503, and nothing is forwarded.
+//! - The engine does no I/O and knows no clock, randomness, waiting or logging: equal questions have equal verdicts.
+//! - What is remembered is a verdict under its question, never a receipt: every request has its own entry.
+//! - No database, no signature and no network call but the upstream's is on the path of a request.
+//! - No secret, token or body reaches a log, an error or the ledger.
+//! - `proxy` and `api` do not know each other.
 #![forbid(unsafe_code)]
 
 pub mod api;

@@ -78,6 +78,7 @@ fn run(demo: &Demo, at: &str, script: &str) -> Option<Value> {
         .replace("http://127.0.0.1:8080", demo.introduced("gate"))
         .replace("http://127.0.0.1:8765", demo.introduced("hall"));
     let folder = tempfile::tempdir().unwrap();
+    copy_configuration(&folder.path().join("conf"));
     let run = demo.shell(&script, folder.path()).output().unwrap();
     assert!(run.status.success(), "{at}: {script}\n{}", String::from_utf8_lossy(&run.stderr));
     serde_json::from_slice(&run.stdout).ok()
@@ -103,21 +104,34 @@ fn load(at: &str, text: &str) {
     loaded.unwrap_or_else(|problems| panic!("{at} does not load:\n{problems}"));
 }
 
-/// A copy of `conf/`.
+/// A folder of its own with a copy of what is in `conf/`.
 fn configuration() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let copied = Command::new("cp").arg("-R").arg(root().join("conf/.")).arg(folder.path()).status().unwrap();
-    assert!(copied.success());
+    copy_configuration(folder.path());
     folder
+}
+
+fn copy_configuration(to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    assert!(Command::new("cp").arg("-R").arg(root().join("conf/.")).arg(to).status().unwrap().success());
+}
+
+/// `make` as in a shell of its own: without what this run's cargo and make have set.
+fn make() -> Command {
+    let mut make = Command::new("make");
+    make.arg("--no-print-directory").current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let ours = name.to_str().is_some_and(|name| ["CARGO", "RUSTUP_TOOLCHAIN", "MAKE", "MFLAGS"].iter().any(|set| name.starts_with(set)));
+        if ours && name != "CARGO_HOME" && name != "CARGO_TARGET_DIR" {
+            make.env_remove(name);
+        }
+    }
+    make
 }
 
 #[test]
 fn make_demo_takes_the_walk() {
-    let run = Command::new("make")
-        .args(["--no-print-directory", "demo", "ARGS=--once --gate-port 0 --hall-port 0"])
-        .current_dir(root())
-        .output()
-        .unwrap();
+    let run = make().args(["demo", "ARGS=--once --gate-port 0 --hall-port 0"]).output().unwrap();
     let page = String::from_utf8_lossy(&run.stdout).into_owned();
     assert!(run.status.success() && page.contains("it holds"), "{page}{}", String::from_utf8_lossy(&run.stderr));
 }
@@ -125,7 +139,7 @@ fn make_demo_takes_the_walk() {
 /// `make test` cannot run itself: that it runs all tests is what its recipe says, and that it works is this run.
 #[test]
 fn make_test_runs_every_test() {
-    let run = Command::new("make").args(["--dry-run", "test"]).current_dir(root()).output().unwrap();
+    let run = make().args(["--dry-run", "test"]).output().unwrap();
     let recipe = String::from_utf8(run.stdout).unwrap();
     let all = recipe.lines().any(|line| line.starts_with("cargo test --locked --no-fail-fast"));
     assert!(run.status.success() && all, "{recipe}");
@@ -141,9 +155,11 @@ fn serve_starts_with_the_sample_configuration() {
     let [gate, hall] = free_ports();
     let text = text.replace("127.0.0.1:8080 ", &format!("127.0.0.1:{gate} "));
     fs::write(&file, text.replace("127.0.0.1:8765", &format!("127.0.0.1:{hall}"))).unwrap();
+    let log = folder.path().join("log");
     let mut serve = running::hallgate()
         .args(["serve", "--config", file.to_str().unwrap()])
         .envs([("HALL_SESSION_TOKEN", "0123456789abcdef"), ("OPENAI_API_KEY", "0123456789abcdef")])
+        .stderr(fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();
     let ready = || {
@@ -153,7 +169,8 @@ fn serve_starts_with_the_sample_configuration() {
     let began = Instant::now();
     while !ready() {
         let ended = serve.try_wait().unwrap();
-        assert!(ended.is_none() && began.elapsed() < Duration::from_secs(30), "not ready; ended: {ended:?}");
+        let waited = ended.is_none() && began.elapsed() < Duration::from_secs(30);
+        assert!(waited, "not ready; ended: {ended:?}\n{}", fs::read_to_string(&log).unwrap());
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(Command::new("kill").args(["-TERM", &serve.id().to_string()]).status().unwrap().success());

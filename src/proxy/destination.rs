@@ -5,11 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use hickory_resolver::TokioResolver;
 use http::{HeaderName, HeaderValue, StatusCode};
-use prometheus_client::metrics::counter::Counter;
 
 use crate::proxy::resolve::Addresses;
 use crate::proxy::settings::Upstream;
-use crate::telemetry::{Metrics, UpstreamLabels};
+use crate::telemetry::{Counter, Metrics, UpstreamLabels};
 
 /// A place where requests may go.
 pub struct Destination {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderValue, Uri};
-use prometheus_client::metrics::gauge::Gauge;
 
 use crate::engine::Decision;
 use crate::hall::{Permit, Receipt};
 use crate::proxy::destination::Destination;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Gauge, Metrics};
 
 /// One request's way through the gate.
 #[derive(Debug)]

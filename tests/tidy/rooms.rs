@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// The outside crates that have a home: nothing outside of these files and folders may name them.
 const HOMES: &[(&str, &[&str])] = &[
-    ("arc_swap", &["hall"]),
+    ("arc_swap", &["hall", "proxy"]),
     ("axum", &["api", "cli/demo/upstream"]),
     ("clap", &["cli"]),
     ("crc32fast", &["ledger"]),

@@ -157,12 +157,14 @@ async fn take(client: &Client, step: &Step) -> Result<Seen, String> {
         shown,
         ..Seen::default()
     };
+    // The gate's own answers have a decision id, too, but no good status.
+    let passed = decision_id.is_some() && status < 400;
     match step.expect {
-        Expect::Streamed => {
+        Expect::Streamed if passed => {
             let stream = Stream::read(answer, began).await?;
             Ok(Seen { wrong: stream.wrong(), ..forwarded(stream.shown()) })
         }
-        Expect::Forwarded(_) if decision_id.is_some() && status < 400 => {
+        Expect::Forwarded(_) if passed => {
             let body = json_of(answer).await?;
             let said = body.pointer("/choices/0/message/content").unwrap_or(&body);
             // The upstream was told the decision's id, and this answer repeats it.
