@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use hallgate::cache::{self, Verdicts};
 use hallgate::engine::artifact::artifact_hash;
 use hallgate::engine::snapshot::{Standing, Worker};
@@ -89,10 +89,11 @@ fn decisions(c: &mut Criterion) {
             b.iter(|| decide(black_box(&question), &snapshot));
         });
         group.bench_function(BenchmarkId::new("whole", rules), |b| {
-            b.iter(|| {
-                let question = Question::ask(black_box(&input), &facts, &snapshot);
-                Decision::new(input.clone(), Arc::new(decide(&question, &snapshot)), &snapshot, false)
-            });
+            let one = |input: RouteInput| {
+                let question = Question::ask(&input, &facts, &snapshot);
+                Decision::new(input, Arc::new(decide(&question, &snapshot)), &snapshot, false)
+            };
+            b.iter_batched(|| input.clone(), one, BatchSize::SmallInput);
         });
     }
     group.finish();
@@ -102,11 +103,12 @@ fn decisions(c: &mut Criterion) {
     c.bench_function("artifact hash", |b| b.iter(|| artifact_hash(black_box(&input), TenantRisk::Low)));
     let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });
     c.bench_function("decision, cached", |b| {
-        b.iter(|| {
-            let question = Question::ask(black_box(&input), &facts, &snapshot);
+        let one = |input: RouteInput| {
+            let question = Question::ask(&input, &facts, &snapshot);
             let (verdict, cached) = verdicts.verdict(question, |question| decide(question, &snapshot));
-            Decision::new(input.clone(), verdict, &snapshot, cached)
-        });
+            Decision::new(input, verdict, &snapshot, cached)
+        };
+        b.iter_batched(|| input.clone(), one, BatchSize::SmallInput);
     });
 }
 

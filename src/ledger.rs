@@ -221,7 +221,6 @@ pub struct Health {
     pub entries: u64,
 }
 
-
 /// The ledger. Clones are handles to the same one; it closes with the last.
 #[derive(Debug, Clone)]
 pub struct Ledger(Arc<Handle>);

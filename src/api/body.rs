@@ -188,9 +188,8 @@ impl Fields {
     /// The correlation id, when it can be written anywhere: not blank, not long, without control characters.
     pub(super) fn sound_correlation_id(&self) -> Option<Arc<str>> {
         let id = &self.correlation_id;
-        let sound = !id.trim().is_empty()
-            && id.chars().count() <= CORRELATION_ID_CHARS
-            && !id.chars().any(char::is_control);
+        let sound =
+            !id.trim().is_empty() && id.chars().count() <= CORRELATION_ID_CHARS && !id.chars().any(char::is_control);
         sound.then(|| Arc::clone(id))
     }
 

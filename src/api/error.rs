@@ -194,7 +194,11 @@ impl IntoResponse for Refused {
             }
             _ => {}
         }
-        response.extensions_mut().insert(Said { code: self.code.as_str(), decision_id: self.recorded, correlation_id: None });
+        response.extensions_mut().insert(Said {
+            code: self.code.as_str(),
+            decision_id: self.recorded,
+            correlation_id: None,
+        });
         response
     }
 }

@@ -43,10 +43,13 @@ impl Frame {
     pub(super) fn new(origins: &[String], hall: Arc<Hall>) -> Result<Self, String> {
         let origins = origins.iter().map(|origin| {
             // Compared to the byte with what browsers send, so anything else would silently match nothing.
-            let is_origin = origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains(['/', '*']));
+            let is_origin =
+                origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains(['/', '*']));
             let value = HeaderValue::from_str(origin).ok().filter(|_| is_origin);
             value.ok_or_else(|| {
-                format!("`hall.cors_origins` `{origin}` is no origin; write it as `https://app.example.org`, without a path")
+                format!(
+                    "`hall.cors_origins` `{origin}` is no origin; write it as `https://app.example.org`, without a path"
+                )
             })
         });
         Ok(Self { origins: origins.collect::<Result<_, _>>()?, hall })

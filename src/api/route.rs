@@ -126,7 +126,8 @@ async fn collect(mut body: Body, announced: usize) -> Result<Vec<u8>, Refused> {
 /// Whether the headers announce JSON in UTF-8, or nothing: some no-code platforms send no type with a raw body.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let plain = headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let plain =
+        headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     let json = match (types.next(), types.next()) {
         (None, _) => true,
         (Some(one), None) => names_json(one),

@@ -68,7 +68,8 @@ impl Batch {
             Job::Record { record, .. } => self.streams.choose(entry::tenant(record)),
             Job::Outcome(ended) => Arc::clone(&ended.stream),
         };
-        let stamp = Stamp { id, recorded_at: self.time.of(micros), stream: &stream, previous: self.streams.head(&stream) };
+        let stamp =
+            Stamp { id, recorded_at: self.time.of(micros), stream: &stream, previous: self.streams.head(&stream) };
         let frame = segment::begin_frame(&mut self.bytes);
         match job {
             Job::Record { record, .. } => entry::push_record(&mut self.bytes, record, &stamp),

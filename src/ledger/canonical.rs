@@ -212,12 +212,18 @@ mod tests {
             canonical(rfc).unwrap(),
             "{\"\\r\":2,\"1\":4,\"\u{80}\":6,\"\u{f6}\":7,\"\u{20ac}\":1,\"\u{1f600}\":5,\"\u{fb33}\":3}"
         );
-        assert_eq!(canonical(r#" [ "\u000f\u0008\n\"\\\/\u007f" , null ] "#).unwrap(), "[\"\\u000f\\b\\n\\\"\\\\/\u{7f}\",null]");
+        assert_eq!(
+            canonical(r#" [ "\u000f\u0008\n\"\\\/\u007f" , null ] "#).unwrap(),
+            "[\"\\u000f\\b\\n\\\"\\\\/\u{7f}\",null]"
+        );
     }
 
     #[test]
     fn only_integers_that_every_reader_keeps_are_numbers() {
-        assert_eq!(canonical("[9007199254740991,-9007199254740991,0]").unwrap(), "[9007199254740991,-9007199254740991,0]");
+        assert_eq!(
+            canonical("[9007199254740991,-9007199254740991,0]").unwrap(),
+            "[9007199254740991,-9007199254740991,0]"
+        );
         for other in ["1.5", "1.0", "1e3", "9007199254740992", "18446744073709551615", "-9007199254740992"] {
             assert!(canonical(other).is_err(), "{other}");
         }

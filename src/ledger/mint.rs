@@ -45,7 +45,8 @@ impl Mint {
             // Half of the range stays free for ids of the same microsecond.
             (now, random >> 3)
         } else {
-            let step = 1 + u64::from(u32::from_le_bytes(random.to_le_bytes().first_chunk().copied().unwrap_or_default()));
+            let step =
+                1 + u64::from(u32::from_le_bytes(random.to_le_bytes().first_chunk().copied().unwrap_or_default()));
             let low = (self.last.as_u128() & ((1 << RANDOM_BITS) - 1)) as u64 + step;
             if low >> RANDOM_BITS == 0 { (last_micros, low) } else { (last_micros + 1, random >> 3) }
         };
@@ -110,7 +111,8 @@ mod tests {
     #[test]
     fn ids_rise_while_the_clock_jumps_stands_and_goes_back() {
         let mut mint = Mint::after(Uuid::nil());
-        let clock = [1_000_000, 1_000_000, 2_000_001, 1_500_000, 0, -5, i64::MIN, 2_000_001, 2_000_002, i64::MAX, i64::MAX];
+        let clock =
+            [1_000_000, 1_000_000, 2_000_001, 1_500_000, 0, -5, i64::MIN, 2_000_001, 2_000_002, i64::MAX, i64::MAX];
         let mut last = (Uuid::nil(), 0);
         for now in clock.into_iter().flat_map(|now| [now; 300]) {
             let next = mint.next(now).unwrap();

@@ -115,9 +115,21 @@ pub(super) fn open(settings: &Settings, through: Through) -> Result<Restored, Op
         untrimmed: false,
         unsynced: Vec::new(),
     };
-    let streams = Streams::resume(&start.heads).ok_or_else(|| broken(&super::heads_file(folder), "holds a bad digest"))?;
+    let streams =
+        Streams::resume(&start.heads).ok_or_else(|| broken(&super::heads_file(folder), "holds a bad digest"))?;
     let last = start.heads.last;
-    let mut restored = Restored { lock, key, last, streams, tail, index, edge, tiles: Vec::new(), sealed: head.size, checkpoint };
+    let mut restored = Restored {
+        lock,
+        key,
+        last,
+        streams,
+        tail,
+        index,
+        edge,
+        tiles: Vec::new(),
+        sealed: start.heads.size,
+        checkpoint,
+    };
     restored.replay(&start, head)?;
     restored.index.flush().map_err(failed(&path))?;
     Ok(restored)
@@ -186,7 +198,9 @@ fn start(folder: &Path, head: Head, index: &File) -> Result<Start, OpenError> {
     let entry = heads.as_ref().map_or(0, |heads| heads.size.saturating_sub(1) / index::EVERY * index::EVERY);
     let place = index::read(index, entry / index::EVERY).filter(|_| entry > 0);
     match heads {
-        Some(heads) if entry == 0 || place.is_some() => Ok(Start { heads, entry, place, records: entry / index::EVERY }),
+        Some(heads) if entry == 0 || place.is_some() => {
+            Ok(Start { heads, entry, place, records: entry / index::EVERY })
+        }
         _ => {
             tracing::warn!("the ledger's index or chain heads are not sound: all entries are read to make them again");
             Ok(Start { heads: Heads::empty(), entry: 0, place: None, records: 0 })
@@ -246,7 +260,9 @@ impl Restored {
         let mut at = 0;
         while let Some(frame) = segment::frame(&bytes, at) {
             let entry = self.edge.size();
-            let place = self.follow(frame.entry, entry, start).map_err(|problem| Stop::Broken(format!("has entry {entry}, {problem}")))?;
+            let place = self
+                .follow(frame.entry, entry, start)
+                .map_err(|problem| Stop::Broken(format!("has entry {entry}, {problem}")))?;
             self.index.note(entry, Place { id: place, segment: first, offset: offset + at as u64 });
             self.edge.push(record_hash(frame.entry), &mut self.tiles);
             // Tiles under the checkpoint are in their files.

@@ -1,0 +1,168 @@
+//! What the ledger promises, tried on real files: with threads, faults behind the disk, restarts and tampering.
+
+mod restarting;
+mod tampering;
+mod writing;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::engine::{self, Denial, RouteInput, Verdict};
+use crate::ids::{DataLabel, Env, QosClass, TenantRisk};
+
+/// A ledger in this folder that signs only its first entry and when it is closed.
+pub(super) fn settings(folder: &Path) -> Settings {
+    Settings {
+        path: folder.join("ledger"),
+        durability: Durability::Process,
+        key_file: folder.join("hallgate.key"),
+        origin: "hallgate.test/ledger".to_owned(),
+        checkpoint_every: Duration::from_secs(3600),
+        queue: 1000,
+        segment_bytes: 1 << 20,
+    }
+}
+
+/// A decision on a tenant's request.
+pub(super) fn decision(tenant: &str, outcome: engine::Outcome) -> Decision {
+    let allowed = outcome == engine::Outcome::Dispatch;
+    let denial = Denial {
+        code: DenyCode::NoMatchingRule,
+        message: "no rule matches `cap.data.write.v1` in prod".to_owned(),
+        extras: BTreeMap::new(),
+    };
+    Decision {
+        input: RouteInput {
+            capability_id: Arc::from("cap.data.write.v1"),
+            worker_id: Some(Arc::from("wrk_make_acme_prod")),
+            env: Env::Prod,
+            data_label: DataLabel::Internal,
+            data_label_defaulted: false,
+            tenant_id: Arc::from(tenant),
+            tenant_risk: None,
+            qos_class: QosClass::P2,
+            correlation_id: Arc::from("11111111-1111-4111-8111-111111111111"),
+            request: crate::engine::Json::Object(BTreeMap::new()),
+            blast_radius: None,
+            blast_score: None,
+            privilege_context: None,
+            tenant_credential: None,
+            dry_run: false,
+            http: None,
+        },
+        verdict: Arc::new(Verdict {
+            outcome,
+            denial: (!allowed).then_some(denial),
+            matched_rule_id: Arc::from("rr_data_write_prod_001"),
+            selected_species: allowed.then(|| Arc::from("wrk.data.writer")),
+            worker_id: allowed.then(|| Arc::from("wrk_make_acme_prod")),
+            candidates: Arc::from([]),
+            required_controls: Arc::new(BTreeSet::from([Arc::from("ctrl.obs.audit-log-append-only")])),
+            recommended_profiles: Arc::from([]),
+            escalation: engine::decision::Escalation::default(),
+            preconditions: engine::decision::Preconditions::default(),
+            blast_score: Some(45),
+            attestation_checked: false,
+            attestation_valid: None,
+            events: Vec::new(),
+        }),
+        tenant_risk: TenantRisk::Low,
+        artifact_hash: Digest::of(b"artifact"),
+        snapshot: Digest::of(b"snapshot"),
+        policy_version: Arc::from("policy.v1"),
+        cached: false,
+    }
+}
+
+/// An allowed decision to be recorded.
+fn allowed(tenant: &str) -> Record {
+    let decision = Arc::new(decision(tenant, engine::Outcome::Dispatch));
+    Record::Decision { decision, door: Door::Gate, token: None, raw_body: None }
+}
+
+/// A refusal to be recorded.
+fn refusal() -> Record {
+    Record::Refusal(Refusal {
+        door: Door::Gate,
+        code: DenyCode::NoRoute,
+        message: "no route".to_owned(),
+        tenant: None,
+        worker: None,
+        token: None,
+        correlation_id: None,
+        raw_body: None,
+    })
+}
+
+/// The end of an exchange.
+fn ended() -> Outcome {
+    Outcome {
+        status: Some(200),
+        request_bytes: 12,
+        response_bytes: u64::MAX,
+        duration: Duration::from_micros(1234),
+        ending: Ending::Complete,
+    }
+}
+
+/// Records by the side of any runtime.
+fn record(ledger: &Ledger, record: Record) -> Result<Receipt, RecordError> {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(ledger.record(record))
+}
+
+/// Some decisions of three tenants, each with its outcome, and refusals in between: `3 * rounds` entries.
+fn fill(ledger: &Ledger, rounds: usize) -> Vec<Receipt> {
+    let mut receipts = Vec::new();
+    for round in 0..rounds {
+        let receipt = record(ledger, allowed(["org.acme", "org.globex", "org.initech"][round % 3])).unwrap();
+        ledger.outcome(&receipt, ended());
+        receipts.push(receipt);
+        receipts.push(record(ledger, refusal()).unwrap());
+    }
+    receipts
+}
+
+/// Waits for what must come by itself.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Verifies a ledger with the key beside it.
+fn check(settings: &Settings) -> Result<verify::Report, verify::VerifyError> {
+    let vkey = fs::read_to_string(settings.key_file.with_extension("key.pub")).unwrap();
+    verify::verify(&settings.path, &vkey)
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        let to = to.join(file.file_name());
+        if file.file_type().unwrap().is_dir() {
+            copy(&file.path(), &to);
+        } else {
+            fs::copy(file.path(), to).unwrap();
+        }
+    }
+}
+
+/// The entries of a ledger, in order, as JSON.
+fn entries(settings: &Settings) -> Vec<serde_json::Value> {
+    let mut entries = Vec::new();
+    for first in segment::list(&segments(&settings.path)).unwrap() {
+        let bytes = fs::read(segment::path(&segments(&settings.path), first)).unwrap();
+        let mut at = segment::HEADER;
+        while let Some(frame) = segment::frame(&bytes, at) {
+            entries.push(serde_json::from_slice(frame.entry).unwrap());
+            at += segment::FRAME + frame.entry.len();
+        }
+    }
+    entries
+}

@@ -58,7 +58,10 @@ impl Edge {
                 let file = folder.join(path(&Tile::new(HEIGHT, level, n, WIDTH as u32, false)));
                 let bytes = std::fs::read(&file).map_err(|error| (file.clone(), error))?;
                 if bytes.len() != WIDTH * HASH_SIZE {
-                    return Err((file, io::Error::other(format!("is {} bytes long, not {}", bytes.len(), WIDTH * HASH_SIZE))));
+                    return Err((
+                        file,
+                        io::Error::other(format!("is {} bytes long, not {}", bytes.len(), WIDTH * HASH_SIZE)),
+                    ));
                 }
                 roots.extend_from_slice(&Tile::subtree_hash(&bytes).0);
             }

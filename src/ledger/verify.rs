@@ -257,7 +257,11 @@ impl Check<'_> {
         let clean = self.head.size == self.tree.size();
         let whole = records.len() <= places.len() && (torn.is_empty() || !clean);
         if found < needed || (!live && !whole) {
-            return Err(in_file("index", format!("has {found} records and {} bytes, not {}", torn.len(), places.len())).into());
+            return Err(in_file(
+                "index",
+                format!("has {found} records and {} bytes, not {}", torn.len(), places.len()),
+            )
+            .into());
         }
         Ok(())
     }

@@ -1,0 +1,103 @@
+//! Slow connections end, and a full hall closes what is too much.
+
+use std::time::Instant;
+
+use axum::routing::get;
+use pingora_core::protocols::l4::stream::Stream as L4;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::*;
+
+const SOON: Duration = Duration::from_millis(150);
+
+fn listener(head_time: Duration, stall_time: Duration, places: usize) -> Arc<Listener> {
+    let router = Router::new().route("/", get(async || "hello"));
+    Arc::new(Listener { router, places: Semaphore::new(places), head_time, stall_time })
+}
+
+/// Serves one connection; the client's end of it.
+async fn connect(listener: &Arc<Listener>, shutdown: &ShutdownWatch) -> TcpStream {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+    let (served, _) = socket.accept().await.unwrap();
+    let (listener, shutdown) = (Arc::clone(listener), shutdown.clone());
+    tokio::spawn(async move { listener.process_new(Box::new(L4::from(served)), &shutdown).await });
+    client
+}
+
+/// Reads until the other end closes.
+async fn rest(client: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    let _ = client.read_to_end(&mut all).await;
+    String::from_utf8(all).unwrap()
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_cut_however_it_began() {
+    let (_stop, shutdown) = watch::channel(false);
+    let listener = listener(SOON, LONG, 8);
+    for beginning in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost: h\r\nx: "] {
+        let mut client = connect(&listener, &shutdown).await;
+        client.write_all(beginning.as_bytes()).await.unwrap();
+        assert!(!rest(&mut client).await.contains("hello"), "{beginning}");
+    }
+    // Drop by drop is no faster.
+    let mut client = connect(&listener, &shutdown).await;
+    let began = Instant::now();
+    while client.write_all(b"G").await.is_ok() && began.elapsed() < Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "a dripping head was never cut");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_its_answer() {
+    let (_stop, shutdown) = watch::channel(false);
+    let mut client = connect(&listener(SOON, LONG, 8), &shutdown).await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    assert!(rest(&mut client).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_cut() {
+    let (_stop, shutdown) = watch::channel(false);
+    let mut client = connect(&listener(LONG, SOON, 8), &shutdown).await;
+    let request = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n".repeat(1000);
+    let began = Instant::now();
+    while client.write_all(&request).await.is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(60), "a deaf client was never cut");
+    }
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_are_closed_and_places_come_back() {
+    let (_stop, shutdown) = watch::channel(false);
+    let listener = listener(LONG, LONG, 1);
+    let mut first = connect(&listener, &shutdown).await;
+    first.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    let mut some = [0; 15];
+    first.read_exact(&mut some).await.unwrap();
+    assert_eq!(rest(&mut connect(&listener, &shutdown).await).await, "");
+    drop(first);
+    loop {
+        let mut next = connect(&listener, &shutdown).await;
+        let _ = next.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
+        if rest(&mut next).await.ends_with("hello") {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_idle_connections() {
+    let (stop, shutdown) = watch::channel(false);
+    let listener = listener(LONG, LONG, 8);
+    let mut idle = connect(&listener, &shutdown).await;
+    stop.send(true).unwrap();
+    assert_eq!(rest(&mut idle).await, "");
+    assert_eq!(rest(&mut connect(&listener, &shutdown).await).await, "");
+}

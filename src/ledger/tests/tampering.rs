@@ -1,0 +1,248 @@
+//! Tampering: whatever is changed in a ledger that was signed, `verify` names a break.
+
+use serde_json::{Value, json};
+
+use super::verify::{Break, VerifyError};
+use super::*;
+
+fn sealed(folder: &Path, rounds: usize) -> Settings {
+    let settings = Settings { segment_bytes: 4000, ..settings(folder) };
+    let ledger = Ledger::open(&settings).unwrap();
+    fill(&ledger, rounds);
+    ledger.close();
+    check(&settings).unwrap();
+    settings
+}
+
+fn found(settings: &Settings) -> Break {
+    match check(settings) {
+        Err(VerifyError::Broken(found)) => found,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for file in fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_dir() { files.extend(files_under(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+/// Rewrites all entries with sound frames, each in a batch of its own.
+fn rewrite(settings: &Settings, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
+    let folder = segments(&settings.path);
+    let mut all = Vec::new();
+    let firsts = segment::list(&folder).unwrap();
+    for first in &firsts {
+        let bytes = fs::read(segment::path(&folder, *first)).unwrap();
+        let mut at = segment::HEADER;
+        while let Some(frame) = segment::frame(&bytes, at) {
+            all.push(frame.entry.to_vec());
+            at += segment::FRAME + frame.entry.len();
+        }
+    }
+    change(&mut all);
+    let mut header = fs::read(segment::path(&folder, 0)).unwrap();
+    header.truncate(segment::HEADER);
+    for first in &firsts {
+        fs::remove_file(segment::path(&folder, *first)).unwrap();
+    }
+    for entry in all {
+        let mut frame = Vec::new();
+        let start = segment::begin_frame(&mut frame);
+        frame.extend(entry);
+        segment::end_frame(&mut frame, start);
+        header.extend(frame);
+    }
+    fs::write(segment::path(&folder, 0), header).unwrap();
+}
+
+/// The entry with these fields set, in canonical form.
+fn with(entry: &[u8], fields: Value) -> Vec<u8> {
+    let mut value: Value = serde_json::from_slice(entry).unwrap();
+    for (field, new) in fields.as_object().unwrap() {
+        value[field] = new.clone();
+    }
+    let mut bytes = Vec::new();
+    canonical::canonicalise(&value, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn any_flipped_byte_is_a_break() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = sealed(folder.path(), 2);
+    let files = files_under(&settings.path);
+    assert!(files.len() >= 6, "{files:?}");
+    for path in files.iter().filter(|path| !path.ends_with("lock")) {
+        let whole = fs::read(path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            fs::write(path, &bytes).unwrap();
+            assert!(matches!(check(&settings), Err(VerifyError::Broken(_))), "{} byte {at}", path.display());
+        }
+        fs::write(path, whole).unwrap();
+    }
+    check(&settings).unwrap();
+}
+
+#[test]
+fn a_changed_missing_or_foreign_tile_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = sealed(folder.path(), 90);
+    let tile = settings.path.join("tile/0/000");
+    let whole = fs::read(&tile).unwrap();
+    for at in (0..whole.len()).step_by(401) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x40;
+        fs::write(&tile, bytes).unwrap();
+        let found = found(&settings);
+        assert_eq!((found.entry, found.field.as_str()), (Some(at as u64 / 32), "tile/0/000"));
+    }
+    fs::write(&tile, &whole[..8191]).unwrap();
+    assert_eq!(found(&settings).entry, Some(255));
+    fs::remove_file(&tile).unwrap();
+    assert_eq!(found(&settings).to_string(), "`tile/0/000` is missing");
+    fs::write(&tile, &whole).unwrap();
+    fs::write(settings.path.join("tile/0/001"), &whole).unwrap();
+    assert_eq!(found(&settings).field, "tile");
+}
+
+#[test]
+fn entries_that_are_dropped_swapped_copied_or_cut_off_are_named() {
+    type Change = fn(&mut Vec<Vec<u8>>);
+    let changes: [(&str, Change, &str); 6] = [
+        ("dropped", |all| drop(all.remove(3)), "decision_id"),
+        ("dropped from the hall's stream", |all| drop(all.remove(2)), "prev_receipt_hash"),
+        ("swapped", |all| all.swap(5, 8), "receipt_id"),
+        ("copied", |all| all.insert(5, all[5].clone()), "receipt_id"),
+        ("cut off", |all| all.truncate(11), "segments"),
+        ("all but one", |all| all.truncate(1), "segments"),
+    ];
+    for (what, change, field) in changes {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = sealed(folder.path(), 4);
+        rewrite(&settings, change);
+        let found = found(&settings);
+        // An outcome may be before or after the refusal of its round.
+        let fields = [field, "prev_receipt_hash", "decision_id"];
+        assert!(fields.contains(&found.field.as_str()) && found.entry.is_some(), "{what}: {found}");
+    }
+}
+
+#[test]
+fn an_edited_entry_is_named_by_its_field_or_by_what_follows_from_it() {
+    let last = 11;
+    let edits: [(usize, Value, &str); 13] = [
+        (0, json!({"deny_code": "x"}), "prev_receipt_hash"),
+        (last, json!({"env": "dev"}), "checkpoint"),
+        (0, json!({"canon": "other"}), "canon"),
+        (1, json!({"recorded_at": "2020-01-01T00:00:00.000000+00:00"}), "recorded_at"),
+        (1, json!({"recorded_at": "yesterday"}), "recorded_at"),
+        (1, json!({"receipt_id": "00000000-0000-7000-8000-000000000000"}), "receipt_id"),
+        (1, json!({"receipt_id": "8d0c6c0e-4e0f-4c83-9a2e-6c2d2a9b7c11"}), "receipt_id"),
+        (0, json!({"decision_id": "8d0c6c0e-4e0f-4c83-9a2e-6c2d2a9b7c11"}), "decision_id"),
+        (0, json!({"kind": "other"}), "kind"),
+        (0, json!({"prev_receipt_hash": "00"}), "prev_receipt_hash"),
+        (0, json!({"prev_receipt_hash": 0}), "prev_receipt_hash"),
+        (0, json!({"policy_decision": "MAYBE"}), "policy_decision"),
+        (0, json!({"stream": 7}), "stream"),
+    ];
+    for (at, edit, field) in edits {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = sealed(folder.path(), 4);
+        rewrite(&settings, |all| all[at] = with(&all[at], edit.clone()));
+        let found = found(&settings);
+        assert_eq!(found.field, field, "{edit}: {found}");
+        if field != "checkpoint" {
+            assert!(found.entry.is_some() && found.id.is_some() || edit.get("receipt_id").is_some(), "{edit}: {found}");
+        }
+    }
+}
+
+#[test]
+fn an_outcome_is_held_to_its_decision() {
+    let edits = [
+        (json!({"decision_receipt_hash": Digest::of(b"other")}), "decision_receipt_hash"),
+        (json!({"decision_receipt_hash": "short"}), "decision_receipt_hash"),
+        (json!({"decision_id": "01990000-0000-7000-8000-000000000001"}), "decision_id"),
+    ];
+    for (edit, field) in edits {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = sealed(folder.path(), 1);
+        rewrite(&settings, |all| {
+            let outcome = all.iter_mut().find(|entry| entry.windows(10).any(|text| text == b"\"outcome\",")).unwrap();
+            *outcome = with(outcome, edit.clone());
+        });
+        assert_eq!(found(&settings).field, field, "{edit}");
+    }
+
+    // The ledger writes what it is told; that there is one outcome, of an allowed decision, is for the verifier to see.
+    for twice in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        let ledger = Ledger::open(&settings).unwrap();
+        let receipt = record(&ledger, if twice { allowed("org.acme") } else { refusal() }).unwrap();
+        ledger.outcome(&receipt, ended());
+        ledger.outcome(&receipt, ended());
+        ledger.close();
+        let found = found(&settings);
+        assert_eq!((found.entry, found.field.as_str()), (Some(if twice { 2 } else { 1 }), "decision_id"));
+    }
+}
+
+#[test]
+fn bytes_that_are_not_canonical_are_a_break_even_if_they_mean_the_same() {
+    let spaces = |entry: &[u8]| String::from_utf8(entry.to_vec()).unwrap().replacen(':', ": ", 1).into_bytes();
+    let twice =
+        |entry: &[u8]| String::from_utf8(entry.to_vec()).unwrap().replacen('{', "{\"canon\":\"x\",", 1).into_bytes();
+    for change in [&spaces as &dyn Fn(&[u8]) -> Vec<u8>, &twice] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = sealed(folder.path(), 1);
+        rewrite(&settings, |all| all[0] = change(&all[0]));
+        assert_eq!(found(&settings).field, "json");
+    }
+}
+
+#[test]
+fn a_tail_that_is_replaced_whole_does_not_have_the_signed_root() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = sealed(folder.path(), 4);
+    // All the chains hold: the forger had the program, but not the key.
+    let forged =
+        Settings { path: folder.path().join("forged"), key_file: folder.path().join("forged.key"), ..settings.clone() };
+    let ledger = Ledger::open(&forged).unwrap();
+    fill(&ledger, 4);
+    ledger.close();
+    check(&forged).unwrap();
+    let note = fs::read(checkpoint_file(&settings.path)).unwrap();
+    fs::write(checkpoint_file(&forged.path), note).unwrap();
+    let found = found(&Settings { path: forged.path, ..settings });
+    assert!(found.field == "checkpoint" || found.field == "heads", "{found}");
+}
+
+#[test]
+fn an_outcome_long_after_its_decision_is_found_in_the_segments() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { segment_bytes: 30_000_000, ..settings(folder.path()) };
+    let ledger = Ledger::open(&settings).unwrap();
+    let first = record(&ledger, allowed("org.acme")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        for _ in 0..70 {
+            let batch: Vec<_> = (0..1000).map(|_| Box::pin(ledger.record(allowed("org.globex")))).collect();
+            for answer in futures_util::future::join_all(batch).await {
+                answer.unwrap();
+            }
+        }
+    });
+    ledger.outcome(&first, ended());
+    ledger.outcome(&first, ended());
+    ledger.close();
+    let found = found(&settings);
+    assert_eq!((found.entry, found.field.as_str()), (Some(70_002), "decision_id"), "{found}");
+    assert!(found.problem.contains("already"), "{found}");
+}

@@ -1,0 +1,280 @@
+//! Writing: group commit, a full queue, failing disks, and clocks that go back.
+
+use std::future::Future as _;
+use std::io;
+use std::sync::Condvar;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
+use std::task::{Context, Waker};
+
+use super::*;
+use crate::ledger::segment::Storage;
+
+/// What goes wrong behind the disk, and what was asked of it.
+#[derive(Default)]
+struct Faults {
+    /// A write stops after so many bytes.
+    short_write: Mutex<Option<usize>>,
+    no_cut: AtomicBool,
+    no_sync: AtomicBool,
+    syncs: AtomicUsize,
+    /// Whether writes wait, and how many do.
+    held: Mutex<(bool, usize)>,
+    release: Condvar,
+}
+
+impl Faults {
+    fn set(&self, short_write: Option<usize>) {
+        *self.short_write.lock().unwrap() = short_write;
+    }
+
+    fn hold(&self, hold: bool) {
+        self.held.lock().unwrap().0 = hold;
+        self.release.notify_all();
+    }
+}
+
+struct Faulty(fs::File, Arc<Faults>);
+
+impl Storage for Faulty {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut held = self.1.held.lock().unwrap();
+        held.1 += 1;
+        drop(self.1.release.wait_while(held, |held| held.0).unwrap());
+        match *self.1.short_write.lock().unwrap() {
+            Some(some) => {
+                Storage::write_all_at(&self.0, &bytes[..some.min(bytes.len())], offset)?;
+                Err(io::Error::from(io::ErrorKind::StorageFull))
+            }
+            None => Storage::write_all_at(&self.0, bytes, offset),
+        }
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        if self.1.no_cut.load(Ordering::SeqCst) {
+            return Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem));
+        }
+        Storage::set_len(&self.0, length)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.1.syncs.fetch_add(1, Ordering::SeqCst);
+        if self.1.no_sync.load(Ordering::SeqCst) { Err(io::Error::other("lost")) } else { self.0.sync_data() }
+    }
+}
+
+fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros()).unwrap()
+}
+
+fn open(settings: &Settings) -> (Ledger, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let behind = Arc::clone(&faults);
+    let through: Through = Box::new(move |file| Arc::new(Faulty(file, Arc::clone(&behind))));
+    (Ledger::open_with(settings, Box::new(now), through).unwrap(), faults)
+}
+
+fn segment_length(settings: &Settings) -> u64 {
+    fs::metadata(segment::path(&segments(&settings.path), 0)).unwrap().len()
+}
+
+#[test]
+fn every_answer_has_its_entry_under_many_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { segment_bytes: 300_000, ..settings(folder.path()) };
+    let ledger = Ledger::open(&settings).unwrap();
+    let threads: Vec<_> = (0..8).map(|n| (n, ledger.clone())).collect();
+    let threads = threads.into_iter().map(|(n, ledger)| {
+        thread::spawn(move || {
+            let receipt = |round| {
+                let receipt = record(&ledger, allowed(&format!("org.t{}", (n + round) % 5))).unwrap();
+                ledger.outcome(&receipt, ended());
+                receipt
+            };
+            (0..250).map(receipt).collect::<Vec<_>>()
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    let receipts: Vec<Receipt> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    ledger.close();
+
+    let report = check(&settings).unwrap();
+    assert_eq!((report.decisions, report.outcomes, report.entries), (2000, 2000, 4000));
+    assert_eq!((report.signed, report.streams, report.torn_bytes, report.live), (4000, 5, 0, false));
+    assert_eq!(ledger.health().entries, 4000);
+    let stored: BTreeSet<String> =
+        entries(&settings).iter().map(|entry| entry["receipt_id"].as_str().unwrap().to_owned()).collect();
+    assert!(receipts.iter().all(|receipt| stored.contains(&receipt.id().to_string())));
+    assert_eq!(receipts.iter().map(Receipt::id).collect::<BTreeSet<_>>().len(), 2000);
+}
+
+#[test]
+fn a_full_queue_refuses_decisions_but_never_outcomes_and_writes_nothing_for_the_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { queue: 2, ..settings(folder.path()) };
+    let (ledger, faults) = open(&settings);
+    let receipt = record(&ledger, allowed("org.acme")).unwrap();
+    faults.hold(true);
+    let before = faults.held.lock().unwrap().1;
+    let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(ledger.record(allowed("org.acme")))).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(waiting[0].as_mut().poll(&mut context).is_pending());
+    until("the writer has the first", || faults.held.lock().unwrap().1 > before);
+    assert!(waiting[1].as_mut().poll(&mut context).is_pending());
+    assert!(waiting[2].as_mut().poll(&mut context).is_pending());
+    assert_eq!(record(&ledger, refusal()).unwrap_err(), RecordError::QueueFull);
+    ledger.outcome(&receipt, ended());
+    assert_eq!(ledger.health().queue_depth, 3);
+    faults.hold(false);
+    // Those who went away have their entries all the same.
+    drop(waiting);
+    ledger.close();
+    let report = check(&settings).unwrap();
+    assert_eq!((report.decisions, report.outcomes), (4, 1));
+}
+
+#[test]
+fn a_failed_write_is_told_leaves_no_trace_and_heals_by_itself() {
+    for short in [0, 1, segment::FRAME, 100, 1500, usize::MAX] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        let (ledger, faults) = open(&settings);
+        let receipt = record(&ledger, allowed("org.acme")).unwrap();
+        let length = segment_length(&settings);
+
+        faults.set(Some(short));
+        let error = record(&ledger, allowed("org.globex")).unwrap_err();
+        assert!(matches!(error, RecordError::Write(_)), "{error}");
+        assert!(!ledger.health().writing && ledger.health().error.is_some());
+        assert_eq!(segment_length(&settings), length, "after {short} bytes");
+        ledger.outcome(&receipt, ended());
+        assert!(record(&ledger, refusal()).is_err(), "each try is a real one");
+
+        faults.set(None);
+        until("the outcome that was owed is written", || ledger.health().writing && ledger.health().entries == 2);
+        record(&ledger, allowed("org.globex")).unwrap();
+        ledger.close();
+        let report = check(&settings).unwrap();
+        assert_eq!((report.decisions, report.outcomes), (2, 1), "after {short} bytes");
+    }
+}
+
+#[test]
+fn it_recovers_with_nothing_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let (ledger, faults) = open(&settings);
+    faults.set(Some(0));
+    assert!(record(&ledger, refusal()).is_err());
+    faults.set(None);
+    until("a probe finds the disk in order", || ledger.health().writing);
+    assert_eq!(segment_length(&settings), segment::HEADER as u64, "a probe leaves nothing");
+    ledger.close();
+    assert_eq!(check(&settings).unwrap().entries, 0);
+}
+
+#[test]
+fn nothing_is_written_after_bytes_that_could_not_be_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let (ledger, faults) = open(&settings);
+    record(&ledger, refusal()).unwrap();
+    faults.set(Some(1200));
+    faults.no_cut.store(true, Ordering::SeqCst);
+    assert!(record(&ledger, allowed("org.acme")).is_err());
+    faults.set(None);
+    let untrimmed = fs::read(segment::path(&segments(&settings.path), 0)).unwrap();
+    assert!(record(&ledger, refusal()).is_err(), "the rest of the failed batch is still there");
+    assert_eq!(fs::read(segment::path(&segments(&settings.path), 0)).unwrap(), untrimmed);
+    faults.no_cut.store(false, Ordering::SeqCst);
+    record(&ledger, refusal()).unwrap();
+    ledger.close();
+    assert_eq!(check(&settings).unwrap().entries, 2);
+}
+
+#[test]
+fn power_durability_syncs_before_it_answers_and_a_failed_sync_is_a_failed_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { durability: Durability::Power, ..settings(folder.path()) };
+    let (ledger, faults) = open(&settings);
+    for n in 1..=3 {
+        record(&ledger, refusal()).unwrap();
+        assert!(faults.syncs.load(Ordering::SeqCst) >= n);
+    }
+    faults.no_sync.store(true, Ordering::SeqCst);
+    assert!(matches!(record(&ledger, refusal()), Err(RecordError::Write(_))));
+    faults.no_sync.store(false, Ordering::SeqCst);
+    record(&ledger, refusal()).unwrap();
+    ledger.close();
+    assert_eq!(check(&settings).unwrap().entries, 4);
+}
+
+#[test]
+fn a_folder_that_goes_and_comes_back_is_a_failure_and_a_recovery() {
+    let folder = tempfile::tempdir().unwrap();
+    // Every batch begins a segment.
+    let settings = Settings { segment_bytes: 1, ..settings(folder.path()) };
+    let ledger = Ledger::open(&settings).unwrap();
+    record(&ledger, refusal()).unwrap();
+    record(&ledger, refusal()).unwrap();
+    fs::rename(segments(&settings.path), settings.path.join("away")).unwrap();
+    assert!(matches!(record(&ledger, refusal()), Err(RecordError::Write(_))));
+    assert!(!ledger.health().writing);
+    fs::rename(settings.path.join("away"), segments(&settings.path)).unwrap();
+    until("writes succeed again by themselves", || ledger.health().writing);
+    record(&ledger, refusal()).unwrap();
+    ledger.close();
+    assert_eq!(check(&settings).unwrap().entries, 3);
+}
+
+#[test]
+fn ids_and_times_rise_while_the_clock_goes_back_and_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let clock = Arc::new(AtomicI64::new(now()));
+    let mut last = (uuid::Uuid::nil(), 0);
+    for step in [1_000_000, -3_600_000_000, -1, 0, i64::MIN / 2] {
+        let read = Arc::clone(&clock);
+        let clock_now: Clock = Box::new(move || read.load(Ordering::SeqCst));
+        let ledger = Ledger::open_with(&settings, clock_now, Box::new(|file| Arc::new(file))).unwrap();
+        for _ in 0..20 {
+            clock.fetch_add(step / 20, Ordering::SeqCst);
+            let receipt = record(&ledger, refusal()).unwrap();
+            let next = (receipt.id(), receipt.recorded_at_micros());
+            assert!(next.0 > last.0 && next.1 >= last.1);
+            last = next;
+        }
+        ledger.close();
+    }
+    assert_eq!(check(&settings).unwrap().entries, 100);
+}
+
+#[test]
+fn an_entry_that_is_too_long_is_refused_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let ledger = Ledger::open(&settings).unwrap();
+    let mut long = decision("org.acme", engine::Outcome::Dispatch);
+    let mut verdict = (*long.verdict).clone();
+    verdict.required_controls =
+        Arc::new((0..2500).map(|n| Arc::from(format!("ctrl.a-rather-long-name.{n}"))).collect());
+    long.verdict = Arc::new(verdict);
+    let long = Record::Decision { decision: Arc::new(long), door: Door::Gate, token: None, raw_body: None };
+    assert!(matches!(record(&ledger, long), Err(RecordError::Write(_))));
+    assert!(ledger.health().writing);
+    record(&ledger, allowed("org.acme")).unwrap();
+    ledger.close();
+    assert_eq!(check(&settings).unwrap().entries, 1);
+}
+
+#[tokio::test]
+async fn closing_is_safe_in_async_code_and_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let ledger = Ledger::open(&settings).unwrap();
+    let receipt = ledger.record(allowed("org.acme")).await.unwrap();
+    ledger.outcome(&receipt, ended());
+    ledger.close();
+    ledger.close();
+    assert_eq!(ledger.record(refusal()).await.unwrap_err(), RecordError::Closed);
+    ledger.outcome(&receipt, ended());
+    assert!(!ledger.health().writing);
+    assert_eq!(check(&settings).unwrap().entries, 2);
+}

@@ -1,0 +1,21 @@
+//! `POST /api/route`, probes and metrics over real sockets: what each client sends, and what it gets back.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+#[path = "api/clients.rs"]
+mod clients;
+#[path = "api/connections.rs"]
+mod connections;
+#[path = "api/credentials.rs"]
+mod credentials;
+#[path = "api/harness.rs"]
+mod harness;
+#[path = "api/laws.rs"]
+mod laws;
+#[path = "api/status.rs"]
+mod status;

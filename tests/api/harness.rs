@@ -1,0 +1,309 @@
+//! A whole Hall API on a port of its own, and a client that says exactly the bytes it is given.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use hallgate::api;
+use hallgate::cache::{self, Verdicts};
+use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::{Binding, Mode, RuleSet, Settings, Snapshot};
+use hallgate::hall::{Hall, Scope, Token, TokenBook};
+use hallgate::ids::{Digest, Env, TenantRisk};
+use hallgate::ledger::{self, Durability, Ledger};
+use hallgate::telemetry::Metrics;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
+use serde_json::Value;
+use tokio::sync::Notify;
+
+/// A browser origin that may call.
+pub const ORIGIN: &str = "https://app.example.org";
+/// A token with the scope `route`, bound to `org.acme`.
+pub const ACME: &str = "hst_acme";
+/// A token with the scope `route`, bound to nothing.
+pub const UNBOUND: &str = "hst_unbound";
+/// A token with the scope `read` only.
+pub const READER: &str = "hst_reader";
+
+const RULES: &str = r#"{"rules": [
+  {"rule_id": "rr_write",
+   "match": {"capability_id": "cap.data.write.v1", "data_label": {"in": ["PUBLIC", "INTERNAL", "CONFIDENTIAL"]}},
+   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer", "score_hint": 1.0}]}},
+  {"rule_id": "rr_read",
+   "match": {"capability_id": "cap.data.read.v1"},
+   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}}
+]}"#;
+
+/// How a hall is to be.
+pub struct Setup {
+    pub cors_origins: Vec<String>,
+    pub metrics_need_token: bool,
+    pub grace: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { cors_origins: Vec::new(), metrics_need_token: true, grace: 0 }
+    }
+}
+
+/// A running Hall API; stops when dropped.
+pub struct Running {
+    pub addr: SocketAddr,
+    pub hall: Arc<Hall>,
+    pub ledger: Ledger,
+    stop: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+    _folder: tempfile::TempDir,
+}
+
+struct Stop(Arc<Notify>);
+
+#[async_trait::async_trait]
+impl ShutdownSignalWatch for Stop {
+    async fn recv(&self) -> ShutdownSignal {
+        self.0.notified().await;
+        ShutdownSignal::GracefulTerminate
+    }
+}
+
+impl Running {
+    pub fn start() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub fn with(setup: Setup) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&ledger::Settings {
+            path: folder.path().join("ledger"),
+            durability: Durability::Process,
+            key_file: folder.path().join("hallgate.key"),
+            origin: "hallgate.test/ledger".to_owned(),
+            checkpoint_every: Duration::from_secs(60),
+            queue: 10_000,
+            segment_bytes: 1 << 20,
+        })
+        .unwrap();
+        let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });
+        let tokens = TokenBook::new(vec![
+            token("acme", ACME, Scope::Route, Some("org.acme")),
+            token("unbound", UNBOUND, Scope::Route, None),
+            token("reader", READER, Scope::Read, None),
+        ]);
+        let hall = Arc::new(Hall::new(snapshot(), verdicts, ledger.clone(), tokens, Arc::new(Metrics::new())));
+        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let settings = api::Settings {
+            listen: addr,
+            cors_origins: setup.cors_origins,
+            metrics_need_token: setup.metrics_need_token,
+            threads: 1,
+        };
+        let services = api::service(settings, Arc::clone(&hall)).unwrap();
+        let conf = ServerConf {
+            grace_period_seconds: Some(setup.grace),
+            graceful_shutdown_timeout_seconds: Some(1),
+            ..ServerConf::default()
+        };
+        let stop = Arc::new(Notify::new());
+        let signal = Stop(Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            let mut server = Server::new_with_opt_and_conf(None, conf);
+            server.add_services(services);
+            server.bootstrap();
+            server.run(RunArgs { shutdown_signal: Box::new(signal) });
+        });
+        let patience = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(addr).is_err() {
+            assert!(Instant::now() < patience, "the listener never came up");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Self { addr, hall, ledger, stop, thread: Some(thread), _folder: folder }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::new(self.addr)
+    }
+
+    /// Posts a body to `/api/route` as the Make page does.
+    pub fn route(&self, token: &str, body: impl AsRef<[u8]>) -> Answer {
+        self.connect().route(token, body)
+    }
+
+    /// Committed ledger entries.
+    pub fn entries(&self) -> u64 {
+        self.ledger.health().entries
+    }
+
+    /// Begins to shut down.
+    pub fn stop(&self) {
+        self.stop.notify_one();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the server panicked");
+        }
+    }
+}
+
+fn token(name: &str, secret: &str, scope: Scope, tenant: Option<&str>) -> Token {
+    Token {
+        name: name.parse().unwrap(),
+        secret: Digest::of(secret.as_bytes()),
+        scopes: BTreeSet::from([scope]),
+        binding: Binding { tenant: tenant.map(|id| id.parse().unwrap()), ..Binding::default() },
+    }
+}
+
+fn snapshot() -> Snapshot {
+    let settings = Settings {
+        mode: Mode::Strict,
+        version: Arc::from("policy.test"),
+        require_worker_id: BTreeSet::from([Env::Prod, Env::Edge]),
+        require_signatory: false,
+        allowed_tenants: BTreeSet::new(),
+        require_worker_attestation: false,
+        enforce_correlation_id: true,
+        enforce_required_controls: true,
+        enforce_blast_scoring_in_prod: true,
+        enforce_privilege_envelopes: false,
+        egress_allowlist: BTreeMap::new(),
+        tenants: BTreeMap::from([("org.acme".parse().unwrap(), TenantRisk::Low)]),
+    };
+    let capabilities = ["cap.data.write.v1", "cap.data.read.v1"];
+    let worker = |id: &str, standing| Worker {
+        worker_id: id.parse().unwrap(),
+        species: "wrk.data.writer".parse().unwrap(),
+        capabilities: capabilities.iter().map(|id| id.parse().unwrap()).collect(),
+        implements: BTreeSet::new(),
+        required_controls: BTreeSet::new(),
+        allowed_environments: None,
+        blast_sum: None,
+        standing,
+    };
+    let workers = vec![
+        worker("wrk_make_acme_prod", Standing::Active),
+        worker("org.acme.zapier-worker", Standing::Active),
+        worker("wrk_revoked", Standing::Revoked),
+    ];
+    Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), workers).unwrap()
+}
+
+/// One connection.
+pub struct Client {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+/// One answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    pub fn new(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        Self { stream, read: Vec::new() }
+    }
+
+    /// Writes; a server that has heard enough may have closed.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        let _ = self.stream.write_all(bytes.as_ref());
+        self
+    }
+
+    /// Reads one answer with its body; `None` when the connection ends without one.
+    pub fn receive(&mut self) -> Option<Answer> {
+        let end = self.until(|read| read.windows(4).position(|four| four == b"\r\n\r\n"))?;
+        let head = String::from_utf8(self.read.drain(..end + 4).collect()).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, n)| n.parse().unwrap());
+        self.until(|read| (read.len() >= length).then_some(0))?;
+        Some(Answer { status, headers, body: self.read.drain(..length).collect() })
+    }
+
+    /// Posts a body to `/api/route` as the Make page does.
+    pub fn route(&mut self, token: &str, body: impl AsRef<[u8]>) -> Answer {
+        let headers = format!("authorization: Bearer {token}\r\ncontent-type: application/json\r\n");
+        self.post(&headers, body)
+    }
+
+    /// Posts a body with these headers to `/api/route`.
+    pub fn post(&mut self, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+        let body = body.as_ref();
+        let mut request =
+            format!("POST /api/route HTTP/1.1\r\nhost: hall\r\ncontent-length: {}\r\n{headers}\r\n", body.len())
+                .into_bytes();
+        request.extend_from_slice(body);
+        self.send(request).receive().expect("an answer")
+    }
+
+    /// Whether the server has closed.
+    pub fn closed(&mut self) -> bool {
+        !matches!(self.stream.read(&mut [0; 64]), Ok(1..))
+    }
+
+    fn until<T>(&mut self, done: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+        loop {
+            if let Some(found) = done(&self.read) {
+                return Some(found);
+            }
+            let mut more = [0; 16 * 1024];
+            match self.stream.read(&mut more) {
+                Ok(n @ 1..) => self.read.extend_from_slice(&more[..n]),
+                _ => return None,
+            }
+        }
+    }
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(given, _)| given == name).map(|(_, value)| &**value)
+    }
+
+    /// The body, which must be JSON by its type and by its text.
+    pub fn json(&self) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/json; charset=utf-8"), "{self:?}");
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// That this is the error envelope with this status, and its JSON.
+    pub fn refused(&self, status: u16, error: &str) -> Value {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        let body = self.json();
+        let fixed = [
+            ("error", Value::from(error)),
+            ("denied", true.into()),
+            ("allowed", false.into()),
+            ("outcome", "DENY".into()),
+            ("selected_worker_species_id", Value::Null),
+            ("worker_id", Value::Null),
+            ("artifact_hash", Value::Null),
+        ];
+        for (key, value) in fixed {
+            assert_eq!(body.get(key), Some(&value), "{key} of {body}");
+        }
+        assert!(body["reason"].is_string() && body["deny_reason"].as_str().unwrap().starts_with("DENY_"), "{body}");
+        body
+    }
+}

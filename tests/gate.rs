@@ -1,0 +1,20 @@
+//! The gate over real sockets: a pingora server in this process, upstreams that the tests script, bytes as they are on the wire.
+
+#[path = "gate/dns.rs"]
+mod dns;
+#[path = "gate/forwarding.rs"]
+mod forwarding;
+#[path = "gate/house.rs"]
+mod house;
+#[path = "gate/http2.rs"]
+mod http2;
+#[path = "gate/rejecting.rs"]
+mod rejecting;
+#[path = "gate/streams.rs"]
+mod streams;
+#[path = "gate/targets.rs"]
+mod targets;
+#[path = "gate/upstream.rs"]
+mod upstream;
+#[path = "gate/wire.rs"]
+mod wire;

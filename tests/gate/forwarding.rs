@@ -1,0 +1,196 @@
+//! What is forwarded: with whose identity, under which headers, and what is left on record.
+
+use hallgate::proxy::settings::Identity;
+
+use crate::house::{self, CREDENTIAL, House, TENANT, TOKEN, WORKER, at, fixed};
+use crate::upstream::Upstream;
+use crate::wire::{Wire, ask, get};
+
+#[tokio::test]
+async fn an_allowed_request_is_forwarded_under_its_decision() {
+    let upstream = Upstream::answering(
+        "HTTP/1.1 201 Created\r\nContent-Length: 2\r\nWcp-Receipt: forged\r\nwcp-else: x\r\nKeep-Alive: timeout=5\r\nX-Own: 1\r\n\r\nok",
+    )
+    .await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let request = "POST /public/things?q=%2F..&r HTTP/1.1\r\nHost: Gate.Example:8080\r\nContent-Length: 5\r\n\
+        WCP-Correlation-Id: c-1\r\nAuthorization: Bearer mine\r\nX-Other: 2\r\n\r\nhello";
+    let response = ask(house.gate, request).await;
+
+    assert_eq!((response.status(), &*response.body), (201, &b"ok"[..]));
+    let id = response.header("wcp-decision-id").unwrap().to_owned();
+    assert_eq!(response.header("wcp-receipt").map(str::len), Some(64));
+    assert_eq!(
+        (response.header("x-own"), response.header("wcp-else"), response.header("keep-alive")),
+        (Some("1"), None, None)
+    );
+
+    let got = upstream.only();
+    assert_eq!(got.first, "POST /public/things?q=%2F..&r HTTP/1.1");
+    assert_eq!(got.body, b"hello");
+    assert_eq!(got.header("host"), Some(&*upstream.address.to_string()));
+    assert_eq!(got.header("authorization"), Some(CREDENTIAL));
+    assert_eq!(got.header("x-other"), Some("2"));
+    assert_eq!(got.header("wcp-decision-id"), Some(&*id));
+    assert_eq!(got.header("wcp-artifact-hash").map(str::len), Some(64));
+    assert_eq!(got.header("wcp-correlation-id"), Some("c-1"));
+
+    let decision = house.entry("decision", &id).await;
+    assert_eq!(decision["outcome"], "DISPATCH");
+    assert_eq!((&decision["worker_id"], &decision["tenant_id"]), (&WORKER.into(), &TENANT.into()));
+    assert_eq!(decision["http"]["path"], "/public/things");
+    assert_eq!(decision["artifact_hash"], got.header("wcp-artifact-hash").unwrap());
+    let outcome = house.entry("outcome", &id).await;
+    assert_eq!(outcome["ending"], "complete");
+    assert_eq!(
+        (&outcome["status"], &outcome["request_bytes"], &outcome["response_bytes"]),
+        (&201.into(), &5.into(), &2.into())
+    );
+    assert!(house.hall.metrics_text().contains(r#"upstream_responses_total{upstream="u",status="201"} 1"#));
+    assert!(house.hall.metrics_text().contains("exchanges_in_flight 0"));
+}
+
+#[tokio::test]
+async fn claims_and_credentials_never_reach_the_upstream() {
+    let upstream = Upstream::ok().await;
+    let mut to = at(upstream.address);
+    to.headers.push(("x-api-key".parse().unwrap(), "k".parse().unwrap()));
+    let house = House::start(house::settings(fixed(), to)).await;
+    let headers = "wcp-decision-id: forged\r\nWCP-Artifact-Hash: forged\r\nwcp-token: hst_mine\r\nwcp-worker-id: wrk_other\r\n\
+        wcp-tenant-id: org.other\r\nwcp-env: dev\r\nwcp-qos-class: P1\r\nwcp-anything: 1\r\nwcp-anything: 2\r\n\
+        X_Api-Key: forged\r\nX-Api-Key: forged\r\n";
+    let response = ask(house.gate, get("/public/a", headers)).await;
+    assert_eq!(response.status(), 200);
+    let got = upstream.only();
+    let ours: Vec<_> =
+        got.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("wcp")).collect();
+    assert_eq!(ours.len(), 3, "{got:?}");
+    assert!(!format!("{got:?}").contains("forged"), "{got:?}");
+    assert!(!format!("{got:?}").contains("hst_mine"));
+    assert_eq!(got.header("x-api-key"), Some("k"));
+    // A fixed identity believes no claim.
+    let decision = house.entry("decision", response.header("wcp-decision-id").unwrap()).await;
+    assert_eq!((&decision["worker_id"], &decision["tenant_id"]), (&WORKER.into(), &TENANT.into()));
+    assert_eq!(decision["env"], "prod");
+}
+
+#[tokio::test]
+async fn a_token_says_who_asks() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(Identity::Token, at(upstream.address))).await;
+    let status = async |headers: &str| ask(house.gate, get("/public/a", headers)).await.status();
+
+    let response = ask(house.gate, get("/public/a", &format!("wcp-token: {TOKEN}\r\n"))).await;
+    assert_eq!(response.status(), 200);
+    let decision = house.entry("decision", response.header("wcp-decision-id").unwrap()).await;
+    assert_eq!(decision["token"], "a");
+    assert_eq!((&decision["worker_id"], &decision["tenant_id"]), (&WORKER.into(), &TENANT.into()));
+    assert_eq!(
+        status(&format!("wcp-token: {TOKEN}\r\nwcp-worker-id: {WORKER}\r\nwcp-tenant-id: {TENANT}\r\n")).await,
+        200
+    );
+    // Outside of what the token is bound to.
+    assert_eq!(status(&format!("wcp-token: {TOKEN}\r\nwcp-worker-id: wrk_b\r\n")).await, 403);
+    assert_eq!(status(&format!("wcp-token: {TOKEN}\r\nwcp-tenant-id: org.other\r\n")).await, 403);
+    // Its worker is not enrolled.
+    assert_eq!(status("wcp-token: hst_secret_of_b\r\n").await, 403);
+    for nobody in [
+        "",
+        "wcp-token: hst_wrong\r\n",
+        "wcp-token: hst_secret_of_reader\r\n",
+        "authorization: Bearer hst_secret_of_a\r\n",
+    ] {
+        assert_eq!(status(nobody).await, 401, "{nobody}");
+    }
+    assert_eq!(upstream.seen().len(), 2);
+    assert!(upstream.seen().iter().all(|got| got.header("wcp-token").is_none()));
+}
+
+#[tokio::test]
+async fn a_label_is_only_raised_and_a_capability_only_chosen() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let decided = async |path: &str, headers: &str| {
+        let response = ask(house.gate, get(path, headers)).await;
+        let id = response.header("wcp-decision-id").unwrap();
+        (response.status(), house.entries().into_iter().find(|entry| entry["receipt_id"] == id).unwrap())
+    };
+    let (status, entry) = decided("/choose/a", "wcp-capability: cap.data.write.v1\r\nwcp-data-label: PUBLIC\r\n").await;
+    assert_eq!(
+        (status, &entry["data_label"], &entry["capability_id"]),
+        (200, &"INTERNAL".into(), &"cap.data.write.v1".into())
+    );
+    let (status, entry) = decided("/public/a", "wcp-data-label: CONFIDENTIAL\r\n").await;
+    assert_eq!((status, &entry["data_label"]), (200, &"CONFIDENTIAL".into()));
+    let (status, entry) = decided("/public/a", "wcp-data-label: SECRET\r\n").await;
+    assert_eq!(
+        (status, &entry["data_label"], &entry["deny_code"]),
+        (403, &"RESTRICTED".into(), &"DENY_NO_MATCHING_RULE".into())
+    );
+    for headers in ["", "wcp-capability: cap.ml.infer\r\n"] {
+        let (status, entry) = decided("/choose/a", headers).await;
+        assert_eq!((status, &entry["deny_code"]), (403, &"DENY_CAPABILITY_NOT_ON_ROUTE".into()));
+    }
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_base_path_goes_before_the_path_that_was_matched() {
+    let upstream = Upstream::ok().await;
+    let mut to = at(upstream.address);
+    to.base_path = "/api/v2".to_owned();
+    let house = House::start(house::settings(fixed(), to)).await;
+    for (asked, got) in [
+        ("/public/a?x=1", "/api/v2/public/a?x=1"),
+        ("/public/%61%2e", "/api/v2/public/a."),
+        ("/public/?", "/api/v2/public/?"),
+    ] {
+        assert_eq!(ask(house.gate, get(asked, "")).await.status(), 200);
+        assert_eq!(upstream.seen().last().unwrap().target(), got);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_after_answers_of_every_kind() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let mut wire = Wire::to(house.gate).await;
+    let post = "POST /secret/a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
+    for _ in 0..2 {
+        assert_eq!(wire.ask(get("/secret/a", "")).await.status(), 403);
+        assert_eq!(wire.ask(post).await.status(), 403);
+        assert_eq!(wire.ask(get("/nowhere", "")).await.status(), 404);
+        assert_eq!(wire.ask(get("/public//a", "")).await.status(), 400);
+        assert_eq!(wire.ask(get("/public/a", "wcp-dry-run: true\r\n")).await.status(), 200);
+        assert_eq!(wire.ask(get("/public/a", "")).await.status(), 200);
+    }
+    assert_eq!(upstream.seen().len(), 2);
+    // A caller that says so is let go.
+    let last = wire.ask(get("/public/a", "Connection: close\r\n")).await;
+    assert_eq!(last.header("connection"), Some("close"));
+    assert!(wire.closed().await);
+}
+
+#[tokio::test]
+async fn requests_that_are_sent_early_are_answered_in_order() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let mut wire = Wire::to(house.gate).await;
+    let all =
+        [get("/public/1", ""), get("/secret/2", ""), get("/public/3", ""), get("/nowhere", ""), get("/public/5", "")];
+    wire.send(all.concat()).await;
+    let mut ids = Vec::new();
+    for status in [200, 403, 200, 404, 200] {
+        let response = wire.message().await.unwrap();
+        assert_eq!(response.status(), status);
+        ids.push(response.header("wcp-decision-id").unwrap().to_owned());
+    }
+    let targets: Vec<_> = upstream.seen().iter().map(|got| got.target().to_owned()).collect();
+    assert_eq!(targets, ["/public/1", "/public/3", "/public/5"]);
+    for (n, kind) in [(0, "outcome"), (1, "decision"), (2, "outcome"), (4, "outcome")] {
+        house.entry(kind, &ids[n]).await;
+    }
+    let outcomes =
+        house.entries().iter().filter(|entry| entry["kind"] == "outcome" && entry["ending"] == "complete").count();
+    assert_eq!(outcomes, 3);
+}

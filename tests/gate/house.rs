@@ -1,0 +1,277 @@
+//! A gate in this process, with its hall and its ledger, on an address of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use hallgate::cache::{self, Verdicts};
+use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::{self, Binding, Mode, RuleSet, Snapshot};
+use hallgate::hall::{Hall, Scope, Token, TokenBook};
+use hallgate::ids::{DataLabel, Digest, Env, TenantRisk};
+use hallgate::ledger::{self, Durability, Ledger};
+use hallgate::proxy::settings::{CapabilityChoice, Identity, Listen, Route, Upstream};
+use hallgate::proxy::{self, Settings};
+use hallgate::telemetry::Metrics;
+use http::{HeaderValue, Method};
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// Everything below CONFIDENTIAL may be read, written and inferred; RESTRICTED data may not be touched.
+const RULES: &str = r#"{"rules":[{"rule_id":"rr_open","match":{"capability_id":{"in":["cap.data.read.v1","cap.data.write.v1"]},
+    "env":"prod","data_label":{"in":["PUBLIC","INTERNAL","CONFIDENTIAL"]}},
+    "decision":{"candidate_workers_ranked":[{"worker_species_id":"wrk.data.agent"}]}}]}"#;
+
+/// The worker that is enrolled.
+pub const WORKER: &str = "wrk_a";
+/// Its tenant.
+pub const TENANT: &str = "org.acme";
+/// A token that is bound to both.
+pub const TOKEN: &str = "hst_secret_of_a";
+/// The upstreams' credential.
+pub const CREDENTIAL: &str = "Bearer upstream-credential";
+
+/// A running gate.
+pub struct House {
+    /// Where it listens.
+    pub gate: SocketAddr,
+    /// Where it listens for HTTP/2.
+    pub h2c: SocketAddr,
+    /// Its hall.
+    pub hall: Arc<Hall>,
+    ledger: Ledger,
+    folder: tempfile::TempDir,
+    stop: watch::Sender<bool>,
+    server: Option<JoinHandle<()>>,
+}
+
+/// An upstream's settings; the tests change what they are about.
+pub fn upstream(host: &str, port: u16) -> Upstream {
+    Upstream {
+        name: Arc::from("u"),
+        tls: false,
+        h2: false,
+        host: host.to_owned(),
+        port,
+        base_path: String::new(),
+        headers: vec![("authorization".parse().unwrap(), HeaderValue::from_static(CREDENTIAL))],
+        connect_timeout: Duration::from_secs(2),
+        read_timeout: Duration::from_secs(10),
+    }
+}
+
+/// An upstream at an address.
+pub fn at(address: SocketAddr) -> Upstream {
+    upstream(&address.ip().to_string(), address.port())
+}
+
+/// Settings of a gate in front of one upstream:
+/// `/public/*` reads PUBLIC data, `/choose/*` lets the caller choose, `/secret/*` is RESTRICTED, only GET at `/get`.
+pub fn settings(identity: Identity, upstream: Upstream) -> Settings {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let (n, pid) = (NEXT.fetch_add(1, Ordering::Relaxed), std::process::id());
+    // An address of its own under 127/8 in each process and test: no port is ever taken by another.
+    let ip = Ipv4Addr::from(0x7f40_0000 | (pid & 0x3fff) << 8 | (n & 0xff));
+    let upstream = Arc::new(upstream);
+    let read = || CapabilityChoice::Fixed("cap.data.read.v1".parse().unwrap());
+    let route = |path: &str, methods: &[Method], capability, data_label| Route {
+        host: None,
+        path: path.to_owned(),
+        methods: methods.to_vec(),
+        capability,
+        data_label,
+        upstream: Arc::clone(&upstream),
+    };
+    let choice = ["cap.data.read.v1", "cap.data.write.v1"].map(|id| id.parse().unwrap());
+    Settings {
+        listen: Listen::Tcp(SocketAddr::new(ip.into(), 8080)),
+        listen_h2c: Some(SocketAddr::new(ip.into(), 8081)),
+        env: Env::Prod,
+        identity,
+        upstreams: BTreeMap::from([("u".to_owned(), Arc::clone(&upstream))]),
+        routes: vec![
+            route("/public/*", &[], read(), DataLabel::Public),
+            route("/choose/*", &[], CapabilityChoice::Header(choice.into()), DataLabel::Internal),
+            route("/secret/*", &[], read(), DataLabel::Restricted),
+            route("/get", &[Method::GET], read(), DataLabel::Public),
+        ],
+        dns_servers: Vec::new(),
+        threads: 1,
+        header_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(30),
+        upgraded_idle_timeout: Duration::from_secs(30),
+    }
+}
+
+/// The gate is one worker's sidecar.
+pub fn fixed() -> Identity {
+    Identity::Fixed { worker_id: WORKER.parse().unwrap(), tenant_id: TENANT.parse().unwrap() }
+}
+
+fn snapshot() -> Snapshot {
+    let settings = engine::Settings {
+        mode: Mode::Strict,
+        version: Arc::from("policy.v0"),
+        require_worker_id: BTreeSet::from([Env::Prod]),
+        require_signatory: false,
+        allowed_tenants: BTreeSet::new(),
+        require_worker_attestation: false,
+        enforce_correlation_id: true,
+        enforce_required_controls: true,
+        enforce_blast_scoring_in_prod: true,
+        enforce_privilege_envelopes: false,
+        egress_allowlist: BTreeMap::new(),
+        tenants: BTreeMap::from([(TENANT.parse().unwrap(), TenantRisk::Low)]),
+    };
+    let worker = Worker {
+        worker_id: WORKER.parse().unwrap(),
+        species: "wrk.data.agent".parse().unwrap(),
+        capabilities: ["cap.data.read.v1", "cap.data.write.v1"].map(|id| id.parse().unwrap()).into(),
+        implements: BTreeSet::new(),
+        required_controls: BTreeSet::new(),
+        allowed_environments: None,
+        blast_sum: None,
+        standing: Standing::Active,
+    };
+    Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), vec![worker]).unwrap()
+}
+
+fn tokens() -> TokenBook {
+    let token = |name: &str, secret: &str, scope, worker: &str| Token {
+        name: name.parse().unwrap(),
+        secret: Digest::of(secret.as_bytes()),
+        scopes: BTreeSet::from([scope]),
+        binding: Binding {
+            tenant: Some(TENANT.parse().unwrap()),
+            workers: Some(Arc::new(BTreeSet::from([worker.parse().unwrap()]))),
+            ..Binding::default()
+        },
+    };
+    TokenBook::new(vec![
+        token("a", TOKEN, Scope::Route, WORKER),
+        token("b", "hst_secret_of_b", Scope::Route, "wrk_b"),
+        token("reader", "hst_secret_of_reader", Scope::Read, WORKER),
+    ])
+}
+
+struct Stop(watch::Receiver<bool>);
+
+#[async_trait]
+impl ShutdownSignalWatch for Stop {
+    async fn recv(&self) -> ShutdownSignal {
+        let _ = self.0.clone().wait_for(|stop| *stop).await;
+        ShutdownSignal::FastShutdown
+    }
+}
+
+impl House {
+    /// Starts a gate and waits until it takes connections.
+    pub async fn start(settings: Settings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&ledger::Settings {
+            path: folder.path().join("ledger"),
+            durability: Durability::Process,
+            key_file: folder.path().join("key"),
+            origin: "hallgate.test/ledger".to_owned(),
+            checkpoint_every: Duration::from_secs(5),
+            queue: 1024,
+            segment_bytes: 1 << 26,
+        })
+        .unwrap();
+        let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });
+        let hall = Hall::new(snapshot(), verdicts, ledger.clone(), tokens(), Arc::new(Metrics::new()));
+        let hall = Arc::new(hall);
+        let (Listen::Tcp(gate), Some(h2c)) = (settings.listen.clone(), settings.listen_h2c) else { unreachable!() };
+        let (stop, stopped) = watch::channel(false);
+        let served = Arc::clone(&hall);
+        let server = std::thread::spawn(move || {
+            let conf = ServerConf {
+                grace_period_seconds: Some(0),
+                graceful_shutdown_timeout_seconds: Some(0),
+                ..ServerConf::default()
+            };
+            let mut server = Server::new_with_opt_and_conf(None, conf);
+            server.bootstrap();
+            server.add_services(proxy::service(settings, served, &server.configuration).unwrap());
+            server.run(RunArgs { shutdown_signal: Box::new(Stop(stopped)) });
+        });
+        for address in [gate, h2c] {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while TcpStream::connect(address).await.is_err() {
+                assert!(Instant::now() < deadline, "the gate does not come up");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+        Self { gate, h2c, hall, ledger, folder, stop, server: Some(server) }
+    }
+
+    /// The ledger's entries so far.
+    pub fn entries(&self) -> Vec<Value> {
+        let mut entries = Vec::new();
+        read(&self.folder.path().join("ledger"), &mut entries);
+        entries
+    }
+
+    /// Waits for an entry of this kind about this decision.
+    pub async fn entry(&self, kind: &str, decision_id: &str) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let entries = self.entries();
+            let found = entries.iter().find(|entry| {
+                entry["kind"] == kind
+                    && [&entry["decision_id"], &entry["receipt_id"]].iter().any(|id| **id == decision_id)
+            });
+            if let Some(found) = found {
+                return found.clone();
+            }
+            assert!(Instant::now() < deadline, "no {kind} entry of {decision_id} in {entries:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Makes the ledger refuse everything.
+    pub fn break_ledger(&self) {
+        self.ledger.close();
+    }
+}
+
+/// Every entry in the files below a folder: what is JSON with a `kind` between the frames.
+fn read(folder: &Path, entries: &mut Vec<Value>) {
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_dir() {
+            read(&path, entries);
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        let mut at = 0;
+        while at < bytes.len() {
+            let mut values = serde_json::Deserializer::from_slice(&bytes[at..]).into_iter::<Value>();
+            match values.next() {
+                Some(Ok(value)) if value["kind"].is_string() => {
+                    at += values.byte_offset();
+                    entries.push(value);
+                }
+                _ => at += 1,
+            }
+        }
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        if let Some(server) = self.server.take() {
+            server.join().unwrap();
+        }
+        self.ledger.close();
+    }
+}

@@ -1,0 +1,162 @@
+//! What a no looks like, and that nothing is forwarded with it.
+
+use std::time::Duration;
+
+use hallgate::proxy::settings::Identity;
+use tokio::net::TcpListener;
+
+use crate::house::{self, House, at, fixed};
+use crate::upstream::Upstream;
+use crate::wire::{Message, Wire, ask, get};
+
+/// The fields that every problem has.
+fn problem(response: &Message, status: u16, code: &str) -> serde_json::Value {
+    assert_eq!(response.status(), status, "{response:?}");
+    assert_eq!(response.header("content-type"), Some("application/problem+json"));
+    let body = response.json();
+    assert_eq!((&body["status"], &body["code"], &body["denied"]), (&status.into(), &code.into(), &true.into()));
+    for field in ["type", "title", "detail", "reason"] {
+        assert!(body[field].is_string(), "{field}: {body}");
+    }
+    for field in ["decision_id", "artifact_hash", "correlation_id"] {
+        assert!(body.get(field).is_some(), "{field}: {body}");
+    }
+    assert_eq!(body["decision_id"].as_str(), response.header("wcp-decision-id"));
+    body
+}
+
+#[tokio::test]
+async fn a_denial_is_a_403_with_its_reason() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let response = ask(house.gate, get("/secret/a", "wcp-correlation-id: c-9\r\n")).await;
+    let body = problem(&response, 403, "DENY_NO_MATCHING_RULE");
+    assert_eq!(body["correlation_id"], "c-9");
+    assert_eq!(body["artifact_hash"].as_str().map(str::len), Some(64));
+    let id = body["decision_id"].as_str().unwrap();
+    assert_eq!(house.entry("decision", id).await["outcome"], "DENY");
+    assert_eq!(response.header("wcp-receipt").map(str::len), Some(64));
+    assert_eq!(response.header("connection"), Some("keep-alive"));
+    // To HEAD there is no body.
+    let mut wire = Wire::to(house.gate).await;
+    wire.send("HEAD /secret/a HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(wire.head().await.unwrap().status(), 403);
+    assert_eq!(wire.ask(get("/public/a", "")).await.status(), 200);
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_described_is_refused_and_recorded() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    for (request, status, code) in [
+        (get("/nowhere", ""), 404, "DENY_NO_ROUTE"),
+        ("POST /get HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), 404, "DENY_NO_ROUTE"),
+        (get("/public/%2e%2e/secret", ""), 400, "DENY_MALFORMED_CLAIM"),
+        (get("/public/a", "wcp-data-label: PUBLIC\r\nWCP-Data-Label: PUBLIC\r\n"), 400, "DENY_MALFORMED_CLAIM"),
+        (get("/public/a", "wcp-data-label: public\r\n"), 400, "DENY_MALFORMED_CLAIM"),
+        (get("/public/a", "wcp-data-label:\r\n"), 400, "DENY_MALFORMED_CLAIM"),
+        (get("/public/a", "wcp-worker-id: a\tb\r\n"), 400, "DENY_MALFORMED_CLAIM"),
+        (get("/public/a", &format!("wcp-worker-id: {}\r\n", "w".repeat(600))), 400, "DENY_MALFORMED_CLAIM"),
+        (get("/public/a", "wcp-blast-score: many\r\n"), 400, "DENY_MALFORMED_CLAIM"),
+        (get("/public/a", "wcp-capability: cap.data.write.v1\r\n"), 403, "DENY_CAPABILITY_NOT_ON_ROUTE"),
+    ] {
+        let response = ask(house.gate, &request).await;
+        let body = problem(&response, status, code);
+        let entry = house.entry("decision", body["decision_id"].as_str().unwrap()).await;
+        assert_eq!(entry["deny_code"], code, "{request}");
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn who_is_not_known_is_not_recorded() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(Identity::Token, at(upstream.address))).await;
+    let response = ask(house.gate, get("/public/a", "wcp-token: hst_wrong\r\n")).await;
+    problem(&response, 401, "DENY_UNAUTHENTICATED");
+    assert_eq!(response.header("www-authenticate"), Some("wcp-token realm=\"hallgate\""));
+    assert!(!String::from_utf8_lossy(&response.body).contains("hst_wrong"));
+    assert!(house.entries().is_empty());
+    assert!(house.hall.metrics_text().contains(r#"refusals_total{door="gate",code="DENY_UNAUTHENTICATED"} 1"#));
+}
+
+#[tokio::test]
+async fn without_a_record_nothing_is_forwarded() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    house.break_ledger();
+    for path in ["/public/a", "/secret/a", "/nowhere", "/public//a"] {
+        let response = ask(house.gate, get(path, "")).await;
+        problem(&response, 503, "DENY_AUDIT_UNAVAILABLE");
+        assert_eq!(response.header("retry-after"), Some("1"));
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_dry_run_is_answered_with_the_decision() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    for (path, denied) in [("/public/a", false), ("/secret/a", true)] {
+        let response = ask(house.gate, get(path, "wcp-dry-run: true\r\n")).await;
+        assert_eq!((response.status(), response.header("content-type")), (200, Some("application/json")));
+        let body = response.json();
+        assert_eq!(body["denied"], denied);
+        let id = body["decision_id"].as_str().unwrap();
+        assert_eq!(house.entry("decision", id).await["dry_run"], true);
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_is_a_502_or_504_with_the_decision() {
+    // Nobody listens where a listener was.
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let house = House::start(house::settings(fixed(), at(gone))).await;
+    let body = problem(&ask(house.gate, get("/public/a", "")).await, 502, "UPSTREAM_UNREACHABLE");
+    let outcome = house.entry("outcome", body["decision_id"].as_str().unwrap()).await;
+    assert_eq!(outcome["ending"], "upstream_failed");
+    assert!(house.hall.metrics_text().contains(r#"upstream_responses_total{upstream="u",status="failed"} 1"#));
+
+    let broken = Upstream::script(|mut wire, _| async move {
+        wire.message().await;
+    })
+    .await;
+    let house = House::start(house::settings(fixed(), at(broken.address))).await;
+    problem(&ask(house.gate, get("/public/a", "")).await, 502, "UPSTREAM_UNREACHABLE");
+
+    let silent = Upstream::script(|mut wire, _| async move { while wire.more().await {} }).await;
+    let mut to = at(silent.address);
+    to.read_timeout = Duration::from_millis(200);
+    let house = House::start(house::settings(fixed(), to)).await;
+    let body = problem(&ask(house.gate, get("/public/a", "")).await, 504, "UPSTREAM_TIMEOUT");
+    let outcome = house.entry("outcome", body["decision_id"].as_str().unwrap()).await;
+    assert_eq!(outcome["ending"], "upstream_failed");
+}
+
+#[tokio::test]
+async fn a_header_that_takes_forever_is_not_waited_for() {
+    let upstream = Upstream::ok().await;
+    let mut settings = house::settings(fixed(), at(upstream.address));
+    settings.header_timeout = Duration::from_millis(300);
+    let house = House::start(settings).await;
+    let mut wire = Wire::to(house.gate).await;
+    let began = std::time::Instant::now();
+    let mut slowly = get("/public/a", "").into_bytes().into_iter();
+    let closed = loop {
+        // Each byte is in time for a limit per read; all of them together are not.
+        tokio::select! {
+            closed = wire.closed() => break closed,
+            () = tokio::time::sleep(Duration::from_millis(50)) => match slowly.next() {
+                Some(byte) => wire.send([byte]).await,
+                None => break false,
+            },
+        }
+    };
+    assert!(closed, "a slow header was read to its end");
+    assert!(began.elapsed() < Duration::from_secs(2));
+    // On the other listener not even a first byte is waited for.
+    assert!(Wire::to(house.h2c).await.closed().await);
+    assert!(upstream.seen().is_empty());
+}

@@ -1,0 +1,113 @@
+//! Nasty requests as raw bytes: each is refused, or arrives upstream as exactly the path that a route matched.
+
+use crate::house::{self, House, at, fixed};
+use crate::upstream::Upstream;
+use crate::wire::{Wire, get};
+
+#[tokio::test]
+async fn a_target_is_refused_or_forwarded_as_it_was_matched() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    for (target, arrives) in [
+        ("/public/a", Some("/public/a")),
+        ("/%70ublic/%61", Some("/public/a")),
+        ("/public/a%2Eb%7e", Some("/public/a.b~")),
+        ("/public/%e2%82%ac%20x", Some("/public/%E2%82%AC%20x")),
+        ("/public/a?/../secret/%2e%2e", Some("/public/a?/../secret/%2e%2e")),
+        ("/public/a#/../../secret", Some("/public/a")),
+        ("/public/a b", Some("/public/a%20b")),
+        ("/public/...", Some("/public/...")),
+        // To any reader these might be, or once have been, /secret.
+        ("/public/../secret/a", None),
+        ("/public/./a", None),
+        ("/public/..", None),
+        ("/public/%2e%2e/secret/a", None),
+        ("/public/.%2E/secret/a", None),
+        ("/public/..%2fsecret/a", None),
+        ("/public/..%5csecret", None),
+        ("/public/..\\secret", None),
+        ("/public/..;/secret/a", None),
+        ("/public/;/../secret", None),
+        ("/public/%252e%252e/secret", None),
+        ("/public/%c0%ae%c0%ae/secret", None),
+        ("/public/%00/secret", None),
+        ("/public/%0d%0aHost:x", None),
+        ("/public/%", None),
+        ("/public/%2", None),
+        ("/public/%u002e%u002e", None),
+        ("//public/a", None),
+        ("/public//secret", None),
+        ("/public/\u{e9}", None),
+        ("http://gate.example/public/a", None),
+        ("http://gate.example", None),
+        ("*", None),
+        ("public/a", None),
+        ("?public", None),
+        ("gate.example:80", None),
+    ] {
+        let before = upstream.seen().len();
+        let mut wire = Wire::to(house.gate).await;
+        let response = wire.ask(get(target, "")).await;
+        let seen = upstream.seen();
+        match arrives {
+            Some(path) => {
+                assert_eq!(response.status(), 200, "{target}");
+                assert_eq!(seen.last().unwrap().target(), path, "{target}");
+                let id = response.header("wcp-decision-id").unwrap();
+                let recorded = house.entry("decision", id).await;
+                assert_eq!(recorded["http"]["path"].as_str(), path.split('?').next(), "{target}");
+            }
+            None => {
+                assert!(matches!(response.status(), 400 | 404), "{target}: {response:?}");
+                assert_eq!(seen.len(), before, "{target} was forwarded");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_that_two_readers_could_frame_differently_are_refused() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let target = "/public/a HTTP/1.1\r\n";
+    for request in [
+        format!("TRACE {target}Host: h\r\n\r\n"),
+        "CONNECT gate.example:80 HTTP/1.1\r\nHost: gate.example:80\r\n\r\n".to_owned(),
+        format!("GET {target}\r\n"),
+        format!("GET {target}Host:\r\n\r\n"),
+        format!("GET {target}Host: a\r\nHost: b\r\n\r\n"),
+        format!("GET {target}Host: a\r\nHost: a\r\n\r\n"),
+        format!("GET {target}Host: u@h\r\n\r\n"),
+        format!("GET {target}Host: h\nX: y\r\n\r\n"),
+        format!("GET {target}Host: h\r\nX: y\n\n"),
+        format!("GET {target}Host: h\r\n X: folded\r\n\r\n"),
+        format!("GET {target}Host: h\r\nX : y\r\n\r\n"),
+        format!("POST {target}Host: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na"),
+        format!("POST {target}Host: h\r\nContent-Length: 1, 1\r\n\r\na"),
+        format!("POST {target}Host: h\r\nContent-Length: +1\r\n\r\na"),
+        format!("POST {target}Host: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+        format!("POST {target}Host: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        format!("POST {target}Host: h\r\nTransfer-Encoding: identity\r\n\r\n"),
+        format!("GET {target}Host: h\r\nConnection: close, wcp-worker-id\r\n\r\n"),
+        format!("GET {target}Host: h\r\nConnection: authorization\r\n\r\n"),
+        format!(
+            "GET {target}Host: h\r\nConnection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+        ),
+        format!("GET {target}Host: h\r\nX-HTTP-Method-Override: DELETE\r\n\r\n"),
+        format!("GET {target}Host: h\r\nwcp_worker_id: w\r\n\r\n"),
+        format!("GET {target}Host: h\r\nX: {}\r\n\r\n", "x".repeat(70_000)),
+    ] {
+        let response = Wire::to(house.gate).await.ask(&request).await;
+        assert!(matches!(response.status(), 400 | 405), "{request:.200}: {response:?}");
+        assert!(upstream.seen().is_empty(), "{request:.200} was forwarded");
+    }
+    // Both lengths: the chunks count, the other is not forwarded, and the connection ends.
+    let both =
+        format!("POST {target}Host: h\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n");
+    let response = Wire::to(house.gate).await.ask(both).await;
+    assert_eq!((response.status(), response.header("connection")), (200, Some("close")));
+    let got = upstream.only();
+    assert_eq!((got.header("content-length"), &*got.body), (None, &b"a"[..]));
+    // What HTTP/1.0 may leave out it may leave out.
+    assert_eq!(Wire::to(house.gate).await.ask("GET /public/a HTTP/1.0\r\n\r\n").await.status(), 200);
+}
