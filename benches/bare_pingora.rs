@@ -1,6 +1,7 @@
 //! What the gate is measured against: pingora forwarding every request, with the gate's allocator and buffers and nothing else.
 //!
 //! `cargo bench --bench bare_pingora -- 127.0.0.1:8090 127.0.0.1:9000` listens on the first address and forwards to the second.
+#![expect(clippy::print_stderr, reason = "a tool says how it is called")]
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 //!
 //! The clock is the thread's, from the kernel, and not the wall: a busy machine does not blur it. An append is a decision of
 //! about a thousand bytes: queued, minted, serialised, chained, written, answered, and added to tree, tiles and index.
+#![expect(clippy::expect_used, reason = "a bench may stop at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -43,13 +43,7 @@ fn main() -> Result<(), Failure> {
         let nth = (took.len() as f64 * share) as usize;
         took.get(nth.min(took.len().saturating_sub(1))).map_or(0.0, |took| took.as_secs_f64() * 1e6)
     };
-    println!(
-        "{{\"requests\":{},\"p50\":{:.1},\"p90\":{:.1},\"p99\":{:.1}}}",
-        took.len(),
-        at(0.5),
-        at(0.9),
-        at(0.99)
-    );
+    println!("{{\"requests\":{},\"p50\":{:.1},\"p90\":{:.1},\"p99\":{:.1}}}", took.len(), at(0.5), at(0.9), at(0.99));
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! The law of the cache: over random policies, requests and reloads, a remembered verdict is the one that would be given now.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

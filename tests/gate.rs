@@ -1,4 +1,11 @@
 //! The gate over real sockets: a pingora server in this process, upstreams that the tests script, bytes as they are on the wire.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 #[path = "gate/dns.rs"]
 mod dns;

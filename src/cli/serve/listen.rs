@@ -93,7 +93,8 @@ pub fn claim(service: &dyn ServiceWithDependents, bound: &mut Vec<Bound>) -> Res
     let addresses = service.listen_addresses().unwrap_or_default();
     let claim = |address: String| {
         let at = bound.iter().position(|bound| bound.address == address);
-        let at = at.ok_or_else(|| format!("the service `{}` listens on `{address}`, which is not bound", service.name()))?;
+        let at =
+            at.ok_or_else(|| format!("the service `{}` listens on `{address}`, which is not bound", service.name()))?;
         Ok(bound.swap_remove(at))
     };
     addresses.into_iter().map(claim).collect()

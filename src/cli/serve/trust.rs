@@ -26,7 +26,8 @@ pub fn ca_file(tls: bool, configured: Option<PathBuf>) -> Result<String, String>
         (None, Some(path)) => (PathBuf::from(path), "the environment variable `SSL_CERT_FILE`"),
         (None, None) => {
             let found = SYSTEM.iter().map(Path::new).find(|path| path.is_file());
-            let found = found.ok_or("no CA certificates are installed: install them, or set `gate.upstream_ca_file`")?;
+            let found =
+                found.ok_or("no CA certificates are installed: install them, or set `gate.upstream_ca_file`")?;
             (found.to_owned(), "the system's CA certificates")
         }
     };
