@@ -175,7 +175,7 @@ fn serve_starts_with_the_sample_configuration() {
         assert!(waited, "not ready; ended: {ended:?}\n{}", fs::read_to_string(&log).unwrap());
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(Command::new("kill").args(["-TERM", &serve.id().to_string()]).status().unwrap().success());
+    running::send("TERM", &serve);
     assert_eq!(serve.wait().unwrap().code(), Some(0));
 }
 
