@@ -8,7 +8,14 @@ use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+pub use prometheus_client::metrics::counter::Counter;
+pub use prometheus_client::metrics::gauge::Gauge;
 
 pub use prometheus_client::metrics::counter::Counter;
 pub use prometheus_client::metrics::gauge::Gauge;
@@ -38,11 +45,16 @@ pub struct Settings {
 pub fn start_logs(settings: &Settings) -> Result<(), String> {
     let filter = EnvFilter::try_new(&settings.level)
         .map_err(|error| format!("`telemetry.level` `{}` is no log filter: {error}", settings.level))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Below a warning pingora writes whole headers, which hold callers' secrets.
+    let guarded = filter_fn(|line| !line.target().starts_with("pingora") || *line.level() <= Level::WARN);
+    let logs = tracing_subscriber::registry().with(filter).with(guarded);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // A process that embeds several halls (tests) keeps its first logger.
     let _ = match settings.log {
-        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
-        LogFormat::Text => logs.try_init(),
+        LogFormat::Json => {
+            logs.with(lines.json().flatten_event(true).with_current_span(false).with_span_list(false)).try_init()
+        }
+        LogFormat::Text => logs.with(lines).try_init(),
     };
     Ok(())
 }

@@ -7,6 +7,15 @@
     reason = "a test stops at the first surprise"
 )]
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::result_large_err,
+    reason = "a test may stop at the first surprise; the handshake's error is not ours"
+)]
+
 #[path = "gate/dns.rs"]
 mod dns;
 #[path = "gate/forwarding.rs"]
@@ -15,6 +24,8 @@ mod forwarding;
 mod house;
 #[path = "gate/http2.rs"]
 mod http2;
+#[path = "gate/logs.rs"]
+mod logs;
 #[path = "gate/rejecting.rs"]
 mod rejecting;
 #[path = "gate/streams.rs"]

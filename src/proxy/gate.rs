@@ -67,7 +67,7 @@ fn permitted(exchange: &mut Exchange) -> Result<&mut Forward> {
 /// How a failed exchange is answered; `None` when nobody is there to hear it.
 fn status_of(error: &Error) -> Option<StatusCode> {
     use ErrorType::{
-        ConnectTimedout, ConnectionClosed, InvalidHTTPHeader, ReadError, ReadTimedout, TLSHandshakeTimedout,
+        ConnectTimedout, ConnectionClosed, ReadError, ReadTimedout, TLSHandshakeTimedout,
         WriteError, WriteTimedout,
     };
     match (error.esource(), error.etype()) {
@@ -77,7 +77,6 @@ fn status_of(error: &Error) -> Option<StatusCode> {
         (ErrorSource::Upstream, _) => Some(StatusCode::BAD_GATEWAY),
         (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | WriteTimedout) => None,
         (ErrorSource::Downstream, ReadTimedout) => Some(StatusCode::REQUEST_TIMEOUT),
-        (_, InvalidHTTPHeader) => Some(StatusCode::BAD_REQUEST),
         (ErrorSource::Downstream, _) => Some(StatusCode::BAD_REQUEST),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(StatusCode::INTERNAL_SERVER_ERROR),
     }

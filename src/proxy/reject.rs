@@ -67,8 +67,9 @@ impl Answer {
     /// Nobody that we know: 401.
     #[must_use]
     pub fn unauthenticated() -> Self {
-        let reason = "send a session token with the scope `route` in wcp-token";
-        Self::problem(StatusCode::UNAUTHORIZED, DenyCode::Unauthenticated, reason, None, None, None)
+        let code = DenyCode::Unauthenticated;
+        let detail = format!("{}: send a session token with the scope `route` in wcp-token", code.meaning());
+        Self::written(StatusCode::UNAUTHORIZED, code.as_str(), code.meaning(), detail, None, None, None)
     }
 
     /// Not decided or not recorded: 503.

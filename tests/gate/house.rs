@@ -17,7 +17,7 @@ use hallgate::ids::{DataLabel, Digest, Env, TenantRisk};
 use hallgate::ledger::{self, Durability, Ledger};
 use hallgate::proxy::settings::{CapabilityChoice, Identity, Listen, Route, Upstream};
 use hallgate::proxy::{self, Settings};
-use hallgate::telemetry::Metrics;
+use hallgate::telemetry::{self, LogFormat, Metrics};
 use http::{HeaderValue, Method};
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
@@ -175,6 +175,9 @@ impl ShutdownSignalWatch for Stop {
 impl House {
     /// Starts a gate and waits until it takes connections.
     pub async fn start(settings: Settings) -> Self {
+        if let Ok(level) = std::env::var(crate::logs::LEVEL) {
+            telemetry::start_logs(&telemetry::Settings { log: LogFormat::Json, level }).unwrap();
+        }
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&ledger::Settings {
             path: folder.path().join("ledger"),
