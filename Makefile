@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# Options for `make demo`, such as ARGS='--once --gate-port 8081'.
+# Options for `make demo`, such as ARGS='--once --gate-port 8081', and for the benchmark of `make bench`.
 ARGS ?=
 CARGO ?= cargo
 
@@ -30,9 +30,9 @@ check: build-tools ## formatting, lints and documentation, warnings denied
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 
 bench: build-tools ## the measurements that the README quotes
-	@.ci/need wrk
-	$(CARGO) bench --locked
-	benches/run
+	@.ci/need python3 wrk nginx
+	$(CARGO) bench --locked --bench decide --bench ledger
+	python3 benches/gate.py $(ARGS)
 
 # pingora's zlib is built with cmake.
 build-tools:
@@ -41,7 +41,7 @@ build-tools:
 
 # The clients that the tests drive: curl, Node's fetch, and Python's requests and OpenAI SDK.
 tools: build-tools $(VENV)/installed
-	@.ci/need curl node=nodejs
+	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates
 	@node -e 'typeof fetch === "function" || process.exit(1)' || \
 		{ echo "node $$(node --version) has no fetch; install Node.js 18 or later" >&2; exit 1; }
 

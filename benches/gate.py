@@ -26,12 +26,14 @@ TICKS = os.sysconf("SC_CLK_TCK")
 BODY = "x" * 232
 
 
-def built(kind, name):
-    """Builds one optimised target and says where it is."""
-    command = ["cargo", "build", "--release", "--locked", "--message-format=json", f"--{kind}", name]
+def built():
+    """Builds what is measured, in one go so that all of it is built alike, and says where it is."""
+    targets = ["--bin", "hallgate", "--bench", "bare_pingora", "--bench", "pace"]
+    command = ["cargo", "build", "--release", "--locked", "--message-format=json", *targets]
     out = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     found = [json.loads(line) for line in out.splitlines()]
-    return next(m["executable"] for m in found if m.get("executable") and m["target"]["name"] == name)
+    made = {m["target"]["name"]: m["executable"] for m in found if m.get("executable")}
+    return made["hallgate"], made["bare_pingora"], made["pace"]
 
 
 def free_port():
@@ -180,7 +182,7 @@ def main():
     for tool in ["wrk", "nginx", "taskset"]:
         if not shutil.which(tool):
             raise SystemExit(f"missing: {tool}; `make bench` installs it")
-    binary, bare_binary, pacer = built("bin", "hallgate"), built("bench", "bare_pingora"), built("bench", "pace")
+    binary, bare_binary, pacer = built()
     rounds = {name: [] for name in ["forward", "bare", "denied", "route", "p50 gate", "p50 bare"]}
     with tempfile.TemporaryDirectory(prefix="hallgate-bench-") as name:
         folder = Path(name)

@@ -121,7 +121,9 @@ fn make() -> Command {
     let mut make = Command::new("make");
     make.arg("--no-print-directory").current_dir(root());
     for (name, _) in std::env::vars_os() {
-        let ours = name.to_str().is_some_and(|name| ["CARGO", "RUSTUP_TOOLCHAIN", "MAKE", "MFLAGS"].iter().any(|set| name.starts_with(set)));
+        let ours = name.to_str().is_some_and(|name| {
+            ["CARGO", "RUSTUP_TOOLCHAIN", "MAKE", "MFLAGS"].iter().any(|set| name.starts_with(set))
+        });
         if ours && name != "CARGO_HOME" && name != "CARGO_TARGET_DIR" {
             make.env_remove(name);
         }
@@ -173,7 +175,7 @@ fn serve_starts_with_the_sample_configuration() {
         assert!(waited, "not ready; ended: {ended:?}\n{}", fs::read_to_string(&log).unwrap());
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(Command::new("kill").args(["-TERM", &serve.id().to_string()]).status().unwrap().success());
+    running::send("TERM", &serve);
     assert_eq!(serve.wait().unwrap().code(), Some(0));
 }
 

@@ -67,8 +67,7 @@ fn permitted(exchange: &mut Exchange) -> Result<&mut Forward> {
 /// How a failed exchange is answered; `None` when nobody is there to hear it.
 fn status_of(error: &Error) -> Option<StatusCode> {
     use ErrorType::{
-        ConnectTimedout, ConnectionClosed, ReadError, ReadTimedout, TLSHandshakeTimedout,
-        WriteError, WriteTimedout,
+        ConnectTimedout, ConnectionClosed, ReadError, ReadTimedout, TLSHandshakeTimedout, WriteError, WriteTimedout,
     };
     match (error.esource(), error.etype()) {
         (ErrorSource::Upstream, ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout) => {

@@ -12,6 +12,12 @@ pub fn hallgate() -> Command {
     Command::new(env!("CARGO_BIN_EXE_hallgate"))
 }
 
+/// Sends a signal. The shell's own `kill` is there on every machine.
+pub fn send(signal: &str, to: &Child) {
+    let kill = format!("kill -{signal} {}", to.id());
+    assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success());
+}
+
 /// A demo that has taken its walk and stays up. Dropped, it is killed.
 pub struct Demo {
     child: Child,
@@ -62,8 +68,7 @@ impl Demo {
 
     /// Sends it a signal and waits for its end. Gives its exit code and the last it printed.
     pub fn end(mut self, signal: &str) -> (Option<i32>, String) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
+        send(signal, &self.child);
         let rest = std::io::read_to_string(self.child.stdout.take().unwrap()).unwrap();
         (self.child.wait().unwrap().code(), rest)
     }
