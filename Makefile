@@ -11,7 +11,7 @@ CARGO ?= cargo
 VENV := target/venv
 RUST_SET_UP := https://rustup.rs
 
-.PHONY: help demo test bench check build-tools tools
+.PHONY: help demo test soak bench check build-tools tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ demo: build-tools ## the whole journey on embedded defaults, until Ctrl-C
 
 test: tools ## every test, with what the tests need
 	$(CARGO) test --locked --no-fail-fast 2>&1 | .ci/sum-tests
+
+soak: build-tools ## 500 callers for a minute: nothing is lost, nothing is mixed up
+	HALLGATE_SOAK_CONNECTIONS=500 HALLGATE_SOAK_SECONDS=60 $(CARGO) test --locked --test soak -- --nocapture
 
 check: build-tools ## formatting, lints and documentation, warnings denied
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
