@@ -281,7 +281,12 @@ impl Ledger {
     /// # Errors
     /// The queue is full, the write failed, or the ledger is closed: nothing may be allowed or forwarded then.
     pub async fn record(&self, record: Record) -> Result<Receipt, RecordError> {
-        let answer = self.0.shared.queue.record(record)?;
+        let (answer, rouse) = self.0.shared.queue.record(record)?;
+        if rouse.is_some() {
+            // Everything else that this thread can do now comes first, and may join the batch.
+            tokio::task::yield_now().await;
+        }
+        drop(rouse);
         answer.await.unwrap_or(Err(RecordError::Closed))
     }
 

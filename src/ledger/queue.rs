@@ -1,8 +1,12 @@
 //! What waits for the writer: decisions up to a bound, outcomes always.
+//!
+//! A wake costs two switches of thread, more than an entry costs to write. So whoever queues a record for a sleeping writer does
+//! not wake it at once but when its own thread has run everything else that is ready ([`Rouse`]): a busy proxy's records of one
+//! turn of its event loop are one batch. Nobody waits for an outcome: it does not wake a writer that dozes after a batch.
 
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -29,6 +33,11 @@ pub(super) struct Ended {
     pub(super) outcome: Outcome,
 }
 
+/// How long outcomes may wait for company.
+const DOZE: Duration = Duration::from_millis(5);
+/// So many outcomes do not wait for more.
+const MANY: usize = 256;
+
 /// A short queue under one lock: the writer takes all of it at once.
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
@@ -41,7 +50,32 @@ struct Waiting {
     jobs: Vec<Job>,
     records: usize,
     closed: bool,
-    asleep: bool,
+    writer: Sleep,
+    /// Somebody holds a [`Rouse`].
+    rousing: bool,
+}
+
+/// How soundly the writer sleeps.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    /// It will look again before it sleeps.
+    #[default]
+    Awake,
+    /// For a moment: records wake it, outcomes wait.
+    Dozing,
+    /// Until something comes.
+    Sound,
+}
+
+/// Wakes the writer when it is dropped: also when whoever holds it is cancelled, since others rely on it.
+pub(super) struct Rouse<'a>(&'a Queue);
+
+impl Drop for Rouse<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.rousing = false;
+        self.0.wake(waiting);
+    }
 }
 
 impl Queue {
@@ -55,8 +89,9 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a record.
-    pub(super) fn record(&self, record: Record) -> Result<oneshot::Receiver<Answer>, RecordError> {
+    /// Queues a record. Who gets a [`Rouse`] drops it when its thread has nothing else to do.
+    pub(super) fn record(&self, record: Record) -> Result<(oneshot::Receiver<Answer>, Option<Rouse<'_>>), RecordError> {
+        let (answer, receiver) = oneshot::channel();
         let mut waiting = self.lock();
         if waiting.closed {
             return Err(RecordError::Closed);
@@ -64,28 +99,31 @@ impl Queue {
         if waiting.records >= self.bound {
             return Err(RecordError::QueueFull);
         }
-        let (answer, receiver) = oneshot::channel();
         waiting.records += 1;
-        self.push(waiting, Job::Record { record, answer });
-        Ok(receiver)
+        waiting.jobs.push(Job::Record { record, answer });
+        let rouse = waiting.writer != Sleep::Awake && !mem::replace(&mut waiting.rousing, true);
+        drop(waiting);
+        Ok((receiver, rouse.then(|| Rouse(self))))
     }
 
     /// Queues an outcome; false when the ledger is closed.
     pub(super) fn outcome(&self, ended: Ended) -> bool {
-        let waiting = self.lock();
+        let mut waiting = self.lock();
         let open = !waiting.closed;
         if open {
-            self.push(waiting, Job::Outcome(ended));
+            waiting.jobs.push(Job::Outcome(ended));
+            if waiting.writer == Sleep::Sound || waiting.jobs.len() == MANY {
+                self.wake(waiting);
+            }
         }
         open
     }
 
-    /// The writer is woken only when it sleeps: under load it never is, and a wake costs a system call.
-    fn push(&self, mut waiting: MutexGuard<'_, Waiting>, job: Job) {
-        waiting.jobs.push(job);
-        let asleep = mem::take(&mut waiting.asleep);
+    /// Wakes the writer if it sleeps; it looks at the queue before it sleeps again.
+    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        let slept = mem::take(&mut waiting.writer) != Sleep::Awake;
         drop(waiting);
-        if asleep {
+        if slept {
             self.wake.notify_one();
         }
     }
@@ -94,18 +132,29 @@ impl Queue {
     /// it gave then was the last.
     pub(super) fn take(&self, jobs: &mut Vec<Job>, until: Option<Instant>) -> bool {
         let mut waiting = self.lock();
-        while waiting.jobs.is_empty() && !waiting.closed {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
+        let mut dozed = false;
+        loop {
+            let now = Instant::now();
+            let over = until.is_some_and(|until| until <= now);
+            let enough = waiting.records > 0 || waiting.jobs.len() >= MANY || (dozed && !waiting.jobs.is_empty());
+            if enough || over || waiting.closed {
                 break;
             }
-            waiting.asleep = true;
-            waiting = match left {
-                Some(left) => self.wake.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0,
+            let left = until.map(|until| until - now);
+            let (sleep, longest) =
+                if dozed { (Sleep::Sound, left) } else { (Sleep::Dozing, Some(DOZE.min(left.unwrap_or(DOZE)))) };
+            waiting.writer = sleep;
+            waiting = match longest {
+                Some(longest) => {
+                    let (woken, timeout) =
+                        self.wake.wait_timeout(waiting, longest).unwrap_or_else(PoisonError::into_inner);
+                    dozed |= timeout.timed_out();
+                    woken
+                }
                 None => self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
             };
+            waiting.writer = Sleep::Awake;
         }
-        waiting.asleep = false;
         waiting.records = 0;
         mem::swap(&mut waiting.jobs, jobs);
         waiting.closed
