@@ -38,11 +38,14 @@ pub struct PolicyProblem {
 /// # Errors
 /// Every problem of every file at once.
 pub fn load(path: &Path) -> Result<CedarGate, Vec<PolicyProblem>> {
-    let files = files::read(path)?;
-    let digest = files::digest(&files);
-    let (written, mut problems) = check::parse(&files);
+    gate(path, &files::read(path)?)
+}
+
+fn gate(path: &Path, files: &[files::PolicyFile]) -> Result<CedarGate, Vec<PolicyProblem>> {
+    let digest = files::digest(files);
+    let (written, mut problems) = check::parse(files);
     let reads = reads::of(&written);
-    let shape = check::validate(&files, &written, &reads, &mut problems);
+    let shape = check::validate(files, &written, &reads, &mut problems);
     if problems.is_empty() && written.is_empty() {
         problems.push(PolicyProblem {
             file: path.to_owned(),

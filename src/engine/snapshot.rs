@@ -199,7 +199,16 @@ impl Snapshot {
         }
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
         let fingerprint = fingerprint::of(&settings, &rules, &by_id);
-        Ok(Self { reads: Reads::of(&settings, &rules), settings, rules, workers: by_id, gate: None, fingerprint, prepared, fleet })
+        Ok(Self {
+            reads: Reads::of(&settings, &rules),
+            settings,
+            rules,
+            workers: by_id,
+            gate: None,
+            fingerprint,
+            prepared,
+            fleet,
+        })
     }
 
     /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.

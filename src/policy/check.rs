@@ -86,7 +86,10 @@ impl Reading<'_> {
     fn policy(&mut self, at: usize, offset: usize, text: &str, policy: &Policy) {
         let Some(file) = self.files.get(at) else { return };
         let place_of = |name: &str| offset + text.find(&format!("@{name}")).unwrap_or(0);
-        let unnamed = || Arc::from(format!("{}:{}", file.name, file.place(offset).0));
+        let unnamed = || match file.place(offset) {
+            (line, 1) => Arc::from(format!("{}:{line}", file.name)),
+            (line, column) => Arc::from(format!("{}:{line}:{column}", file.name)),
+        };
         let mut id: Arc<str> = policy.annotation("id").filter(|id| sound(id)).map_or_else(unnamed, Arc::from);
         for (name, value) in policy.annotations() {
             match name {
@@ -114,7 +117,8 @@ impl Reading<'_> {
         } else {
             self.ids.insert(Arc::clone(&id), (at, file.place(place_of("id")).0));
         }
-        let reason = policy.annotation("reason").filter(|reason| sound(reason)).map_or_else(|| Arc::clone(&id), Arc::from);
+        let reason =
+            policy.annotation("reason").filter(|reason| sound(reason)).map_or_else(|| Arc::clone(&id), Arc::from);
         let policy = policy.new_id(PolicyId::new(&id));
         match policy.to_pst() {
             Ok(Parsed::Static(parsed)) => {
@@ -150,7 +154,13 @@ impl Reading<'_> {
             None => SupervisorLevel::Gatekeeper,
             Some(Ok(_)) if gate.is_none() => {
                 let message = "`@supervisor_level` stands without `@gate`";
-                self.note(at, place_of("supervisor_level"), id, message, "add `@gate(\"REQUIRE_HUMAN\")`, or remove it");
+                self.note(
+                    at,
+                    place_of("supervisor_level"),
+                    id,
+                    message,
+                    "add `@gate(\"REQUIRE_HUMAN\")`, or remove it",
+                );
                 SupervisorLevel::Gatekeeper
             }
             Some(Ok(level)) => level,
@@ -220,14 +230,23 @@ pub(super) fn validate(
     };
     let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
     let by_id = |id: &PolicyId| written.iter().find(|written| PolicyId::new(&written.id) == *id);
+    let mut erring = BTreeSet::new();
     for error in result.validation_errors() {
+        erring.insert(error.policy_id());
         if let Some((written, file)) = with_file(files, by_id(error.policy_id())) {
             problems.push(of_diagnostic(file, &written.id, error, written.offset, "correct the policy"));
         }
     }
-    for warning in result.validation_warnings() {
+    // That such a policy never applies follows from its errors.
+    for warning in result.validation_warnings().filter(|warning| !erring.contains(warning.policy_id())) {
         if let Some((written, file)) = with_file(files, by_id(warning.policy_id())) {
-            problems.push(of_diagnostic(file, &written.id, warning, written.offset, "correct the policy, or remove it"));
+            problems.push(of_diagnostic(
+                file,
+                &written.id,
+                warning,
+                written.offset,
+                "correct the policy, or remove it",
+            ));
         }
     }
     for (written, error) in unheard {
@@ -252,12 +271,13 @@ fn of_diagnostic(
 ) -> PolicyProblem {
     let offset = said.labels().and_then(|mut labels| labels.next()).map_or(otherwise, |label| label.offset());
     let message = said.to_string();
-    let message = message.strip_prefix(&format!("for policy `{policy}`, ")).unwrap_or(&message).to_owned();
+    let named = format!("for policy `{policy}`, ");
+    let message = message.strip_prefix(&named).unwrap_or(&message).to_owned();
     PolicyProblem {
         file: file.path.clone(),
         place: Some(file.place(offset)),
         policy: policy.to_owned(),
         message,
-        help: said.help().map_or_else(|| help.to_owned(), |help| help.to_string()),
+        help: said.help().map_or_else(|| help.to_owned(), |help| help.to_string().replace(&named, "")),
     }
 }

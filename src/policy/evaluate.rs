@@ -121,7 +121,9 @@ impl CedarGate {
         let errors = response.diagnostics().errors().map(|error| match error {
             AuthorizationError::PolicyEvaluationError(error) => (error.policy_id(), error.inner()),
         });
-        if let Some((at, error)) = errors.filter_map(|(id, error)| Some((*self.places.get(id)?, error))).min_by_key(|(at, _)| *at) {
+        if let Some((at, error)) =
+            errors.filter_map(|(id, error)| Some((*self.places.get(id)?, error))).min_by_key(|(at, _)| *at)
+        {
             return Ok(self.erred(at, error));
         }
         let mut applied: Vec<usize> =
@@ -313,9 +315,5 @@ fn record(members: impl IntoIterator<Item = (String, RestrictedExpression)>) -> 
 }
 
 fn answer<'a>(ruling: Ruling, reason: &Arc<str>, policies: impl Iterator<Item = &'a Meaning>) -> Answer {
-    Answer {
-        ruling,
-        reason: Arc::clone(reason),
-        policies: policies.map(|meaning| Arc::clone(&meaning.id)).collect(),
-    }
+    Answer { ruling, reason: Arc::clone(reason), policies: policies.map(|meaning| Arc::clone(&meaning.id)).collect() }
 }

@@ -21,7 +21,7 @@ pub(super) struct PolicyFile {
 }
 
 impl PolicyFile {
-    fn new(path: PathBuf, text: String) -> Self {
+    pub(super) fn new(path: PathBuf, text: String) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let after = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let beginnings = std::iter::once(0).chain(after).collect();
@@ -40,7 +40,9 @@ impl PolicyFile {
 /// Reads a file, or every `*.cedar` of a folder, sorted. What a dot begins is passed over: editors and Kubernetes keep their
 /// own there.
 pub(super) fn read(path: &Path) -> Result<Vec<PolicyFile>, Vec<PolicyProblem>> {
-    let paths = match std::fs::metadata(path).and_then(|found| if found.is_dir() { inside(path) } else { Ok(vec![path.to_owned()]) }) {
+    let paths = match std::fs::metadata(path)
+        .and_then(|found| if found.is_dir() { inside(path) } else { Ok(vec![path.to_owned()]) })
+    {
         Ok(paths) => paths,
         Err(error) => {
             let message = format!("the policies cannot be read: {error}");

@@ -85,7 +85,8 @@ pub(super) struct Found {
     policy: usize,
     /// As a value, not only for its attributes or for being there.
     used: bool,
-    kinds: Vec<Kind>,
+    /// As which kinds, each with the policy that reads it so first.
+    kinds: Vec<(Kind, usize)>,
     fields: BTreeMap<String, Found>,
 }
 
@@ -106,23 +107,23 @@ impl Found {
         let found = self.at(path, policy);
         found.used = true;
         let Some(kind) = kind else { return };
-        let is_set = |kind: &Kind| matches!(kind, Kind::Set(_));
         let vague = Kind::Set(Element::Unknown);
-        if kind == vague && found.kinds.iter().any(is_set) {
+        let is_set = matches!(kind, Kind::Set(_));
+        if kind == vague && found.kinds.iter().any(|(known, _)| matches!(known, Kind::Set(_))) {
             return;
         }
-        if is_set(&kind) {
-            found.kinds.retain(|known| *known != vague);
+        if is_set {
+            found.kinds.retain(|(known, _)| *known != vague);
         }
-        if !found.kinds.contains(&kind) {
-            found.kinds.push(kind);
+        if !found.kinds.iter().any(|(known, _)| *known == kind) {
+            found.kinds.push((kind, policy));
         }
     }
 
     /// Of which kind it is, as far as that is known.
     pub(super) fn kind(&self, path: &[&str]) -> Option<Kind> {
         let found = path.iter().try_fold(self, |found, name| found.fields.get(*name))?;
-        found.kinds.first().copied()
+        found.kinds.first().map(|(kind, _)| *kind)
     }
 
     /// What is read of it, and what makes no sense in that: policy, message and what to change.
@@ -135,24 +136,28 @@ impl Found {
     }
 
     fn field(&self, path: &str, problems: &mut Vec<(usize, String, String)>) -> Field {
-        let mut words: Vec<&str> = self.kinds.iter().map(|kind| kind.in_words()).collect();
-        if !self.fields.is_empty() {
-            words.push("an object");
-        }
-        if words.len() > 1 {
-            let message = format!("`{path}` is read as {}", words.join(" and as "));
-            problems.push((self.policy, message, "read a value as one kind in all policies".to_owned()));
-        } else if self.used && self.kinds.is_empty() {
-            let (is, help) = if self.fields.is_empty() {
-                ("of an unknown kind", format!("compare it with a literal, such as `{path} == \"text\"`"))
+        let one_kind = || "read a value as one kind in all policies".to_owned();
+        if let Some((first, rest)) = self.kinds.split_first() {
+            for (kind, policy) in rest {
+                let message =
+                    format!("reads `{path}` as {}, which is read as {}, too", kind.in_words(), first.0.in_words());
+                problems.push((*policy, message, one_kind()));
+            }
+            if !self.fields.is_empty() {
+                let message = format!("reads `{path}` as {}, which is read as an object, too", first.0.in_words());
+                problems.push((first.1, message, one_kind()));
+            }
+        } else if self.used {
+            let (how, help) = if self.fields.is_empty() {
+                ("as what, it does not say", format!("compare it with a literal, such as `{path} == \"text\"`"))
             } else {
-                ("read as a whole", "read its attributes one by one".to_owned())
+                ("as a whole", "read its attributes one by one".to_owned())
             };
-            problems.push((self.policy, format!("`{path}` is {is}"), help));
+            problems.push((self.policy, format!("reads `{path}` {how}"), help));
         }
         match self.kinds.first() {
             _ if !self.fields.is_empty() => Field::Record(self.shape(path, problems)),
-            Some(kind) => Field::Value(*kind),
+            Some((kind, _)) => Field::Value(*kind),
             None => Field::Presence,
         }
     }

@@ -164,7 +164,9 @@ impl Walk<'_> {
             }
             Expr::Literal(Literal::Long(_)) => Some(Kind::Long),
             Expr::Literal(Literal::String(_)) => Some(Kind::Text),
-            Expr::IfThenElse { then_expr, else_expr, .. } => self.kind_of(then_expr).or_else(|| self.kind_of(else_expr)),
+            Expr::IfThenElse { then_expr, else_expr, .. } => {
+                self.kind_of(then_expr).or_else(|| self.kind_of(else_expr))
+            }
             Expr::Set(elements) => Some(Kind::set(elements.iter().find_map(|element| self.kind_of(element)))),
             Expr::UnaryOp { op, .. } => match op {
                 UnaryOp::Neg

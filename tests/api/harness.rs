@@ -35,7 +35,11 @@ const RULES: &str = r#"{"rules": [
    "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer", "score_hint": 1.0}]}},
   {"rule_id": "rr_read",
    "match": {"capability_id": "cap.data.read.v1"},
-   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}}
+   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}},
+  {"rule_id": "rr_report",
+   "match": {"capability_id": "cap.report.generate.v1"},
+   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}],
+                "escalation": {"human_required_default": true, "rationale": "reports are read by people"}}}
 ]}"#;
 
 /// How a hall is to be.

@@ -84,11 +84,7 @@ fn wants_human(escalation: &Escalation) -> Option<Arc<str>> {
 /// The stricter of what the policies and the rule say.
 fn stricter(policies: Option<Answer>, by_rule: Option<Arc<str>>) -> Option<Answer> {
     let Some(reason) = by_rule else { return policies };
-    let of_rule = Answer {
-        ruling: Ruling::RequireHuman(SupervisorLevel::Gatekeeper),
-        reason,
-        policies: Arc::from([]),
-    };
+    let of_rule = Answer { ruling: Ruling::RequireHuman(SupervisorLevel::Gatekeeper), reason, policies: Arc::from([]) };
     match policies {
         None => Some(of_rule),
         Some(answer) => match answer.ruling {
@@ -103,7 +99,8 @@ fn refused(answer: &Answer, version: &str) -> Option<Denial> {
     let Answer { ruling, reason, policies } = answer;
     let who = policies.first().map_or_else(|| "the rule".to_owned(), |policy| format!("policy `{policy}`"));
     // A reason that is only the policy's name says nothing more.
-    let why = if policies.first().is_some_and(|policy| policy == reason) { String::new() } else { format!(": {reason}") };
+    let why =
+        if policies.first().is_some_and(|policy| policy == reason) { String::new() } else { format!(": {reason}") };
     let (code, message) = match ruling {
         Ruling::Allow | Ruling::RequireHuman(SupervisorLevel::Advisory) => return None,
         Ruling::Deny if policies.is_empty() => (DenyCode::PolicyGate, reason.to_string()),
@@ -117,7 +114,9 @@ fn refused(answer: &Answer, version: &str) -> Option<Denial> {
     };
     let denial = Denial::new(code, message).with("reason", &**reason).with("policy_version", version);
     Some(match ruling {
-        Ruling::RequireHuman(level) => denial.with("supervisor_required", true).with("supervisor_level", level.as_str()),
+        Ruling::RequireHuman(level) => {
+            denial.with("supervisor_required", true).with("supervisor_level", level.as_str())
+        }
         _ => denial,
     })
 }
