@@ -149,7 +149,7 @@ impl Found {
             }
         } else if self.used {
             let (how, help) = if self.fields.is_empty() {
-                ("as what, it does not say", format!("compare it with a literal, such as `{path} == \"text\"`"))
+                ("without saying as what", format!("compare it with a literal, such as `{path} == \"text\"`"))
             } else {
                 ("as a whole", "read its attributes one by one".to_owned())
             };
