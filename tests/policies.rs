@@ -1,11 +1,6 @@
 //! Golden cases of policies: each folder of `tests/policies` is one configuration (without one of its own, the sample in
 //! `conf/`), and each file of its `cases` one request with what must be in the decision on it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -11,6 +11,9 @@ pub trait PolicyGate: Debug + Send + Sync {
     /// The digest of all that answers depend on: part of the snapshot's fingerprint.
     fn digest(&self) -> Digest;
 
+    /// How many policies there are.
+    fn policies(&self) -> usize;
+
     /// What of a request an answer can depend on, besides the environment and what the rules themselves make of it.
     fn reads(&self) -> GateReads;
 

@@ -214,9 +214,14 @@ impl Snapshot {
     /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.
     #[must_use]
     pub fn gated_by(self, gate: Arc<dyn PolicyGate>) -> Self {
-        let asked = self.rules.rules.iter().any(|rule| rule.escalation.policy_gate);
-        let reads = if asked { self.reads.and(gate.reads()) } else { self.reads };
+        let reads = if self.asking_rules() > 0 { self.reads.and(gate.reads()) } else { self.reads };
         Self { reads, fingerprint: fingerprint::with_gate(&self.fingerprint, &gate.digest()), gate: Some(gate), ..self }
+    }
+
+    /// How many rules ask the policy gate.
+    #[must_use]
+    pub fn asking_rules(&self) -> usize {
+        self.rules.rules.iter().filter(|rule| rule.escalation.policy_gate).count()
     }
 
     /// The tenant's risk that counts for a request: the caller's word in reference mode. In strict mode the record's, or

@@ -4,7 +4,6 @@
 //! four things apart, namely what permits, what forbids, what asks for a human and what could not be evaluated. Cedar's own
 //! answer would not say whether anything permits once something forbids.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,11 +22,10 @@ use crate::ids::{DataLabel, Digest, Env, QosClass, SupervisorLevel, TenantRisk};
 
 /// Cedar policies, ready to be asked.
 pub struct CedarGate {
+    /// The policies. To Cedar their ids are their places in `meanings`, which is cheaper to clone and hash than a text.
     policies: PolicySet,
-    /// Where in `rulings` a policy is.
-    places: HashMap<PolicyId, usize>,
-    /// What each policy means, in the order of the files.
-    rulings: Vec<Meaning>,
+    /// What it means that a policy applies, in the order of the files.
+    meanings: Vec<Meaning>,
     reads: Reads,
     shape: Shape,
     digest: Digest,
@@ -63,23 +61,22 @@ struct Words {
 enum Unasked {
     /// The caller sent what the policies cannot read.
     Unreadable(Unreadable),
-    /// We failed.
-    Failed(String),
+    /// We failed, at this.
+    Failed(&'static str),
 }
 
 impl CedarGate {
     pub(super) fn build(written: &[Written], reads: &Reads, shape: Shape, digest: Digest) -> Result<Self, String> {
         let mut policies = PolicySet::new();
-        for written in written {
+        for (at, written) in written.iter().enumerate() {
             let mut body = written.body.clone();
             if written.human.is_some() {
                 body.effect = Effect::Permit;
             }
             let parsed = StaticPolicy::try_from(body).map_err(|error| error.to_string())?;
             let policy = Policy::from_pst(Parsed::Static(parsed)).map_err(|error| error.to_string())?;
-            policies.add(policy).map_err(|error| error.to_string())?;
+            policies.add(policy.new_id(PolicyId::new(at.to_string()))).map_err(|error| error.to_string())?;
         }
-        let places = written.iter().enumerate().map(|(at, written)| (PolicyId::new(&written.id), at)).collect();
         let meaning = |written: &Written| Meaning {
             id: Arc::clone(&written.id),
             reason: Arc::clone(&written.reason),
@@ -87,8 +84,7 @@ impl CedarGate {
         };
         Ok(Self {
             policies,
-            places,
-            rulings: written.iter().map(meaning).collect(),
+            meanings: written.iter().map(meaning).collect(),
             reads: reads.clone(),
             shape,
             digest,
@@ -97,44 +93,30 @@ impl CedarGate {
         })
     }
 
-    /// How many policies there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.rulings.len()
-    }
-
-    /// Whether there are none. Such a gate does not load.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rulings.is_empty()
-    }
-
     fn ask(&self, asked: &Asked<'_>) -> Result<Answer, Unasked> {
-        let failed = |error: &dyn fmt::Display| Unasked::Failed(error.to_string());
-        let context = Context::from_pairs(self.context(asked)?).map_err(|error| failed(&error))?;
+        // What Cedar says of a failure may hold the caller's values, so it is not passed on.
+        let context = Context::from_pairs(self.context(asked)?).map_err(|_| Unasked::Failed("the context"))?;
         let (principal, resource) = (self.principal(asked)?, self.resource(asked)?);
-        let entities = self.entities(asked, &principal, &resource).map_err(|error| failed(&error))?;
+        let entities = self.entities(asked, &principal, &resource)?;
         let request = Request::new(principal, self.words.dispatch.clone(), resource, context, None)
-            .map_err(|error| failed(&error))?;
+            .map_err(|_| Unasked::Failed("the request"))?;
         let entities = entities.as_ref().unwrap_or(&self.words.no_entities);
         let response = self.authorizer.is_authorized(&request, &self.policies, entities);
+        let place = |id: &PolicyId| <PolicyId as AsRef<str>>::as_ref(id).parse::<usize>().unwrap_or(usize::MAX);
         let errors = response.diagnostics().errors().map(|error| match error {
-            AuthorizationError::PolicyEvaluationError(error) => (error.policy_id(), error.inner()),
+            AuthorizationError::PolicyEvaluationError(error) => (place(error.policy_id()), error.inner()),
         });
-        if let Some((at, error)) =
-            errors.filter_map(|(id, error)| Some((*self.places.get(id)?, error))).min_by_key(|(at, _)| *at)
-        {
+        if let Some((at, error)) = errors.min_by_key(|(at, _)| *at) {
             return Ok(self.erred(at, error));
         }
-        let mut applied: Vec<usize> =
-            response.diagnostics().reason().filter_map(|id| self.places.get(id)).copied().collect();
+        let mut applied: Vec<usize> = response.diagnostics().reason().map(place).collect();
         applied.sort_unstable();
         Ok(self.rule(response.decision(), &applied))
     }
 
     /// The ruling when these policies apply, all of which were evaluated.
     fn rule(&self, decision: Decision, applied: &[usize]) -> Answer {
-        let all = || applied.iter().filter_map(|at| self.rulings.get(*at));
+        let all = || applied.iter().filter_map(|at| self.meanings.get(*at));
         // Once a policy forbids, those that permit are not named: what applies forbids.
         if decision == Decision::Deny {
             return match all().next() {
@@ -144,13 +126,12 @@ impl CedarGate {
         }
         let asking = || all().filter(|meaning| meaning.human.is_some());
         let permits = || all().filter(|meaning| meaning.human.is_none());
-        let Some(level) = asking().filter_map(|meaning| meaning.human).max() else {
-            return answer(Ruling::Allow, &Arc::from(""), permits());
-        };
+        let level = asking().filter_map(|meaning| meaning.human).max();
         // To tell somebody is not to permit: an advisory lets pass only what a policy permits.
-        if level == SupervisorLevel::Advisory && permits().next().is_none() {
+        if level.is_none_or(|level| level == SupervisorLevel::Advisory) && permits().next().is_none() {
             return answer(Ruling::Deny, &Arc::from("no policy permits this"), std::iter::empty());
         }
+        let Some(level) = level else { return answer(Ruling::Allow, &Arc::from(""), permits()) };
         let first = asking().find(|meaning| meaning.human == Some(level));
         let reason = first.map_or_else(|| Arc::from(""), |meaning| Arc::clone(&meaning.reason));
         // The policy that asks for the highest level comes first: it gives the reason.
@@ -166,7 +147,7 @@ impl CedarGate {
             EvaluationError::RecursionLimit(_) => "it is nested too deep",
             _ => "a value is missing or of another kind",
         };
-        let policy = self.rulings.get(at);
+        let policy = self.meanings.get(at);
         let id = policy.map_or("", |policy| &policy.id);
         let reason = Arc::from(format!("policy `{id}` could not be evaluated: {what}"));
         answer(Ruling::Erred, &reason, policy.into_iter())
@@ -212,7 +193,7 @@ impl CedarGate {
             (false, ..) => Ok(self.words.nobody.clone()),
             (true, Some(worker), Some(_)) => Ok(uid(&self.words.worker, worker)),
             (true, None, Some(tenant)) => Ok(uid(&self.words.tenant, tenant)),
-            (true, _, None) => Err(Unasked::Failed("the policies were not told for whom".to_owned())),
+            (true, _, None) => Err(Unasked::Failed("the principal")),
         }
     }
 
@@ -220,7 +201,7 @@ impl CedarGate {
         match (self.reads.resource, asked.capability) {
             (false, _) => Ok(self.words.nothing.clone()),
             (true, Some(capability)) => Ok(uid(&self.words.capability, capability)),
-            (true, None) => Err(Unasked::Failed("the policies were not told for what".to_owned())),
+            (true, None) => Err(Unasked::Failed("the resource")),
         }
     }
 
@@ -230,7 +211,7 @@ impl CedarGate {
         asked: &Asked<'_>,
         principal: &EntityUid,
         resource: &EntityUid,
-    ) -> Result<Option<Entities>, Box<cedar_policy::entities_errors::EntitiesError>> {
+    ) -> Result<Option<Entities>, Unasked> {
         if !self.reads.hierarchy {
             return Ok(None);
         }
@@ -242,13 +223,19 @@ impl CedarGate {
             let domains = capability.match_indices('.').filter_map(|(dot, _)| capability.get(..dot));
             Entity::new_no_attrs(resource.clone(), domains.map(|domain| uid(&self.words.domain, domain)).collect())
         });
-        Entities::from_entities(of_worker.into_iter().chain(of_capability), None).map(Some).map_err(Box::new)
+        Entities::from_entities(of_worker.into_iter().chain(of_capability), None)
+            .map(Some)
+            .map_err(|_| Unasked::Failed("the entities"))
     }
 }
 
 impl PolicyGate for CedarGate {
     fn digest(&self) -> Digest {
         self.digest
+    }
+
+    fn policies(&self) -> usize {
+        self.meanings.len()
     }
 
     fn reads(&self) -> GateReads {
@@ -265,8 +252,8 @@ impl PolicyGate for CedarGate {
                 let reason = format!("`{path}` is {is}, and the policies read {wanted}");
                 answer(Ruling::Deny, &Arc::from(reason), std::iter::empty())
             }
-            Unasked::Failed(error) => {
-                let reason = format!("the policies could not be asked: {error}");
+            Unasked::Failed(at) => {
+                let reason = format!("the policies could not be asked: {at} could not be put together");
                 answer(Ruling::Failed, &Arc::from(reason), std::iter::empty())
             }
         })
@@ -275,7 +262,7 @@ impl PolicyGate for CedarGate {
 
 impl fmt::Debug for CedarGate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<&str> = self.rulings.iter().map(|policy| &*policy.id).collect();
+        let ids: Vec<&str> = self.meanings.iter().map(|policy| &*policy.id).collect();
         f.debug_struct("CedarGate").field("policies", &ids).field("digest", &self.digest).finish_non_exhaustive()
     }
 }
@@ -311,7 +298,7 @@ fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
 }
 
 fn record(members: impl IntoIterator<Item = (String, RestrictedExpression)>) -> Result<RestrictedExpression, Unasked> {
-    RestrictedExpression::new_record(members).map_err(|error| Unasked::Failed(error.to_string()))
+    RestrictedExpression::new_record(members).map_err(|_| Unasked::Failed("an object"))
 }
 
 fn answer<'a>(ruling: Ruling, reason: &Arc<str>, policies: impl Iterator<Item = &'a Meaning>) -> Answer {

@@ -13,6 +13,10 @@ impl PolicyGate for Says {
         Digest::of(format!("{:?}", self.0).as_bytes())
     }
 
+    fn policies(&self) -> usize {
+        1
+    }
+
     fn reads(&self) -> GateReads {
         GateReads::ALL
     }
