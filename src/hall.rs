@@ -160,6 +160,9 @@ impl Hall {
             cache: if decision.cached { "hit" } else { "miss" },
         };
         self.metrics.decisions.get_or_create(&labels).inc();
+        if decision.verdict.gated.erred {
+            self.metrics.policy_errors.inc();
+        }
     }
 
     /// Puts another snapshot in force for every decision that begins after this.
