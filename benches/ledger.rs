@@ -53,6 +53,7 @@ fn record() -> Record {
         blast_score: Some(45),
         attestation_checked: false,
         attestation_valid: None,
+        attested: None,
         events: Vec::new(),
     };
     let decision = Decision {

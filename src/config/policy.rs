@@ -10,6 +10,7 @@ use super::reader::{Map, Value};
 use crate::engine::{Mode, RuleSet, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
 use crate::registry::records;
+use crate::registry::sources::Sources;
 
 /// The `policy` section as it is written: where its parts are and how to read them.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Policy {
     settings: Option<Settings>,
     rules: Option<PathBuf>,
     workers: Option<PathBuf>,
+    /// The folders outside of which no source file of a worker is read; none: anywhere.
+    allowed_worker_dirs: Option<Vec<PathBuf>>,
 }
 
 const MODES: &[(&str, Mode)] = &[("strict", Mode::Strict), ("reference", Mode::Reference)];
@@ -30,8 +33,10 @@ pub fn read(mut policy: Map<'_>) -> Policy {
     let rules = policy.path("rules", "rules.json");
     let workers = policy.path("workers", "enrolled");
     let settings = settings(&mut policy, mode);
-    policy.done(&["gate", "allowed_worker_dirs", "catalogue"]);
-    Policy { mode: mode.unwrap_or(Mode::Strict), settings, rules, workers }
+    let mode = mode.unwrap_or(Mode::Strict);
+    let allowed_worker_dirs = policy.get("allowed_worker_dirs").map_or(Some(Vec::new()), |dirs| folders(&dirs, mode));
+    policy.done(&["gate", "catalogue"]);
+    Policy { mode, settings, rules, workers, allowed_worker_dirs }
 }
 
 fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
@@ -64,6 +69,20 @@ fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
     })
 }
 
+/// Folders. The reference takes one that does not exist, too; nothing is inside of it.
+fn folders(dirs: &Value<'_>, mode: Mode) -> Option<Vec<PathBuf>> {
+    let folder = |value: Value<'_>| {
+        let path = value.path()?;
+        if mode == Mode::Strict && !path.is_dir() {
+            value.wrong(format!("`{}` is no folder", path.display()), "name the folder of the workers' source files");
+            return None;
+        }
+        Some(path)
+    };
+    let read: Vec<_> = dirs.list()?.into_iter().map(folder).collect();
+    read.into_iter().collect()
+}
+
 fn egress(mut map: Map<'_>) -> Option<BTreeMap<Env, BTreeSet<String>>> {
     let read: Vec<_> =
         Env::ALL.iter().map(|env| Some((*env, map.list(env.as_str(), |text| Ok(text.to_owned()))?))).collect();
@@ -86,10 +105,11 @@ fn tenants(value: &Value<'_>) -> Option<BTreeMap<TenantId, TenantRisk>> {
 impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
     pub fn snapshot(self, file: &std::path::Path, problems: &mut Vec<Problem>) -> Option<Snapshot> {
-        let Self { mode, settings, rules, workers } = self;
+        let Self { mode, settings, rules, workers, allowed_worker_dirs } = self;
         let rules = rules.and_then(|path| parse_rules(path, mode, problems));
-        let workers = workers.and_then(|folder| {
-            records::load(&folder, mode)
+        let base = file.parent().unwrap_or(std::path::Path::new(""));
+        let workers = workers.zip(allowed_worker_dirs).and_then(|(folder, allowed)| {
+            records::load(&folder, mode, &Sources::new(base, &allowed))
                 .map_err(|found| {
                     problems.extend(found.into_iter().map(|problem| Problem {
                         place: (problem.line > 0).then_some((problem.line, problem.column)),

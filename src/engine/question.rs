@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::input::{Binding, Facts, RouteInput};
 use crate::engine::json::Json;
-use crate::engine::snapshot::{Fingerprint, Mode, Reads, Snapshot};
+use crate::engine::snapshot::{Code, Fingerprint, Mode, Reads, Snapshot};
 use crate::ids::{CapabilityId, DataLabel, Env, QosClass, TenantRisk};
 
 /// What is asked of one snapshot. Equal questions have equal verdicts, because [`decide`](crate::engine::decide) sees
@@ -22,6 +22,8 @@ pub struct Question {
     pub(crate) tenant_risk: Option<TenantRisk>,
     pub(crate) qos: Option<QosClass>,
     pub(crate) correlation_blank: bool,
+    /// The code of whoever may act, in their order; empty where nobody looked at it.
+    pub(crate) code: Vec<Code>,
 }
 
 /// Whether the caller's credential is bound to what it asks as.
@@ -93,7 +95,14 @@ impl Question {
             tenant_risk: reads.tenant_risk.then(|| snapshot.tenant_risk(input)),
             qos: reads.qos.then_some(input.qos_class),
             correlation_blank: reads.correlation && is_blank(&input.correlation_id),
+            code: Vec::new(),
         }
+    }
+
+    /// The same question, now that the code of [`whose_code`](crate::engine::whose_code) is known: one for each, in order.
+    #[must_use]
+    pub fn knowing(self, code: Vec<Code>) -> Self {
+        Self { code, ..self }
     }
 }
 

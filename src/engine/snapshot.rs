@@ -1,5 +1,6 @@
 //! Everything that a decision may depend on besides the question, as one immutable value, built and checked at load.
 
+mod acting;
 mod fingerprint;
 mod selection;
 
@@ -7,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::{RouteInput, RuleSet};
+pub use acting::{Acting, Attestation, Code, Envelope, Source};
 pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
 
 use crate::ids::{CapabilityId, ControlId, Digest, Env, SpeciesId, TenantId, TenantRisk, WorkerId};
@@ -82,6 +84,10 @@ pub struct Worker {
     pub blast_sum: Option<u8>,
     /// Its standing.
     pub standing: Standing,
+    /// What was attested of its code.
+    pub attestation: Attestation,
+    /// Its privilege envelope, where the record has one.
+    pub envelope: Option<Envelope>,
 }
 
 /// Everything that a decision may depend on besides the question.
@@ -99,6 +105,8 @@ pub struct Snapshot {
     pub(crate) prepared: Vec<Prepared>,
     /// The controls that any active worker implements.
     pub(crate) fleet: BTreeSet<Arc<str>>,
+    /// Everybody who may act, by worker id; in reference mode by species.
+    pub(crate) acting: BTreeMap<Arc<str>, Arc<Acting>>,
 }
 
 /// What of a request any verdict of a snapshot can depend on; the rest is left out of the question.
@@ -112,6 +120,8 @@ pub(crate) struct Reads {
     pub(crate) blast: bool,
     /// The blast score, in production.
     pub(crate) blast_in_production: bool,
+    /// The hash of the code of whoever acts.
+    pub(crate) code: bool,
 }
 
 impl Reads {
@@ -120,13 +130,17 @@ impl Reads {
         let [_, label, tenant_risk, qos] =
             constrains.fold([false; 4], |[a, b, c, d], [e, f, g, h]| [a || e, b || f, c || g, d || h]);
         Self {
-            label,
+            // Envelopes look at it, too, if only in production.
+            label: label || settings.enforce_privilege_envelopes || rules.rules.iter().any(|rule| rule.needs_envelope),
             tenant_risk,
             qos,
             correlation: settings.enforce_correlation_id
                 || rules.rules.iter().any(|rule| rule.preconditions.must_have_correlation_id),
             blast: rules.rules.iter().any(|rule| rule.scores_blast),
             blast_in_production: settings.enforce_blast_scoring_in_prod,
+            code: settings.require_worker_attestation
+                || (settings.mode == Mode::Strict
+                    && rules.rules.iter().any(|rule| rule.preconditions.deny_if_no_attestation_in_prod)),
         }
     }
 }
@@ -159,6 +173,7 @@ impl Snapshot {
                 help: "read the rules in the policy's mode".into(),
             });
         }
+        let acting = acting::all(&workers, settings.mode);
         let mut by_id = BTreeMap::new();
         for worker in workers {
             let path = format!("workers.{}", worker.worker_id);
@@ -172,7 +187,7 @@ impl Snapshot {
             .filter(|worker| worker.standing == Standing::Active)
             .flat_map(|worker| worker.implements.iter().map(ControlId::shared))
             .collect();
-        let species = selection::Species::of(&by_id);
+        let species = selection::Species::of(&by_id, &acting);
         if settings.mode == Mode::Strict {
             problems.extend(species.dangling(&rules));
         }
@@ -180,8 +195,14 @@ impl Snapshot {
             return Err(problems);
         }
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
-        let fingerprint = fingerprint::of(&settings, &rules, &by_id);
-        Ok(Self { reads: Reads::of(&settings, &rules), settings, rules, workers: by_id, fingerprint, prepared, fleet })
+        let fingerprint = fingerprint::of(&settings, &rules, &by_id, &acting);
+        let reads = Reads::of(&settings, &rules);
+        Ok(Self { reads, settings, rules, workers: by_id, fingerprint, prepared, fleet, acting })
+    }
+
+    /// The source files of whoever may act.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.acting.values().filter_map(|acting| acting.attestation.source.as_ref())
     }
 
     /// The tenant's risk that counts for a request: the caller's word in reference mode. In strict mode the record's, or

@@ -66,6 +66,7 @@ pub(super) fn decision(tenant: &str, outcome: engine::Outcome) -> Decision {
             blast_score: Some(45),
             attestation_checked: false,
             attestation_valid: None,
+            attested: None,
             events: Vec::new(),
         }),
         tenant_risk: TenantRisk::Low,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use hallgate::api;
 use hallgate::cache::{self, Verdicts};
-use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::snapshot::{Attestation, Standing, Worker};
 use hallgate::engine::{Binding, Mode, RuleSet, Settings, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{Digest, Env, TenantRisk};
@@ -188,6 +188,8 @@ fn snapshot() -> Snapshot {
         allowed_environments: None,
         blast_sum: None,
         standing,
+        attestation: Attestation::default(),
+        envelope: None,
     };
     let workers = vec![
         worker("wrk_make_acme_prod", Standing::Active),

@@ -33,6 +33,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("humantime", &["config"]),
     ("hyper", &["api"]),
     ("hyper_util", &["api"]),
+    ("libc", &["registry"]),
     ("marked_yaml", &["config"]),
     ("mimalloc", &["main"]),
     ("moka", &["cache"]),

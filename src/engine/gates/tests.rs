@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::engine::input::tests::plain;
 use crate::engine::input::{Binding, Facts, RouteInput};
-use crate::engine::snapshot::{Mode, Settings, Standing, Worker};
+use crate::engine::snapshot::{Attestation, Mode, Settings, Standing, Worker};
 use crate::engine::{Json, RuleSet};
 use crate::ids::{Env, TenantRisk};
 
@@ -37,6 +37,8 @@ fn writer() -> Worker {
         allowed_environments: None,
         blast_sum: None,
         standing: Standing::Active,
+        attestation: Attestation::default(),
+        envelope: None,
     }
 }
 

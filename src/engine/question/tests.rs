@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::input::tests::plain;
-use crate::engine::snapshot::{Settings, Standing, Worker};
+use crate::engine::snapshot::{Attestation, Settings, Standing, Worker};
 use crate::engine::{Decision, Outcome, RuleSet, decide, route_decision};
 
 const CAPABILITIES: [&str; 4] = ["cap.data.write.v1", "cap.data.read.v1", "cap.ml.infer", "cap.nobody"];
@@ -89,6 +89,8 @@ fn worker(at: usize) -> impl Strategy<Value = Worker> {
             allowed_environments: envs.map(|envs| envs.into_iter().collect()),
             blast_sum,
             standing,
+            attestation: Attestation::default(),
+            envelope: None,
         },
     )
 }

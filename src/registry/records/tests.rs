@@ -1,6 +1,7 @@
 //! What is read of a record, what reference mode drops, and every problem at once.
 
 use super::*;
+use crate::registry::sources::Sources;
 
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -21,7 +22,7 @@ const SOUND: &str = r#"{
 #[test]
 fn a_sound_record_is_read() {
     let folder = folder(&[("a.json", SOUND), ("note.txt", "no record"), (".b.json", "{")]);
-    let workers = load(folder.path(), Mode::Strict).unwrap();
+    let workers = load(folder.path(), Mode::Strict, &Sources::default()).unwrap();
     let [worker] = &workers[..] else { panic!("{workers:?}") };
     assert_eq!(worker.worker_id.as_str(), "wrk_make_acme_prod");
     assert_eq!(worker.allowed_environments, Some([Env::Dev, Env::Prod].into()));
@@ -39,7 +40,7 @@ fn only_active_is_active() {
     ] {
         let text = SOUND.replacen('{', &format!("{{\"status\": \"{status}\","), 1);
         let folder = folder(&[("a.json", &text)]);
-        assert_eq!(load(folder.path(), Mode::Strict).unwrap()[0].standing, standing, "{status}");
+        assert_eq!(load(folder.path(), Mode::Strict, &Sources::default()).unwrap()[0].standing, standing, "{status}");
     }
 }
 
@@ -54,7 +55,7 @@ const FAULTY: &str = r#"{
 #[test]
 fn every_problem_of_every_record_is_named_with_its_place() {
     let folder = folder(&[("1.json", FAULTY), ("2.json", SOUND), ("3.json", SOUND), ("4.json", "{\"worker_id\":1,}")]);
-    let problems = load(folder.path(), Mode::Strict).unwrap_err();
+    let problems = load(folder.path(), Mode::Strict, &Sources::default()).unwrap_err();
     let told: Vec<_> = problems
         .iter()
         .map(|p| format!("{}:{}:{} {}", p.file.file_name().unwrap().display(), p.line, p.column, p.field))
@@ -78,13 +79,13 @@ fn every_problem_of_every_record_is_named_with_its_place() {
 fn reference_mode_drops_what_the_reference_drops() {
     let text = FAULTY.replace("a b", "ab").replace(", 3", ", \"ctrl.ok\"");
     let folder = folder(&[("1.json", &text)]);
-    let workers = load(folder.path(), Mode::Reference).unwrap();
+    let workers = load(folder.path(), Mode::Reference, &Sources::default()).unwrap();
     assert_eq!(workers[0].implements.iter().map(ControlId::as_str).collect::<Vec<_>>(), ["ctrl.ok"]);
 }
 
 #[test]
 fn a_missing_folder_is_a_problem_but_in_reference_mode() {
     let missing = Path::new("/nonexistent/enrolled");
-    assert!(load(missing, Mode::Strict).is_err());
-    assert!(load(missing, Mode::Reference).unwrap().is_empty());
+    assert!(load(missing, Mode::Strict, &Sources::default()).is_err());
+    assert!(load(missing, Mode::Reference, &Sources::default()).unwrap().is_empty());
 }

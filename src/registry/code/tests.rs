@@ -1,0 +1,1 @@
+//! Hashes that are remembered, read again and refused.
