@@ -1,12 +1,14 @@
 //! The `policy` section, and the snapshot that it makes of its rules and workers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::kinds;
 use super::problem::Problem;
 use super::reader::{Map, Value};
+use crate::engine::json::Lines;
+use crate::engine::snapshot::{self, Worker};
 use crate::engine::{Mode, RuleSet, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
 use crate::registry::records;
@@ -102,60 +104,83 @@ fn tenants(value: &Value<'_>) -> Option<BTreeMap<TenantId, TenantRisk>> {
     read.into_iter().collect()
 }
 
+/// A rules file that was read: its path and text, so that what is found later can be placed in it.
+struct RulesFile {
+    path: PathBuf,
+    text: String,
+}
+
 impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
-    pub fn snapshot(self, file: &std::path::Path, problems: &mut Vec<Problem>) -> Option<Snapshot> {
+    pub fn snapshot(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Snapshot> {
         let Self { mode, settings, rules, workers, allowed_worker_dirs } = self;
-        let rules = rules.and_then(|path| parse_rules(path, mode, problems));
-        let base = file.parent().unwrap_or(std::path::Path::new(""));
-        let workers = workers.zip(allowed_worker_dirs).and_then(|(folder, allowed)| {
-            records::load(&folder, mode, &Sources::new(base, &allowed))
-                .map_err(|found| {
-                    problems.extend(found.into_iter().map(|problem| Problem {
-                        place: (problem.line > 0).then_some((problem.line, problem.column)),
-                        file: problem.file,
-                        key: problem.field,
-                        message: problem.message,
-                        help: problem.help,
-                    }));
-                })
-                .ok()
-        });
-        Snapshot::build(settings?, rules?, workers?)
+        let rules = rules.and_then(|path| RulesFile::read(path, problems));
+        let parsed = rules.as_ref().and_then(|rules| rules.parse(mode, problems));
+        // Where a folder is wrong, the records are read all the same, for what else is wrong with them.
+        let sources =
+            Sources::new(file.parent().unwrap_or(Path::new("")), allowed_worker_dirs.as_deref().unwrap_or(&[]));
+        let workers = workers.and_then(|folder| load_workers(&folder, mode, &sources, problems));
+        allowed_worker_dirs?;
+        let rules = rules?;
+        Snapshot::build(settings?, parsed?, workers?)
+            .map_err(|found| problems.extend(found.into_iter().map(|problem| rules.placed(problem, file))))
+            .ok()
+    }
+}
+
+fn load_workers(folder: &Path, mode: Mode, sources: &Sources, problems: &mut Vec<Problem>) -> Option<Vec<Worker>> {
+    records::load(folder, mode, sources)
+        .map_err(|found| {
+            problems.extend(found.into_iter().map(|problem| Problem {
+                place: (problem.line > 0).then_some((problem.line, problem.column)),
+                file: problem.file,
+                key: problem.field,
+                message: problem.message,
+                help: problem.help,
+            }));
+        })
+        .ok()
+}
+
+impl RulesFile {
+    fn read(path: PathBuf, problems: &mut Vec<Problem>) -> Option<Self> {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Some(Self { path, text }),
+            Err(error) => {
+                problems.push(Problem {
+                    file: path,
+                    place: None,
+                    key: String::new(),
+                    message: format!("the rules cannot be read: {error}"),
+                    help: "write the rules file, or name it in `policy.rules`".to_owned(),
+                });
+                None
+            }
+        }
+    }
+
+    fn parse(&self, mode: Mode, problems: &mut Vec<Problem>) -> Option<RuleSet> {
+        RuleSet::parse(&self.text, mode)
             .map_err(|found| {
                 problems.extend(found.into_iter().map(|problem| Problem {
-                    file: file.to_owned(),
-                    place: None,
-                    key: format!("policy: {}", problem.path),
+                    file: self.path.clone(),
+                    place: Some((problem.line, problem.column)),
+                    key: problem.path,
                     message: problem.message,
                     help: problem.help,
                 }));
             })
             .ok()
     }
-}
 
-fn parse_rules(path: PathBuf, mode: Mode, problems: &mut Vec<Problem>) -> Option<RuleSet> {
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| {
-            problems.push(Problem {
-                file: path.clone(),
-                place: None,
-                key: String::new(),
-                message: format!("the rules cannot be read: {error}"),
-                help: "write the rules file, or name it in `policy.rules`".to_owned(),
-            });
-        })
-        .ok()?;
-    RuleSet::parse(&text, mode)
-        .map_err(|found| {
-            problems.extend(found.into_iter().map(|problem| Problem {
-                file: path.clone(),
-                place: Some((problem.line, problem.column)),
-                key: problem.path,
-                message: problem.message,
-                help: problem.help,
-            }));
-        })
-        .ok()
+    /// A problem of the whole policy: in the rules, if it is there, else in the configuration.
+    fn placed(&self, problem: snapshot::Problem, configuration: &Path) -> Problem {
+        let snapshot::Problem { path, in_rules, message, help } = problem;
+        let (file, place, key) = if in_rules.is_empty() {
+            (configuration.to_owned(), None, format!("policy: {path}"))
+        } else {
+            (self.path.clone(), Some(Lines::of(&self.text).place(&in_rules)), path)
+        };
+        Problem { file, place, key, message, help }
+    }
 }

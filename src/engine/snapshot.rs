@@ -7,6 +7,7 @@ mod selection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::engine::json::Step;
 use crate::engine::{RouteInput, RuleSet};
 pub use acting::{Acting, Attestation, Code, Envelope, Source};
 pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
@@ -150,6 +151,8 @@ impl Reads {
 pub struct Problem {
     /// Which rule, worker or setting.
     pub path: String,
+    /// The steps to it in the rules file; none when it is not there.
+    pub in_rules: Vec<Step>,
     /// What is wrong.
     pub message: String,
     /// What to change.
@@ -166,6 +169,7 @@ impl Snapshot {
         if rules.mode != settings.mode {
             problems.push(Problem {
                 path: "mode".into(),
+                in_rules: Vec::new(),
                 message: format!(
                     "the rules were read in {:?} mode, the policy is in {:?} mode",
                     rules.mode, settings.mode
@@ -179,7 +183,8 @@ impl Snapshot {
             let path = format!("workers.{}", worker.worker_id);
             if by_id.insert(worker.worker_id.clone(), worker).is_some() {
                 let message = "is enrolled twice".into();
-                problems.push(Problem { path, message, help: "give each worker an id of its own".into() });
+                let help = "give each worker an id of its own".into();
+                problems.push(Problem { path, in_rules: Vec::new(), message, help });
             }
         }
         let fleet = by_id

@@ -60,7 +60,7 @@ impl SourceHashes {
         let Some(acting) = whose_code(&question, snapshot) else { return question };
         let code = acting.iter().map(|one| async {
             match attested(one) {
-                Some(source) => self.current(source).await,
+                Some(source) => self.current(source, PATIENCE).await,
                 None => Code::Unavailable,
             }
         });
@@ -86,7 +86,8 @@ impl SourceHashes {
         lock(&self.slots).retain(|source, _| named.contains(source));
     }
 
-    async fn current(&self, source: &Source) -> Code {
+    /// The code of one source file. `patience` is how long a request waits for it to be read.
+    async fn current(&self, source: &Source, patience: Duration) -> Code {
         let slot = self.slot(source);
         if let Some(code) = slot.unchanged(source) {
             return code;
@@ -104,7 +105,7 @@ impl SourceHashes {
             });
             reading.await.unwrap_or(Code::Unavailable)
         };
-        tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| {
+        tokio::time::timeout(patience, read).await.unwrap_or_else(|_| {
             tracing::error!(file = %source.path.display(), "a worker's source file could not be read in time");
             Code::Unavailable
         })
@@ -135,7 +136,7 @@ impl Slot {
 
     fn read(&self, source: &Source) -> Code {
         let began = SystemTime::now();
-        let read = hash(source);
+        let read = Opened::open(source).and_then(|opened| opened.hash(source));
         *lock(&self.known) = read.as_ref().ok().copied().filter(|(identity, _)| identity.is_settled(began));
         match read {
             Ok((_, hash)) => Code::Is(hash),
@@ -147,32 +148,42 @@ impl Slot {
     }
 }
 
-/// Reads a file whole; an error where anything about it changed meanwhile.
-fn hash(source: &Source) -> io::Result<(Identity, Digest)> {
-    let path = source.path.canonicalize()?;
-    if !admits(source, &path) {
-        return Err(io::Error::other("it is outside of the allowed folders"));
-    }
-    let file = open(&path)?;
-    let metadata = file.metadata()?;
-    let identity = Identity::of(&metadata);
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    if metadata.len() > MAX_BYTES {
-        return Err(io::Error::other(format!("it is larger than {MAX_BYTES} bytes")));
-    }
-    let (digest, length) = digest(&file)?;
-    let end = [file.metadata()?, std::fs::metadata(&source.path)?];
-    if length != metadata.len() || end.iter().any(|end| Identity::of(end) != identity) {
-        return Err(io::Error::other("it changed while it was read"));
-    }
-    Ok((identity, digest))
+/// A source file that is open, and how it was then.
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    identity: Identity,
 }
 
-/// Opens without waiting: a FIFO would otherwise hold the thread until somebody writes into it.
-fn open(path: &std::path::Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY).open(path)
+impl Opened {
+    /// Opens what may be read: a regular file, inside of the allowed folders, and not too large.
+    fn open(source: &Source) -> io::Result<Self> {
+        let path = source.path.canonicalize()?;
+        if !admits(source, &path) {
+            return Err(io::Error::other("it is outside of the allowed folders"));
+        }
+        // Without waiting: a FIFO would otherwise hold the thread until somebody writes into it.
+        let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(&path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        if metadata.len() > MAX_BYTES {
+            return Err(io::Error::other(format!("it is larger than {MAX_BYTES} bytes")));
+        }
+        Ok(Self { file, identity: Identity::of(&metadata) })
+    }
+
+    /// Reads the file whole; an error where anything about it, or about what is at its path, changed meanwhile.
+    fn hash(self, source: &Source) -> io::Result<(Identity, Digest)> {
+        let (digest, length) = digest(&self.file)?;
+        let end = [self.file.metadata()?, std::fs::metadata(&source.path)?];
+        if length != self.identity.size || end.iter().any(|end| Identity::of(end) != self.identity) {
+            return Err(io::Error::other("it changed while it was read"));
+        }
+        Ok((self.identity, digest))
+    }
 }
 
 /// The digest of what is read, and how much that is. A file that grows is read no further than one that is too large.

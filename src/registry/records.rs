@@ -121,7 +121,11 @@ fn record(file: &Path, text: &str, mode: Mode, sources: &Sources) -> Result<Work
     };
     match worker {
         Some(worker) if fields.findings.is_empty() => Ok(worker),
-        _ => Err(fields.findings.into_iter().map(problem).collect()),
+        _ => {
+            let mut problems: Vec<_> = fields.findings.into_iter().map(problem).collect();
+            problems.sort_by_key(|problem| (problem.line, problem.column));
+            Err(problems)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -58,7 +59,7 @@ pub struct Running {
     pub ledger: Ledger,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 struct Stop(Arc<Notify>);
@@ -121,7 +122,7 @@ impl Running {
             assert!(Instant::now() < patience, "the listener never came up");
             std::thread::sleep(Duration::from_millis(2));
         }
-        Self { addr, hall, ledger, stop, thread: Some(thread), _folder: folder }
+        Self { addr, hall, ledger, stop, thread: Some(thread), folder }
     }
 
     pub fn connect(&self) -> Client {
@@ -136,6 +137,11 @@ impl Running {
     /// Committed ledger entries.
     pub fn entries(&self) -> u64 {
         self.ledger.health().entries
+    }
+
+    /// Where the ledger is.
+    pub fn ledger_folder(&self) -> PathBuf {
+        self.folder.path().join("ledger")
     }
 
     /// Begins to shut down.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::decision::Candidate;
+use crate::engine::json::{Step, path_text};
 use crate::engine::rules::{Rule, RuleCandidate, RuleSet};
 use crate::ids::{Env, WorkerId};
 
@@ -94,8 +95,17 @@ impl<'a> Species<'a> {
         for (at, rule) in rules.rules.iter().enumerate() {
             for (place, candidate) in rule.candidates.iter().enumerate() {
                 if !self.workers.contains_key(&*candidate.species) {
+                    let in_rules = vec![
+                        Step::from("rules"),
+                        Step::At(at),
+                        Step::from("decision"),
+                        Step::from("candidate_workers_ranked"),
+                        Step::At(place),
+                        Step::from("worker_species_id"),
+                    ];
                     problems.push(Problem {
-                        path: format!("rules[{at}].decision.candidate_workers_ranked[{place}].worker_species_id"),
+                        path: path_text(&in_rules),
+                        in_rules,
                         message: format!(
                             "rule `{}` names species `{}`, which no worker has",
                             rule.id, candidate.species

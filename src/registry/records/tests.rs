@@ -63,8 +63,8 @@ fn every_problem_of_every_record_is_named_with_its_place() {
     assert_eq!(
         told,
         [
-            "1.json:2:16 worker_id",
             "1.json:1:1 ",
+            "1.json:2:16 worker_id",
             "1.json:5:28 currently_implements[0]",
             "1.json:5:47 currently_implements[1]",
             "1.json:5:64 currently_implements[2]",
@@ -88,4 +88,36 @@ fn a_missing_folder_is_a_problem_but_in_reference_mode() {
     let missing = Path::new("/nonexistent/enrolled");
     assert!(load(missing, Mode::Strict, &Sources::default()).is_err());
     assert!(load(missing, Mode::Reference, &Sources::default()).unwrap().is_empty());
+}
+
+const ATTESTED: &str = r#"{
+  "worker_id": "wrk_a", "worker_species_id": "wrk.data.writer", "capabilities": ["cap.data.write.v1"],
+  "attestation": {"code_hash": "HASH", "source_file": "src/a.py", "attested_by": "x"},
+  "privilege_envelope": {"network_egress": "none", "egress": {"allowlist": ["db.internal", "a"]}}
+}"#;
+const HASH: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
+
+fn read_one(text: &str, mode: Mode) -> Worker {
+    load(folder(&[("a.json", text)]).path(), mode, &Sources::new(Path::new("/base"), &[])).unwrap().remove(0)
+}
+
+#[test]
+fn what_was_attested_and_what_is_declared_is_read() {
+    for mode in [Mode::Strict, Mode::Reference] {
+        let worker = read_one(&ATTESTED.replace("HASH", HASH), mode);
+        assert_eq!(worker.attestation.registered, HASH.parse().ok());
+        assert_eq!(&*worker.attestation.source.unwrap().path, Path::new("/base/src/a.py"));
+        let egress: Vec<String> = worker.envelope.unwrap().egress.iter().map(ToString::to_string).collect();
+        assert_eq!(egress, ["db.internal", "a"]);
+    }
+    let prefixed = ATTESTED.replace("HASH", &format!("sha256:{HASH}"));
+    assert_eq!(read_one(&prefixed, Mode::Strict).attestation.registered, HASH.parse().ok());
+    assert_eq!(read_one(&prefixed, Mode::Reference).attestation.registered, None);
+    let nothing = ATTESTED.replace("\"egress\": {", "\"tools\": [], \"egress\": null, \"x\": {");
+    assert_eq!(read_one(&nothing.replace("HASH", HASH), Mode::Reference).envelope, Some(Envelope::default()));
+    let empty = SOUND.replacen('{', "{\"privilege_envelope\": {}, \"attestation\": {},", 1);
+    for mode in [Mode::Strict, Mode::Reference] {
+        let worker = read_one(&empty, mode);
+        assert_eq!((worker.envelope, worker.attestation), (None, Attestation::default()));
+    }
 }
