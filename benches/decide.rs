@@ -10,7 +10,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use hallgate::cache::{self, Verdicts};
 use hallgate::engine::artifact::artifact_hash;
-use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::snapshot::{Attestation, Standing, Worker};
 use hallgate::engine::{Decision, Facts, Json, Mode, Question, RouteInput, RuleSet, Settings, Snapshot, decide};
 use hallgate::ids::{DataLabel, Env, QosClass, TenantRisk};
 use serde_json::json;
@@ -44,6 +44,8 @@ fn snapshot(rules: usize, policies: Option<&str>) -> Snapshot {
         allowed_environments: None,
         blast_sum: Some(4),
         standing: Standing::Active,
+        attestation: Attestation::default(),
+        envelope: None,
     };
     let settings = Settings {
         mode: Mode::Strict,

@@ -54,6 +54,7 @@ fn record() -> Record {
         gated: Gated::default(),
         attestation_checked: false,
         attestation_valid: None,
+        attested: None,
         events: Vec::new(),
     };
     let decision = Decision {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hallgate::cache::{Settings as CacheSettings, Verdicts};
 use hallgate::engine::input::HttpFacts;
 use hallgate::engine::rules::RuleSet;
-use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::snapshot::{Attestation, Standing, Worker};
 use hallgate::engine::{
     Binding, Decision, Facts, Json, Mode, Question, RouteInput, Settings, Snapshot, decide, route_decision,
 };
@@ -91,6 +91,8 @@ fn workers() -> impl Strategy<Value = Vec<Worker>> {
                     allowed_environments: None,
                     blast_sum: None,
                     standing: [Standing::Active, Standing::Revoked, Standing::Banned][standing],
+                    attestation: Attestation::default(),
+                    envelope: None,
                 })
                 .collect()
         })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::input::{Binding, Facts, RouteInput};
 use crate::engine::json::Json;
-use crate::engine::snapshot::{Fingerprint, Mode, Reads, Snapshot};
+use crate::engine::snapshot::{Code, Fingerprint, Mode, Reads, Snapshot};
 use crate::ids::{CapabilityId, DataLabel, Env, QosClass, TenantRisk};
 
 pub(crate) use said::Said;
@@ -28,6 +28,8 @@ pub struct Question {
     pub(crate) correlation_blank: bool,
     /// What only the policy gate reads.
     pub(crate) said: Option<Box<Said>>,
+    /// The code of whoever may act, in their order; empty where nobody looked at it.
+    pub(crate) code: Vec<Code>,
 }
 
 /// Whether the caller's credential is bound to what it asks as.
@@ -100,7 +102,14 @@ impl Question {
             qos: reads.qos.then_some(input.qos_class),
             correlation_blank: reads.correlation && is_blank(&input.correlation_id),
             said: Said::of(input, snapshot, reads.gate),
+            code: Vec::new(),
         }
+    }
+
+    /// The same question, now that the code of [`whose_code`](crate::engine::whose_code) is known: one for each, in order.
+    #[must_use]
+    pub fn knowing(self, code: Vec<Code>) -> Self {
+        Self { code, ..self }
     }
 }
 

@@ -67,6 +67,7 @@ pub(super) fn decision(tenant: &str, outcome: engine::Outcome) -> Decision {
             gated: engine::decision::Gated::default(),
             attestation_checked: false,
             attestation_valid: None,
+            attested: None,
             events: Vec::new(),
         }),
         tenant_risk: TenantRisk::Low,
