@@ -83,7 +83,7 @@ fn allowed(tenant: &str) -> Record {
 }
 
 /// A refusal to be recorded.
-fn refusal() -> Record {
+pub(super) fn refusal() -> Record {
     Record::Refusal(Refusal {
         door: Door::Gate,
         code: DenyCode::NoRoute,
@@ -97,7 +97,7 @@ fn refusal() -> Record {
 }
 
 /// The end of an exchange.
-fn ended() -> Outcome {
+pub(super) fn ended() -> Outcome {
     Outcome {
         status: Some(200),
         request_bytes: 12,
