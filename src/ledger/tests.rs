@@ -1,6 +1,7 @@
 //! What the ledger promises, tried on real files: with threads, faults behind the disk, restarts and tampering.
 
 mod restarting;
+mod retaining;
 mod tampering;
 mod writing;
 
@@ -22,6 +23,7 @@ pub(super) fn settings(folder: &Path) -> Settings {
         checkpoint_every: Duration::from_secs(3600),
         queue: 1000,
         segment_bytes: 1 << 20,
+        retention: Retention::default(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! No wake-up is lost: whatever callers do with their futures, whoever waits is answered.
 
+use std::future::Future as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::future::Future as _;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -93,8 +93,7 @@ fn whoever_waits_is_answered_while_others_cancel_forget_and_fall_asleep() {
             }
         })
         .collect();
-    let threads: Vec<_> =
-        threads.into_iter().map(|run| thread::spawn(move || ends("under load", run))).collect();
+    let threads: Vec<_> = threads.into_iter().map(|run| thread::spawn(move || ends("under load", run))).collect();
     for thread in threads {
         thread.join().unwrap();
     }
