@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hallgate::engine::decision::{Escalation, Preconditions};
+use hallgate::engine::decision::{Escalation, Gated, Preconditions};
 use hallgate::engine::input::HttpFacts;
 use hallgate::engine::{Decision, Json, Outcome, RouteInput, Verdict};
 use hallgate::ids::{DataLabel, Digest, Env, QosClass, TenantRisk};
@@ -48,8 +48,10 @@ pub fn record() -> Record {
         escalation: Escalation::default(),
         preconditions: Preconditions::default(),
         blast_score: Some(45),
+        gated: Gated::default(),
         attestation_checked: false,
         attestation_valid: None,
+        attested: None,
         events: Vec::new(),
     };
     let decision = Decision {
