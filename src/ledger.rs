@@ -11,8 +11,12 @@ mod files;
 mod index;
 mod key;
 mod mint;
+mod publish;
+pub mod published;
 mod queue;
 mod restore;
+mod rotation;
+mod scan;
 mod seal;
 mod segment;
 mod tail;
@@ -22,10 +26,12 @@ mod writer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{Semaphore, watch};
 
 use batch::Batch;
 use queue::{Ended, Queue};
@@ -33,10 +39,13 @@ use seal::{Seal, Sealer};
 use tail::Through;
 use writer::{Clock, Shared, Writer};
 
-pub use key::KeyError;
+pub use key::{KeyError, LogKey};
+pub use publish::ReadError;
+pub use published::{Found, Published, ReceiptProof, Resource};
 pub use restore::OpenError;
+pub use rotation::{RotateError, rotate};
 
-use crate::engine::{Decision, DenyCode};
+use crate::engine::{Decision, DenyCode, Mode};
 use crate::ids::{Digest, TokenName};
 
 /// When an entry counts as committed.
@@ -103,6 +112,47 @@ pub enum Record {
     },
     /// A request that was refused before it could be described.
     Refusal(Refusal),
+    /// A policy that comes into force.
+    Policy(InForce),
+}
+
+/// Why a policy comes into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The process starts.
+    Start,
+    /// Its files have changed.
+    Reload,
+}
+
+impl Cause {
+    /// `start` or `reload`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Reload => "reload",
+        }
+    }
+}
+
+/// A policy that comes into force: what decisions after this entry depend on.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// Why.
+    pub cause: Cause,
+    /// The fingerprint of all rules, workers and settings.
+    pub snapshot: Digest,
+    /// The fingerprint that it replaces in this process.
+    pub replaces: Option<Digest>,
+    /// The operator's name of the policy.
+    pub version: Arc<str>,
+    /// How the specification is read.
+    pub mode: Mode,
+    /// How many rules.
+    pub rules: usize,
+    /// How many enrolled workers.
+    pub workers: usize,
 }
 
 /// A request that was refused before it could be described: malformed, without a route, or without a credential.
@@ -229,6 +279,8 @@ struct Handle {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
     vkey: String,
+    published: Published,
+    reads: Arc<Semaphore>,
 }
 
 impl Ledger {
@@ -249,11 +301,15 @@ impl Ledger {
         let restored = restore::open(settings, through)?;
         let started = |source| OpenError::File { path: settings.path.clone(), source };
         let vkey = restored.key.vkey().to_owned();
-        let sealer = Sealer::start(Seal { folder: settings.path.clone(), key: restored.key }).map_err(started)?;
+        let (signed, _) = watch::channel(restored.sealed);
+        let seal = Seal { folder: settings.path.clone(), key: restored.key, signed: signed.clone() };
+        let sealer = Sealer::start(seal).map_err(started)?;
         let shared = Arc::new(Shared {
+            signed,
             queue: Queue::new(settings.queue),
             entries: AtomicU64::new(restored.edge.size()),
             failure: Mutex::default(),
+            wanted: AtomicBool::new(false),
         });
         let writer = Writer {
             shared: Arc::clone(&shared),
@@ -266,13 +322,17 @@ impl Ledger {
             sealer,
             sealed: restored.sealed,
             seal_at: Instant::now(),
+            seal_begun: Instant::now(),
             checkpoint_every: settings.checkpoint_every,
             owed: Vec::new(),
             retry_at: None,
             _lock: restored.lock,
         };
         let thread = thread::Builder::new().name("ledger-write".to_owned()).spawn(|| writer.run()).map_err(started)?;
-        Ok(Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)), vkey })))
+        let published = Published::new(&settings.path);
+        publish::warm(published.clone()).map_err(started)?;
+        let reads = Arc::new(Semaphore::new(publish::READS));
+        Ok(Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)), vkey, published, reads })))
     }
 
     /// Records a decision or refusal. Resolves when the entry is committed. Dropping the future loses the answer, never the
@@ -288,6 +348,18 @@ impl Ledger {
         }
         drop(rouse);
         answer.await.unwrap_or(Err(RecordError::Closed))
+    }
+
+    /// The same for a caller that does not wait on a runtime: it blocks this thread.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub fn record_blocking(&self, record: Record) -> Result<Receipt, RecordError> {
+        let (answer, rouse) = self.0.shared.queue.record(record)?;
+        drop(rouse);
+        // On a thread of its own: this one may be a runtime's, which must not wait like this.
+        let waited = thread::scope(|scope| scope.spawn(|| answer.blocking_recv()).join());
+        waited.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Closed))
     }
 
     /// Queues what became of a forwarded request. Never blocks and never refuses: it is bounded by the exchanges in flight,
@@ -370,6 +442,9 @@ fn lock_file(folder: &Path) -> PathBuf {
 }
 fn version_file(folder: &Path) -> PathBuf {
     folder.join("version")
+}
+fn rotations(folder: &Path) -> PathBuf {
+    folder.join("rotations")
 }
 fn segments(folder: &Path) -> PathBuf {
     folder.join("segments")

@@ -17,5 +17,7 @@ mod credentials;
 mod harness;
 #[path = "api/laws.rs"]
 mod laws;
+#[path = "api/log.rs"]
+mod log;
 #[path = "api/status.rs"]
 mod status;

@@ -53,6 +53,8 @@ struct Waiting {
     writer: Sleep,
     /// Somebody holds a [`Rouse`].
     rousing: bool,
+    /// Somebody waits for a checkpoint.
+    nudged: bool,
 }
 
 /// How soundly the writer sleeps.
@@ -119,6 +121,13 @@ impl Queue {
         open
     }
 
+    /// Has the writer look up, though there is nothing to write.
+    pub(super) fn nudge(&self) {
+        let mut waiting = self.lock();
+        waiting.nudged = true;
+        self.wake(waiting);
+    }
+
     /// Wakes the writer if it sleeps; it looks at the queue before it sleeps again.
     fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
         let slept = mem::take(&mut waiting.writer) != Sleep::Awake;
@@ -137,7 +146,7 @@ impl Queue {
             let now = Instant::now();
             let over = until.is_some_and(|until| until <= now);
             let enough = waiting.records > 0 || waiting.jobs.len() >= MANY || (dozed && !waiting.jobs.is_empty());
-            if enough || over || waiting.closed {
+            if enough || over || waiting.closed || waiting.nudged {
                 break;
             }
             let left = until.map(|until| until - now);
@@ -156,6 +165,7 @@ impl Queue {
             waiting.writer = Sleep::Awake;
         }
         waiting.records = 0;
+        waiting.nudged = false;
         mem::swap(&mut waiting.jobs, jobs);
         waiting.closed
     }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use tlog_tiles::{HASH_SIZE, Hash, HashReader, Tile};
 
 /// Levels of the tree in a tile: 2^8 hashes (C2SP tlog-tiles).
-const HEIGHT: u8 = 8;
+pub(super) const HEIGHT: u8 = 8;
 /// Hashes in a whole tile.
-const WIDTH: usize = 1 << HEIGHT;
+pub(super) const WIDTH: usize = 1 << HEIGHT;
 
 /// A whole tile; it never changes.
 pub(super) struct FullTile {
@@ -38,6 +38,11 @@ fn path(tile: &Tile) -> String {
     tile.path().replacen("tile/8/", "tile/", 1)
 }
 
+/// The file of a whole tile.
+pub(super) fn tile_file(level: u8, number: u64) -> String {
+    path(&Tile::new(HEIGHT, level, number, WIDTH as u32, false))
+}
+
 /// The right edge: the hashes of each level's unfinished tile.
 pub(super) struct Edge {
     size: u64,
@@ -55,7 +60,7 @@ impl Edge {
             let first = whole / WIDTH as u64 * WIDTH as u64;
             let mut roots = Vec::new();
             for n in first..whole {
-                let file = folder.join(path(&Tile::new(HEIGHT, level, n, WIDTH as u32, false)));
+                let file = folder.join(tile_file(level, n));
                 let bytes = std::fs::read(&file).map_err(|error| (file.clone(), error))?;
                 if bytes.len() != WIDTH * HASH_SIZE {
                     return Err((

@@ -8,7 +8,7 @@ use uuid::{Uuid, Variant};
 
 use super::super::canonical;
 use super::super::index::{EVERY, Place};
-use super::super::{mint, segment};
+use super::super::{Published, chain, mint, segment};
 use super::{Break, VerifyError};
 use crate::ids::Digest;
 
@@ -18,8 +18,11 @@ const RECENT: usize = 1 << 16;
 /// What is known of the entries so far.
 pub(super) struct Entries {
     folder: PathBuf,
+    /// What is before the first entry that is checked, when that is not the first of all.
+    before: Option<Published>,
     pub(super) decisions: u64,
     pub(super) outcomes: u64,
+    pub(super) policies: u64,
     /// Each stream's last receipt hash.
     pub(super) streams: HashMap<String, Digest>,
     /// The last id.
@@ -42,8 +45,17 @@ struct Decided {
     stream: String,
 }
 
+impl Decided {
+    /// Reads an entry that was looked up.
+    fn of(number: u64, json: &[u8]) -> Self {
+        let entry: Value = serde_json::from_slice(json).unwrap_or_default();
+        let stream = text(&entry, "stream").unwrap_or_default().to_owned();
+        Self { number, hash: Digest::of(json), allowed: allowed(&entry).unwrap_or(false), stream }
+    }
+}
+
 /// A field that does not hold, and why.
-type Fault = (&'static str, String);
+pub(super) type Fault = (&'static str, String);
 
 fn fault<T>(field: &'static str, problem: impl Into<String>) -> Result<T, Fault> {
     Err((field, problem.into()))
@@ -58,8 +70,10 @@ impl Entries {
     pub(super) fn new(folder: &Path) -> Self {
         Self {
             folder: super::super::segments(folder),
+            before: None,
             decisions: 0,
             outcomes: 0,
+            policies: 0,
             streams: HashMap::new(),
             last: Uuid::nil(),
             places: Vec::new(),
@@ -67,6 +81,11 @@ impl Entries {
             recent_order: VecDeque::new(),
             ended: Vec::new(),
         }
+    }
+
+    /// From somewhere within: what a stream's first entry follows cannot be told, and older decisions are looked up.
+    pub(super) fn within(folder: &Path) -> Self {
+        Self { before: Some(Published::new(folder)), ..Self::new(folder) }
     }
 
     /// Checks the next entry.
@@ -94,6 +113,7 @@ impl Entries {
                 };
                 self.outcome(decided, hash, &stream).map_err(at(Some(id)))?;
             }
+            Some("policy") => self.policy(&entry, &stream).map_err(at(Some(id)))?,
             _ => return Err(at(Some(id))(("kind", "is none that this program knows".to_owned()))),
         }
         self.last = id;
@@ -101,7 +121,7 @@ impl Entries {
     }
 
     /// The entry by itself: canonical form, rising id, its time.
-    fn sound(&self, entry: &Value, id: Uuid, json: &[u8]) -> Result<(), Fault> {
+    pub(super) fn sound(&self, entry: &Value, id: Uuid, json: &[u8]) -> Result<(), Fault> {
         let mut bytes = Vec::with_capacity(json.len());
         canonical::canonicalise(entry, &mut bytes).map_err(|error| ("json", error.to_string()))?;
         if bytes != json {
@@ -126,7 +146,8 @@ impl Entries {
         let stream = text(entry, "stream")?;
         let expected = self.streams.get(stream).map(Digest::to_hex);
         let stored = entry.get("prev_receipt_hash").ok_or_else(|| ("prev_receipt_hash", "is missing".to_owned()))?;
-        if stored.as_str() != expected.as_deref() || (expected.is_none() && !stored.is_null()) {
+        let unknown = expected.is_none() && self.before.is_some();
+        if !unknown && (stored.as_str() != expected.as_deref() || (expected.is_none() && !stored.is_null())) {
             return fault("prev_receipt_hash", format!("is not the receipt hash of the last entry in `{stream}`"));
         }
         match self.streams.get_mut(stream) {
@@ -151,6 +172,17 @@ impl Entries {
                 self.recent.remove(&oldest);
             }
         }
+        Ok(())
+    }
+
+    fn policy(&mut self, entry: &Value, stream: &str) -> Result<(), Fault> {
+        if stream != chain::HALL {
+            return fault("stream", format!("is not `{}`", chain::HALL));
+        }
+        if let Err(error) = text(entry, "snapshot")?.parse::<Digest>() {
+            return fault("snapshot", error.to_string());
+        }
+        self.policies += 1;
         Ok(())
     }
 
@@ -181,6 +213,11 @@ impl Entries {
 
     /// Finds an earlier entry by its id, in segments that have been checked.
     fn look_up(&self, id: Uuid) -> Result<Option<Decided>, VerifyError> {
+        if let Some(before) = &self.before {
+            let found = before.find(id);
+            let found = found.map_err(|source| VerifyError::Unreadable { path: self.folder.clone(), source })?;
+            return Ok(found.map(|found| Decided::of(found.number, &found.json)));
+        }
         let after = self.places.partition_point(|place| place.id <= id);
         let Some((n, place)) = after.checked_sub(1).and_then(|n| Some((n as u64, self.places.get(n)?))) else {
             return Ok(None);
@@ -196,9 +233,7 @@ impl Entries {
             while let Some(frame) = segment::frame(&bytes, at).filter(|_| number < (n + 1) * EVERY) {
                 let entry: Value = serde_json::from_slice(frame.entry).unwrap_or_default();
                 if self::id(&entry).is_ok_and(|found| found == id) {
-                    let stream = text(&entry, "stream").unwrap_or_default().to_owned();
-                    let allowed = allowed(&entry).unwrap_or(false);
-                    return Ok(Some(Decided { number, hash: Digest::of(frame.entry), allowed, stream }));
+                    return Ok(Some(Decided::of(number, frame.entry)));
                 }
                 number += 1;
                 at += segment::FRAME + frame.entry.len();
@@ -216,7 +251,7 @@ impl Entries {
 }
 
 /// The entry's id: a UUIDv7 in its usual form.
-fn id(entry: &Value) -> Result<Uuid, Fault> {
+pub(super) fn id(entry: &Value) -> Result<Uuid, Fault> {
     let text = text(entry, "receipt_id")?;
     let id = Uuid::parse_str(text).ok().filter(|id| id.get_version_num() == 7 && id.get_variant() == Variant::RFC4122);
     match id {
