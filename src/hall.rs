@@ -18,6 +18,7 @@ use crate::cache::Verdicts;
 use crate::engine::{self, Binding, Decision, Facts, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
 use crate::ledger::{Cause, InForce, Ledger, Record, RecordError};
+use crate::registry::code::SourceHashes;
 use crate::telemetry::{DecisionLabels, Metrics, RefusalLabels};
 
 pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
@@ -72,6 +73,7 @@ pub struct Readiness {
 pub struct Hall {
     snapshot: ArcSwap<Snapshot>,
     verdicts: Verdicts,
+    source_hashes: SourceHashes,
     ledger: Ledger,
     tokens: ArcSwap<TokenBook>,
     metrics: Arc<Metrics>,
@@ -93,6 +95,7 @@ impl Hall {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             verdicts,
+            source_hashes: SourceHashes::default(),
             ledger,
             tokens: ArcSwap::from_pointee(tokens),
             metrics,
@@ -108,7 +111,7 @@ impl Hall {
     pub async fn rule(&self, ask: Ask) -> Result<Recorded, CannotDecide> {
         let Ask { caller, input, door, raw_body } = ask;
         let began = Instant::now();
-        let decision = Arc::new(self.decide(input, &Facts { binding: caller.binding }));
+        let decision = Arc::new(self.decide(input, &Facts { binding: caller.binding }).await);
         let decided = Instant::now();
         Metrics::observe(&self.metrics.decide_seconds, decided - began);
         let record = Record::Decision { decision: Arc::clone(&decision), door, token: caller.token, raw_body };
@@ -137,9 +140,9 @@ impl Hall {
     }
 
     /// The decision on one request, from memory where an equal question was decided before.
-    fn decide(&self, input: RouteInput, facts: &Facts) -> Decision {
-        let snapshot = self.snapshot.load();
-        let question = Question::ask(&input, facts, &snapshot);
+    async fn decide(&self, input: RouteInput, facts: &Facts) -> Decision {
+        let snapshot = self.snapshot.load_full();
+        let question = self.source_hashes.know(Question::ask(&input, facts, &snapshot), &snapshot).await;
         let (verdict, cached) = self.verdicts.verdict(question, |question| engine::decide(question, &snapshot));
         Decision::new(input, verdict, &snapshot, cached)
     }
@@ -149,7 +152,8 @@ impl Hall {
         Metrics::observe(&self.metrics.record_seconds, since.elapsed());
         committed.map_err(|error| {
             self.metrics.cannot_decide.inc();
-            tracing::error!(%error, "a request was refused because it could not be recorded");
+            // The writer says once that it cannot write, and each door's own line that this request got 503.
+            tracing::debug!(%error, "a request was refused because it could not be recorded");
             CannotDecide::Record(error)
         })
     }
@@ -164,6 +168,9 @@ impl Hall {
             cache: if decision.cached { "hit" } else { "miss" },
         };
         self.metrics.decisions.get_or_create(&labels).inc();
+        if decision.verdict.gated.erred {
+            self.metrics.policy_errors.inc();
+        }
     }
 
     /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread.
@@ -185,6 +192,7 @@ impl Hall {
         let replaced = self.snapshot.load().fingerprint;
         let record = Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)));
         let receipt = self.ledger.record(record).await?;
+        self.source_hashes.keep(&snapshot);
         self.snapshot.store(Arc::new(snapshot));
         Ok(receipt)
     }

@@ -2,11 +2,14 @@
 //!
 //! Whole or partial, a tile never changes once a checkpoint covers it, so it may be kept for ever; only the checkpoint may not.
 
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
 
 use crate::api::credential;
@@ -61,6 +64,31 @@ async fn serve(
         _ if open => ("application/octet-stream", FOR_EVER),
         _ => ("application/octet-stream", FOR_EVER_IN_PRIVATE),
     };
-    let headers = [(CONTENT_TYPE, HeaderValue::from_static(kind)), (CACHE_CONTROL, HeaderValue::from_static(keep))];
-    Ok((headers, bytes).into_response())
+    let fixed = [(CONTENT_TYPE, HeaderValue::from_static(kind)), (CACHE_CONTROL, HeaderValue::from_static(keep))];
+    if !entries {
+        return Ok((fixed, bytes).into_response());
+    }
+    let vary = (VARY, HeaderValue::from_static("accept-encoding"));
+    if !accepts_gzip(&headers) {
+        return Ok((fixed, [vary], bytes).into_response());
+    }
+    // Hashes do not shrink; entries do, to a fraction. It takes a while for the largest bundles, so not on this thread.
+    let zipped = tokio::task::spawn_blocking(move || {
+        let mut zip = GzEncoder::new(Vec::new(), Compression::fast());
+        zip.write_all(&bytes).and_then(|()| zip.finish())
+    });
+    let zipped = zipped.await.map_err(io::Error::other).flatten();
+    let zipped = zipped.map_err(|error| Refused::unreadable(&error.into()))?;
+    Ok((fixed, [vary, (CONTENT_ENCODING, HeaderValue::from_static("gzip"))], zipped).into_response())
+}
+
+/// Whether the caller names gzip among what it can read, and does not exclude it.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let given = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    given.flat_map(|value| value.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let weight = parts.find_map(|part| part.strip_prefix("q="));
+        gzip && weight.is_none_or(|weight| weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
+    })
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::engine::artifact::artifact_hash;
 use crate::engine::{Fingerprint, Json, RouteInput, Snapshot};
-use crate::ids::{Digest, TenantRisk};
+use crate::ids::{Digest, SupervisorLevel, TenantRisk};
 
 /// What happens now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,8 +67,8 @@ deny_codes! {
     MissingRequiredControls "DENY_MISSING_REQUIRED_CONTROLS" "controls that the rule requires are not implemented" "enroll a worker that implements the missing controls",
     RequiresHuman "DENY_REQUIRES_HUMAN" "the blast score is too high to go on without a human" "lower the blast radius, or have a human do it",
     PolicyGateUnconfigured "DENY_POLICY_GATE_UNCONFIGURED" "the rule asks for a policy gate and none is configured" "configure policy.gate, or take policy_gate from the rule",
-    PolicyGate "DENY_POLICY_GATE" "the policy gate refused" "see the policy that the reason names",
-    RequiresHumanApproval "DENY_REQUIRES_HUMAN_APPROVAL" "a human must approve first" "ask for approval",
+    PolicyGate "DENY_POLICY_GATE" "the policy gate refused" "see the policy that the reason names, or permit it in one",
+    RequiresHumanApproval "DENY_REQUIRES_HUMAN_APPROVAL" "a human must approve first" "have a human look at it: this hall keeps no approvals yet, so change the rule or policy that asks",
     PolicyGateInvalidResponse "DENY_POLICY_GATE_INVALID_RESPONSE" "the policy gate gave an unknown answer" "correct the policy gate",
     InternalError "DENY_INTERNAL_ERROR" "the decision failed inside" "see the log under the decision id",
     NoAvailableWorker "DENY_NO_AVAILABLE_WORKER" "no candidate worker of the rule is enrolled" "enroll a worker of a candidate species",
@@ -78,12 +78,10 @@ deny_codes! {
     WorkerCapabilityMismatch "DENY_WORKER_CAPABILITY_MISMATCH" "the worker does not declare this capability" "add the capability to the worker's record",
     EnvNotAllowed "DENY_ENV_NOT_ALLOWED" "the worker or the credential is not allowed in this environment" "add the environment to the record or the token",
     WorkerNotCandidate "DENY_WORKER_NOT_CANDIDATE" "the worker's species is no candidate of the matched rule" "add the species to the rule's candidates",
-    AttestationUnconfigured "DENY_ATTESTATION_UNCONFIGURED" "attestation is required and nothing can attest" "configure attestation, or do not require it",
-    WorkerAttestationMissing "DENY_WORKER_ATTESTATION_MISSING" "the worker has no registered hash" "attest the worker",
-    WorkerAttestationInvalidHash "DENY_WORKER_ATTESTATION_INVALID_HASH" "the worker's registered hash is malformed" "attest the worker again",
-    WorkerHashUnavailable "DENY_WORKER_HASH_UNAVAILABLE" "the worker's code could not be hashed" "make the worker's source readable",
+    AttestationUnconfigured "DENY_ATTESTATION_UNCONFIGURED" "attestation is required and nothing looked at the worker's code" "report it: the hall looks at every worker whose attestation is required",
+    WorkerAttestationMissing "DENY_WORKER_ATTESTATION_MISSING" "the worker has no registered hash" "attest the worker: write attestation.code_hash into its record",
+    WorkerHashUnavailable "DENY_WORKER_HASH_UNAVAILABLE" "the worker's code could not be read whole and unchanged" "name a readable attestation.source_file inside of policy.allowed_worker_dirs",
     WorkerTampered "DENY_WORKER_TAMPERED" "the worker's code is not what was attested" "find out who changed the worker, then attest it again",
-    PrivilegeEnvelopeUnconfigured "DENY_PRIVILEGE_ENVELOPE_UNCONFIGURED" "privilege envelopes are required and nothing can check them" "configure envelopes, or do not require them",
     PrivilegeEnvelopeViolated "DENY_PRIVILEGE_ENVELOPE_VIOLATED" "the worker's privilege envelope forbids this" "narrow the worker's envelope, or extend the allow-list",
     MalformedClaim "DENY_MALFORMED_CLAIM" "the request is not sound: a claim, header or target is malformed" "correct what the reason names",
     NoRoute "DENY_NO_ROUTE" "the gate has no route for this host, path and method" "add a route, or correct the request",
@@ -109,7 +107,7 @@ pub struct Denial {
 pub struct Candidate {
     /// Its species, as the rule writes it.
     pub worker_species_id: Arc<str>,
-    /// The rule's hint, verbatim; never used to choose.
+    /// The rule's hint; never used to choose.
     pub score_hint: Option<Json>,
     /// The rule's minimum controls, verbatim.
     pub requires_controls_minimum: Option<Json>,
@@ -209,6 +207,32 @@ impl Event {
     }
 }
 
+/// What the policy gate, or the rule in its place, added to a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gated {
+    /// The policies that decided, by id, in the order of the files.
+    pub policies: Arc<[Arc<str>]>,
+    /// Who must act, or with advisory is told.
+    pub supervisor: Option<SupervisorLevel>,
+    /// Whether a policy could not be evaluated.
+    pub erred: bool,
+}
+
+impl Default for Gated {
+    fn default() -> Self {
+        Self { policies: Arc::from([]), supervisor: None, erred: false }
+    }
+}
+
+/// The hashes that attestation compared. Evidence: a caller never sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attested {
+    /// The registered hash, where there is one.
+    pub registered: Option<Digest>,
+    /// The hash of the code as it was found, where it could be read.
+    pub current: Option<Digest>,
+}
+
 /// The answer to a question: everything that equal questions share. Holds no id, time or echo of the request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -234,10 +258,14 @@ pub struct Verdict {
     pub preconditions: Preconditions,
     /// The blast score that counted, when one was computed.
     pub blast_score: Option<i64>,
+    /// What the policy gate had to do with it.
+    pub gated: Gated,
     /// Whether attestation was checked.
     pub attestation_checked: bool,
     /// Whether the attestation held.
     pub attestation_valid: Option<bool>,
+    /// The hashes that attestation compared, for the ledger and nobody else.
+    pub attested: Option<Attested>,
     /// Telemetry events in order.
     pub events: Vec<Event>,
 }

@@ -14,14 +14,16 @@ mod tenant;
 mod worker;
 mod worker_required;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::Question;
-use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Outcome, Preconditions, Verdict};
+use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Gated, Outcome, Preconditions, Verdict};
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Prepared, Snapshot};
 
+pub use attestation::whose_code;
 use worker::Choice;
 
 /// The gates before a rule is looked for, each with what stands in the rule id's place when it refuses.
@@ -66,6 +68,8 @@ struct Case<'a> {
     choice: Choice,
     /// The blast score that counts, when one is computed.
     score: Option<u8>,
+    /// What the policy gate had to do with it, once it was passed or refused.
+    gated: OnceCell<Gated>,
 }
 
 /// The verdict on a question under the snapshot of which it was asked.
@@ -76,13 +80,10 @@ pub fn decide(question: &Question, snapshot: &Snapshot) -> Verdict {
             return refused(denial, rule_id);
         }
     }
-    let (rule, prepared) = match matching::rule(question, snapshot) {
-        Ok(found) => found,
+    let case = match Case::of(question, snapshot) {
+        Ok(case) => case,
         Err(denial) => return refused(denial, NO_MATCH),
     };
-    let choice = worker::choose(question, snapshot, rule, prepared);
-    let score = blast::score(question, snapshot, rule, &choice);
-    let case = Case { question, snapshot, rule, prepared, choice, score };
     for (gate, shows) in AFTER {
         if let Err(denial) = gate(&case) {
             return case.denied(denial, *shows);
@@ -105,9 +106,21 @@ fn refused(denial: Denial, rule_id: &str) -> Verdict {
         escalation: Escalation::default(),
         preconditions: Preconditions::default(),
         blast_score: None,
+        gated: Gated::default(),
         attestation_checked: false,
         attestation_valid: None,
+        attested: None,
         events: vec![Event::TaskDenied],
+    }
+}
+
+impl<'a> Case<'a> {
+    /// A question with its rule and whoever would act; an error where no rule matches.
+    fn of(question: &'a Question, snapshot: &'a Snapshot) -> Result<Self, Denial> {
+        let (rule, prepared) = matching::rule(question, snapshot)?;
+        let choice = worker::choose(question, snapshot, rule, prepared);
+        let score = blast::score(question, snapshot, rule, &choice);
+        Ok(Self { question, snapshot, rule, prepared, choice, score, gated: OnceCell::new() })
     }
 }
 
@@ -116,18 +129,29 @@ impl Case<'_> {
         let mut escalation = Escalation::default();
         if shows >= Shows::Escalation {
             escalation = self.rule.escalation.clone();
-            if let Some(serde_json::Value::String(reason)) = denial.extras.get("reason") {
+            // As in the reference, an envelope's reason stays with the denial.
+            if denial.code != DenyCode::PrivilegeEnvelopeViolated
+                && let Some(serde_json::Value::String(reason)) = denial.extras.get("reason")
+            {
                 escalation.rationale = Some(Arc::from(reason.as_str()));
             }
-            escalation.human_required_default |= denial.code == DenyCode::RequiresHuman;
+            escalation.human_required_default |=
+                matches!(denial.code, DenyCode::RequiresHuman | DenyCode::RequiresHumanApproval);
         }
+        let tampered = denial.code == DenyCode::WorkerTampered;
         let candidates = if shows == Shows::Candidates { Arc::clone(&self.choice.candidates) } else { Arc::from([]) };
+        let held = denial.code == DenyCode::RequiresHumanApproval;
         Verdict {
+            outcome: if held { Outcome::Hold } else { Outcome::Deny },
             candidates,
             required_controls: Arc::clone(&self.rule.controls),
             escalation,
             preconditions: self.rule.preconditions,
             blast_score: self.score.map(i64::from),
+            gated: self.gated.get().cloned().unwrap_or_default(),
+            attestation_checked: tampered,
+            attestation_valid: tampered.then_some(false),
+            attested: attestation::seen(self),
             ..refused(denial, &self.rule.id)
         }
     }
@@ -137,8 +161,10 @@ impl Case<'_> {
             // The worker gate has refused every case without a worker; should that ever change, this stays a no.
             return self.denied(Denial::new(DenyCode::InternalError, "no worker was chosen"), Shows::Escalation);
         };
-        let mut events = Vec::with_capacity(5);
+        let attested = attestation::is_required(self);
+        let mut events = Vec::with_capacity(6);
         events.extend(self.score.map(|_| Event::BlastScored));
+        events.extend(envelope::is_required(self).then_some(Event::PrivilegeEnvelopeChecked));
         events.extend(attestation::is_skipped(self).then_some(Event::AttestationSkipped));
         events.extend([Event::TaskRouted, Event::WorkerSelected, Event::PolicyGated]);
         Verdict {
@@ -153,8 +179,10 @@ impl Case<'_> {
             escalation: self.rule.escalation.clone(),
             preconditions: self.rule.preconditions,
             blast_score: self.score.map(i64::from),
-            attestation_checked: false,
-            attestation_valid: None,
+            gated: self.gated.get().cloned().unwrap_or_default(),
+            attestation_checked: attested,
+            attestation_valid: attested.then_some(true),
+            attested: attestation::seen(self),
             events,
         }
     }

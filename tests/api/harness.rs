@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hallgate::api;
 use hallgate::cache::{self, Verdicts};
-use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::snapshot::{Attestation, Standing, Worker};
 use hallgate::engine::{Binding, Mode, RuleSet, Settings, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{Digest, Env, TenantRisk};
@@ -40,8 +41,18 @@ const RULES: &str = r#"{"rules": [
    "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer", "score_hint": 1.0}]}},
   {"rule_id": "rr_read",
    "match": {"capability_id": "cap.data.read.v1"},
-   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}}
+   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}},
+  {"rule_id": "rr_report",
+   "match": {"capability_id": "cap.report.generate.v1"},
+   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}],
+                "escalation": {"human_required_default": true, "rationale": "reports are read by people"}}},
+  {"rule_id": "rr_pay",
+   "match": {"capability_id": "cap.pay.send"},
+   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}],
+                "escalation": {"policy_gate": true}}}
 ]}"#;
+/// What `rr_pay` asks.
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies/claims/gate.cedar");
 
 /// How a hall is to be.
 pub struct Setup {
@@ -169,6 +180,11 @@ impl Running {
         self.ledger.health().entries
     }
 
+    /// Where the ledger is.
+    pub fn ledger_folder(&self) -> PathBuf {
+        self.folder.path().join("ledger")
+    }
+
     /// Begins to shut down.
     pub fn stop(&self) {
         self.stop.notify_one();
@@ -220,13 +236,16 @@ pub fn snapshot(version: &str) -> Snapshot {
         allowed_environments: None,
         blast_sum: None,
         standing,
+        attestation: Attestation::default(),
+        envelope: None,
     };
     let workers = vec![
         worker("wrk_make_acme_prod", Standing::Active),
         worker("org.acme.zapier-worker", Standing::Active),
         worker("wrk_revoked", Standing::Revoked),
     ];
-    Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), workers).unwrap()
+    let snapshot = Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), workers).unwrap();
+    snapshot.gated_by(Arc::new(hallgate::policy::load(Path::new(POLICIES)).unwrap()))
 }
 
 /// One connection.

@@ -1,5 +1,6 @@
 //! The log over HTTP: who may fetch what, what is served and for how long it keeps, and receipts with their proofs.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
@@ -94,6 +95,31 @@ fn checkpoint_tiles_and_bundles_have_the_types_and_lives_that_tlog_tiles_gives_t
     ] {
         let answer = get(&format!("/log/{none}"));
         answer.refused(404, "not found");
+    }
+}
+
+#[test]
+fn a_bundle_is_compressed_for_those_who_can_read_it() {
+    let running = signed(100, false);
+    let path = "/log/tile/entries/000.p/100";
+    let plain = running.get(Some(READER), path);
+    assert_eq!((plain.header("content-encoding"), plain.header("vary")), (None, Some("accept-encoding")));
+    let get = |accept: &str| {
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: hall\r\nauthorization: Bearer {READER}\r\naccept-encoding: {accept}\r\n\r\n"
+        );
+        running.connect().send(head).receive().unwrap()
+    };
+    for accept in ["gzip", "br, gzip;q=0.5", "identity, GZIP"] {
+        let zipped = get(accept);
+        assert_eq!(zipped.header("content-encoding"), Some("gzip"), "{accept}");
+        assert!(zipped.body.len() * 3 < plain.body.len(), "{} of {}", zipped.body.len(), plain.body.len());
+        let mut bundle = Vec::new();
+        flate2::read::GzDecoder::new(zipped.body.as_slice()).read_to_end(&mut bundle).unwrap();
+        assert_eq!(bundle, plain.body);
+    }
+    for accept in ["identity", "gzip;q=0", "br", "*;q=0", "gzipped"] {
+        assert_eq!(get(accept).body, plain.body, "{accept}");
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hallgate::cache::{self, Verdicts};
-use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::snapshot::{Attestation, Standing, Worker};
 use hallgate::engine::{self, Binding, Mode, RuleSet, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{DataLabel, Digest, Env, TenantRisk};
@@ -140,6 +140,8 @@ fn snapshot() -> Snapshot {
         allowed_environments: None,
         blast_sum: None,
         standing: Standing::Active,
+        attestation: Attestation::default(),
+        envelope: None,
     };
     Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), vec![worker]).unwrap()
 }
@@ -236,6 +238,15 @@ impl House {
                 return found.clone();
             }
             assert!(Instant::now() < deadline, "no {kind} entry of {decision_id} in {entries:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits for this line of the metrics: a counter moves just after what it counts.
+    pub async fn metric(&self, line: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.hall.metrics_text().contains(line) {
+            assert!(Instant::now() < deadline, "no `{line}` in {}", self.hall.metrics_text());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::input::HttpFacts;
+use crate::ids::SupervisorLevel;
 use crate::ledger::tests::decision;
 use crate::ledger::{Cause, Ending, Outcome};
 
@@ -35,6 +36,10 @@ fn assert_canonical(bytes: &[u8]) -> Value {
 #[test]
 fn an_allowed_decision_has_the_receipt_of_the_specification() {
     let mut decision = decision("org.acme", engine::Outcome::Dispatch);
+    let verdict = Arc::make_mut(&mut decision.verdict);
+    (verdict.attestation_checked, verdict.attestation_valid) = (true, Some(true));
+    let code = Some(Digest::of(b"code"));
+    verdict.attested = Some(engine::Attested { registered: code, current: code });
     decision.input.http =
         Some(HttpFacts { method: Arc::from("POST"), host: Arc::from("orders"), path: Arc::from("/orders/1") });
     let token = Some("make".parse().unwrap());
@@ -47,17 +52,17 @@ fn an_allowed_decision_has_the_receipt_of_the_specification() {
         json!({
             "artifact_hash": Digest::of(b"artifact"), "blast_score": 45, "cached": false, "canon": "wcp-0.1/jcs",
             "capability_id": "cap.data.write.v1", "controls_verified": ["ctrl.obs.audit-log-append-only"],
-            "correlation_id": "11111111-1111-4111-8111-111111111111", "data_label": "INTERNAL",
+            "correlation_id": "11111111-1111-4111-8111-111111111111", "current_hash": code, "data_label": "INTERNAL",
             "data_label_defaulted": false, "decision_id": "01990000-0000-7000-8000-000000000001",
             "dispatched_at": "2026-01-01T00:00:00.000000+00:00", "door": "gate", "dry_run": false, "env": "prod",
             "http": {"host": "orders", "method": "POST", "path": "/orders/1"}, "kind": "decision",
             "matched_rule_id": "rr_data_write_prod_001", "outcome": "DISPATCH", "policy_decision": "ALLOW",
             "policy_version": "policy.v1", "prev_receipt_hash": Digest::of(b"before"), "qos_class": "P2",
             "raw_body_hash": Digest::of(b"{}"), "receipt_id": "01990000-0000-7000-8000-000000000001",
-            "recorded_at": "2026-01-01T00:00:00.000000+00:00", "snapshot": Digest::of(b"snapshot"),
-            "stream": "org.acme", "tenant_id": "org.acme", "tenant_risk": "low", "token": "make",
-            "worker_attestation_checked": false, "worker_id": "wrk_make_acme_prod",
-            "worker_species_id": "wrk.data.writer",
+            "recorded_at": "2026-01-01T00:00:00.000000+00:00", "registered_hash": code,
+            "snapshot": Digest::of(b"snapshot"), "stream": "org.acme", "tenant_id": "org.acme", "tenant_risk": "low", "token": "make",
+            "worker_attestation_checked": true, "worker_attestation_valid": true,
+            "worker_id": "wrk_make_acme_prod", "worker_species_id": "wrk.data.writer",
         })
     );
 }
@@ -77,6 +82,15 @@ fn a_denial_and_a_dry_run_are_not_dispatched() {
     assert_eq!(denied.get("dispatched_at"), None);
     let held = assert_canonical(&written(&record(decision("org.acme", engine::Outcome::Hold))));
     assert_eq!((&held["policy_decision"], &held["outcome"]), (&json!("REQUIRE_HUMAN"), &json!("STEWARD_HOLD")));
+    assert_eq!((held.get("policies"), held.get("supervisor_level")), (None, None));
+    let mut by_policy = decision("org.acme", engine::Outcome::Hold);
+    let mut verdict = (*by_policy.verdict).clone();
+    verdict.gated.policies = Arc::from([Arc::from("restricted_in_prod"), Arc::from("large")]);
+    verdict.gated.supervisor = Some(SupervisorLevel::Executor);
+    by_policy.verdict = Arc::new(verdict);
+    let by_policy = assert_canonical(&written(&record(by_policy)));
+    assert_eq!(by_policy["policies"], json!(["restricted_in_prod", "large"]));
+    assert_eq!(by_policy["supervisor_level"], "executor");
     let mut dry = decision("org.acme", engine::Outcome::Dispatch);
     dry.input.dry_run = true;
     let dry = assert_canonical(&written(&record(dry)));
@@ -142,6 +156,7 @@ proptest! {
         verdict.attestation_valid = flags.3;
         verdict.matched_rule_id = text(6);
         verdict.required_controls = Arc::new(BTreeSet::from([text(7)]));
+        verdict.gated.policies = vec![text(7); 20].into();
         if let Some(denial) = &mut verdict.denial {
             denial.message = texts[1].clone();
         }
