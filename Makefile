@@ -34,8 +34,12 @@ check: build-tools ## formatting, lints and documentation, warnings denied
 
 bench: build-tools ## the measurements that the README quotes
 	@.ci/need python3 wrk nginx
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
+	python3 -m venv target/bench-venv
+	target/bench-venv/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
 	$(CARGO) bench --locked --bench decide --bench ledger
 	python3 benches/gate.py $(ARGS)
+	target/bench-venv/bin/python benches/reference.py
 
 # pingora's zlib is built with cmake.
 build-tools:

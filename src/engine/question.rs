@@ -11,6 +11,9 @@ use crate::ids::{CapabilityId, DataLabel, Env, QosClass, TenantRisk};
 
 pub(crate) use said::Said;
 
+/// The most bytes of callers' texts in a question that is remembered.
+const MOST_BYTES: usize = 1024;
+
 /// What is asked of one snapshot. Equal questions have equal verdicts, because [`decide`](crate::engine::decide) sees
 /// nothing else. `None` stands for what no rule or setting of the snapshot reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -85,6 +88,17 @@ impl Question {
     #[must_use]
     pub fn ask(input: &RouteInput, facts: &Facts, snapshot: &Snapshot) -> Self {
         Self::project(input, facts, snapshot, snapshot.reads)
+    }
+
+    /// Whether it is small enough to be remembered. Callers choose how long their texts are, and a memory full of long ones
+    /// would be their memory.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        let capability = match &self.capability {
+            Capability::Known(capability) => capability.len(),
+            Capability::Other | Capability::Malformed => 0,
+        };
+        capability + self.said.as_ref().map_or(0, |said| said.bytes()) <= MOST_BYTES
     }
 
     pub(crate) fn project(input: &RouteInput, facts: &Facts, snapshot: &Snapshot, reads: Reads) -> Self {
