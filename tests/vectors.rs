@@ -1,5 +1,5 @@
 //! The conformance vectors: policies, requests, and what the public reference implementation says to each.
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 use std::fs;
 use std::path::Path;
