@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod decision;
+pub mod explain;
 pub mod gates;
 pub mod input;
 pub mod json;
@@ -14,6 +15,7 @@ pub mod rules;
 pub mod snapshot;
 
 pub use decision::{Candidate, Decision, Denial, DenyCode, Outcome, Verdict};
+pub use explain::{Explanation, explain};
 pub use gates::decide;
 pub use input::{Binding, Facts, RouteInput};
 pub use json::{Json, JsonError};

@@ -13,6 +13,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::cache::Verdicts;
+use crate::engine::input::written::sound_correlation_id;
 use crate::engine::{self, Binding, Decision, Facts, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
@@ -111,7 +112,7 @@ impl Hall {
         self.count(&decision, door);
         tracing::debug!(
             decision_id = %receipt.id(),
-            correlation_id = %decision.input.correlation_id,
+            correlation_id = sound_correlation_id(&decision.input.correlation_id).as_deref(),
             verdict = decision.verdict.outcome.as_str(),
             code = decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
             "decided"

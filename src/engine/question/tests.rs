@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::engine::Json;
 use crate::engine::input::tests::plain;
 use crate::engine::snapshot::{Settings, Standing, Worker};
 use crate::engine::{Decision, Outcome, RuleSet, decide, route_decision};
