@@ -104,10 +104,12 @@ impl Hall {
     pub async fn rule(&self, ask: Ask) -> Result<Recorded, CannotDecide> {
         let Ask { caller, input, door, raw_body } = ask;
         let began = Instant::now();
+        let worker_optional = caller.binding.worker_optional;
         let decision = Arc::new(self.decide(input, &Facts { binding: caller.binding }));
         let decided = Instant::now();
         Metrics::observe(&self.metrics.decide_seconds, decided - began);
-        let record = Record::Decision { decision: Arc::clone(&decision), door, token: caller.token, raw_body };
+        let record =
+            Record::Decision { decision: Arc::clone(&decision), door, token: caller.token, raw_body, worker_optional };
         let receipt = self.commit(record, decided).await?;
         self.count(&decision, door);
         tracing::debug!(

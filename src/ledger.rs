@@ -11,7 +11,9 @@ mod files;
 mod index;
 mod key;
 mod mint;
+pub mod past;
 mod queue;
+pub mod reading;
 mod restore;
 mod seal;
 mod segment;
@@ -49,7 +51,7 @@ pub enum Durability {
 }
 
 /// The `ledger` section.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The ledger's folder; made when it is missing.
     pub path: PathBuf,
@@ -100,6 +102,8 @@ pub enum Record {
         token: Option<TokenName>,
         /// SHA-256 of the body as it was sent, for `/api/route`.
         raw_body: Option<Digest>,
+        /// Whether this credential need not name a worker even where the policy wants one.
+        worker_optional: bool,
     },
     /// A request that was refused before it could be described.
     Refusal(Refusal),
