@@ -3,6 +3,7 @@
 //! What must never happen: a permit without a dispatching decision, or without its committed receipt. [`Recorded::permit`] is
 //! the only place that makes one, and it takes both.
 
+pub mod in_force;
 pub mod permit;
 pub mod tokens;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::cache::Verdicts;
 use crate::engine::input::written::sound_correlation_id;
@@ -20,6 +21,7 @@ use crate::ledger::{Ledger, Record, RecordError};
 use crate::telemetry::{DecisionLabels, Metrics, RefusalLabels};
 
 pub use crate::ledger::{Door, Ending, Health, Receipt, Refusal};
+pub use in_force::{InForce, RefusedChange};
 pub use permit::{Permit, Recorded};
 pub use tokens::{Scope, Token, TokenBook};
 
@@ -62,6 +64,10 @@ pub struct Readiness {
     pub reasons: Vec<String>,
     /// The snapshot in force.
     pub snapshot: Digest,
+    /// The operator's name of its policy.
+    pub policy_version: Arc<str>,
+    /// The change of files that is not in force because something in it is wrong.
+    pub refused_change: Option<Arc<RefusedChange>>,
     /// Whether the ledger takes entries.
     pub ledger: Health,
 }
@@ -74,6 +80,7 @@ pub struct Hall {
     ledger: Ledger,
     tokens: ArcSwap<TokenBook>,
     metrics: Arc<Metrics>,
+    refused_change: ArcSwapOption<RefusedChange>,
     draining: AtomicBool,
 }
 
@@ -87,14 +94,17 @@ impl Hall {
         tokens: TokenBook,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self {
+        let hall = Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             verdicts,
             ledger,
             tokens: ArcSwap::from_pointee(tokens),
             metrics,
+            refused_change: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
-        }
+        };
+        hall.show_snapshot();
+        hall
     }
 
     /// Decides and records one request. When this returns, the entry is committed.
@@ -164,11 +174,6 @@ impl Hall {
         self.metrics.decisions.get_or_create(&labels).inc();
     }
 
-    /// Puts another snapshot in force for every decision that begins after this.
-    pub fn replace_snapshot(&self, snapshot: Snapshot) {
-        self.snapshot.store(Arc::new(snapshot));
-    }
-
     /// The snapshot in force.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -210,7 +215,15 @@ impl Hall {
             let why = health.error.as_deref().unwrap_or("closed");
             reasons.push(format!("the ledger is not writing: {why}"));
         }
-        Readiness { ready: reasons.is_empty(), reasons, snapshot: self.snapshot.load().fingerprint, ledger: health }
+        let snapshot = self.snapshot.load();
+        Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+            snapshot: snapshot.fingerprint,
+            policy_version: Arc::clone(&snapshot.settings.version),
+            refused_change: self.refused_change.load_full(),
+            ledger: health,
+        }
     }
 
     /// Begins to drain: readiness drops; requests are still answered.
