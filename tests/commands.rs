@@ -1,7 +1,7 @@
 //! `hallgate check`, `test` and `replay` from the outside.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test commands` writes the texts of `tests/check` anew.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "commands/replay.rs"]
 mod replay;

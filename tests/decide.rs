@@ -1,5 +1,5 @@
 //! `hallgate decide` from the outside: the conformance vectors, what is refused, and lines without number or end.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -243,6 +243,26 @@ fn only_the_policy_section_is_needed_and_the_others_are_left_alone() {
     fs::write(&config, format!("{policy}gates: {{}}\n")).unwrap();
     let ran = decide(&config, &[], request(json!({})));
     assert!(ran.code == Some(2) && ran.said.contains("did you mean `gate`?"), "{}", ran.said);
+}
+
+#[test]
+fn in_reference_mode_ids_may_be_anything_and_events_stay_one_line() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("hallgate.yaml");
+    let rule = json!({"rule_id": "any", "match": {}, "decision": {"candidate_workers_ranked": [
+        {"worker_species_id": "wrk.data.writer"}]}});
+    fs::write(folder.path().join("rules.json"), json!({"rules": [rule]}).to_string()).unwrap();
+    let workers = root().join("conf/enrolled");
+    fs::write(&config, format!("policy: {{ mode: reference, workers: {} }}", workers.display())).unwrap();
+    let odd = json!({"capability_id": "cap.my_own\nthing", "worker_id": null, "tenant_id": "a\nb", "env": "dev",
+        "correlation_id": "c\u{7f}1", "tenant_risk": "low", "qos_class": "P2"});
+    let ran = decide(&config, &[], request(odd));
+    assert_eq!(ran.code, Some(0), "{:?}", ran.answers);
+    let answer = &ran.answers[0];
+    assert_eq!((&answer["tenant_id"], &answer["capability_id"]), (&json!("a\nb"), &json!("cap.my_own\nthing")));
+    let event = &answer["telemetry_envelopes"][0];
+    assert_eq!((&event["tenant_id"], &event["correlation_id"]), (&json!("ab"), &json!("c1")), "{event}");
+    assert_eq!(event["capability_id"], "cap.my_ownthing");
 }
 
 /// A `decide` that is talked to.

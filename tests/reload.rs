@@ -1,5 +1,5 @@
 //! Reload: each kind of file changes under a real `serve`, and the next answer changes with it, or nothing does.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "reload/process.rs"]
 mod process;

@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -84,13 +85,18 @@ struct Watch {
 impl Watch {
     fn run(mut self, tells: &Receiver<()>) {
         loop {
-            match tells.recv_timeout(LOOK) {
-                Ok(()) => {
-                    while tells.try_recv().is_ok() {}
-                    self.load(true);
-                }
-                Err(RecvTimeoutError::Timeout) => self.look(),
+            let told = match tells.recv_timeout(LOOK) {
+                Ok(()) => true,
+                Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => return,
+            };
+            while tells.try_recv().is_ok() {}
+            let looked = catch_unwind(AssertUnwindSafe(|| if told { self.load(true) } else { self.look() }));
+            if looked.is_err() {
+                // A mistake of ours must not end reloading in silence.
+                tracing::error!("loading has panicked: what was in force stays in force");
+                self.hall.refuse_change(1, "loading has panicked; the log says where".to_owned());
+                self.taken = Some(Looks::of(&self.files));
             }
         }
     }
