@@ -23,10 +23,10 @@ fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-/// A copy of `conf/` in a folder of its own.
+/// A copy of `tests/commands/sample` in a folder of its own.
 fn sample() -> TempDir {
     let folder = TempDir::new().unwrap();
-    let from = root().join("conf/.");
+    let from = root().join("tests/commands/sample/.");
     assert!(Command::new("cp").arg("-R").arg(from).arg(folder.path()).status().unwrap().success());
     folder
 }

@@ -58,6 +58,30 @@ fn rules_workers_and_the_policy_section_are_in_force_when_they_have_changed() {
 }
 
 #[test]
+fn cedar_policies_are_in_force_when_they_have_changed_and_a_bad_one_is_refused() {
+    let folder = TempDir::new().unwrap();
+    furnish(folder.path());
+    let config = configuration("policy.v1", "low").replace("policy:\n", "policy:\n  gate: policies\n");
+    fs::write(folder.path().join("hallgate.yaml"), config).unwrap();
+    let asking = rules("rr_one", "cap.data.read.v1")
+        .replace("\"decision\":{", "\"decision\":{\"escalation\":{\"policy_gate\":true},");
+    fs::write(folder.path().join("rules.json"), asking).unwrap();
+    fs::create_dir(folder.path().join("policies")).unwrap();
+    let permit = "@id(\"all\")\npermit(principal, action, resource);\n";
+    fs::write(folder.path().join("policies/base.cedar"), permit).unwrap();
+    let process = Process::start(folder, "hallgate.yaml");
+    assert_eq!(process.ask(TOKEN)["allowed"], true, "{}", process.ask(TOKEN));
+    let forbid = "@id(\"no_dev\")\nforbid(principal, action, resource) when { context.env == \"dev\" };\n";
+    process.replace("policies/no.cedar", forbid);
+    until(|| process.ask(TOKEN)["deny_code"] == "DENY_POLICY_GATE");
+    process.replace("policies/no.cedar", "forbid(principal, action");
+    until(|| process.readyz()["refused_change"]["first"].as_str().is_some_and(|first| first.contains("no.cedar")));
+    assert_eq!(process.ask(TOKEN)["deny_code"], "DENY_POLICY_GATE", "what is refused lifts nothing");
+    fs::remove_file(process.path("policies/no.cedar")).unwrap();
+    until(|| process.ask(TOKEN)["allowed"] == true);
+}
+
+#[test]
 fn a_token_counts_from_the_moment_that_its_file_says_so() {
     let process = started();
     let mut kept = Caller::new(process.hall, TOKEN);

@@ -20,11 +20,17 @@ pub fn run(options: &Options) -> ExitCode {
     match options.file.check() {
         Ok(Checked { snapshot, serves }) => {
             let path = options.file.path().display();
-            let (rules, workers, fingerprint) = (snapshot.rules.len(), snapshot.workers.len(), snapshot.fingerprint);
             let what = if serves { "is sound" } else { "is sound as a policy (`serve` needs a section `hall`, too)" };
-            let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-            let (rules, workers) = (counted(rules, "rule"), counted(workers, "worker"));
-            say(format_args!("{path} {what}: {rules}, {workers}, snapshot {fingerprint}"));
+            let counted = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
+            let rules = counted(snapshot.rules.len(), "rule", "rules");
+            let policies = counted(snapshot.gate.as_ref().map_or(0, |gate| gate.policies()), "policy", "policies");
+            let workers = counted(snapshot.workers.len(), "worker", "workers");
+            // Policies that no rule asks are sound, and of no use.
+            let asked = snapshot.asking_rules();
+            let fingerprint = snapshot.fingerprint;
+            say(format_args!(
+                "{path} {what}: {rules}, {policies} asked by {asked} of them, {workers}, snapshot {fingerprint}"
+            ));
             ExitCode::SUCCESS
         }
         Err(problems) => misconfigured(&problems),

@@ -42,7 +42,8 @@ pub fn run(options: &Options) -> ExitCode {
         Ok(snapshot) => snapshot,
         Err(problems) => return misconfigured(&problems),
     };
-    let mut replay = Replay { options, snapshot: &snapshot, count: Count::default() };
+    let reads_object = snapshot.gate.as_ref().is_some_and(|gate| gate.reads().request);
+    let mut replay = Replay { options, snapshot: &snapshot, reads_object, count: Count::default() };
     for source in &options.sources {
         recorded::read(source, snapshot.settings.mode, &mut |place, found| replay.take(&place, found));
     }
@@ -138,6 +139,8 @@ impl fmt::Display for Short<'_> {
 struct Replay<'a> {
     options: &'a Options,
     snapshot: &'a Snapshot,
+    /// Whether its policies read the caller's object, which an entry does not hold.
+    reads_object: bool,
     count: Count,
 }
 
@@ -148,30 +151,39 @@ impl Replay<'_> {
             Found::Recorded(recorded) => self.decide(place, *recorded),
             Found::Refusal => self.count.refusals += 1,
             Found::Nothing => {}
-            Found::Cannot(why) => {
-                self.count.cannot += 1;
-                let _ = writeln!(io::stderr(), "{place} cannot be decided again: {why}");
-            }
+            Found::Cannot(why) => self.cannot(place, &why),
         }
     }
 
+    fn cannot(&mut self, place: &str, why: &str) {
+        self.count.cannot += 1;
+        let _ = writeln!(io::stderr(), "{place} cannot be decided again: {why}");
+    }
+
     fn decide(&mut self, place: &str, recorded: Recorded) {
-        self.count.replayed += 1;
         let past = match recorded {
             Recorded::Asked(past) => *past,
             Recorded::Unacceptable(message, said) => {
                 let code = Some(DenyCode::InvalidInput.as_str());
                 let now = Short { outcome: Outcome::Deny.as_str(), code, rule: Some("PRE_ROUTING"), species: None };
+                self.count.replayed += 1;
                 return self.compare(place, &said, &now, Some(&message));
             }
         };
         // What the credential refuses, no policy lets through.
         if past.credential_refused {
+            self.count.replayed += 1;
             return;
         }
         let facts = past.facts();
-        let PastDecision { said, input, .. } = past;
-        let (decision, _) = decided(input, &facts, self.snapshot, false);
+        let PastDecision { said, input, is_whole, .. } = past;
+        let unsure = self.reads_object && !is_whole;
+        let (decision, why) = decided(input, &facts, self.snapshot, unsure);
+        let asks = decision.verdict.escalation.policy_gate && why.is_some_and(|why| why.reached("policy"));
+        if unsure && asks {
+            return self.cannot(place, "the policies read the caller's `request` object, which an entry does not hold");
+        }
+        self.count.replayed += 1;
         let (verdict, input) = (&decision.verdict, &decision.input);
         let now = Short {
             outcome: verdict.outcome.as_str(),

@@ -82,8 +82,9 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 fn run_file(file: &Path, snapshot: &Snapshot, update: bool, count: &mut Count) {
+    let unreadable = &mut count.unreadable;
     let mut complain = |problem: &Problem| {
-        count.unreadable += 1;
+        *unreadable += 1;
         let _ = writeln!(io::stderr(), "{}{problem}", file.display());
     };
     let text = match fs::read_to_string(file) {
@@ -94,56 +95,57 @@ fn run_file(file: &Path, snapshot: &Snapshot, update: bool, count: &mut Count) {
         Ok(cases) => cases,
         Err(problem) => return complain(&problem),
     };
-    // From the last to the first, so that what is written moves no place that is still needed.
-    let mut rewritten = None;
-    for case in cases.iter().rev().filter(|_| update) {
-        if let Ok(run) = Run::of(case, snapshot)
-            && let Some(expect) = run.updated(case)
-        {
-            let text = rewritten.get_or_insert_with(|| text.clone());
-            case.put_expect(text, &expect);
-        }
+    let runs: Vec<_> = cases.iter().map(|case| (case, Run::of(case, snapshot))).collect();
+    if update && let Err(error) = rewrite(file, text, &runs) {
+        return complain(&Problem::of_file(format!("cannot be written: {error}")));
     }
-    for case in &cases {
-        let run = match Run::of(case, snapshot) {
-            Ok(run) => run,
-            Err(problem) => {
-                complain(&problem);
+    for (case, run) in &runs {
+        let place = format!("{}{}", file.display(), case.title());
+        let (run, expect) = match (run, &case.expect) {
+            (Err(problem), _) => {
+                complain(problem);
                 continue;
             }
-        };
-        let Some(expect) = &case.expect else {
-            if update {
+            (Ok(_), None) if update => {
                 count.updated += 1;
-                say(format_args!("{}{}: written", file.display(), case.title()));
-            } else {
-                complain(&case.problem("has no `expect`: write one, or run with `--update`"));
+                say(format_args!("{place}: written"));
+                continue;
             }
-            continue;
+            (Ok(_), None) => {
+                complain(&case.problem("has no `expect`: write one, or run with `--update`"));
+                continue;
+            }
+            (Ok(run), Some(expect)) => (run, expect),
         };
         let found = differences(expect, &run.answer);
         if found.is_empty() {
             count.agreed += 1;
             continue;
         }
+        say(place);
+        for Difference { key, expected, found } in &found {
+            say(format_args!("    {key}\n      - {expected}\n      + {found}"));
+        }
         if update {
             count.updated += 1;
         } else {
             count.differed += 1;
-        }
-        say(format_args!("{}{}", file.display(), case.title()));
-        for Difference { key, expected, found } in &found {
-            say(format_args!("    {key}\n      - {expected}\n      + {found}"));
-        }
-        if !update {
             say(format_args!("  why:\n{}", run.why));
         }
     }
-    if let Some(text) = rewritten
-        && let Err(error) = fs::write(file, text)
-    {
-        complain(&Problem::of_file(format!("cannot be written: {error}")));
+}
+
+/// Writes into a file what its cases are to expect. From the last to the first, so that no place moves that is still needed.
+fn rewrite(file: &Path, text: String, runs: &[(&Case, Result<Run, Problem>)]) -> io::Result<()> {
+    let mut written = text.clone();
+    for (case, run) in runs.iter().rev() {
+        if let Ok(run) = run
+            && let Some(expect) = run.updated(case)
+        {
+            case.put_expect(&mut written, &expect);
+        }
     }
+    if written == text { Ok(()) } else { fs::write(file, written) }
 }
 
 /// A case that was decided.

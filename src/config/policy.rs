@@ -1,7 +1,7 @@
 //! The `policy` section, and the snapshot that it makes of its rules and workers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::kinds;
@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::reader::{Map, Value};
 use crate::engine::{Mode, RuleSet, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
+use crate::policy::{self, CedarGate};
 use crate::registry::records;
 
 /// The `policy` section as it is written: where its parts are and how to read them.
@@ -20,6 +21,8 @@ pub struct Policy {
     settings: Option<Settings>,
     rules: Option<PathBuf>,
     workers: Option<PathBuf>,
+    /// The Cedar policies; `Some(None)` when there are none.
+    gate: Option<Option<PathBuf>>,
 }
 
 const MODES: &[(&str, Mode)] = &[("strict", Mode::Strict), ("reference", Mode::Reference)];
@@ -30,8 +33,9 @@ pub fn read(mut policy: Map<'_>) -> Policy {
     let rules = policy.path("rules", "rules.json");
     let workers = policy.path("workers", "enrolled");
     let settings = settings(&mut policy, mode);
-    policy.done(&["gate", "allowed_worker_dirs", "catalogue"]);
-    Policy { mode: mode.unwrap_or(Mode::Strict), settings, rules, workers }
+    let gate = policy.get("gate").map_or(Some(None), |value| value.path().map(Some));
+    policy.done(&["allowed_worker_dirs", "catalogue"]);
+    Policy { mode: mode.unwrap_or(Mode::Strict), settings, rules, workers, gate }
 }
 
 fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
@@ -85,8 +89,8 @@ fn tenants(value: &Value<'_>) -> Option<BTreeMap<TenantId, TenantRisk>> {
 
 impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
-    pub fn snapshot(self, file: &std::path::Path, problems: &mut Vec<Problem>) -> Option<Snapshot> {
-        let Self { mode, settings, rules, workers } = self;
+    pub fn snapshot(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Snapshot> {
+        let Self { mode, settings, rules, workers, gate } = self;
         let rules = rules.and_then(|path| parse_rules(path, mode, problems));
         let workers = workers.and_then(|folder| {
             records::load(&folder, mode)
@@ -101,7 +105,8 @@ impl Policy {
                 })
                 .ok()
         });
-        Snapshot::build(settings?, rules?, workers?)
+        let gate = gate.and_then(|path| path.map_or(Some(None), |path| load_gate(&path, problems).map(Some)));
+        let snapshot = Snapshot::build(settings?, rules?, workers?)
             .map_err(|found| {
                 problems.extend(found.into_iter().map(|problem| Problem {
                     file: file.to_owned(),
@@ -111,8 +116,26 @@ impl Policy {
                     help: problem.help,
                 }));
             })
-            .ok()
+            .ok()?;
+        Some(match gate? {
+            Some(gate) => snapshot.gated_by(Arc::new(gate)),
+            None => snapshot,
+        })
     }
+}
+
+fn load_gate(path: &Path, problems: &mut Vec<Problem>) -> Option<CedarGate> {
+    policy::load(path)
+        .map_err(|found| {
+            problems.extend(found.into_iter().map(|problem| Problem {
+                file: problem.file,
+                place: problem.place,
+                key: if problem.policy.is_empty() { String::new() } else { format!("policy `{}`", problem.policy) },
+                message: problem.message,
+                help: problem.help,
+            }));
+        })
+        .ok()
 }
 
 fn parse_rules(path: PathBuf, mode: Mode, problems: &mut Vec<Problem>) -> Option<RuleSet> {

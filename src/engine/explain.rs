@@ -97,6 +97,12 @@ pub fn explain(question: &Question, snapshot: &Snapshot) -> (Verdict, Explanatio
 }
 
 impl Explanation {
+    /// Whether this gate was reached.
+    #[must_use]
+    pub fn reached(&self, gate: &str) -> bool {
+        self.gates.iter().any(|heard| heard.gate == gate && heard.said != Said::NotReached)
+    }
+
     /// Why a request that could not be described is denied: no gate was reached.
     #[must_use]
     pub fn of_unacceptable() -> Self {
@@ -136,6 +142,10 @@ fn remark(gate: &str, verdict: &Verdict, rule: Option<&MatchedRule>) -> Option<S
             Some(score) => format!("the score is {score}"),
             None => "no score is asked for here".to_owned(),
         }),
+        "policy" => {
+            let policies: Vec<String> = verdict.gated.policies.iter().map(|id| format!("`{id}`")).collect();
+            (!policies.is_empty()).then(|| format!("by {}", policies.join(", ")))
+        }
         "worker" => match (&verdict.worker_id, &verdict.selected_species) {
             (Some(worker), Some(species)) => Some(format!("`{worker}` of species `{species}`")),
             (None, Some(species)) => Some(format!("a worker of species `{species}`")),

@@ -14,11 +14,12 @@ mod tenant;
 mod worker;
 mod worker_required;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::Question;
-use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Outcome, Preconditions, Verdict};
+use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Gated, Outcome, Preconditions, Verdict};
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Prepared, Snapshot};
 
@@ -70,6 +71,8 @@ struct Case<'a> {
     choice: Choice,
     /// The blast score that counts, when one is computed.
     score: Option<u8>,
+    /// What the policy gate had to do with it, once it was passed or refused.
+    gated: OnceCell<Gated>,
 }
 
 /// The verdict on a question under the snapshot of which it was asked.
@@ -114,7 +117,7 @@ pub(crate) fn decide_before(question: &Question, snapshot: &Snapshot, listener: 
     listener.rule(rule);
     let choice = worker::choose(question, snapshot, rule, prepared);
     let score = blast::score(question, snapshot, rule, &choice);
-    let case = Case { question, snapshot, rule, prepared, choice, score };
+    let case = Case { question, snapshot, rule, prepared, choice, score, gated: OnceCell::new() };
     for (name, gate, shows) in AFTER {
         let said = gate(&case);
         listener.gate(name, said.as_ref().err());
@@ -139,6 +142,7 @@ fn refused(denial: Denial, rule_id: &str) -> Verdict {
         escalation: Escalation::default(),
         preconditions: Preconditions::default(),
         blast_score: None,
+        gated: Gated::default(),
         attestation_checked: false,
         attestation_valid: None,
         events: vec![Event::TaskDenied],
@@ -153,15 +157,19 @@ impl Case<'_> {
             if let Some(serde_json::Value::String(reason)) = denial.extras.get("reason") {
                 escalation.rationale = Some(Arc::from(reason.as_str()));
             }
-            escalation.human_required_default |= denial.code == DenyCode::RequiresHuman;
+            escalation.human_required_default |=
+                matches!(denial.code, DenyCode::RequiresHuman | DenyCode::RequiresHumanApproval);
         }
         let candidates = if shows == Shows::Candidates { Arc::clone(&self.choice.candidates) } else { Arc::from([]) };
+        let held = denial.code == DenyCode::RequiresHumanApproval;
         Verdict {
+            outcome: if held { Outcome::Hold } else { Outcome::Deny },
             candidates,
             required_controls: Arc::clone(&self.rule.controls),
             escalation,
             preconditions: self.rule.preconditions,
             blast_score: self.score.map(i64::from),
+            gated: self.gated.get().cloned().unwrap_or_default(),
             ..refused(denial, &self.rule.id)
         }
     }
@@ -187,6 +195,7 @@ impl Case<'_> {
             escalation: self.rule.escalation.clone(),
             preconditions: self.rule.preconditions,
             blast_score: self.score.map(i64::from),
+            gated: self.gated.get().cloned().unwrap_or_default(),
             attestation_checked: false,
             attestation_valid: None,
             events,

@@ -6,6 +6,7 @@ mod selection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::engine::policy_gate::{GateReads, PolicyGate};
 use crate::engine::{RouteInput, RuleSet};
 pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
 
@@ -93,6 +94,8 @@ pub struct Snapshot {
     pub rules: RuleSet,
     /// The enrolled workers by id.
     pub workers: BTreeMap<WorkerId, Worker>,
+    /// The policies that rules may ask.
+    pub gate: Option<Arc<dyn PolicyGate>>,
     /// The digest of all of it.
     pub fingerprint: Fingerprint,
     pub(crate) reads: Reads,
@@ -112,6 +115,8 @@ pub(crate) struct Reads {
     pub(crate) blast: bool,
     /// The blast score, in production.
     pub(crate) blast_in_production: bool,
+    /// What the policy gate reads, where a rule asks it.
+    pub(crate) gate: GateReads,
 }
 
 impl Reads {
@@ -127,6 +132,19 @@ impl Reads {
                 || rules.rules.iter().any(|rule| rule.preconditions.must_have_correlation_id),
             blast: rules.rules.iter().any(|rule| rule.scores_blast),
             blast_in_production: settings.enforce_blast_scoring_in_prod,
+            gate: GateReads::default(),
+        }
+    }
+
+    /// These, and what the policy gate reads.
+    fn and(self, gate: GateReads) -> Self {
+        Self {
+            label: self.label || gate.label,
+            tenant_risk: self.tenant_risk || gate.tenant_risk,
+            qos: self.qos || gate.qos,
+            blast: self.blast || gate.blast,
+            gate,
+            ..self
         }
     }
 }
@@ -181,7 +199,29 @@ impl Snapshot {
         }
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
         let fingerprint = fingerprint::of(&settings, &rules, &by_id);
-        Ok(Self { reads: Reads::of(&settings, &rules), settings, rules, workers: by_id, fingerprint, prepared, fleet })
+        Ok(Self {
+            reads: Reads::of(&settings, &rules),
+            settings,
+            rules,
+            workers: by_id,
+            gate: None,
+            fingerprint,
+            prepared,
+            fleet,
+        })
+    }
+
+    /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.
+    #[must_use]
+    pub fn gated_by(self, gate: Arc<dyn PolicyGate>) -> Self {
+        let reads = if self.asking_rules() > 0 { self.reads.and(gate.reads()) } else { self.reads };
+        Self { reads, fingerprint: fingerprint::with_gate(&self.fingerprint, &gate.digest()), gate: Some(gate), ..self }
+    }
+
+    /// How many rules ask the policy gate.
+    #[must_use]
+    pub fn asking_rules(&self) -> usize {
+        self.rules.rules.iter().filter(|rule| rule.escalation.policy_gate).count()
     }
 
     /// The tenant's risk that counts for a request: the caller's word in reference mode. In strict mode the record's, or

@@ -34,6 +34,8 @@ pub struct PastDecision {
     pub credential_refused: bool,
     /// Whether the caller's credential need not name a worker.
     pub worker_optional: bool,
+    /// Whether the caller's object is here as it was sent.
+    pub is_whole: bool,
 }
 
 impl PastDecision {
@@ -115,6 +117,7 @@ pub fn read(entry: &Json) -> Result<Entry, String> {
         input,
         credential_refused: flag(asked, "credential_refused")?,
         worker_optional: flag(asked, "worker_optional")?,
+        is_whole: false,
     })))
 }
 

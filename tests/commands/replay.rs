@@ -137,6 +137,38 @@ fn a_ledger_is_decided_again_without_a_flip_and_with_those_that_another_policy_m
 }
 
 #[test]
+fn where_policies_read_the_object_an_entry_is_not_decided_again_by_guess() {
+    let folder = sample();
+    let answers = record(folder.path(), &requests());
+    let rules = json!({"rules": [{"rule_id": "rr_read", "match": {"capability_id": "cap.data.read.v1"}, "decision": {
+        "candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}], "escalation": {"policy_gate": true}}}]});
+    fs::write(folder.path().join("asking.json"), rules.to_string()).unwrap();
+    fs::write(
+        folder.path().join("asking.yaml"),
+        "policy: { rules: asking.json, gate: gate.cedar, tenants: { org.acme: { risk: low } } }\n",
+    )
+    .unwrap();
+    let replay = |forbids: &str| {
+        let policies = format!(
+            "@id(\"yes\") permit(principal, action, resource);\n@id(\"no\") forbid(principal, action, resource) when {{ {forbids} }};\n"
+        );
+        fs::write(folder.path().join("gate.cedar"), policies).unwrap();
+        run(folder.path(), &["replay", "--config", "asking.yaml", "ledger"])
+    };
+    let (_, out, err) = replay("context.request has secret");
+    assert!(err.contains("the policies read the caller's `request` object"), "{out}{err}");
+    // Those that no policy is asked about are decided all the same: nothing is allowed to write now.
+    assert!(out.contains(&format!("flips {}:", answers[0]["decision_id"].as_str().unwrap())), "{out}");
+    // What an entry holds is enough for policies that read nothing else.
+    let (code, out, err) = replay("context.blast_score >= 60 || context.dry_run");
+    assert_eq!((code, err.as_str()), (Some(1), ""), "{out}");
+    for at in [0, 2, 4] {
+        assert!(out.contains(&format!("flips {}:", answers[at]["decision_id"].as_str().unwrap())), "{at} in {out}");
+    }
+    assert!(out.contains("9 decisions replayed: 3 flip (3 DISPATCH -> DENY)"), "{out}");
+}
+
+#[test]
 fn the_vectors_are_replayed_as_lines_of_inputs_with_decisions() {
     let folder = root().join("tests/vectors/015");
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();

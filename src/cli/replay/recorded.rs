@@ -117,9 +117,13 @@ fn of_pair(input: &Json, decision: &Json, mode: Mode) -> Result<Recorded, String
     let written = Written::from_json(input.clone(), &absent).map_err(|why| why.reason("`input`"))?;
     let said = said(decision)?;
     Ok(match written.describe(mode) {
-        Ok(input) => {
-            Recorded::Asked(Box::new(PastDecision { said, input, credential_refused: false, worker_optional: false }))
-        }
+        Ok(input) => Recorded::Asked(Box::new(PastDecision {
+            said,
+            input,
+            credential_refused: false,
+            worker_optional: false,
+            is_whole: true,
+        })),
         Err(unacceptable) => Recorded::Unacceptable(unacceptable.message, said),
     })
 }

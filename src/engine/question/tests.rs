@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::Json;
 use crate::engine::input::tests::plain;
+use crate::engine::policy_gate::GateReads;
 use crate::engine::snapshot::{Settings, Standing, Worker};
 use crate::engine::{Decision, Outcome, RuleSet, decide, route_decision};
 
@@ -158,8 +159,15 @@ fn input() -> impl Strategy<Value = RouteInput> {
     )
 }
 
-const EVERYTHING: Reads =
-    Reads { label: true, tenant_risk: true, qos: true, correlation: true, blast: true, blast_in_production: true };
+const EVERYTHING: Reads = Reads {
+    label: true,
+    tenant_risk: true,
+    qos: true,
+    correlation: true,
+    blast: true,
+    blast_in_production: true,
+    gate: GateReads::ALL,
+};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
