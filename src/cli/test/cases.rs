@@ -205,7 +205,7 @@ mod tests {
         let expected = "[\n  { \"name\": \"é\", \"input\": { \"a\":1 },\n    \"expect\": { \"x\": \"two\" }  },\n  {\n    \"input\": {},\n    \"expect\": { \"y\": [true] }\n  }\n]\n";
         assert_eq!(written, expected);
         let long = json!({"a": "x".repeat(80), "b": "y".repeat(80)});
-        cases[0].put_expect(&mut written, &long);
+        parse(&written).unwrap()[0].put_expect(&mut written, &long);
         assert_eq!(parse(&written).unwrap()[0].expect.as_ref(), Some(&long));
     }
 

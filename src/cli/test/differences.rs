@@ -76,7 +76,8 @@ mod tests {
         assert_eq!(differences(&json!({}), &answer), []);
         assert_eq!(differences(&json!({"deny": {"code": "A"}, "rule": null}), &answer), []);
         let expected = json!({"deny": {"code": "B", "missing": [1, 2]}, "none": 1, "denied": "true"});
-        let found = differences(&expected, &answer);
+        let mut found = differences(&expected, &answer);
+        found.sort_by(|a, b| a.key.cmp(&b.key));
         let keys: Vec<_> = found.iter().map(|difference| &*difference.key).collect();
         assert_eq!(keys, ["denied", "deny.code", "deny.missing", "none"]);
         assert_eq!(found[3].found.to_string(), "(not there)");
