@@ -3,8 +3,7 @@
 //! Every answer but a 200 carries the error envelope of `error`, so that a client that looks only at `denied` is refused.
 //! The exception is a request that is not HTTP at all: hyper answers it with a bare 400 and closes.
 
-mod answer;
-mod body;
+pub(crate) mod answer;
 mod credential;
 mod error;
 mod frame;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::engine::{Outcome, Question, Verdict};
 
 /// The `cache` section.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// How many verdicts are remembered; 0 remembers none.
     pub capacity: u64,
@@ -44,6 +44,11 @@ impl Verdicts {
             self.kept.invalidate(&question);
         }
         (verdict, cached)
+    }
+
+    /// Forgets every verdict: under another snapshot none of them is asked for again.
+    pub fn forget(&self) {
+        self.kept.invalidate_all();
     }
 
     /// How many verdicts are remembered, about.

@@ -4,9 +4,13 @@
 
 pub mod audit;
 pub mod check;
+pub mod decide;
 pub mod demo;
 pub mod key;
+mod lines;
+pub mod replay;
 pub mod serve;
+pub mod test;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -15,7 +19,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, Problems};
+use crate::config::{Checked, Config, Files, Problems};
+use crate::engine::Snapshot;
 
 /// A reverse-proxy sidecar and Hall Server that decides, records and only then forwards
 #[derive(Debug, Parser)]
@@ -29,6 +34,9 @@ struct Cli {
 enum Command {
     Serve(serve::Options),
     Check(check::Options),
+    Decide(decide::Options),
+    Test(test::Options),
+    Replay(replay::Options),
     Audit(audit::Options),
     Key(key::Options),
     Demo(demo::Options),
@@ -43,10 +51,19 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Loads it with the process's environment.
-    fn load(&self) -> Result<Config, Problems> {
-        // A variable that is not UTF-8 counts as not set: no value of ours could hold it.
-        Config::load(&self.config, &|name| std::env::var(name).ok())
+    /// Loads it with the process's environment, and says which files can be loaded again.
+    fn load_from(&self) -> (Result<Config, Problems>, Files) {
+        Config::load_from(&self.config, &environment)
+    }
+
+    /// Loads its `policy` section alone.
+    fn load_policy(&self) -> Result<Snapshot, Problems> {
+        Config::load_policy(&self.config, &environment)
+    }
+
+    /// Loads as much of it as is there.
+    fn check(&self) -> Result<Checked, Problems> {
+        Config::check(&self.config, &environment)
     }
 
     /// Where it is.
@@ -55,12 +72,20 @@ impl ConfigFile {
     }
 }
 
+/// The process's environment. A variable that is not UTF-8 counts as not set: no value of ours could hold it.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(options) => serve::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Decide(options) => decide::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Replay(options) => replay::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Key(options) => key::run(&options),
         Command::Demo(options) => demo::run(&options),

@@ -2,6 +2,7 @@
 //!
 //! What must never happen: a key that is passed over in silence, a secret in a message, a start on half a configuration.
 
+mod fixed;
 mod gate;
 mod hall;
 mod kinds;
@@ -14,6 +15,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +27,7 @@ use crate::proxy::settings::Listen;
 use crate::telemetry::LogFormat;
 use crate::{api, cache, ledger, proxy, telemetry};
 
+pub use fixed::Fixed;
 pub use problem::{Problem, Problems};
 pub use variables::Environment;
 
@@ -63,33 +66,106 @@ pub struct Shutdown {
     pub grace: Duration,
 }
 
+/// A configuration of which as much was checked as is there.
+#[derive(Debug)]
+pub struct Checked {
+    /// Everything that decisions depend on.
+    pub snapshot: Snapshot,
+    /// Whether `serve` can run it; else it is a policy only.
+    pub serves: bool,
+}
+
+/// The files and folders that a configuration's policy and tokens come from, itself among them.
+pub type Files = BTreeSet<PathBuf>;
+
+/// The sections of a configuration.
+const SECTIONS: [&str; 7] = ["gate", "hall", "policy", "cache", "ledger", "telemetry", "shutdown"];
+/// Those that a later version will know.
+const LATER: [&str; 2] = ["registry", "approvals"];
+
 impl Config {
     /// Reads a configuration and the policy that it names.
     ///
     /// # Errors
     /// Every problem of the file, the rules and the workers at once.
     pub fn load(file: &Path, environment: &Environment<'_>) -> Result<Self, Problems> {
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            Problems(vec![Problem {
+        Self::load_from(file, environment).0
+    }
+
+    /// The same, and from which files: also when they do not make a configuration, because a change may mend them.
+    pub fn load_from(file: &Path, environment: &Environment<'_>) -> (Result<Self, Problems>, Files) {
+        let read = |top: Map<'_>| Parts::read(top, Needs::All);
+        read_file(file, environment, read, |parts: Parts, problems| parts.put_together(file, problems))
+    }
+
+    /// Reads the `policy` section alone. The other sections may be there, and are not looked at.
+    ///
+    /// # Errors
+    /// Every problem of the file's form, the section, the rules and the workers at once.
+    pub fn load_policy(file: &Path, environment: &Environment<'_>) -> Result<Snapshot, Problems> {
+        let read = |mut top: Map<'_>| {
+            let policy = top.section("policy").map(policy::read);
+            for section in SECTIONS {
+                top.get(section);
+            }
+            top.done(&LATER);
+            policy
+        };
+        read_file(file, environment, read, |policy: Option<Policy>, problems| policy?.snapshot(file, problems)).0
+    }
+
+    /// Reads all that is there: without `gate` and `hall` it is a policy that `serve` cannot run, and is fine as such.
+    ///
+    /// # Errors
+    /// Every problem of the file, the rules and the workers at once.
+    pub fn check(file: &Path, environment: &Environment<'_>) -> Result<Checked, Problems> {
+        let read = |mut top: Map<'_>| {
+            let serves = top.get("gate").is_some() || top.get("hall").is_some();
+            (serves, Parts::read(top, if serves { Needs::All } else { Needs::NoDoor }))
+        };
+        let put_together = |(serves, parts): (bool, Parts), problems: &mut Vec<Problem>| {
+            let snapshot = if serves {
+                parts.put_together(file, problems).map(|config| config.snapshot)
+            } else {
+                parts.policy.and_then(|policy| policy.snapshot(file, problems))
+            };
+            Some(Checked { snapshot: snapshot?, serves })
+        };
+        read_file(file, environment, read, put_together).0
+    }
+}
+
+/// Reads a file in two steps: what is written, and what it comes to. A value only when nothing is wrong.
+fn read_file<Read, T>(
+    file: &Path,
+    environment: &Environment<'_>,
+    read: impl FnOnce(Map<'_>) -> Read,
+    put_together: impl FnOnce(Read, &mut Vec<Problem>) -> Option<T>,
+) -> (Result<T, Problems>, Files) {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => {
+            let problem = Problem {
                 file: file.to_owned(),
                 place: None,
                 key: String::new(),
                 message: format!("cannot be read: {error}"),
                 help: "name a configuration file, such as `--config conf/hallgate.yaml`".to_owned(),
-            }])
-        })?;
-        let reading = Reading::new(file, environment);
-        let (document, faults) = yaml::parse(&text);
-        for fault in faults {
-            reading.note(fault.place, "", fault.message, fault.help);
+            };
+            return (Err(Problems(vec![problem])), Files::from([file.to_owned()]));
         }
-        let parts = document.as_ref().map(|document| Parts::read(reading.document(document)));
-        let mut problems = reading.into_problems();
-        let config = parts.and_then(|parts| parts.put_together(file, &mut problems));
-        match config {
-            Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(Problems(problems)),
-        }
+    };
+    let reading = Reading::new(file, environment);
+    let (document, faults) = yaml::parse(&text);
+    for fault in faults {
+        reading.note(fault.place, "", fault.message, fault.help);
+    }
+    let parts = document.as_ref().map(|document| read(reading.document(document)));
+    let (mut problems, files) = reading.into_found();
+    let value = parts.and_then(|parts| put_together(parts, &mut problems));
+    match value {
+        Some(value) if problems.is_empty() => (Ok(value), files),
+        _ => (Err(Problems(problems)), files),
     }
 }
 
@@ -104,13 +180,25 @@ struct Parts {
     shutdown: Option<Shutdown>,
 }
 
+/// Which sections have to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// What `serve` needs.
+    All,
+    /// No door: nobody will be served.
+    NoDoor,
+}
+
 impl Parts {
-    fn read(mut top: Map<'_>) -> Self {
+    fn read(mut top: Map<'_>, needs: Needs) -> Self {
         let gate = match top.get("gate") {
             Some(value) => value.map().and_then(gate::read).map(Some),
             None => Some(None),
         };
-        let hall = top.section("hall").and_then(hall::read);
+        let hall = match needs {
+            Needs::All => top.section("hall").and_then(hall::read),
+            Needs::NoDoor => None,
+        };
         let parts = Self {
             policy: top.section("policy").map(policy::read),
             cache: top.section("cache").and_then(cache),
@@ -121,7 +209,7 @@ impl Parts {
             hall,
         };
         parts.check_listeners(&top);
-        top.done(&["registry", "approvals"]);
+        top.done(&LATER);
         parts
     }
 

@@ -6,6 +6,7 @@
 
 pub mod artifact;
 pub mod decision;
+pub mod explain;
 pub mod gates;
 pub mod input;
 pub mod json;
@@ -16,6 +17,7 @@ pub mod rules;
 pub mod snapshot;
 
 pub use decision::{Attested, Candidate, Decision, Denial, DenyCode, Outcome, Verdict};
+pub use explain::{Explanation, explain};
 pub use gates::{decide, whose_code};
 pub use input::{Binding, Facts, RouteInput};
 pub use json::{Json, JsonError};

@@ -4,24 +4,26 @@
 //! the only place that makes one, and it takes both.
 
 pub mod evidence;
+pub mod in_force;
 pub mod permit;
 pub mod tokens;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::cache::Verdicts;
+use crate::engine::input::written::sound_correlation_id;
 use crate::engine::{self, Binding, Decision, Facts, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
-use crate::ledger::{Cause, InForce, Ledger, Record, RecordError};
+use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
 use crate::telemetry::{DecisionLabels, Metrics, RefusalLabels};
 
 pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
+pub use in_force::{Changed, RefusedChange};
 pub use permit::{Permit, Recorded};
 pub use tokens::{Scope, Token, TokenBook};
 
@@ -64,6 +66,10 @@ pub struct Readiness {
     pub reasons: Vec<String>,
     /// The snapshot in force.
     pub snapshot: Digest,
+    /// The operator's name of its policy.
+    pub policy_version: Arc<str>,
+    /// The change of files that is not in force because something in it is wrong.
+    pub refused_change: Option<Arc<RefusedChange>>,
     /// Whether the ledger takes entries.
     pub ledger: Health,
 }
@@ -77,8 +83,9 @@ pub struct Hall {
     ledger: Ledger,
     tokens: ArcSwap<TokenBook>,
     metrics: Arc<Metrics>,
+    refused_change: ArcSwapOption<RefusedChange>,
     draining: AtomicBool,
-    /// Policies come into force one after the other.
+    /// What is in force changes one after the other.
     succession: Mutex<()>,
 }
 
@@ -92,16 +99,19 @@ impl Hall {
         tokens: TokenBook,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self {
+        let hall = Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             verdicts,
             source_hashes: SourceHashes::default(),
             ledger,
             tokens: ArcSwap::from_pointee(tokens),
             metrics,
+            refused_change: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
             succession: Mutex::default(),
-        }
+        };
+        hall.show_snapshot();
+        hall
     }
 
     /// Decides and records one request. When this returns, the entry is committed.
@@ -111,15 +121,17 @@ impl Hall {
     pub async fn rule(&self, ask: Ask) -> Result<Recorded, CannotDecide> {
         let Ask { caller, input, door, raw_body } = ask;
         let began = Instant::now();
+        let worker_optional = caller.binding.worker_optional;
         let decision = Arc::new(self.decide(input, &Facts { binding: caller.binding }).await);
         let decided = Instant::now();
         Metrics::observe(&self.metrics.decide_seconds, decided - began);
-        let record = Record::Decision { decision: Arc::clone(&decision), door, token: caller.token, raw_body };
+        let record =
+            Record::Decision { decision: Arc::clone(&decision), door, token: caller.token, raw_body, worker_optional };
         let receipt = self.commit(record, decided).await?;
         self.count(&decision, door);
         tracing::debug!(
             decision_id = %receipt.id(),
-            correlation_id = %decision.input.correlation_id,
+            correlation_id = sound_correlation_id(&decision.input.correlation_id).as_deref(),
             verdict = decision.verdict.outcome.as_str(),
             code = decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
             "decided"
@@ -173,30 +185,6 @@ impl Hall {
         }
     }
 
-    /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread.
-    ///
-    /// # Errors
-    /// The entry could not be committed: nothing may be decided by a policy that is not on record.
-    pub fn begin(&self) -> Result<Receipt, CannotDecide> {
-        let snapshot = self.snapshot.load();
-        let receipt = self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Start, None)))?;
-        Ok(receipt)
-    }
-
-    /// Puts another snapshot in force, for every decision that begins after this returns. Its entry is committed first.
-    ///
-    /// # Errors
-    /// The entry could not be committed: the snapshot before it stays in force.
-    pub async fn bring_into_force(&self, snapshot: Snapshot) -> Result<Receipt, CannotDecide> {
-        let _turn = self.succession.lock().await;
-        let replaced = self.snapshot.load().fingerprint;
-        let record = Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)));
-        let receipt = self.ledger.record(record).await?;
-        self.source_hashes.keep(&snapshot);
-        self.snapshot.store(Arc::new(snapshot));
-        Ok(receipt)
-    }
-
     /// The snapshot in force.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -241,7 +229,15 @@ impl Hall {
             let why = health.error.as_deref().unwrap_or("closed");
             reasons.push(format!("the ledger is not writing: {why}"));
         }
-        Readiness { ready: reasons.is_empty(), reasons, snapshot: self.snapshot.load().fingerprint, ledger: health }
+        let snapshot = self.snapshot.load();
+        Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+            snapshot: snapshot.fingerprint,
+            policy_version: Arc::clone(&snapshot.settings.version),
+            refused_change: self.refused_change.load_full(),
+            ledger: health,
+        }
     }
 
     /// Begins to drain: readiness drops; requests are still answered.
@@ -253,17 +249,5 @@ impl Hall {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
-    }
-}
-
-fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Digest>) -> InForce {
-    InForce {
-        cause,
-        snapshot: snapshot.fingerprint,
-        replaces,
-        version: Arc::clone(&snapshot.settings.version),
-        mode: snapshot.settings.mode,
-        rules: snapshot.rules.len(),
-        workers: snapshot.workers.len(),
     }
 }

@@ -11,11 +11,13 @@ mod files;
 mod index;
 mod key;
 mod mint;
+pub mod past;
 mod prune;
 mod pruned;
 mod publish;
 pub mod published;
 mod queue;
+pub mod reading;
 mod restore;
 mod rotation;
 mod scan;
@@ -62,7 +64,7 @@ pub enum Durability {
 }
 
 /// The `ledger` section.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The ledger's folder; made when it is missing.
     pub path: PathBuf,
@@ -115,6 +117,8 @@ pub enum Record {
         token: Option<TokenName>,
         /// SHA-256 of the body as it was sent, for `/api/route`.
         raw_body: Option<Digest>,
+        /// Whether this credential need not name a worker even where the policy wants one.
+        worker_optional: bool,
     },
     /// A request that was refused before it could be described.
     Refusal(Refusal),
@@ -323,10 +327,8 @@ impl Ledger {
         let started = |source| OpenError::File { path: settings.path.clone(), source };
         let key = Arc::new(restored.key);
         let (vkey, lock) = (key.vkey().to_owned(), Arc::new(restored.lock));
-        let shared =
-            Arc::new(Shared::new(settings.queue, restored.edge.size(), restored.sealed, restored.pruned));
-        let seal =
-            Seal { folder: settings.path.clone(), key: Arc::clone(&key), signed: shared.signed.clone() };
+        let shared = Arc::new(Shared::new(settings.queue, restored.edge.size(), restored.sealed, restored.pruned));
+        let seal = Seal { folder: settings.path.clone(), key: Arc::clone(&key), signed: shared.signed.clone() };
         let sealer = Sealer::start(seal).map_err(started)?;
         let pruning = Pruning {
             folder: settings.path.clone(),

@@ -27,7 +27,7 @@ pub enum LogFormat {
 }
 
 /// The `telemetry` section.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// How logs are written.
     pub log: LogFormat,
@@ -114,6 +114,34 @@ impl EncodeLabelSet for UpstreamLabels {
     }
 }
 
+/// Labels of one change of files that was taken or not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ReloadLabels {
+    /// `applied`, `unchanged` or `refused`.
+    pub result: &'static str,
+}
+
+impl EncodeLabelSet for ReloadLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        [("result", self.result)].encode(encoder)
+    }
+}
+
+/// Labels of the snapshot in force.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SnapshotLabels {
+    /// Its fingerprint.
+    pub snapshot: String,
+    /// The operator's name of its policy.
+    pub policy_version: Arc<str>,
+}
+
+impl EncodeLabelSet for SnapshotLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        [("snapshot", &*self.snapshot), ("policy_version", &*self.policy_version)].encode(encoder)
+    }
+}
+
 /// What is counted. One value per process, shared by all rooms.
 #[derive(Debug)]
 pub struct Metrics {
@@ -146,6 +174,14 @@ pub struct Metrics {
     pub exchanges_in_flight: Gauge,
     /// Upstream answers by status.
     pub upstream_responses: Family<UpstreamLabels, Counter>,
+    /// Changes of files by what became of them.
+    pub reloads: Family<ReloadLabels, Counter>,
+    /// 1 for the snapshot in force; there is no other.
+    pub snapshot_info: Family<SnapshotLabels, Gauge>,
+    /// When the snapshot in force was loaded, in seconds since 1970 UTC.
+    pub snapshot_loaded: Gauge,
+    /// 1 while the files on disk are refused and an older snapshot is in force.
+    pub snapshot_stale: Gauge,
     /// Requests that ended in a panic. Should always be zero.
     pub panics: Counter,
 }
@@ -178,6 +214,10 @@ impl Metrics {
             ledger_prune_failing: Gauge::default(),
             exchanges_in_flight: Gauge::default(),
             upstream_responses: Family::default(),
+            reloads: Family::default(),
+            snapshot_info: Family::default(),
+            snapshot_loaded: Gauge::default(),
+            snapshot_stale: Gauge::default(),
             panics: Counter::default(),
         };
         let m = &mut metrics;
@@ -216,6 +256,15 @@ impl Metrics {
         );
         registry.register("exchanges_in_flight", "Forwarded exchanges in flight", m.exchanges_in_flight.clone());
         registry.register("upstream_responses", "Upstream answers by status", m.upstream_responses.clone());
+        registry.register("reloads", "Changes of files by what became of them", m.reloads.clone());
+        registry.register("snapshot_info", "1 for the snapshot in force", m.snapshot_info.clone());
+        registry.register_with_unit(
+            "snapshot_loaded_timestamp",
+            "When the snapshot in force was loaded",
+            Unit::Seconds,
+            m.snapshot_loaded.clone(),
+        );
+        registry.register("snapshot_stale", "1 while the files on disk are refused", m.snapshot_stale.clone());
         registry.register("panics", "Requests that panicked; should always be zero", m.panics.clone());
         metrics
     }

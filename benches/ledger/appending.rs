@@ -63,7 +63,13 @@ pub fn record() -> Record {
         policy_version: Arc::from("policy.v1"),
         cached: true,
     };
-    Record::Decision { decision: Arc::new(decision), door: Door::Gate, token: None, raw_body: None }
+    Record::Decision {
+        decision: Arc::new(decision),
+        door: Door::Gate,
+        token: None,
+        raw_body: None,
+        worker_optional: false,
+    }
 }
 
 /// CPU time that the writer thread has used, from the scheduler.

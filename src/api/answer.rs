@@ -1,4 +1,6 @@
-//! The answer to `POST /api/route`: the reference's RouteDecision, and beside it every field that some client reads.
+//! The answer to a request: the reference's RouteDecision, and beside it every field that some client reads.
+//!
+//! `POST /api/route` sends it once it is recorded; `hallgate decide` prints it without a receipt.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,9 +10,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::api::body::Unacceptable;
 use crate::api::frame::Said;
-use crate::engine::{DenyCode, Outcome, route_decision};
+use crate::engine::input::written::{Unacceptable, sound_correlation_id};
+use crate::engine::{Decision, DenyCode, Outcome, Snapshot, route_decision};
 use crate::hall::{Receipt, Recorded};
 use crate::ids::{DataLabel, Digest, QosClass, SupervisorLevel, TenantRisk};
 
@@ -43,8 +45,10 @@ struct Answer<'a, D> {
     deny_reason: Option<&'static str>,
     deny_code: Option<&'static str>,
     /// The receipt's hash: it covers the verdict, the worker, the token and the body as it was sent.
-    proof: Digest,
-    receipt_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt_id: Option<&'a str>,
     decided_at: &'a str,
     blast_score: Option<i64>,
     blast_gate_passed: Option<bool>,
@@ -58,6 +62,8 @@ struct Answer<'a, D> {
     determining_policies: &'a [Arc<str>],
     controls_applied: &'a BTreeSet<Arc<str>>,
     policy_version: &'a str,
+    /// The fingerprint of the snapshot that decided.
+    snapshot: Digest,
 }
 
 /// What the human who is needed or told has to know (WCP_SPEC 5.8).
@@ -76,47 +82,55 @@ static NO_CONTROLS: BTreeSet<Arc<str>> = BTreeSet::new();
 /// The answer to a request that was decided and recorded.
 pub(super) fn decided(recorded: &Recorded) -> Response {
     let (decision, receipt) = (recorded.decision(), recorded.receipt());
+    let (id, time) = (receipt.id().to_string(), timestamp(receipt.recorded_at_micros()));
+    let mut response = json(StatusCode::OK, &on_decision(decision, &id, &time, Some(receipt.hash())));
+    response.extensions_mut().insert(Said {
+        code: decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
+        decision_id: Some(receipt.id()),
+        correlation_id: sound_correlation_id(&decision.input.correlation_id),
+    });
+    response
+}
+
+/// What is said of a decision. `proof` is the hash of its receipt, when it has one.
+pub(crate) fn on_decision<'a>(
+    decision: &'a Decision,
+    id: &'a str,
+    time: &'a str,
+    proof: Option<Digest>,
+) -> impl Serialize + 'a {
     let verdict = &decision.verdict;
-    let (id, time) = (receipt.id().to_string(), timestamp(receipt));
     let denial = verdict.denial.as_ref();
     let code = denial.map(|denial| denial.code);
     let dispatched = !verdict.denied();
-    let mut response = json(
-        StatusCode::OK,
-        &Answer {
-            decision: route_decision(decision, &id, &time),
-            allowed: dispatched,
-            outcome: verdict.outcome.as_str(),
-            worker_id: verdict.worker_id.as_deref(),
-            reason: denial.map(|denial| &*denial.message),
-            deny_reason: code.map(DenyCode::as_str),
-            deny_code: code.map(DenyCode::as_str),
-            proof: receipt.hash(),
-            receipt_id: &id,
-            decided_at: &time,
+    Answer {
+        decision: route_decision(decision, id, time),
+        allowed: dispatched,
+        outcome: verdict.outcome.as_str(),
+        worker_id: verdict.worker_id.as_deref(),
+        reason: denial.map(|denial| &*denial.message),
+        deny_reason: code.map(DenyCode::as_str),
+        deny_code: code.map(DenyCode::as_str),
+        proof,
+        receipt_id: proof.map(|_| id),
+        decided_at: time,
+        blast_score: verdict.blast_score,
+        blast_gate_passed: verdict.blast_gate_passed(),
+        privilege_envelope_ok: verdict.privilege_envelope_ok(),
+        supervisor_required: verdict.gated.supervisor.is_some(),
+        supervisor_level: verdict.gated.supervisor,
+        escalation_context: verdict.gated.supervisor.map(|_| EscalationContext {
+            capability_id: &decision.input.capability_id,
             blast_score: verdict.blast_score,
-            blast_gate_passed: verdict.blast_gate_passed(),
-            privilege_envelope_ok: verdict.privilege_envelope_ok(),
-            supervisor_required: verdict.gated.supervisor.is_some(),
-            supervisor_level: verdict.gated.supervisor,
-            escalation_context: verdict.gated.supervisor.map(|_| EscalationContext {
-                capability_id: &decision.input.capability_id,
-                blast_score: verdict.blast_score,
-                tenant_risk: decision.tenant_risk,
-                data_label: decision.input.data_label,
-                policy_version: &decision.policy_version,
-            }),
-            determining_policies: &verdict.gated.policies,
-            controls_applied: if dispatched { &verdict.required_controls } else { &NO_CONTROLS },
+            tenant_risk: decision.tenant_risk,
+            data_label: decision.input.data_label,
             policy_version: &decision.policy_version,
-        },
-    );
-    response.extensions_mut().insert(Said {
-        code: code.map_or("", DenyCode::as_str),
-        decision_id: Some(receipt.id()),
-        correlation_id: Some(Arc::clone(&decision.input.correlation_id)),
-    });
-    response
+        }),
+        determining_policies: &verdict.gated.policies,
+        controls_applied: if dispatched { &verdict.required_controls } else { &NO_CONTROLS },
+        policy_version: &decision.policy_version,
+        snapshot: decision.snapshot,
+    }
 }
 
 /// The RouteDecision of a request that never became a question, because a value in it means nothing. Echoes what was sent.
@@ -157,68 +171,77 @@ struct DenyReason<'a> {
 struct Empty {}
 
 /// The answer to a request with an unacceptable value, once its refusal is recorded.
-pub(super) fn refused(unacceptable: &Unacceptable, receipt: &Receipt, policy_version: &str) -> Response {
-    let fields = &unacceptable.fields;
-    let (id, time) = (receipt.id().to_string(), timestamp(receipt));
-    let code = DenyCode::InvalidInput.as_str();
-    let mut response = json(
-        StatusCode::OK,
-        &Answer {
-            decision: Undecided {
-                decision_id: &id,
-                timestamp: &time,
-                correlation_id: &fields.correlation_id,
-                tenant_id: &fields.tenant_id,
-                capability_id: &fields.capability_id,
-                matched_rule_id: "PRE_ROUTING",
-                env: &fields.env,
-                data_label: fields.data_label.as_deref().unwrap_or(DataLabel::Restricted.as_str()),
-                tenant_risk: fields.tenant_risk.as_deref(),
-                qos_class: fields.qos_class.as_deref().unwrap_or(QosClass::P2.as_str()),
-                denied: true,
-                deny_reason_if_denied: DenyReason { code, message: &unacceptable.message },
-                selected_worker_species_id: (),
-                candidate_workers_ranked: [],
-                required_controls_effective: [],
-                recommended_profiles_effective: [],
-                escalation_effective: Empty {},
-                preconditions_checked: Empty {},
-                artifact_hash: fields.artifact_hash(),
-                worker_attestation_checked: false,
-                worker_attestation_valid: (),
-                dry_run: fields.dry_run,
-                telemetry_envelopes: [],
-            },
-            allowed: false,
-            outcome: Outcome::Deny.as_str(),
-            worker_id: None,
-            reason: Some(&unacceptable.message),
-            deny_reason: Some(code),
-            deny_code: Some(code),
-            proof: receipt.hash(),
-            receipt_id: &id,
-            decided_at: &time,
-            blast_score: None,
-            blast_gate_passed: None,
-            privilege_envelope_ok: None,
-            supervisor_required: false,
-            supervisor_level: None,
-            escalation_context: None,
-            determining_policies: &[],
-            controls_applied: &NO_CONTROLS,
-            policy_version,
-        },
-    );
+pub(super) fn refused(unacceptable: &Unacceptable, receipt: &Receipt, snapshot: &Snapshot) -> Response {
+    let (id, time) = (receipt.id().to_string(), timestamp(receipt.recorded_at_micros()));
+    let mut response = json(StatusCode::OK, &on_unacceptable(unacceptable, &id, &time, Some(receipt.hash()), snapshot));
     response.extensions_mut().insert(Said {
-        code,
+        code: DenyCode::InvalidInput.as_str(),
         decision_id: Some(receipt.id()),
-        correlation_id: fields.sound_correlation_id(),
+        correlation_id: unacceptable.written.sound_correlation_id(),
     });
     response
 }
 
-/// When an entry was recorded: ISO 8601 with microseconds and `+00:00`, as the reference writes it.
-fn timestamp(receipt: &Receipt) -> String {
-    let time = jiff::Timestamp::from_microsecond(receipt.recorded_at_micros()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+/// What is said of a request with an unacceptable value.
+pub(crate) fn on_unacceptable<'a>(
+    unacceptable: &'a Unacceptable,
+    id: &'a str,
+    time: &'a str,
+    proof: Option<Digest>,
+    snapshot: &'a Snapshot,
+) -> impl Serialize + 'a {
+    let written = &unacceptable.written;
+    let code = DenyCode::InvalidInput.as_str();
+    Answer {
+        decision: Undecided {
+            decision_id: id,
+            timestamp: time,
+            correlation_id: &written.correlation_id,
+            tenant_id: &written.tenant_id,
+            capability_id: &written.capability_id,
+            matched_rule_id: "PRE_ROUTING",
+            env: &written.env,
+            data_label: written.data_label.as_deref().unwrap_or(DataLabel::Restricted.as_str()),
+            tenant_risk: written.tenant_risk.as_deref(),
+            qos_class: written.qos_class.as_deref().unwrap_or(QosClass::P2.as_str()),
+            denied: true,
+            deny_reason_if_denied: DenyReason { code, message: &unacceptable.message },
+            selected_worker_species_id: (),
+            candidate_workers_ranked: [],
+            required_controls_effective: [],
+            recommended_profiles_effective: [],
+            escalation_effective: Empty {},
+            preconditions_checked: Empty {},
+            artifact_hash: written.artifact_hash(),
+            worker_attestation_checked: false,
+            worker_attestation_valid: (),
+            dry_run: written.dry_run,
+            telemetry_envelopes: [],
+        },
+        allowed: false,
+        outcome: Outcome::Deny.as_str(),
+        worker_id: None,
+        reason: Some(&unacceptable.message),
+        deny_reason: Some(code),
+        deny_code: Some(code),
+        proof,
+        receipt_id: proof.map(|_| id),
+        decided_at: time,
+        blast_score: None,
+        blast_gate_passed: None,
+        privilege_envelope_ok: None,
+        supervisor_required: false,
+        supervisor_level: None,
+        escalation_context: None,
+        determining_policies: &[],
+        controls_applied: &NO_CONTROLS,
+        policy_version: &snapshot.settings.version,
+        snapshot: snapshot.fingerprint,
+    }
+}
+
+/// A time, in microseconds since 1970 UTC, in ISO 8601 with microseconds and `+00:00`, as the reference writes it.
+pub(crate) fn timestamp(micros: i64) -> String {
+    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     time.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
 }

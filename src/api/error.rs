@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::api::answer::json;
 use crate::api::frame::Said;
+use crate::engine::input::written::Unreadable;
 use crate::engine::{DenyCode, Outcome};
 use crate::hall::ReadError;
 
@@ -100,7 +101,7 @@ impl Refused {
     }
 
     /// The ledger could not be read, or could not sign in time.
-    pub(super) fn unreadable(error: &ReadError) -> Self {
+    pub(super) fn unread(error: &ReadError) -> Self {
         tracing::error!(%error, "a reader was refused");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -146,22 +147,15 @@ impl Refused {
         )
     }
 
-    /// The body is no JSON, or ended early.
-    pub(super) fn malformed(reason: String) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed body", DenyCode::InvalidInput, reason)
+    /// The body ended early or is wrongly framed.
+    pub(super) fn cut_off() -> Self {
+        Self::unreadable(&Unreadable::Malformed("the body ended early or is wrongly framed".to_owned()))
     }
 
-    /// A required field is absent or null.
-    pub(super) fn missing(field: &str) -> Self {
-        let error = format!("missing field: {field}");
-        let reason = format!("missing field: {field}; send it as a string");
+    /// The body is no request.
+    pub(super) fn unreadable(why: &Unreadable) -> Self {
+        let (error, reason) = (why.error("the body"), why.reason("the body"));
         Self::new(StatusCode::BAD_REQUEST, error, DenyCode::InvalidInput, reason)
-    }
-
-    /// A field is of another JSON type.
-    pub(super) fn wrong_type(field: &str, expected: &str, found: &str) -> Self {
-        let reason = format!("{field} must be {expected}, not {found}");
-        Self::new(StatusCode::BAD_REQUEST, format!("wrong type: {field}"), DenyCode::InvalidInput, reason)
     }
 
     /// A panic, or an answer that could not be written. The cause is in the log, not in the answer.

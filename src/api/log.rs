@@ -57,7 +57,7 @@ async fn serve(
         }
     }
     let Some(resource) = resource else { return Err(Refused::not_in_log()) };
-    let bytes = hall.published(resource).await.map_err(|error| Refused::unreadable(&error))?;
+    let bytes = hall.published(resource).await.map_err(|error| Refused::unread(&error))?;
     let Some(bytes) = bytes else { return Err(Refused::not_in_log()) };
     let (kind, keep) = match resource {
         Resource::Checkpoint => ("text/plain; charset=utf-8", NEVER),
@@ -78,7 +78,7 @@ async fn serve(
         zip.write_all(&bytes).and_then(|()| zip.finish())
     });
     let zipped = zipped.await.map_err(io::Error::other).flatten();
-    let zipped = zipped.map_err(|error| Refused::unreadable(&error.into()))?;
+    let zipped = zipped.map_err(|error| Refused::unread(&error.into()))?;
     Ok((fixed, [vary, (CONTENT_ENCODING, HeaderValue::from_static("gzip"))], zipped).into_response())
 }
 

@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
-use crate::api::answer::json;
+use crate::api::answer::{json, timestamp};
 use crate::api::credential;
 use crate::api::error::Refused;
 use crate::hall::{Hall, Scope};
@@ -27,7 +27,19 @@ struct Ready<'a> {
     ready: bool,
     reasons: &'a [String],
     snapshot: Digest,
+    policy_version: &'a str,
+    /// The change on disk that is not in force; left out when there is none. It does not stand against readiness: what was
+    /// in force before still is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_change: Option<ChangeState<'a>>,
     ledger: LedgerState<'a>,
+}
+
+#[derive(Serialize)]
+struct ChangeState<'a> {
+    since: String,
+    problems: usize,
+    first: &'a str,
 }
 
 #[derive(Serialize)]
@@ -60,7 +72,20 @@ pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
         pruned: now.ledger.pruned,
         prune_error: now.ledger.prune_error.as_deref(),
     };
-    json(status, &Ready { ready: now.ready, reasons: &now.reasons, snapshot: now.snapshot, ledger })
+    let refused_change = now.refused_change.as_deref().map(|change| ChangeState {
+        since: timestamp(change.since_micros),
+        problems: change.problems,
+        first: &change.first,
+    });
+    let ready = Ready {
+        ready: now.ready,
+        reasons: &now.reasons,
+        snapshot: now.snapshot,
+        policy_version: &now.policy_version,
+        refused_change,
+        ledger,
+    };
+    json(status, &ready)
 }
 
 /// `GET /metrics`.

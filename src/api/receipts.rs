@@ -24,6 +24,6 @@ pub(super) async fn receipt(
     match hall.receipt(id, &token.binding).await {
         Ok(Some(proof)) => Ok(json(StatusCode::OK, &proof)),
         Ok(None) => Err(Refused::no_receipt()),
-        Err(error) => Err(Refused::unreadable(&error)),
+        Err(error) => Err(Refused::unread(&error)),
     }
 }

@@ -12,16 +12,15 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
+use uuid::Uuid;
 
-use crate::api::body::Fields;
 use crate::api::error::Refused;
 use crate::api::{answer, credential};
 use crate::engine::DenyCode;
+use crate::engine::input::written::{Absent, LONGEST, Written};
 use crate::hall::{Ask, Door, Hall, Refusal, Scope, Token};
 use crate::ids::{Digest, TenantId, WorkerId};
 
-/// The most bytes of a body.
-const BODY_BYTES: usize = 256 * 1024;
 /// A body over the limit but not over this is read and dropped, so that its sender, who writes before it reads, sees the 413.
 const DROPPED_BYTES: usize = 1024 * 1024;
 /// For the whole of a body.
@@ -65,22 +64,25 @@ async fn rule(hall: &Hall, token: &Token, received: Result<Vec<u8>, Refused>) ->
         correlation_id: None,
         raw_body,
     };
-    match received.and_then(|body| Fields::read(&body, bound_tenant)).map(Fields::describe) {
+    let absent = Absent { tenant: bound_tenant, correlation_id: &|| Uuid::new_v4().to_string().into() };
+    let read = |body: Vec<u8>| Written::read(&body, &absent).map_err(|why| Refused::unreadable(&why));
+    let mode = hall.snapshot().settings.mode;
+    match received.and_then(read).map(|written| written.describe(mode)) {
         Ok(Ok(input)) => {
             let ask = Ask { caller: token.caller(), input, door: Door::Api, raw_body };
             let recorded = hall.rule(ask).await.map_err(|_| Refused::unrecorded())?;
             Ok(answer::decided(&recorded))
         }
         Ok(Err(unacceptable)) => {
-            let fields = &unacceptable.fields;
+            let written = &unacceptable.written;
             let refusal = Refusal {
-                tenant: bound_tenant.cloned().or_else(|| fields.tenant_id.parse().ok()).map(|id| id.shared()),
-                worker: fields.worker_id.as_deref().and_then(|id| id.parse::<WorkerId>().ok()).map(|id| id.shared()),
-                correlation_id: fields.sound_correlation_id(),
+                tenant: bound_tenant.cloned().or_else(|| written.tenant_id.parse().ok()).map(|id| id.shared()),
+                worker: written.worker_id.as_deref().and_then(|id| id.parse::<WorkerId>().ok()).map(|id| id.shared()),
+                correlation_id: written.sound_correlation_id(),
                 ..refusal(DenyCode::InvalidInput, &unacceptable.message)
             };
             let receipt = hall.refuse(refusal).await.map_err(|_| Refused::unrecorded())?;
-            Ok(answer::refused(&unacceptable, &receipt, &hall.snapshot().settings.version))
+            Ok(answer::refused(&unacceptable, &receipt, &hall.snapshot()))
         }
         Err(refused) => {
             let refusal = refusal(refused.code, &refused.reason);
@@ -97,9 +99,9 @@ async fn receive(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refused> {
     }
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > DROPPED_BYTES {
-        return Err(Refused::too_large(BODY_BYTES));
+        return Err(Refused::too_large(LONGEST));
     }
-    match tokio::time::timeout(BODY_TIME, collect(body, announced.min(BODY_BYTES))).await {
+    match tokio::time::timeout(BODY_TIME, collect(body, announced.min(LONGEST))).await {
         Ok(collected) => collected,
         Err(_) => Err(Refused::timeout()),
     }
@@ -110,17 +112,17 @@ async fn collect(mut body: Body, announced: usize) -> Result<Vec<u8>, Refused> {
     let mut whole = Vec::with_capacity(announced);
     let mut size = 0_usize;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refused::malformed("the body ended early or is wrongly framed".to_owned()))?;
+        let frame = frame.map_err(|_| Refused::cut_off())?;
         let Ok(data) = frame.into_data() else { continue };
         size = size.saturating_add(data.len());
         if size > DROPPED_BYTES {
             break;
         }
-        if size <= BODY_BYTES {
+        if size <= LONGEST {
             whole.extend_from_slice(&data);
         }
     }
-    if size > BODY_BYTES { Err(Refused::too_large(BODY_BYTES)) } else { Ok(whole) }
+    if size > LONGEST { Err(Refused::too_large(LONGEST)) } else { Ok(whole) }
 }
 
 /// Whether the headers announce JSON in UTF-8, or nothing: some no-code platforms send no type with a raw body.

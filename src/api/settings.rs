@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 /// The `hall` section.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where clients connect.
     pub listen: SocketAddr,

@@ -1,10 +1,13 @@
-//! `hallgate check`: load everything that `serve` would, and list every problem.
+//! `hallgate check`: load everything that is there, and list every problem.
 
 use std::process::ExitCode;
 
 use super::{ConfigFile, misconfigured, say};
+use crate::config::Checked;
 
 /// Load the configuration, rules and workers, and list every problem
+///
+/// A file with a `policy` section alone is fine. Where there is a `gate` or a `hall`, all that `serve` needs has to be there.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
@@ -14,16 +17,19 @@ pub struct Options {
 /// Runs the command. 0: all is well; 2: something is not.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    match options.file.load() {
-        Ok(config) => {
-            let (rules, workers) = (config.snapshot.rules.len(), config.snapshot.workers.len());
-            let (path, fingerprint) = (options.file.path().display(), config.snapshot.fingerprint);
-            let policies = config.snapshot.gate.as_ref().map_or(0, |gate| gate.policies());
+    match options.file.check() {
+        Ok(Checked { snapshot, serves }) => {
+            let path = options.file.path().display();
+            let what = if serves { "is sound" } else { "is sound as a policy (`serve` needs a section `hall`, too)" };
+            let counted = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
+            let rules = counted(snapshot.rules.len(), "rule", "rules");
+            let policies = counted(snapshot.gate.as_ref().map_or(0, |gate| gate.policies()), "policy", "policies");
+            let workers = counted(snapshot.workers.len(), "worker", "workers");
             // Policies that no rule asks are sound, and of no use.
-            let asked = config.snapshot.asking_rules();
+            let asked = snapshot.asking_rules();
+            let fingerprint = snapshot.fingerprint;
             say(format_args!(
-                "{path} is sound: {rules} rules, {policies} policies asked by {asked} of them, {workers} workers, \
-                 snapshot {fingerprint}"
+                "{path} {what}: {rules}, {policies} asked by {asked} of them, {workers}, snapshot {fingerprint}"
             ));
             ExitCode::SUCCESS
         }

@@ -2,6 +2,7 @@
 
 mod ending;
 mod listen;
+mod reload;
 mod trust;
 
 use std::io;
@@ -18,7 +19,8 @@ use tokio::sync::watch;
 
 use super::{ConfigFile, cannot, misconfigured};
 use crate::cache::Verdicts;
-use crate::config::Config;
+use crate::config::{Config, Files, Fixed};
+use crate::engine::Snapshot;
 use crate::hall::{CannotDecide, Hall, TokenBook};
 use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen};
@@ -26,8 +28,11 @@ use crate::telemetry::{self, Metrics};
 use crate::{api, proxy};
 use ending::{End, Ending, Tasks};
 use listen::TakenError;
+use reload::Reloader;
 
 /// Run the gate and the Hall
+///
+/// Rules, workers, tokens and the rest of the policy are loaded again when their files change, and at once on SIGHUP.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
@@ -59,6 +64,8 @@ pub enum StartError {
 pub struct Running {
     gate: Option<Listen>,
     hall: SocketAddr,
+    /// What decides, for both doors.
+    decides: Arc<Hall>,
     ledger: Ledger,
     end: watch::Sender<End>,
     server: Option<JoinHandle<()>>,
@@ -67,11 +74,14 @@ pub struct Running {
 /// Runs the command until a signal ends it. 0: it ended in order; 1: it did not; 2: it could not start.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    let config = match options.file.load() {
+    let (config, files) = options.file.load_from();
+    let config = match config {
         Ok(config) => config,
         Err(problems) => return misconfigured(&problems),
     };
-    match telemetry::start_logs(&config.telemetry).map_err(StartError::Door).and_then(|()| until_told(config)) {
+    let path = options.file.path().to_owned();
+    let ran = telemetry::start_logs(&config.telemetry).map_err(StartError::Door);
+    match ran.and_then(|()| until_told(config, path, files)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => cannot(error),
@@ -79,12 +89,20 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 /// Runs until a signal: the first ends it in order, the second at once. Whether it ended without a panic.
-fn until_told(config: Config) -> Result<bool, StartError> {
+fn until_told(config: Config, path: PathBuf, files: Files) -> Result<bool, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     // Before the start, so that no signal meets its default action while the ledger is open.
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut reload = signal(SignalKind::hangup())?;
+    let fixed = Fixed::of(&config);
     let mut running = start(config)?;
+    let reloader = Reloader::start(path, files, fixed, Arc::clone(&running.decides))?;
+    runtime.spawn(async move {
+        while reload.recv().await.is_some() {
+            reloader.now();
+        }
+    });
     let end = running.end.clone();
     runtime.spawn(async move {
         told(&mut signals).await;
@@ -94,6 +112,9 @@ fn until_told(config: Config) -> Result<bool, StartError> {
     });
     // The server holds the receivers.
     runtime.block_on(running.end.closed());
+    drop(entered);
+    // The reloader goes with its task.
+    drop(runtime);
     Ok(running.wait())
 }
 
@@ -128,11 +149,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         vkey = ledger.vkey(),
         "starting"
     );
-    if let Some(Identity::Fixed { worker_id, .. }) = gate.as_ref().map(|gate| &gate.identity)
-        && !snapshot.workers.contains_key(worker_id)
-    {
-        tracing::warn!(%worker_id, "the gate's worker is not enrolled: all that comes through the gate will be denied");
-    }
+    warn_of_a_stranger(gate.as_ref(), &snapshot);
     let metrics = Arc::new(Metrics::new());
     let hall = Arc::new(Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics));
 
@@ -142,7 +159,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
     let gate = gate.map_err(StartError::Door)?.unwrap_or_default();
     let api = api::service(api, Arc::clone(&hall)).map_err(StartError::Door)?;
-    let (end, ending) = Ending::new(hall, ledger.clone(), shutdown);
+    let (end, ending) = Ending::new(Arc::clone(&hall), ledger.clone(), shutdown);
     let doors = gate.into_iter().map(|service| (service, Tasks::Lasting));
     for (service, tasks) in doors.chain(api.into_iter().map(|service| (service, Tasks::Requests))) {
         let sockets = listen::claim(&*service, &mut bound).map_err(StartError::Door)?;
@@ -150,7 +167,16 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     }
     let run = move || server.run(RunArgs { shutdown_signal: Box::new(ending) });
     let server = thread::Builder::new().name("server".to_owned()).spawn(run)?;
-    Ok(Running { gate: gate_at, hall: hall_at, ledger, end, server: Some(server) })
+    Ok(Running { gate: gate_at, hall: hall_at, decides: hall, ledger, end, server: Some(server) })
+}
+
+/// A gate whose own worker is not enrolled is most likely a mistake, and not one that a configuration shows by itself.
+fn warn_of_a_stranger(gate: Option<&proxy::Settings>, snapshot: &Snapshot) {
+    if let Some(Identity::Fixed { worker_id, .. }) = gate.map(|gate| &gate.identity)
+        && !snapshot.workers.contains_key(worker_id)
+    {
+        tracing::warn!(%worker_id, "the gate's worker is not enrolled: all that comes through the gate will be denied");
+    }
 }
 
 /// pingora's part of the configuration. It neither waits nor drains: [`Ending`] does.

@@ -1,6 +1,7 @@
 //! Typed reading of marked YAML. Every problem is noted with its place, and reading goes on; nothing is passed over in silence.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use marked_yaml::types::MarkedMappingNode;
@@ -31,6 +32,8 @@ pub struct Reading<'a> {
     file: &'a Path,
     environment: &'a Environment<'a>,
     problems: RefCell<Vec<Problem>>,
+    /// What a running process reads again when it changes.
+    files: RefCell<BTreeSet<PathBuf>>,
     /// Keys that were asked for and are not there: for the test that the sample shows every key.
     #[cfg(test)]
     pub absent: RefCell<Vec<String>>,
@@ -43,6 +46,7 @@ impl<'a> Reading<'a> {
             file,
             environment,
             problems: RefCell::default(),
+            files: RefCell::new(BTreeSet::from([file.to_owned()])),
             #[cfg(test)]
             absent: RefCell::default(),
         }
@@ -59,11 +63,22 @@ impl<'a> Reading<'a> {
         });
     }
 
-    /// What was found wrong, in the order of the file.
-    pub fn into_problems(self) -> Vec<Problem> {
+    /// What was found wrong, in the order of the file, and which files the policy and the tokens come from.
+    pub fn into_found(self) -> (Vec<Problem>, BTreeSet<PathBuf>) {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| problem.place);
-        problems
+        (problems, self.files.into_inner())
+    }
+
+    /// A path in a value of this key, relative to the folder of the configuration file.
+    fn path(&self, key: &str, written: &str) -> PathBuf {
+        let path = self.file.parent().unwrap_or(Path::new("")).join(written);
+        // Workers' own code is not ours to load: it is looked at when it is about to act.
+        let of_policy = key.starts_with("policy.") && !key.starts_with("policy.allowed_worker_dirs");
+        if of_policy || key.starts_with("hall.tokens[") {
+            self.files.borrow_mut().insert(path.clone());
+        }
+        path
     }
 
     /// The whole document.
@@ -160,8 +175,7 @@ impl<'a> Value<'a> {
 
     /// A path, relative to the folder of the configuration file.
     pub fn path(&self) -> Option<PathBuf> {
-        let text = self.text()?;
-        Some(self.reading.file.parent().unwrap_or(Path::new("")).join(text))
+        Some(self.reading.path(&self.path, &self.text()?))
     }
 
     /// The values of a list.
@@ -287,7 +301,7 @@ impl<'a> Map<'a> {
     pub fn path(&mut self, key: &'static str, default: &str) -> Option<PathBuf> {
         match self.get(key) {
             Some(value) => value.path(),
-            None => Some(self.reading.file.parent().unwrap_or(Path::new("")).join(default)),
+            None => Some(self.reading.path(&self.path_of(key), default)),
         }
     }
 

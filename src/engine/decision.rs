@@ -277,6 +277,20 @@ impl Verdict {
         self.outcome != Outcome::Dispatch
     }
 
+    /// Whether the caller's credential stood against it, which no policy can change.
+    #[must_use]
+    pub fn is_refused_for_the_credential(&self) -> bool {
+        let Some(denial) = self.denial.as_ref().filter(|_| &*self.matched_rule_id == "PRE_ROUTING") else {
+            return false;
+        };
+        match denial.code {
+            DenyCode::CredentialInvalid | DenyCode::EnvNotAllowed => true,
+            // A tenant that is not listed is named in the denial; one that the credential is not bound to is not.
+            DenyCode::UnknownTenant => !denial.extras.contains_key("tenant_id"),
+            _ => false,
+        }
+    }
+
     /// Whether the blast score was low enough; `None` when none was computed.
     #[must_use]
     pub fn blast_gate_passed(&self) -> Option<bool> {

@@ -24,28 +24,32 @@ use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Prepared, Snapshot};
 
 pub use attestation::whose_code;
+pub(crate) use matching::cell;
 use worker::Choice;
 
 /// The gates before a rule is looked for, each with what stands in the rule id's place when it refuses.
 type Before = fn(&Question, &Snapshot) -> Result<(), Denial>;
-const BEFORE: &[(Before, &str)] = &[
-    (caller::gate, PRE_ROUTING),
-    (tenant::gate, PRE_ROUTING),
-    (input::gate, PRE_ROUTING),
-    (worker_required::gate, PRE_ROUTING),
-    (shadow::gate, NO_MATCH),
+const BEFORE: &[(&str, Before, &str)] = &[
+    ("caller", caller::gate, PRE_ROUTING),
+    ("tenant", tenant::gate, PRE_ROUTING),
+    ("input", input::gate, PRE_ROUTING),
+    ("worker_required", worker_required::gate, PRE_ROUTING),
+    ("shadow", shadow::gate, NO_MATCH),
 ];
+
+/// The gate that looks for the rule.
+const MATCHING: &str = "matching";
 
 /// The gates once a rule has matched, each with how much of the rule its denial shows.
 type After = fn(&Case<'_>) -> Result<(), Denial>;
-const AFTER: &[(After, Shows)] = &[
-    (correlation::gate, Shows::Controls),
-    (controls::gate, Shows::Controls),
-    (blast::gate, Shows::Escalation),
-    (policy::gate, Shows::Escalation),
-    (worker::gate, Shows::Candidates),
-    (attestation::gate, Shows::Escalation),
-    (envelope::gate, Shows::Escalation),
+const AFTER: &[(&str, After, Shows)] = &[
+    ("correlation", correlation::gate, Shows::Controls),
+    ("controls", controls::gate, Shows::Controls),
+    ("blast", blast::gate, Shows::Escalation),
+    ("policy", policy::gate, Shows::Escalation),
+    ("worker", worker::gate, Shows::Candidates),
+    ("attestation", attestation::gate, Shows::Escalation),
+    ("envelope", envelope::gate, Shows::Escalation),
 ];
 
 const PRE_ROUTING: &str = "PRE_ROUTING";
@@ -75,17 +79,47 @@ struct Case<'a> {
 /// The verdict on a question under the snapshot of which it was asked.
 #[must_use]
 pub fn decide(question: &Question, snapshot: &Snapshot) -> Verdict {
-    for (gate, rule_id) in BEFORE {
-        if let Err(denial) = gate(question, snapshot) {
+    decide_before(question, snapshot, &mut ())
+}
+
+/// Who hears what each gate says. [`decide`] has `()` listen, which is compiled away.
+pub(crate) trait Listener {
+    /// A gate was reached: it passed, or it refused with a denial.
+    fn gate(&mut self, name: &'static str, said: Option<&Denial>);
+    /// This rule matched.
+    fn rule(&mut self, rule: &Rule);
+}
+
+impl Listener for () {
+    fn gate(&mut self, _: &'static str, _: Option<&Denial>) {}
+    fn rule(&mut self, _: &Rule) {}
+}
+
+/// The names of all gates, in order.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    BEFORE.iter().map(|gate| gate.0).chain([MATCHING]).chain(AFTER.iter().map(|gate| gate.0))
+}
+
+/// The verdict, with somebody listening.
+pub(crate) fn decide_before(question: &Question, snapshot: &Snapshot, listener: &mut impl Listener) -> Verdict {
+    for (name, gate, rule_id) in BEFORE {
+        let said = gate(question, snapshot);
+        listener.gate(name, said.as_ref().err());
+        if let Err(denial) = said {
             return refused(denial, rule_id);
         }
     }
-    let case = match Case::of(question, snapshot) {
+    let found = Case::of(question, snapshot);
+    listener.gate(MATCHING, found.as_ref().err());
+    let case = match found {
         Ok(case) => case,
         Err(denial) => return refused(denial, NO_MATCH),
     };
-    for (gate, shows) in AFTER {
-        if let Err(denial) = gate(&case) {
+    listener.rule(case.rule);
+    for (name, gate, shows) in AFTER {
+        let said = gate(&case);
+        listener.gate(name, said.as_ref().err());
+        if let Err(denial) = said {
             return case.denied(denial, *shows);
         }
     }

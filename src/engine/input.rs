@@ -1,5 +1,7 @@
 //! What is asked: one routing request, described but not yet judged, and the facts that were looked up for it.
 
+pub mod written;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -41,6 +43,25 @@ pub struct RouteInput {
     pub dry_run: bool,
     /// What the request is on the wire, when it came through the gate.
     pub http: Option<HttpFacts>,
+}
+
+impl RouteInput {
+    /// Whether the caller's object says that data leaves.
+    #[must_use]
+    pub fn declares_egress(&self) -> bool {
+        self.declares(["egress", "external_call"])
+    }
+
+    /// Whether the caller's object says that state changes.
+    #[must_use]
+    pub fn declares_writes(&self) -> bool {
+        self.declares(["writes", "mutates_state"])
+    }
+
+    fn declares(&self, keys: [&str; 2]) -> bool {
+        let members = self.request.as_object();
+        keys.iter().any(|key| members.and_then(|members| members.get(*key)).is_some_and(Json::truthy))
+    }
 }
 
 /// The request on the wire, when it came through the gate.

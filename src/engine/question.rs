@@ -5,7 +5,6 @@ mod said;
 use std::sync::Arc;
 
 use crate::engine::input::{Binding, Facts, RouteInput};
-use crate::engine::json::Json;
 use crate::engine::snapshot::{Code, Fingerprint, Mode, Reads, Snapshot};
 use crate::ids::{CapabilityId, DataLabel, Env, QosClass, TenantRisk};
 
@@ -180,15 +179,11 @@ fn heuristic(input: &RouteInput) -> u8 {
         DataLabel::Confidential => 30,
         DataLabel::Restricted => 40,
     };
-    let says = |keys: [&str; 2]| {
-        let members = input.request.as_object();
-        keys.iter().any(|key| members.and_then(|members| members.get(*key)).is_some_and(Json::truthy))
-    };
     let points = [
         (input.env.is_production(), 15),
         (input.qos_class == QosClass::P0, 10),
-        (says(["egress", "external_call"]), 15),
-        (says(["writes", "mutates_state"]), 15),
+        (input.declares_egress(), 15),
+        (input.declares_writes(), 15),
     ];
     let score = points.iter().filter(|(holds, _)| *holds).fold(10 + label, |score, (_, points)| score + points);
     score.min(100)

@@ -1,5 +1,6 @@
 //! The rules: read and checked at load, indexed by capability, first match wins (WCP_SPEC 5.1).
 
+mod conditions;
 mod index;
 mod read;
 mod shadows;

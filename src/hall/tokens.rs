@@ -63,7 +63,7 @@ impl FromStr for Scope {
 }
 
 /// One session token, its secret known only by digest.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// Its name in records and logs.
     pub name: TokenName,
@@ -90,7 +90,7 @@ impl Token {
 }
 
 /// The tokens in force.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenBook {
     tokens: Vec<Arc<Token>>,
 }
@@ -100,6 +100,12 @@ impl TokenBook {
     #[must_use]
     pub fn new(tokens: Vec<Token>) -> Self {
         Self { tokens: tokens.into_iter().map(Arc::new).collect() }
+    }
+
+    /// Whether it is a book of these tokens.
+    #[must_use]
+    pub fn holds(&self, tokens: &[Token]) -> bool {
+        self.tokens.iter().map(|token| &**token).eq(tokens)
     }
 
     /// The token whose secret this is. Takes the same time for every wrong secret.

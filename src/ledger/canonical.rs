@@ -109,6 +109,13 @@ impl<'a> Object<'a> {
         self.key(key).extend_from_slice(if value { b"true" } else { b"false" });
     }
 
+    /// Written only when it holds.
+    pub(super) fn mark(&mut self, key: &'static str, holds: bool) {
+        if holds {
+            self.boolean(key, true);
+        }
+    }
+
     pub(super) fn integer(&mut self, key: &'static str, value: i64) {
         push_integer(self.key(key), value);
     }

@@ -7,6 +7,9 @@
 //! A field without a value is left out, but for `prev_receipt_hash`, which is null at the head of a stream. `receipt_hash`, the
 //! SHA-256 of these bytes, is derived and never stored in them. Texts that callers choose are cut, visibly, so that an entry
 //! always fits a transparency log's bundle; `artifact_hash` covers the whole of what was asked.
+//!
+//! `asked` is what else a verdict can depend on, so that [`past`](super::past) can have it decided again: the caller's own claims
+//! on risk and blast, and of the caller's object, which may be anyone's private data, only whether it declares egress and writes.
 
 use std::borrow::Cow;
 
@@ -16,7 +19,7 @@ use super::canonical::{self, Object};
 use super::queue::Ended;
 use super::{Door, InForce, Record, Refusal};
 use crate::engine::{self, Decision, DenyCode, Mode};
-use crate::ids::{Digest, SupervisorLevel, TokenName};
+use crate::ids::{Digest, SupervisorLevel, TenantRisk, TokenName};
 
 /// The longest entry: what an entry bundle's 16-bit length can say (C2SP tlog-tiles).
 pub(super) const LONGEST: usize = u16::MAX as usize;
@@ -65,29 +68,38 @@ pub(super) fn tenant(record: &Record) -> Option<&str> {
 /// Appends the entry of a record.
 pub(super) fn push_record(out: &mut Vec<u8>, record: &Record, stamp: &Stamp<'_>) {
     match record {
-        Record::Decision { decision, door, token, raw_body } => {
-            push_decision(out, decision, *door, token.as_ref(), raw_body.as_ref(), stamp);
+        Record::Decision { decision, door, token, raw_body, worker_optional } => {
+            let (token, raw_body) = (token.as_ref(), raw_body.as_ref());
+            push_decision(
+                out,
+                decision,
+                Asking { door: *door, token, raw_body, worker_optional: *worker_optional },
+                stamp,
+            );
         }
         Record::Refusal(refusal) => push_refusal(out, refusal, stamp),
         Record::Policy(policy) => push_policy(out, policy, stamp),
     }
 }
 
-fn push_decision(
-    out: &mut Vec<u8>,
-    decision: &Decision,
+/// How a decision was asked for.
+struct Asking<'a> {
     door: Door,
-    token: Option<&TokenName>,
-    raw_body: Option<&Digest>,
-    stamp: &Stamp<'_>,
-) {
+    token: Option<&'a TokenName>,
+    raw_body: Option<&'a Digest>,
+    worker_optional: bool,
+}
+
+fn push_decision(out: &mut Vec<u8>, decision: &Decision, asking: Asking<'_>, stamp: &Stamp<'_>) {
     let Decision { input, verdict, .. } = decision;
+    let Asking { door, token, raw_body, worker_optional } = asking;
     let allowed = verdict.outcome == engine::Outcome::Dispatch;
     let mut id = Uuid::encode_buffer();
     let id = &*stamp.id.as_hyphenated().encode_lower(&mut id);
 
     let mut entry = Object::begin(out);
     entry.digest("artifact_hash", &decision.artifact_hash);
+    push_asked(entry.object("asked"), decision, worker_optional);
     if let Some(score) = verdict.blast_score {
         entry.integer("blast_score", score);
     }
@@ -155,6 +167,19 @@ fn push_decision(
     entry.maybe("worker_id", worker.map(|id| cut(id, TEXT)).as_deref());
     entry.maybe("worker_species_id", verdict.selected_species.as_ref().map(|id| cut(id, TEXT)).as_deref());
     entry.end();
+}
+
+/// What is not there is not claimed, not declared, or as usual.
+fn push_asked(mut asked: Object<'_>, Decision { input, verdict, .. }: &Decision, worker_optional: bool) {
+    if let Some(score) = input.blast_score {
+        asked.integer("blast_score", score);
+    }
+    asked.mark("credential_refused", verdict.is_refused_for_the_credential());
+    asked.mark("egress", input.declares_egress());
+    asked.maybe("tenant_risk", input.tenant_risk.map(TenantRisk::as_str));
+    asked.mark("worker_optional", worker_optional);
+    asked.mark("writes", input.declares_writes());
+    asked.end();
 }
 
 fn push_refusal(out: &mut Vec<u8>, refusal: &Refusal, stamp: &Stamp<'_>) {
@@ -252,6 +277,11 @@ fn cut(text: &str, most: usize) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().take(most - 1).chain(['…']).collect())
+}
+
+/// Whether a text may be what [`cut`] left of a longer one.
+pub(super) fn is_cut(text: &str) -> bool {
+    text.ends_with('…') && matches!(text.chars().count(), TEXT | PATH)
 }
 
 #[cfg(test)]

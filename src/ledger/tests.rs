@@ -86,7 +86,7 @@ pub(super) fn decision(tenant: &str, outcome: engine::Outcome) -> Decision {
 /// An allowed decision to be recorded.
 fn allowed(tenant: &str) -> Record {
     let decision = Arc::new(decision(tenant, engine::Outcome::Dispatch));
-    Record::Decision { decision, door: Door::Gate, token: None, raw_body: None }
+    Record::Decision { decision, door: Door::Gate, token: None, raw_body: None, worker_optional: false }
 }
 
 /// A refusal to be recorded.

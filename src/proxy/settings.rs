@@ -20,7 +20,7 @@ pub enum Listen {
 }
 
 /// The `gate` section.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where callers connect with HTTP/1.1.
     pub listen: Listen,
@@ -47,7 +47,7 @@ pub struct Settings {
 }
 
 /// Who callers are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// One worker: the gate is its sidecar.
     Fixed {
@@ -61,7 +61,7 @@ pub enum Identity {
 }
 
 /// Where requests may go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// Its name in the configuration.
     pub name: Arc<str>,
@@ -84,7 +84,7 @@ pub struct Upstream {
 }
 
 /// Which request asks for which capability.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// The host it is for, lower-case without port; `None`: any.
     pub host: Option<String>,
@@ -102,7 +102,7 @@ pub struct Route {
 }
 
 /// How a route names its capability.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CapabilityChoice {
     /// Always this one.
     Fixed(CapabilityId),

@@ -41,6 +41,7 @@ const SUPERSET: &[&str] = &[
     "recommended_profiles_effective",
     "required_controls_effective",
     "selected_worker_species_id",
+    "snapshot",
     "supervisor_required",
     "telemetry_envelopes",
     "tenant_id",

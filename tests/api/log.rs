@@ -189,8 +189,8 @@ fn a_snapshot_is_on_record_before_it_is_in_force() {
     let running = Running::start();
     let before = running.hall.snapshot().fingerprint;
     running.hall.begin().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let receipt = runtime.block_on(running.hall.bring_into_force(crate::harness::snapshot("policy.next"))).unwrap();
+    let put = |version| running.hall.put_in_force(crate::harness::snapshot(version), (*running.hall.tokens()).clone());
+    let receipt = put("policy.next").unwrap().snapshot.unwrap();
     let after = running.hall.snapshot().fingerprint;
     assert_ne!(before, after);
     let path = format!("/wcp/receipts/{}", receipt.id());
@@ -204,8 +204,10 @@ fn a_snapshot_is_on_record_before_it_is_in_force() {
     assert_eq!(decision["receipt"]["snapshot"], after.to_hex());
 
     running.ledger.close();
-    let refused = runtime.block_on(running.hall.bring_into_force(crate::harness::snapshot("policy.unrecorded")));
-    assert!(refused.is_err() && running.hall.snapshot().fingerprint == after, "what is not on record is not in force");
+    assert!(
+        put("policy.unrecorded").is_err() && running.hall.snapshot().fingerprint == after,
+        "what is not on record is not in force"
+    );
 }
 
 /// The hashes of a proof, one after the other.

@@ -46,7 +46,7 @@ impl House {
             "gate:\n  listen: 127.0.0.1:0\n  identity: {{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }}\n  \
              upstreams: {{ orders: {{ url: \"http://{}\" }} }}\n  routes:\n    - {{ match: {{ path: /orders }}, capability: \
              cap.data.read.v1, data_label: INTERNAL, upstream: orders }}\nhall:\n  listen: 127.0.0.1:0\n  tokens: [{{ name: make, \
-             secret: \"${{HALL_SESSION_TOKEN}}\", scopes: [route] }}]\npolicy:\n  rules: {1}/rules.json\n  workers: \
+             secret: \"${{HALL_SESSION_TOKEN}}\", scopes: [route] }}]\npolicy:\n  gate: {1}/policies\n  rules: {1}/rules.json\n  workers: \
              {1}/enrolled\nshutdown: {2}\n",
             self.upstream,
             fs::canonicalize("conf").unwrap().display(),

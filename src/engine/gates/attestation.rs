@@ -16,7 +16,7 @@ use super::{BEFORE, Case};
 /// `None`: no code is looked at, or an earlier gate refuses anyhow.
 #[must_use]
 pub fn whose_code(question: &Question, snapshot: &Snapshot) -> Option<Arc<[Arc<Acting>]>> {
-    if !snapshot.reads.code || BEFORE.iter().any(|(gate, _)| gate(question, snapshot).is_err()) {
+    if !snapshot.reads.code || BEFORE.iter().any(|(_, gate, _)| gate(question, snapshot).is_err()) {
         return None;
     }
     let case = Case::of(question, snapshot).ok()?;

@@ -6,19 +6,22 @@ use crate::engine::rules::{Cells, Rule};
 use crate::engine::snapshot::{Prepared, Snapshot};
 use crate::ids::{DataLabel, QosClass, TenantRisk};
 
-pub(super) fn rule<'a>(question: &Question, snapshot: &'a Snapshot) -> Result<(&'a Rule, &'a Prepared), Denial> {
-    // A field that no rule reads matches with any value.
-    let cell = Cells::of(
+/// What of a question is matched besides its capability. A field that no rule reads matches with any value.
+pub(crate) fn cell(question: &Question) -> Cells {
+    Cells::of(
         question.env,
         question.label.unwrap_or(DataLabel::Restricted),
         question.tenant_risk.unwrap_or(TenantRisk::Critical),
         question.qos.unwrap_or(QosClass::P0),
-    );
+    )
+}
+
+pub(super) fn rule<'a>(question: &Question, snapshot: &'a Snapshot) -> Result<(&'a Rule, &'a Prepared), Denial> {
     let capability = match &question.capability {
         Capability::Known(name) => Some(&**name),
         Capability::Other | Capability::Malformed => None,
     };
-    let at = snapshot.rules.first_match(capability, cell);
+    let at = snapshot.rules.first_match(capability, cell(question));
     let found = at.and_then(|at| snapshot.rules.rules.get(at).zip(snapshot.prepared.get(at)));
     found.ok_or_else(|| {
         Denial::new(

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::engine::Json;
 use crate::engine::input::tests::plain;
 use crate::engine::policy_gate::GateReads;
 use crate::engine::snapshot::{Acting, Attestation, Envelope, Settings, Standing, Worker};

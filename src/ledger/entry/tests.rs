@@ -44,13 +44,15 @@ fn an_allowed_decision_has_the_receipt_of_the_specification() {
         Some(HttpFacts { method: Arc::from("POST"), host: Arc::from("orders"), path: Arc::from("/orders/1") });
     let token = Some("make".parse().unwrap());
     let raw_body = Some(Digest::of(b"{}"));
-    let record = Record::Decision { decision: Arc::new(decision), door: Door::Gate, token, raw_body };
+    let record =
+        Record::Decision { decision: Arc::new(decision), door: Door::Gate, token, raw_body, worker_optional: true };
     let mut out = Vec::new();
     push_record(&mut out, &record, &Stamp { previous: Some(Digest::of(b"before")), ..stamp("org.acme") });
     assert_eq!(
         assert_canonical(&out),
         json!({
-            "artifact_hash": Digest::of(b"artifact"), "blast_score": 45, "cached": false, "canon": "wcp-0.1/jcs",
+            "artifact_hash": Digest::of(b"artifact"), "asked": {"worker_optional": true},
+            "blast_score": 45, "cached": false, "canon": "wcp-0.1/jcs",
             "capability_id": "cap.data.write.v1", "controls_verified": ["ctrl.obs.audit-log-append-only"],
             "correlation_id": "11111111-1111-4111-8111-111111111111", "current_hash": code, "data_label": "INTERNAL",
             "data_label_defaulted": false, "decision_id": "01990000-0000-7000-8000-000000000001",
@@ -74,6 +76,7 @@ fn a_denial_and_a_dry_run_are_not_dispatched() {
         door: Door::Api,
         token: None,
         raw_body: None,
+        worker_optional: false,
     };
     let denied = assert_canonical(&written(&record(decision("org.acme", engine::Outcome::Deny))));
     assert_eq!(denied["policy_decision"], "DENY");
@@ -108,6 +111,7 @@ fn the_stream_is_a_tenants_only_when_the_tenant_is_known() {
         door: Door::Api,
         token: None,
         raw_body: None,
+        worker_optional: false,
     };
     assert_eq!(tenant(&record(unknown)), None);
     assert_eq!(tenant(&record(decision("org.acme", engine::Outcome::Deny))), Some("org.acme"));
@@ -167,7 +171,7 @@ proptest! {
         decision.input.dry_run = flags.2;
         decision.input.http = flags.1.then(|| HttpFacts { method: text(5), host: text(6), path: text(7) });
         let raw_body = flags.2.then(|| Digest::of(b"x"));
-        let record = Record::Decision { decision: Arc::new(decision), door: Door::Gate, token: None, raw_body };
+        let record = Record::Decision { decision: Arc::new(decision), door: Door::Gate, token: None, raw_body, worker_optional: false };
         let bytes = written(&record);
         prop_assert!(bytes.len() <= LONGEST);
         assert_canonical(&bytes);

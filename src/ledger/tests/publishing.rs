@@ -163,7 +163,13 @@ fn a_bound_reader_sees_its_own_stream_workers_and_environments() {
     let mut verdict = (*unknown.verdict).clone();
     verdict.denial.as_mut().unwrap().code = DenyCode::UnknownTenant;
     unknown.verdict = Arc::new(verdict);
-    let claim = Record::Decision { decision: Arc::new(unknown), door: Door::Api, token: None, raw_body: None };
+    let claim = Record::Decision {
+        decision: Arc::new(unknown),
+        door: Door::Api,
+        token: None,
+        raw_body: None,
+        worker_optional: false,
+    };
     let claim = record(&ledger, claim).unwrap();
     ledger.close();
     let published = Published::new(&settings.path);

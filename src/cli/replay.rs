@@ -1,0 +1,234 @@
+//! `hallgate replay`: recorded decisions against another policy, and which verdicts flip.
+
+mod recorded;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::decide::decided;
+use super::{CANNOT, ConfigFile, misconfigured, say};
+use crate::engine::{DenyCode, Outcome, Snapshot};
+use crate::ledger::past::{PastDecision, PastVerdict};
+use crate::registry::code::SourceHashes;
+use recorded::{Found, Recorded};
+
+/// Decide recorded decisions again, by another policy, and show which verdicts flip
+///
+/// Exit code 0 when none flips, 1 when one does, 2 when one cannot be decided again. An entry of the ledger does not hold the
+/// caller's request whole; what it lacks is never guessed.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// One JSON object a line for each verdict that flips, instead of text
+    #[arg(long)]
+    json: bool,
+    /// Show what has the same verdict for another reason, too
+    #[arg(long)]
+    all: bool,
+    /// Ledger folders, and files of one entry or one `{"input": …, "decision": …}` a line; `-` is stdin
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<PathBuf>,
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(options: &Options) -> ExitCode {
+    let snapshot = match options.file.load_policy() {
+        Ok(snapshot) => snapshot,
+        Err(problems) => return misconfigured(&problems),
+    };
+    let reads_object = snapshot.gate.as_ref().is_some_and(|gate| gate.reads().request);
+    let mut replay =
+        Replay { options, snapshot: &snapshot, hashes: SourceHashes::default(), reads_object, count: Count::default() };
+    for source in &options.sources {
+        recorded::read(source, snapshot.settings.mode, &mut |place, found| replay.take(&place, found));
+    }
+    let count = replay.count;
+    let summary = format!("{count} by {}, snapshot {}", options.file.path().display(), snapshot.fingerprint);
+    if options.json {
+        let _ = writeln!(io::stderr(), "{summary}");
+    } else {
+        say(summary);
+    }
+    if count.flips.values().sum::<u64>() > 0 {
+        ExitCode::FAILURE
+    } else if count.cannot > 0 {
+        ExitCode::from(CANNOT)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+#[derive(Default)]
+struct Count {
+    replayed: u64,
+    /// By what it was and what it is.
+    flips: BTreeMap<(String, String), u64>,
+    otherwise: u64,
+    refusals: u64,
+    cannot: u64,
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flips: u64 = self.flips.values().sum();
+        write!(f, "{} decisions replayed: {flips} flip", self.replayed)?;
+        let kinds = self.flips.iter().map(|((was, now), n)| format!("{n} {was} -> {now}"));
+        let kinds: Vec<String> = kinds.collect();
+        if !kinds.is_empty() {
+            write!(f, " ({})", kinds.join(", "))?;
+        }
+        write!(f, ", {} have the same verdict for another reason", self.otherwise)?;
+        if self.refusals > 0 {
+            write!(f, "; {} were refused before any policy was asked", self.refusals)?;
+        }
+        if self.cannot > 0 {
+            write!(f, "; {} cannot be decided again", self.cannot)?;
+        }
+        Ok(())
+    }
+}
+
+/// A verdict in short: what, why, by which rule, for whom.
+#[derive(PartialEq)]
+struct Short<'a> {
+    outcome: &'a str,
+    code: Option<&'a str>,
+    rule: Option<&'a str>,
+    species: Option<&'a str>,
+}
+
+impl<'a> Short<'a> {
+    fn of_past(said: &'a PastVerdict) -> Self {
+        Self {
+            outcome: &said.outcome,
+            code: said.deny_code.as_deref(),
+            rule: said.matched_rule_id.as_deref(),
+            species: said.species.as_deref(),
+        }
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        json!({
+            "outcome": self.outcome, "deny_code": self.code, "matched_rule_id": self.rule,
+            "selected_worker_species_id": self.species,
+        })
+    }
+}
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.outcome)?;
+        if let Some(code) = self.code {
+            write!(f, " {code}")?;
+        }
+        if let Some(rule) = self.rule {
+            write!(f, " by rule `{rule}`")?;
+        }
+        if let Some(species) = self.species {
+            write!(f, " to `{species}`")?;
+        }
+        Ok(())
+    }
+}
+
+struct Replay<'a> {
+    options: &'a Options,
+    snapshot: &'a Snapshot,
+    hashes: SourceHashes,
+    /// Whether its policies read the caller's object, which an entry does not hold.
+    reads_object: bool,
+    count: Count,
+}
+
+impl Replay<'_> {
+    /// Takes the next of what was recorded.
+    fn take(&mut self, place: &str, found: Found) {
+        match found {
+            Found::Recorded(recorded) => self.decide(place, *recorded),
+            Found::Refusal => self.count.refusals += 1,
+            Found::Nothing => {}
+            Found::Cannot(why) => self.cannot(place, &why),
+        }
+    }
+
+    fn cannot(&mut self, place: &str, why: &str) {
+        self.count.cannot += 1;
+        let _ = writeln!(io::stderr(), "{place} cannot be decided again: {why}");
+    }
+
+    fn decide(&mut self, place: &str, recorded: Recorded) {
+        let past = match recorded {
+            Recorded::Asked(past) => *past,
+            Recorded::Unacceptable(message, said) => {
+                let code = Some(DenyCode::InvalidInput.as_str());
+                let now = Short { outcome: Outcome::Deny.as_str(), code, rule: Some("PRE_ROUTING"), species: None };
+                self.count.replayed += 1;
+                return self.compare(place, &said, &now, Some(&message));
+            }
+        };
+        // What the credential refuses, no policy lets through.
+        if past.credential_refused {
+            self.count.replayed += 1;
+            return;
+        }
+        let facts = past.facts();
+        let PastDecision { said, input, is_whole, .. } = past;
+        let unsure = self.reads_object && !is_whole;
+        let (decision, why) = decided(input, &facts, self.snapshot, &self.hashes, unsure);
+        let asks = decision.verdict.escalation.policy_gate && why.is_some_and(|why| why.reached("policy"));
+        if unsure && asks {
+            return self.cannot(place, "the policies read the caller's `request` object, which an entry does not hold");
+        }
+        self.count.replayed += 1;
+        let (verdict, input) = (&decision.verdict, &decision.input);
+        let now = Short {
+            outcome: verdict.outcome.as_str(),
+            code: verdict.denial.as_ref().map(|denial| denial.code.as_str()),
+            rule: Some(&verdict.matched_rule_id),
+            species: verdict.selected_species.as_deref(),
+        };
+        let about = format!(
+            "{place}: {} for {} in {} on {}, worker {}",
+            input.capability_id,
+            input.tenant_id,
+            input.env,
+            input.data_label,
+            input.worker_id.as_deref().unwrap_or("not named"),
+        );
+        self.compare(&about, &said, &now, verdict.denial.as_ref().map(|denial| &*denial.message));
+    }
+
+    fn compare(&mut self, about: &str, said: &PastVerdict, now: &Short<'_>, reason: Option<&str>) {
+        let was = Short::of_past(said);
+        let flips = was.outcome != now.outcome;
+        if flips {
+            let kind = (was.outcome.to_owned(), now.outcome.to_owned());
+            *self.count.flips.entry(kind).or_default() += 1;
+        } else if was == *now {
+            return;
+        } else {
+            self.count.otherwise += 1;
+        }
+        if !flips && !self.options.all {
+            return;
+        }
+        if self.options.json {
+            say(json!({
+                "flips": flips, "decision_id": said.decision_id, "recorded_at": said.recorded_at, "about": about,
+                "was": was.to_json(), "now": now.to_json(), "reason": reason,
+            }));
+            return;
+        }
+        let under = said.policy_version.as_ref().map(|version| format!(" under {version}")).unwrap_or_default();
+        let word = if flips { "flips" } else { "differs" };
+        let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        say(format_args!("{word} {about}\n    was  {was}{under}\n    now  {now}{why}"));
+    }
+}

@@ -1,0 +1,251 @@
+//! Reload: when a file of the policy or the tokens changes, what is on disk is loaded and put in force, whole or not at all.
+//!
+//! Files are looked at by their identity (device, inode, size and times of what a name leads to), twice a second. Notifications of
+//! the kernel would be sooner but are not to be relied on: a watch follows an inode, and Kubernetes swaps the symlink above it;
+//! network, overlay and 9p file systems give none; a queue may overflow. Looking works everywhere, and costs a stat a file. SIGHUP
+//! has the files loaded at once.
+//!
+//! A change is loaded once it looks the same twice, so a file that is being written is not; and a load counts only when
+//! everything looks the same before and after it, so no two states are mixed. What is refused is said once.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::{Config, Files, Fixed, Problems};
+use crate::hall::{Changed, Hall, TokenBook};
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// Two changes within this time may leave the same times on a file: what is so young is loaded once more when it is older.
+const YOUNG: Duration = Duration::from_secs(2);
+/// How often a load is tried again at once because files changed meanwhile.
+const TRIES: usize = 8;
+/// How many problems of a refused change are logged one by one.
+const LOGGED: usize = 20;
+
+/// Watches the files of a configuration. Dropped, it stops.
+#[derive(Debug)]
+pub struct Reloader {
+    told: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reloader {
+    /// Watches the files that this configuration came from. `loaded` is what it was when the hall was built, from `files`.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn start(file: PathBuf, files: Files, fixed: Fixed, hall: Arc<Hall>) -> std::io::Result<Self> {
+        let (told, tells) = channel();
+        // What changed since the configuration was read is seen as a change: nothing is known of the files yet.
+        let watch = Watch { file, files, fixed, hall, taken: None, seen: None, again_at: None, said: String::new() };
+        let thread = thread::Builder::new().name("reload".to_owned()).spawn(move || watch.run(&tells))?;
+        Ok(Self { told: Some(told), thread: Some(thread) })
+    }
+
+    /// Has the files loaded at once, as SIGHUP does.
+    pub fn now(&self) {
+        if let Some(told) = &self.told {
+            let _gone_with_the_thread = told.send(());
+        }
+    }
+}
+
+impl Drop for Reloader {
+    fn drop(&mut self) {
+        self.told = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that reloads has panicked");
+        }
+    }
+}
+
+struct Watch {
+    file: PathBuf,
+    files: Files,
+    fixed: Fixed,
+    hall: Arc<Hall>,
+    /// How everything looked when it was last loaded.
+    taken: Option<Looks>,
+    /// How it looked last, if that is something else.
+    seen: Option<Looks>,
+    /// When to load again because a file was too young.
+    again_at: Option<Instant>,
+    /// What was last said of a refused change, or of sections that need a start.
+    said: String,
+}
+
+impl Watch {
+    fn run(mut self, tells: &Receiver<()>) {
+        loop {
+            let told = match tells.recv_timeout(LOOK) {
+                Ok(()) => true,
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            while tells.try_recv().is_ok() {}
+            let looked = catch_unwind(AssertUnwindSafe(|| if told { self.load(true) } else { self.look() }));
+            if looked.is_err() {
+                // A mistake of ours must not end reloading in silence.
+                tracing::error!("loading has panicked: what was in force stays in force");
+                self.hall.refuse_change(1, "loading has panicked; the log says where".to_owned());
+                self.taken = Some(Looks::of(&self.files));
+            }
+        }
+    }
+
+    /// Looks whether anything has changed and come to rest.
+    fn look(&mut self) {
+        let looks = Looks::of(&self.files);
+        if self.taken.as_ref() == Some(&looks) {
+            self.seen = None;
+            if self.again_at.is_some_and(|at| at <= Instant::now()) {
+                self.load(false);
+            }
+        } else if self.seen.as_ref() == Some(&looks) {
+            self.load(false);
+        } else {
+            self.seen = Some(looks);
+        }
+    }
+
+    /// Loads what is there. When files change under it, it is tried again: at once if somebody waits, else at the next look.
+    fn load(&mut self, told: bool) {
+        self.seen = None;
+        for _ in 0..if told { TRIES } else { 2 } {
+            let now = SystemTime::now();
+            let before = Looks::of(&self.files);
+            let (loaded, files) = Config::load_from(&self.file, &crate::cli::environment);
+            let same_files = files == self.files;
+            self.files = files;
+            // Files that were not looked at before may have changed while they were read.
+            if !same_files || Looks::of(&self.files) != before {
+                continue;
+            }
+            self.again_at = before.is_young(now).then(|| Instant::now() + YOUNG);
+            self.taken = Some(before);
+            match loaded {
+                Ok(config) => self.put_in_force(config, told),
+                Err(problems) => self.refuse(&problems, told),
+            }
+            return;
+        }
+        if told {
+            tracing::warn!("the files change while they are read: they are loaded when they have come to rest");
+        }
+    }
+
+    fn put_in_force(&mut self, config: Config, told: bool) {
+        let sections = self.fixed.differences(&Fixed::of(&config)).join(", ");
+        if !sections.is_empty() && sections != self.said {
+            tracing::warn!(%sections, "sections have changed that count from the next start on only");
+        }
+        let mended = self.hall.readiness().refused_change.is_some();
+        self.said = sections;
+        let Config { gate, snapshot, tokens, .. } = config;
+        let (rules, workers, fingerprint) = (snapshot.rules.len(), snapshot.workers.len(), snapshot.fingerprint);
+        if !told && !mended && self.hall.holds(&snapshot, &tokens) {
+            return;
+        }
+        super::warn_of_a_stranger(gate.as_ref(), &snapshot);
+        let Changed { snapshot, tokens } = match self.hall.put_in_force(snapshot, TokenBook::new(tokens)) {
+            Ok(changed) => changed,
+            Err(error) => {
+                let why = format!("the change cannot be recorded: {error}");
+                if self.said != why {
+                    tracing::error!(%error, "a change of files is not in force, since it cannot be recorded: it is tried again");
+                }
+                self.hall.refuse_change(1, why.clone());
+                self.said = why;
+                self.again_at = Some(Instant::now() + YOUNG);
+                return;
+            }
+        };
+        let snapshot = snapshot.is_some();
+        match (snapshot, tokens) {
+            (false, false) => tracing::info!(snapshot = %fingerprint, mended, "reloaded: nothing in force changes"),
+            _ => tracing::info!(
+                snapshot = %fingerprint, rules, workers, snapshot_changed = snapshot, tokens_changed = tokens,
+                "reloaded: in force from the next request on"
+            ),
+        }
+    }
+
+    fn refuse(&mut self, problems: &Problems, told: bool) {
+        let said = problems.to_string();
+        if said == self.said && !told {
+            return;
+        }
+        let list = problems.list();
+        let first = list.first().map(ToString::to_string).unwrap_or_default();
+        self.hall.refuse_change(list.len(), first.lines().next().unwrap_or_default().to_owned());
+        let in_force = self.hall.snapshot().fingerprint;
+        tracing::error!(problems = list.len(), %in_force, "a change of files is refused: what was in force stays in force");
+        for problem in list.iter().take(LOGGED) {
+            tracing::error!(%problem, "refused");
+        }
+        self.said = said;
+    }
+}
+
+/// How files look from the outside, what names lead to included.
+#[derive(Debug, PartialEq, Eq)]
+struct Looks(Vec<(PathBuf, Option<Look>)>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Look {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Looks {
+    /// Of these files, and of what is directly in those that are folders.
+    fn of(files: &BTreeSet<PathBuf>) -> Self {
+        let mut looks = Vec::new();
+        for file in files {
+            looks.push((file.clone(), Look::of(file)));
+            let mut inside: Vec<PathBuf> =
+                fs::read_dir(file).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+            inside.sort();
+            looks.extend(inside.into_iter().map(|path| {
+                let look = Look::of(&path);
+                (path, look)
+            }));
+        }
+        Self(looks)
+    }
+
+    /// Whether any of them changed so short a time ago that another change might not be seen.
+    fn is_young(&self, now: SystemTime) -> bool {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+        let limit = YOUNG.as_secs().cast_signed();
+        let ages = self.0.iter().filter_map(|(_, look)| Some(now.saturating_sub(look.as_ref()?.changed.0)));
+        // A file from the future, by another machine's clock, is not young for ever.
+        ages.into_iter().any(|age| (-limit..=limit).contains(&age))
+    }
+}
+
+impl Look {
+    /// Symlinks are followed. `None`: nothing is there, or nothing that may be seen.
+    fn of(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        Some(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            // A folder's own size and times change with its names, which are looked at one by one.
+            size: if found.is_dir() { 0 } else { found.len() },
+            modified: if found.is_dir() { (0, 0) } else { (found.mtime(), found.mtime_nsec()) },
+            changed: if found.is_dir() { (0, 0) } else { (found.ctime(), found.ctime_nsec()) },
+        })
+    }
+}

@@ -1,0 +1,48 @@
+//! What of a configuration a running process cannot change: it has to start again.
+
+use std::path::PathBuf;
+
+use super::{Config, Shutdown};
+use crate::{api, cache, ledger, proxy, telemetry};
+
+/// The sections that count from the start to the end of a process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fixed {
+    gate: Option<proxy::Settings>,
+    upstream_ca_file: Option<PathBuf>,
+    hall: api::Settings,
+    cache: cache::Settings,
+    ledger: ledger::Settings,
+    telemetry: telemetry::Settings,
+    shutdown: Shutdown,
+}
+
+impl Fixed {
+    /// Those of a configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            gate: config.gate.clone(),
+            upstream_ca_file: config.upstream_ca_file.clone(),
+            hall: config.hall.clone(),
+            cache: config.cache,
+            ledger: config.ledger.clone(),
+            telemetry: config.telemetry.clone(),
+            shutdown: config.shutdown,
+        }
+    }
+
+    /// The sections in which another one differs.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let sections = [
+            ("gate", self.gate == other.gate && self.upstream_ca_file == other.upstream_ca_file),
+            ("hall", self.hall == other.hall),
+            ("cache", self.cache == other.cache),
+            ("ledger", self.ledger == other.ledger),
+            ("telemetry", self.telemetry == other.telemetry),
+            ("shutdown", self.shutdown == other.shutdown),
+        ];
+        sections.into_iter().filter(|(_, same)| !same).map(|(section, _)| section).collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! What is in force changes as a whole or not at all, and is on record first. Decisions under way finish on the snapshot that they
+//! began with.
+
+use std::sync::{Arc, PoisonError};
+use std::time::SystemTime;
+
+use super::{CannotDecide, Hall, Receipt, Token, TokenBook};
+use crate::engine::Snapshot;
+use crate::ids::Digest;
+use crate::ledger::{Cause, InForce, Record};
+use crate::telemetry::{ReloadLabels, SnapshotLabels};
+
+/// A change of files that is not in force because something in it is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedChange {
+    /// Since when, in microseconds since 1970 UTC.
+    pub since_micros: i64,
+    /// How many problems it has.
+    pub problems: usize,
+    /// The first of them, in one line.
+    pub first: String,
+}
+
+/// What became of a change that was sound.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The receipt of its entry, when another snapshot is in force now.
+    pub snapshot: Option<Receipt>,
+    /// Whether other tokens are in force now.
+    pub tokens: bool,
+}
+
+impl Hall {
+    /// Whether these are in force already.
+    #[must_use]
+    pub fn holds(&self, snapshot: &Snapshot, tokens: &[Token]) -> bool {
+        self.snapshot.load().fingerprint == snapshot.fingerprint && self.tokens.load().holds(tokens)
+    }
+
+    /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread.
+    ///
+    /// # Errors
+    /// The entry could not be committed: nothing may be decided by a policy that is not on record.
+    pub fn begin(&self) -> Result<Receipt, CannotDecide> {
+        let snapshot = self.snapshot.load();
+        let receipt = self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Start, None)))?;
+        Ok(receipt)
+    }
+
+    /// Puts a snapshot and tokens in force for every request that begins after this. What is the same as before stays; another
+    /// snapshot's entry is committed first. It blocks this thread.
+    ///
+    /// # Errors
+    /// The entry could not be committed: what was in force stays in force.
+    pub fn put_in_force(&self, snapshot: Snapshot, tokens: TokenBook) -> Result<Changed, CannotDecide> {
+        let _turn = self.succession.lock().unwrap_or_else(PoisonError::into_inner);
+        let tokens = (tokens != **self.tokens.load()).then_some(tokens);
+        let replaced = self.snapshot.load().fingerprint;
+        let receipt = (snapshot.fingerprint != replaced)
+            .then(|| self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)))))
+            .transpose()?;
+        if receipt.is_some() {
+            self.source_hashes.keep(&snapshot);
+            self.snapshot.store(Arc::new(snapshot));
+            self.verdicts.forget();
+            self.show_snapshot();
+        }
+        let changed = Changed { snapshot: receipt, tokens: tokens.is_some() };
+        if let Some(tokens) = tokens {
+            self.tokens.store(Arc::new(tokens));
+        }
+        self.refused_change.store(None);
+        self.metrics.snapshot_stale.set(0);
+        self.count_reload(if changed.snapshot.is_some() || changed.tokens { "applied" } else { "unchanged" });
+        Ok(changed)
+    }
+
+    /// Notes that a change is refused: what was in force stays in force.
+    pub fn refuse_change(&self, problems: usize, first: String) {
+        let before = self.refused_change.load_full();
+        let since_micros = before.map_or_else(now_micros, |before| before.since_micros);
+        self.refused_change.store(Some(Arc::new(RefusedChange { since_micros, problems, first })));
+        self.metrics.snapshot_stale.set(1);
+        self.count_reload("refused");
+    }
+
+    fn count_reload(&self, result: &'static str) {
+        self.metrics.reloads.get_or_create(&ReloadLabels { result }).inc();
+    }
+
+    /// Tells the metrics which snapshot is in force.
+    pub(super) fn show_snapshot(&self) {
+        let snapshot = self.snapshot.load();
+        let labels = SnapshotLabels {
+            snapshot: snapshot.fingerprint.to_hex(),
+            policy_version: Arc::clone(&snapshot.settings.version),
+        };
+        self.metrics.snapshot_info.clear();
+        self.metrics.snapshot_info.get_or_create(&labels).set(1);
+        self.metrics.snapshot_loaded.set(now_micros() / 1_000_000);
+    }
+}
+
+fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Digest>) -> InForce {
+    InForce {
+        cause,
+        snapshot: snapshot.fingerprint,
+        replaces,
+        version: Arc::clone(&snapshot.settings.version),
+        mode: snapshot.settings.mode,
+        rules: snapshot.rules.len(),
+        workers: snapshot.workers.len(),
+    }
+}
+
+fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
