@@ -16,6 +16,7 @@ mod connections;
 #[path = "api/credentials.rs"]
 mod credentials;
 #[path = "policy/folder.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
 mod folder;
 #[path = "api/harness.rs"]
 mod harness;
