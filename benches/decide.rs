@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -15,8 +16,11 @@ use hallgate::engine::{Decision, Facts, Json, Mode, Question, RouteInput, RuleSe
 use hallgate::ids::{DataLabel, Env, QosClass, TenantRisk};
 use serde_json::json;
 
-/// Five rules for each capability: four labels in production, and one for the rest.
-fn written(rules: usize) -> String {
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/policies");
+const EVERYTHING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/everything.cedar");
+
+/// Five rules for each capability: four labels in production, and one for the rest. All of them ask the policies, or none.
+fn written(rules: usize, ask: bool) -> String {
     let rule = |at: usize| {
         let label = ["PUBLIC", "INTERNAL", "CONFIDENTIAL", "RESTRICTED"].get(at % 5);
         let mut conditions = json!({ "capability_id": format!("cap.bench.c{}", at / 5) });
@@ -26,6 +30,7 @@ fn written(rules: usize) -> String {
         json!({ "rule_id": format!("rr_{at:05}"), "match": conditions, "decision": {
             "candidate_workers_ranked": [{ "worker_species_id": "wrk.bench.a", "score_hint": 0.9 }, { "worker_species_id": "wrk.bench.b" }],
             "required_controls_suggested": ["ctrl.obs.audit-log-append-only", "ctrl.blast_radius_scoring"],
+            "escalation": { "policy_gate": ask },
         } })
     };
     json!({ "rules": (0..rules).map(rule).collect::<Vec<_>>() }).to_string()
@@ -46,8 +51,8 @@ fn shadowed(rules: usize) -> String {
     json!({ "rules": (0..rules).map(rule).collect::<Vec<_>>() }).to_string()
 }
 
-fn snapshot(rules: usize) -> Snapshot {
-    let text = written(rules);
+fn snapshot(rules: usize, policies: Option<&str>) -> Snapshot {
+    let text = written(rules, policies.is_some());
     let worker = |at: usize| Worker {
         worker_id: format!("org.bench.worker-{at}").parse().unwrap(),
         species: if at.is_multiple_of(2) { "wrk.bench.a" } else { "wrk.bench.b" }.parse().unwrap(),
@@ -76,7 +81,12 @@ fn snapshot(rules: usize) -> Snapshot {
         egress_allowlist: BTreeMap::new(),
         tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
     };
-    Snapshot::build(settings, RuleSet::parse(&text, Mode::Strict).unwrap(), (0..20).map(worker).collect()).unwrap()
+    let rules = RuleSet::parse(&text, Mode::Strict).unwrap();
+    let snapshot = Snapshot::build(settings, rules, (0..20).map(worker).collect()).unwrap();
+    match policies {
+        Some(path) => snapshot.gated_by(Arc::new(hallgate::policy::load(Path::new(path)).unwrap())),
+        None => snapshot,
+    }
 }
 
 fn request() -> RouteInput {
@@ -104,7 +114,7 @@ fn decisions(c: &mut Criterion) {
     let (input, facts) = (request(), Facts::default());
     let mut group = c.benchmark_group("decision, not cached");
     for rules in [10, 200, 10_000] {
-        let snapshot = snapshot(rules);
+        let snapshot = snapshot(rules, None);
         let question = Question::ask(&input, &facts, &snapshot);
         assert!(!decide(&question, &snapshot).denied());
         group.bench_function(BenchmarkId::new("gates only", rules), |b| {
@@ -118,9 +128,25 @@ fn decisions(c: &mut Criterion) {
             b.iter_batched(|| input.clone(), one, BatchSize::SmallInput);
         });
     }
+    // The sample, and one that reads everything a policy can read.
+    for (name, policies) in [("policies of conf", SAMPLE), ("policies that read everything", EVERYTHING)] {
+        let snapshot = snapshot(200, Some(policies));
+        let question = Question::ask(&input, &facts, &snapshot);
+        assert!(!decide(&question, &snapshot).denied());
+        group.bench_function(BenchmarkId::new(format!("gates only, {name}"), 200), |b| {
+            b.iter(|| decide(black_box(&question), &snapshot));
+        });
+        group.bench_function(BenchmarkId::new(format!("whole, {name}"), 200), |b| {
+            let one = |input: RouteInput| {
+                let question = Question::ask(&input, &facts, &snapshot);
+                Decision::new(input, Arc::new(decide(&question, &snapshot)), &snapshot, false)
+            };
+            b.iter_batched(|| input.clone(), one, BatchSize::SmallInput);
+        });
+    }
     group.finish();
 
-    let snapshot = snapshot(200);
+    let snapshot = snapshot(200, None);
     c.bench_function("question", |b| b.iter(|| Question::ask(black_box(&input), &facts, &snapshot)));
     c.bench_function("artifact hash", |b| b.iter(|| artifact_hash(black_box(&input), TenantRisk::Low)));
     let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });
@@ -138,11 +164,11 @@ fn loading(c: &mut Criterion) {
     let mut group = c.benchmark_group("snapshot");
     group.sample_size(10);
     for rules in [200, 10_000] {
-        group.bench_function(BenchmarkId::new("load", rules), |b| b.iter(|| snapshot(rules)));
+        group.bench_function(BenchmarkId::new("load", rules), |b| b.iter(|| snapshot(rules, None)));
     }
     let parsed =
         |text: &str, mode| RuleSet::parse(text, mode).map_or_else(|problems| problems.len(), |rules| rules.len());
-    let (sound, one) = (written(10_000), shadowed(10_000));
+    let (sound, one) = (written(10_000, false), shadowed(10_000));
     assert_eq!(parsed(&one, Mode::Strict), 10_000 - 256);
     for (what, text, mode) in [
         ("shadows by sets, none", &sound, Mode::Strict),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hallgate::engine::decision::{Escalation, Preconditions};
+use hallgate::engine::decision::{Escalation, Gated, Preconditions};
 use hallgate::engine::input::HttpFacts;
 use hallgate::engine::{Decision, Json, Outcome, RouteInput, Verdict};
 use hallgate::ids::{DataLabel, Digest, Env, QosClass, TenantRisk};
@@ -51,6 +51,7 @@ fn record() -> Record {
         escalation: Escalation::default(),
         preconditions: Preconditions::default(),
         blast_score: Some(45),
+        gated: Gated::default(),
         attestation_checked: false,
         attestation_valid: None,
         attested: None,

@@ -9,6 +9,7 @@ pub mod decision;
 pub mod gates;
 pub mod input;
 pub mod json;
+pub mod policy_gate;
 pub mod question;
 pub mod route_decision;
 pub mod rules;
@@ -18,6 +19,7 @@ pub use decision::{Attested, Candidate, Decision, Denial, DenyCode, Outcome, Ver
 pub use gates::{decide, whose_code};
 pub use input::{Binding, Facts, RouteInput};
 pub use json::{Json, JsonError};
+pub use policy_gate::PolicyGate;
 pub use question::Question;
 pub use route_decision::{RouteDecision, route_decision};
 pub use rules::RuleSet;

@@ -147,7 +147,8 @@ impl Hall {
         Metrics::observe(&self.metrics.record_seconds, since.elapsed());
         committed.map_err(|error| {
             self.metrics.cannot_decide.inc();
-            tracing::error!(%error, "a request was refused because it could not be recorded");
+            // The writer says once that it cannot write, and each door's own line that this request got 503.
+            tracing::debug!(%error, "a request was refused because it could not be recorded");
             CannotDecide::Record(error)
         })
     }
@@ -162,6 +163,9 @@ impl Hall {
             cache: if decision.cached { "hit" } else { "miss" },
         };
         self.metrics.decisions.get_or_create(&labels).inc();
+        if decision.verdict.gated.erred {
+            self.metrics.policy_errors.inc();
+        }
     }
 
     /// Puts another snapshot in force for every decision that begins after this.

@@ -241,6 +241,20 @@ vocabulary! {
     }
 }
 
+vocabulary! {
+    /// Who must act before a request goes on, in rising order (WCP_SPEC 5.8).
+    SupervisorLevel, "a supervisor level: advisory, gatekeeper, executor or incident_commander" {
+        /// Is told; the request goes on.
+        Advisory = "advisory",
+        /// Must approve first; also what counts when nothing else is said.
+        Gatekeeper = "gatekeeper",
+        /// Does it instead.
+        Executor = "executor",
+        /// Decides in an incident.
+        IncidentCommander = "incident_commander",
+    }
+}
+
 /// A SHA-256 digest; text form is 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);

@@ -14,6 +14,7 @@
 //! - [`ids`]: Identifiers and closed vocabularies, valid by construction: who, what, where and how sensitive.
 //! - [`telemetry`]: Logs and metric names. Nothing here knows a secret or a body: callers pass ids, codes and counts.
 //! - [`engine`]: The decision: a pure function of a question and a snapshot. No I/O, clock, randomness, async or logging.
+//! - [`policy`]: The policy gate: Cedar policies, read and checked at load, and asked by the engine.
 //! - [`registry`]: Enrolled workers: who may be dispatched, what they declare, and what their code is now.
 //! - [`cache`]: Remembered verdicts (moka). The key is the question itself, so a remembered verdict is the one that would be given again.
 //! - [`ledger`]: Append-only evidence: every decision, refusal and outcome, durable before its effect, chained and signed.
@@ -42,6 +43,7 @@ pub mod engine;
 pub mod hall;
 pub mod ids;
 pub mod ledger;
+pub mod policy;
 pub mod proxy;
 pub mod registry;
 pub mod telemetry;

@@ -128,6 +128,8 @@ pub struct Metrics {
     pub record_seconds: Histogram,
     /// Requests that could not be decided or recorded.
     pub cannot_decide: Counter,
+    /// Decisions for which a policy could not be evaluated, remembered ones included.
+    pub policy_errors: Counter,
     /// Jobs that wait for the ledger's writer.
     pub ledger_queue_depth: Gauge,
     /// Committed ledger entries of this process.
@@ -161,6 +163,7 @@ impl Metrics {
             decide_seconds: seconds(),
             record_seconds: seconds(),
             cannot_decide: Counter::default(),
+            policy_errors: Counter::default(),
             ledger_queue_depth: Gauge::default(),
             ledger_entries: Gauge::default(),
             ledger_writing: Gauge::default(),
@@ -182,6 +185,11 @@ impl Metrics {
             "cannot_decide",
             "Requests answered 503: not decided or not recorded",
             m.cannot_decide.clone(),
+        );
+        registry.register(
+            "policy_errors",
+            "Decisions denied because a policy could not be evaluated",
+            m.policy_errors.clone(),
         );
         registry.register("ledger_queue_depth", "Jobs waiting for the ledger's writer", m.ledger_queue_depth.clone());
         registry.register("ledger_entries", "Committed ledger entries", m.ledger_entries.clone());

@@ -1,10 +1,14 @@
 //! The law of the cache: over random policies, requests and reloads, a remembered verdict is the one that would be given now.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
+#[path = "../src/policy/tests/random.rs"]
+mod random;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hallgate::cache::{Settings as CacheSettings, Verdicts};
+use hallgate::engine::input::HttpFacts;
 use hallgate::engine::rules::RuleSet;
 use hallgate::engine::snapshot::{Attestation, Standing, Worker};
 use hallgate::engine::{
@@ -95,7 +99,8 @@ fn workers() -> impl Strategy<Value = Vec<Worker>> {
 }
 
 fn policy() -> impl Strategy<Value = Arc<Snapshot>> {
-    (rules(), workers(), any::<[bool; 5]>()).prop_filter_map("loads", |(rules, workers, flags)| {
+    let policies = option::weighted(0.8, random::policies());
+    (rules(), workers(), any::<[bool; 5]>(), policies).prop_filter_map("loads", |(rules, workers, flags, policies)| {
         let [strict, signatory, correlation, controls, blast] = flags;
         let mode = if strict { Mode::Strict } else { Mode::Reference };
         let settings = Settings {
@@ -113,7 +118,15 @@ fn policy() -> impl Strategy<Value = Arc<Snapshot>> {
             tenants: BTreeMap::from([("org.acme".parse().unwrap(), TenantRisk::Low)]),
         };
         let rules = RuleSet::parse(&rules, mode).ok()?;
-        Snapshot::build(settings, rules, workers).ok().map(Arc::new)
+        let snapshot = Snapshot::build(settings, rules, workers).ok()?;
+        Some(Arc::new(match policies {
+            None => snapshot,
+            Some(text) => {
+                let file = tempfile::NamedTempFile::with_suffix(".cedar").unwrap();
+                std::fs::write(file.path(), text).unwrap();
+                snapshot.gated_by(Arc::new(hallgate::policy::load(file.path()).ok()?))
+            }
+        }))
     })
 }
 
@@ -125,9 +138,9 @@ fn input() -> impl Strategy<Value = RouteInput> {
         select(&[TenantRisk::Low, TenantRisk::Medium, TenantRisk::High][..]),
         select(QosClass::ALL),
     );
-    let how = (select(&["", "c-1", "c-2"][..]), option::of(-1..=101_i64), any::<bool>(), any::<bool>());
+    let how = (select(&["", "c-1", "c-2"][..]), option::of(-1..=101_i64), random::request(), any::<bool>());
     (who, what, how).prop_map(
-        |((capability, worker, tenant), (env, label, risk, qos), (correlation, blast, egress, dry_run))| RouteInput {
+        |((capability, worker, tenant), (env, label, risk, qos), (correlation, blast, request, dry_run))| RouteInput {
             capability_id: Arc::from(capability),
             worker_id: worker.map(Arc::from),
             env,
@@ -137,13 +150,13 @@ fn input() -> impl Strategy<Value = RouteInput> {
             tenant_risk: Some(risk),
             qos_class: qos,
             correlation_id: Arc::from(correlation),
-            request: Json::Object(BTreeMap::from([(Arc::from("egress"), Json::Bool(egress))])),
+            request: Json::parse(request.as_bytes()).unwrap(),
             blast_radius: None,
             blast_score: blast,
             privilege_context: None,
             tenant_credential: None,
             dry_run,
-            http: None,
+            http: dry_run.then(|| HttpFacts { method: "POST".into(), host: "orders".into(), path: "/orders/1".into() }),
         },
     )
 }

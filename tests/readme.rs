@@ -63,6 +63,7 @@ fn every_sample_on_every_page_is_true() {
                     }
                 }
                 "yaml" => load(&at, &text),
+                "cedar" => permit(&at, &text),
                 "text" => {}
                 other => panic!("{at}: nothing tests a block of `{other}`"),
             }
@@ -102,6 +103,14 @@ fn load(at: &str, text: &str) {
     let environment = |_: &str| Some("0123456789abcdef".to_owned());
     let loaded = Config::load(&folder.path().join("sample.yaml"), &environment);
     loaded.unwrap_or_else(|problems| panic!("{at} does not load:\n{problems}"));
+}
+
+/// Loads policies.
+fn permit(at: &str, text: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gate.cedar");
+    fs::write(&file, text).unwrap();
+    hallgate::policy::load(&file).unwrap_or_else(|problems| panic!("{at} does not load:\n{problems:#?}"));
 }
 
 /// A folder of its own with a copy of what is in `conf/`.

@@ -8,6 +8,7 @@ use hallgate::engine::Json;
 use serde_json::Value;
 
 #[path = "policy/folder.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
 mod folder;
 
 use folder::{Folder, differences, folders, input, written};

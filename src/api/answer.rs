@@ -12,7 +12,7 @@ use crate::api::body::Unacceptable;
 use crate::api::frame::Said;
 use crate::engine::{DenyCode, Outcome, route_decision};
 use crate::hall::{Receipt, Recorded};
-use crate::ids::{DataLabel, Digest, QosClass};
+use crate::ids::{DataLabel, Digest, QosClass, SupervisorLevel, TenantRisk};
 
 /// An answer with a JSON body, written straight to bytes.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
@@ -50,7 +50,23 @@ struct Answer<'a, D> {
     blast_gate_passed: Option<bool>,
     privilege_envelope_ok: Option<bool>,
     supervisor_required: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supervisor_level: Option<SupervisorLevel>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escalation_context: Option<EscalationContext<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    determining_policies: &'a [Arc<str>],
     controls_applied: &'a BTreeSet<Arc<str>>,
+    policy_version: &'a str,
+}
+
+/// What the human who is needed or told has to know (WCP_SPEC 5.8).
+#[derive(Serialize)]
+struct EscalationContext<'a> {
+    capability_id: &'a str,
+    blast_score: Option<i64>,
+    tenant_risk: TenantRisk,
+    data_label: DataLabel,
     policy_version: &'a str,
 }
 
@@ -81,7 +97,16 @@ pub(super) fn decided(recorded: &Recorded) -> Response {
             blast_score: verdict.blast_score,
             blast_gate_passed: verdict.blast_gate_passed(),
             privilege_envelope_ok: verdict.privilege_envelope_ok(),
-            supervisor_required: verdict.outcome == Outcome::Hold,
+            supervisor_required: verdict.gated.supervisor.is_some(),
+            supervisor_level: verdict.gated.supervisor,
+            escalation_context: verdict.gated.supervisor.map(|_| EscalationContext {
+                capability_id: &decision.input.capability_id,
+                blast_score: verdict.blast_score,
+                tenant_risk: decision.tenant_risk,
+                data_label: decision.input.data_label,
+                policy_version: &decision.policy_version,
+            }),
+            determining_policies: &verdict.gated.policies,
             controls_applied: if dispatched { &verdict.required_controls } else { &NO_CONTROLS },
             policy_version: &decision.policy_version,
         },
@@ -177,6 +202,9 @@ pub(super) fn refused(unacceptable: &Unacceptable, receipt: &Receipt, policy_ver
             blast_gate_passed: None,
             privilege_envelope_ok: None,
             supervisor_required: false,
+            supervisor_level: None,
+            escalation_context: None,
+            determining_policies: &[],
             controls_applied: &NO_CONTROLS,
             policy_version,
         },

@@ -18,7 +18,13 @@ pub fn run(options: &Options) -> ExitCode {
         Ok(config) => {
             let (rules, workers) = (config.snapshot.rules.len(), config.snapshot.workers.len());
             let (path, fingerprint) = (options.file.path().display(), config.snapshot.fingerprint);
-            say(format_args!("{path} is sound: {rules} rules, {workers} workers, snapshot {fingerprint}"));
+            let policies = config.snapshot.gate.as_ref().map_or(0, |gate| gate.policies());
+            // Policies that no rule asks are sound, and of no use.
+            let asked = config.snapshot.asking_rules();
+            say(format_args!(
+                "{path} is sound: {rules} rules, {policies} policies asked by {asked} of them, {workers} workers, \
+                 snapshot {fingerprint}"
+            ));
             ExitCode::SUCCESS
         }
         Err(problems) => misconfigured(&problems),

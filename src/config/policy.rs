@@ -11,6 +11,7 @@ use crate::engine::json::Lines;
 use crate::engine::snapshot::{self, Worker};
 use crate::engine::{Mode, RuleSet, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
+use crate::policy::{self, CedarGate};
 use crate::registry::records;
 use crate::registry::sources::Sources;
 
@@ -25,6 +26,8 @@ pub struct Policy {
     workers: Option<PathBuf>,
     /// The folders outside of which no source file of a worker is read; none: anywhere.
     allowed_worker_dirs: Option<Vec<PathBuf>>,
+    /// The Cedar policies; `Some(None)` when there are none.
+    gate: Option<Option<PathBuf>>,
 }
 
 const MODES: &[(&str, Mode)] = &[("strict", Mode::Strict), ("reference", Mode::Reference)];
@@ -35,10 +38,11 @@ pub fn read(mut policy: Map<'_>) -> Policy {
     let rules = policy.path("rules", "rules.json");
     let workers = policy.path("workers", "enrolled");
     let settings = settings(&mut policy, mode);
+    let gate = policy.get("gate").map_or(Some(None), |value| value.path().map(Some));
     let mode = mode.unwrap_or(Mode::Strict);
     let allowed_worker_dirs = policy.get("allowed_worker_dirs").map_or(Some(Vec::new()), |dirs| folders(&dirs, mode));
-    policy.done(&["gate", "catalogue"]);
-    Policy { mode, settings, rules, workers, allowed_worker_dirs }
+    policy.done(&["catalogue"]);
+    Policy { mode, settings, rules, workers, allowed_worker_dirs, gate }
 }
 
 fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
@@ -113,19 +117,38 @@ struct RulesFile {
 impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
     pub fn snapshot(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Snapshot> {
-        let Self { mode, settings, rules, workers, allowed_worker_dirs } = self;
+        let Self { mode, settings, rules, workers, allowed_worker_dirs, gate } = self;
         let rules = rules.and_then(|path| RulesFile::read(path, problems));
         let parsed = rules.as_ref().and_then(|rules| rules.parse(mode, problems));
         // Where a folder is wrong, the records are read all the same, for what else is wrong with them.
         let sources =
             Sources::new(file.parent().unwrap_or(Path::new("")), allowed_worker_dirs.as_deref().unwrap_or(&[]));
         let workers = workers.and_then(|folder| load_workers(&folder, mode, &sources, problems));
+        let gate = gate.and_then(|path| path.map_or(Some(None), |path| load_gate(&path, problems).map(Some)));
         allowed_worker_dirs?;
         let rules = rules?;
-        Snapshot::build(settings?, parsed?, workers?)
+        let snapshot = Snapshot::build(settings?, parsed?, workers?)
             .map_err(|found| problems.extend(found.into_iter().map(|problem| rules.placed(problem, file))))
-            .ok()
+            .ok()?;
+        Some(match gate? {
+            Some(gate) => snapshot.gated_by(Arc::new(gate)),
+            None => snapshot,
+        })
     }
+}
+
+fn load_gate(path: &Path, problems: &mut Vec<Problem>) -> Option<CedarGate> {
+    policy::load(path)
+        .map_err(|found| {
+            problems.extend(found.into_iter().map(|problem| Problem {
+                file: problem.file,
+                place: problem.place,
+                key: if problem.policy.is_empty() { String::new() } else { format!("policy `{}`", problem.policy) },
+                message: problem.message,
+                help: problem.help,
+            }));
+        })
+        .ok()
 }
 
 fn load_workers(folder: &Path, mode: Mode, sources: &Sources, problems: &mut Vec<Problem>) -> Option<Vec<Worker>> {

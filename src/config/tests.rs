@@ -46,6 +46,7 @@ hall:
   tokens:
     - { name: make, secret: "${HALL_SESSION_TOKEN}", scopes: [route], tenant_id: org.acme, worker_ids: [wrk_make_acme_prod] }
 policy:
+  gate: policies
   tenants: { org.acme: { risk: low } }
 "#;
     let (sample, _) = read(SAMPLE);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::engine::artifact::artifact_hash;
 use crate::engine::{Fingerprint, Json, RouteInput, Snapshot};
-use crate::ids::{Digest, TenantRisk};
+use crate::ids::{Digest, SupervisorLevel, TenantRisk};
 
 /// What happens now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,8 +67,8 @@ deny_codes! {
     MissingRequiredControls "DENY_MISSING_REQUIRED_CONTROLS" "controls that the rule requires are not implemented" "enroll a worker that implements the missing controls",
     RequiresHuman "DENY_REQUIRES_HUMAN" "the blast score is too high to go on without a human" "lower the blast radius, or have a human do it",
     PolicyGateUnconfigured "DENY_POLICY_GATE_UNCONFIGURED" "the rule asks for a policy gate and none is configured" "configure policy.gate, or take policy_gate from the rule",
-    PolicyGate "DENY_POLICY_GATE" "the policy gate refused" "see the policy that the reason names",
-    RequiresHumanApproval "DENY_REQUIRES_HUMAN_APPROVAL" "a human must approve first" "ask for approval",
+    PolicyGate "DENY_POLICY_GATE" "the policy gate refused" "see the policy that the reason names, or permit it in one",
+    RequiresHumanApproval "DENY_REQUIRES_HUMAN_APPROVAL" "a human must approve first" "have a human look at it: this hall keeps no approvals yet, so change the rule or policy that asks",
     PolicyGateInvalidResponse "DENY_POLICY_GATE_INVALID_RESPONSE" "the policy gate gave an unknown answer" "correct the policy gate",
     InternalError "DENY_INTERNAL_ERROR" "the decision failed inside" "see the log under the decision id",
     NoAvailableWorker "DENY_NO_AVAILABLE_WORKER" "no candidate worker of the rule is enrolled" "enroll a worker of a candidate species",
@@ -216,6 +216,23 @@ pub struct Attested {
     pub current: Option<Digest>,
 }
 
+/// What the policy gate, or the rule in its place, added to a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gated {
+    /// The policies that decided, by id, in the order of the files.
+    pub policies: Arc<[Arc<str>]>,
+    /// Who must act, or with advisory is told.
+    pub supervisor: Option<SupervisorLevel>,
+    /// Whether a policy could not be evaluated.
+    pub erred: bool,
+}
+
+impl Default for Gated {
+    fn default() -> Self {
+        Self { policies: Arc::from([]), supervisor: None, erred: false }
+    }
+}
+
 /// The answer to a question: everything that equal questions share. Holds no id, time or echo of the request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -241,6 +258,8 @@ pub struct Verdict {
     pub preconditions: Preconditions,
     /// The blast score that counted, when one was computed.
     pub blast_score: Option<i64>,
+    /// What the policy gate had to do with it.
+    pub gated: Gated,
     /// Whether attestation was checked.
     pub attestation_checked: bool,
     /// Whether the attestation held.

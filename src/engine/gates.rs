@@ -14,11 +14,12 @@ mod tenant;
 mod worker;
 mod worker_required;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::Question;
-use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Outcome, Preconditions, Verdict};
+use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Gated, Outcome, Preconditions, Verdict};
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Prepared, Snapshot};
 
@@ -67,6 +68,8 @@ struct Case<'a> {
     choice: Choice,
     /// The blast score that counts, when one is computed.
     score: Option<u8>,
+    /// What the policy gate had to do with it, once it was passed or refused.
+    gated: OnceCell<Gated>,
 }
 
 /// The verdict on a question under the snapshot of which it was asked.
@@ -103,6 +106,7 @@ fn refused(denial: Denial, rule_id: &str) -> Verdict {
         escalation: Escalation::default(),
         preconditions: Preconditions::default(),
         blast_score: None,
+        gated: Gated::default(),
         attestation_checked: false,
         attestation_valid: None,
         attested: None,
@@ -116,7 +120,7 @@ impl<'a> Case<'a> {
         let (rule, prepared) = matching::rule(question, snapshot)?;
         let choice = worker::choose(question, snapshot, rule, prepared);
         let score = blast::score(question, snapshot, rule, &choice);
-        Ok(Self { question, snapshot, rule, prepared, choice, score })
+        Ok(Self { question, snapshot, rule, prepared, choice, score, gated: OnceCell::new() })
     }
 }
 
@@ -131,11 +135,14 @@ impl Case<'_> {
             {
                 escalation.rationale = Some(Arc::from(reason.as_str()));
             }
-            escalation.human_required_default |= denial.code == DenyCode::RequiresHuman;
+            escalation.human_required_default |=
+                matches!(denial.code, DenyCode::RequiresHuman | DenyCode::RequiresHumanApproval);
         }
         let tampered = denial.code == DenyCode::WorkerTampered;
         let candidates = if shows == Shows::Candidates { Arc::clone(&self.choice.candidates) } else { Arc::from([]) };
+        let held = denial.code == DenyCode::RequiresHumanApproval;
         Verdict {
+            outcome: if held { Outcome::Hold } else { Outcome::Deny },
             candidates,
             required_controls: Arc::clone(&self.rule.controls),
             escalation,
@@ -144,6 +151,7 @@ impl Case<'_> {
             attestation_checked: tampered,
             attestation_valid: tampered.then_some(false),
             attested: attestation::seen(self),
+            gated: self.gated.get().cloned().unwrap_or_default(),
             ..refused(denial, &self.rule.id)
         }
     }
@@ -171,6 +179,7 @@ impl Case<'_> {
             escalation: self.rule.escalation.clone(),
             preconditions: self.rule.preconditions,
             blast_score: self.score.map(i64::from),
+            gated: self.gated.get().cloned().unwrap_or_default(),
             attestation_checked: attested,
             attestation_valid: attested.then_some(true),
             attested: attestation::seen(self),

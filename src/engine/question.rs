@@ -1,11 +1,15 @@
 //! The question: exactly what of a request this snapshot's verdict can depend on, and so the key under which it is remembered.
 
+mod said;
+
 use std::sync::Arc;
 
 use crate::engine::input::{Binding, Facts, RouteInput};
 use crate::engine::json::Json;
 use crate::engine::snapshot::{Code, Fingerprint, Mode, Reads, Snapshot};
 use crate::ids::{CapabilityId, DataLabel, Env, QosClass, TenantRisk};
+
+pub(crate) use said::Said;
 
 /// What is asked of one snapshot. Equal questions have equal verdicts, because [`decide`](crate::engine::decide) sees
 /// nothing else. `None` stands for what no rule or setting of the snapshot reads.
@@ -24,6 +28,8 @@ pub struct Question {
     pub(crate) correlation_blank: bool,
     /// The code of whoever may act, in their order; empty where nobody looked at it.
     pub(crate) code: Vec<Code>,
+    /// What only the policy gate reads.
+    pub(crate) said: Option<Box<Said>>,
 }
 
 /// Whether the caller's credential is bound to what it asks as.
@@ -56,7 +62,7 @@ pub(crate) enum Blast {
 /// The capability, as far as rules and the named worker know it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Capability {
-    /// A rule names it, or the named worker declares it.
+    /// A rule names it, the named worker declares it, or the policies read it.
     Known(Arc<str>),
     /// Only a rule for any capability can match it.
     Other,
@@ -88,7 +94,7 @@ impl Question {
             binding: Bound::of(input, &facts.binding),
             tenant: Tenant::of(input, snapshot),
             blast: Blast::of(input, reads),
-            capability: Capability::of(input, &worker, snapshot),
+            capability: Capability::of(input, &worker, snapshot, reads),
             worker,
             env: input.env,
             label: reads.label.then_some(input.data_label),
@@ -96,6 +102,7 @@ impl Question {
             qos: reads.qos.then_some(input.qos_class),
             correlation_blank: reads.correlation && is_blank(&input.correlation_id),
             code: Vec::new(),
+            said: Said::of(input, snapshot, reads.gate),
         }
     }
 
@@ -174,13 +181,16 @@ fn heuristic(input: &RouteInput) -> u8 {
 }
 
 impl Capability {
-    fn of(input: &RouteInput, worker: &Named, snapshot: &Snapshot) -> Self {
+    fn of(input: &RouteInput, worker: &Named, snapshot: &Snapshot, reads: Reads) -> Self {
         let capability = &*input.capability_id;
         if let Some(known) = snapshot.rules.known_capability(capability) {
             return Self::Known(known);
         }
         if snapshot.settings.mode == Mode::Strict && capability.parse::<CapabilityId>().is_err() {
             return Self::Malformed;
+        }
+        if reads.gate.capability {
+            return Self::Known(Arc::clone(&input.capability_id));
         }
         let Named::Enrolled(id) = worker else { return Self::Other };
         let declared = snapshot.workers.get(&**id).and_then(|worker| worker.capabilities.get(capability));

@@ -134,7 +134,8 @@ impl Serialize for Envelope<'_> {
                 map.serialize_entry("capability_id", &sanitised(&input.capability_id))?;
                 map.serialize_entry("decision", "ALLOW")?;
                 map.serialize_entry("policy_version", policy_version)?;
-                map.serialize_entry("reason", "no_gate_required")?;
+                let gated = verdict.escalation.policy_gate;
+                map.serialize_entry("reason", if gated { "policy_gate_allow" } else { "no_gate_required" })?;
             }
             Event::TaskDenied => {
                 map.serialize_entry("capability_id", &sanitised(&input.capability_id))?;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::json::Step;
+use crate::engine::policy_gate::{GateReads, PolicyGate};
 use crate::engine::{RouteInput, RuleSet};
 pub use acting::{Acting, Attestation, Code, Envelope, Source};
 pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
@@ -100,6 +101,8 @@ pub struct Snapshot {
     pub rules: RuleSet,
     /// The enrolled workers by id.
     pub workers: BTreeMap<WorkerId, Worker>,
+    /// The policies that rules may ask.
+    pub gate: Option<Arc<dyn PolicyGate>>,
     /// The digest of all of it.
     pub fingerprint: Fingerprint,
     pub(crate) reads: Reads,
@@ -123,6 +126,8 @@ pub(crate) struct Reads {
     pub(crate) blast_in_production: bool,
     /// The hash of the code of whoever acts.
     pub(crate) code: bool,
+    /// What the policy gate reads, where a rule asks it.
+    pub(crate) gate: GateReads,
 }
 
 impl Reads {
@@ -142,6 +147,19 @@ impl Reads {
             code: settings.require_worker_attestation
                 || (settings.mode == Mode::Strict
                     && rules.rules.iter().any(|rule| rule.preconditions.deny_if_no_attestation_in_prod)),
+            gate: GateReads::default(),
+        }
+    }
+
+    /// These, and what the policy gate reads.
+    fn and(self, gate: GateReads) -> Self {
+        Self {
+            label: self.label || gate.label,
+            tenant_risk: self.tenant_risk || gate.tenant_risk,
+            qos: self.qos || gate.qos,
+            blast: self.blast || gate.blast,
+            gate,
+            ..self
         }
     }
 }
@@ -201,13 +219,35 @@ impl Snapshot {
         }
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
         let fingerprint = fingerprint::of(&settings, &rules, &by_id, &acting);
-        let reads = Reads::of(&settings, &rules);
-        Ok(Self { reads, settings, rules, workers: by_id, fingerprint, prepared, fleet, acting })
+        Ok(Self {
+            reads: Reads::of(&settings, &rules),
+            settings,
+            rules,
+            workers: by_id,
+            gate: None,
+            fingerprint,
+            prepared,
+            fleet,
+            acting,
+        })
     }
 
     /// The source files of whoever may act.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.acting.values().filter_map(|acting| acting.attestation.source.as_ref())
+    }
+
+    /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.
+    #[must_use]
+    pub fn gated_by(self, gate: Arc<dyn PolicyGate>) -> Self {
+        let reads = if self.asking_rules() > 0 { self.reads.and(gate.reads()) } else { self.reads };
+        Self { reads, fingerprint: fingerprint::with_gate(&self.fingerprint, &gate.digest()), gate: Some(gate), ..self }
+    }
+
+    /// How many rules ask the policy gate.
+    #[must_use]
+    pub fn asking_rules(&self) -> usize {
+        self.rules.rules.iter().filter(|rule| rule.escalation.policy_gate).count()
     }
 
     /// The tenant's risk that counts for a request: the caller's word in reference mode. In strict mode the record's, or

@@ -128,14 +128,14 @@ impl<'a> Object<'a> {
         self.key(key).extend_from_slice(b"null");
     }
 
-    pub(super) fn strings<'t>(&mut self, key: &'static str, values: impl Iterator<Item = &'t str>) {
+    pub(super) fn strings(&mut self, key: &'static str, values: impl Iterator<Item = impl AsRef<str>>) {
         let out = self.key(key);
         out.push(b'[');
         for (at, value) in values.enumerate() {
             if at > 0 {
                 out.push(b',');
             }
-            push_string(out, value);
+            push_string(out, value.as_ref());
         }
         out.push(b']');
     }

@@ -12,7 +12,7 @@ use super::canonical::{self, Object};
 use super::queue::Ended;
 use super::{Door, Record, Refusal};
 use crate::engine::{self, Decision, DenyCode};
-use crate::ids::{Digest, TokenName};
+use crate::ids::{Digest, SupervisorLevel, TokenName};
 
 /// The longest entry: what an entry bundle's 16-bit length can say (C2SP tlog-tiles).
 pub(super) const LONGEST: usize = u16::MAX as usize;
@@ -21,6 +21,9 @@ pub(super) const LONGEST: usize = u16::MAX as usize;
 const TEXT: usize = 512;
 /// The most characters of a path, which is what says where a request went.
 const PATH: usize = 2048;
+/// The most policies that are named, and the most characters of each.
+const POLICIES: usize = 16;
+const POLICY: usize = 128;
 
 /// What the writer adds to a record.
 pub(super) struct Stamp<'a> {
@@ -116,6 +119,10 @@ fn push_decision(
     entry.string("kind", "decision");
     entry.string("matched_rule_id", &cut(&verdict.matched_rule_id, TEXT));
     entry.string("outcome", verdict.outcome.as_str());
+    if !verdict.gated.policies.is_empty() {
+        let policies = verdict.gated.policies.iter().take(POLICIES);
+        entry.strings("policies", policies.map(|id| cut(id, POLICY)));
+    }
     entry.string("policy_decision", policy_decision(verdict.outcome));
     entry.string("policy_version", &cut(&decision.policy_version, TEXT));
     stamp.previous(&mut entry);
@@ -130,6 +137,7 @@ fn push_decision(
     }
     entry.digest("snapshot", &decision.snapshot);
     entry.string("stream", stamp.stream);
+    entry.maybe("supervisor_level", verdict.gated.supervisor.map(SupervisorLevel::as_str));
     entry.string("tenant_id", &cut(&input.tenant_id, TEXT));
     entry.string("tenant_risk", decision.tenant_risk.as_str());
     entry.maybe("token", token.map(TokenName::as_str));

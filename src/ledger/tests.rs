@@ -64,6 +64,7 @@ pub(super) fn decision(tenant: &str, outcome: engine::Outcome) -> Decision {
             escalation: engine::decision::Escalation::default(),
             preconditions: engine::decision::Preconditions::default(),
             blast_score: Some(45),
+            gated: engine::decision::Gated::default(),
             attestation_checked: false,
             attestation_valid: None,
             attested: None,

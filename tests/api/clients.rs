@@ -88,6 +88,8 @@ fn every_client_gets_the_answer_that_it_reads() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let metrics = running.hall.metrics_text();
+    assert!(metrics.contains("hallgate_policy_errors_total 1\n"), "{metrics}");
     assert!(cases >= 25, "only {cases} cases were found");
 }
 
@@ -98,6 +100,12 @@ fn is_superset(name: &str, body: &Value) {
     let mut expected: BTreeSet<&str> = SUPERSET.iter().copied().collect();
     if denied {
         expected.insert("reason");
+    }
+    if body["supervisor_required"] == true {
+        expected.extend(["supervisor_level", "escalation_context"]);
+    }
+    if body.get("determining_policies").is_some_and(|policies| policies != &Value::Array(Vec::new())) {
+        expected.insert("determining_policies");
     }
     assert_eq!(keys, expected, "{name}");
     let hex = |key: &str| {

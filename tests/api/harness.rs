@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -36,8 +36,18 @@ const RULES: &str = r#"{"rules": [
    "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer", "score_hint": 1.0}]}},
   {"rule_id": "rr_read",
    "match": {"capability_id": "cap.data.read.v1"},
-   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}}
+   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}},
+  {"rule_id": "rr_report",
+   "match": {"capability_id": "cap.report.generate.v1"},
+   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}],
+                "escalation": {"human_required_default": true, "rationale": "reports are read by people"}}},
+  {"rule_id": "rr_pay",
+   "match": {"capability_id": "cap.pay.send"},
+   "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}],
+                "escalation": {"policy_gate": true}}}
 ]}"#;
+/// What `rr_pay` asks.
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies/claims/gate.cedar");
 
 /// How a hall is to be.
 pub struct Setup {
@@ -202,7 +212,8 @@ fn snapshot() -> Snapshot {
         worker("org.acme.zapier-worker", Standing::Active),
         worker("wrk_revoked", Standing::Revoked),
     ];
-    Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), workers).unwrap()
+    let snapshot = Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), workers).unwrap();
+    snapshot.gated_by(Arc::new(hallgate::policy::load(Path::new(POLICIES)).unwrap()))
 }
 
 /// One connection.

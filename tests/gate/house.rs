@@ -242,6 +242,15 @@ impl House {
         }
     }
 
+    /// Waits for this line of the metrics: a counter moves just after what it counts.
+    pub async fn metric(&self, line: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.hall.metrics_text().contains(line) {
+            assert!(Instant::now() < deadline, "no `{line}` in {}", self.hall.metrics_text());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Makes the ledger refuse everything.
     pub fn break_ledger(&self) {
         self.ledger.close();

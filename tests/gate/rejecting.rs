@@ -78,7 +78,7 @@ async fn who_is_not_known_is_not_recorded() {
     assert_eq!(response.header("www-authenticate"), Some("wcp-token realm=\"hallgate\""));
     assert!(!String::from_utf8_lossy(&response.body).contains("hst_wrong"));
     assert!(house.entries().is_empty());
-    assert!(house.hall.metrics_text().contains(r#"refusals_total{door="gate",code="DENY_UNAUTHENTICATED"} 1"#));
+    house.metric(r#"refusals_total{door="gate",code="DENY_UNAUTHENTICATED"} 1"#).await;
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn an_upstream_that_fails_is_a_502_or_504_with_the_decision() {
     let body = problem(&ask(house.gate, get("/public/a", "")).await, 502, "UPSTREAM_UNREACHABLE");
     let outcome = house.entry("outcome", body["decision_id"].as_str().unwrap()).await;
     assert_eq!(outcome["ending"], "upstream_failed");
-    assert!(house.hall.metrics_text().contains(r#"upstream_responses_total{upstream="u",status="failed"} 1"#));
+    house.metric(r#"upstream_responses_total{upstream="u",status="failed"} 1"#).await;
 
     let broken = Upstream::script(|mut wire, _| async move {
         wire.message().await;

@@ -11,20 +11,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("telemetry", &[]),
     ("engine", &["ids"]),
+    ("policy", &["engine", "ids"]),
     ("registry", &["engine", "ids"]),
     ("cache", &["engine", "ids"]),
     ("ledger", &["engine", "ids"]),
     ("hall", &["ids", "telemetry", "engine", "registry", "cache", "ledger"]),
     ("proxy", &["ids", "telemetry", "engine", "hall"]),
     ("api", &["ids", "telemetry", "engine", "hall"]),
-    ("config", &["ids", "telemetry", "engine", "registry", "cache", "ledger", "hall", "proxy", "api"]),
-    ("cli", &["ids", "telemetry", "engine", "registry", "cache", "ledger", "hall", "proxy", "api", "config"]),
+    ("config", &["ids", "telemetry", "engine", "policy", "registry", "cache", "ledger", "hall", "proxy", "api"]),
+    ("cli", &["ids", "telemetry", "engine", "policy", "registry", "cache", "ledger", "hall", "proxy", "api", "config"]),
 ];
 
 /// The outside crates that have a home: nothing outside of these files and folders may name them.
 const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["hall", "proxy"]),
     ("axum", &["api", "cli/demo/upstream"]),
+    ("cedar_policy", &["policy"]),
     ("clap", &["cli"]),
     ("crc32fast", &["ledger"]),
     ("ed25519_dalek", &["ledger"]),
@@ -35,6 +37,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper_util", &["api"]),
     ("libc", &["registry"]),
     ("marked_yaml", &["config"]),
+    ("miette", &["policy"]),
     ("mimalloc", &["main"]),
     ("moka", &["cache"]),
     ("percent_encoding", &["proxy"]),

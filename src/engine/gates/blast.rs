@@ -19,6 +19,11 @@ pub(super) fn score(question: &Question, snapshot: &Snapshot, rule: &Rule, choic
     if !rule.scores_blast && !floor {
         return None;
     }
+    known(question, snapshot, choice)
+}
+
+/// The score, whoever wants to know; `None` when nobody does.
+pub(super) fn known(question: &Question, snapshot: &Snapshot, choice: &Choice) -> Option<u8> {
     let Blast::Score(score) = question.blast else { return None };
     let sum = choice.chosen.as_ref().map_or(0, |chosen| chosen.blast_sum);
     let of_worker = if snapshot.settings.mode == Mode::Strict { sum.saturating_mul(4).min(100) } else { 0 };

@@ -1,28 +1,122 @@
 //! The policy gate, and what needs a human. WCP_SPEC 5.8; reference router step 5.
 //!
-//! No gate can be configured yet, so a rule that asks for one is denied. Strict also denies, rather than ignores, a rule that
-//! asks for a human or for a step-up (S4): nobody can approve yet.
+//! A rule with `policy_gate` asks the policies; without any it is denied. In strict mode a rule that asks for a human or for a
+//! step-up needs one of level gatekeeper, whatever the policies say (S4). Nobody can approve here yet: a hold stays a denial.
 
-use crate::engine::decision::{Denial, DenyCode};
+use std::sync::Arc;
+
+use crate::engine::decision::{Denial, DenyCode, Escalation, Gated};
+use crate::engine::policy_gate::{Answer, Asked, PolicyGate, Ruling};
+use crate::engine::question::{Capability, Named};
 use crate::engine::snapshot::Mode;
+use crate::ids::SupervisorLevel;
 
-use super::Case;
+use super::{Case, blast};
 
 pub(super) fn gate(case: &Case<'_>) -> Result<(), Denial> {
-    let escalation = &case.rule.escalation;
-    if escalation.policy_gate {
-        return Err(Denial::new(
-            DenyCode::PolicyGateUnconfigured,
-            "the rule asks for the policy gate, and none is configured",
-        ));
+    // A worker that is named and may not act is refused by the next gate: no policy and no human could let it.
+    let named = matches!(case.question.worker, Named::Enrolled(_) | Named::NotEnrolled);
+    if named && case.choice.chosen.is_err() {
+        return Ok(());
     }
-    let wants_human =
-        escalation.human_required_default || !escalation.human_required_if.is_empty() || escalation.msavx_step_up;
-    if case.snapshot.settings.mode == Mode::Strict && wants_human {
-        return Err(Denial::new(
+    let policies = if case.rule.escalation.policy_gate { Some(asked(case)?) } else { None };
+    let by_rule = if case.snapshot.settings.mode == Mode::Strict { wants_human(&case.rule.escalation) } else { None };
+    let Some(answer) = stricter(policies, by_rule) else { return Ok(()) };
+    let supervisor = match answer.ruling {
+        Ruling::RequireHuman(level) => Some(level),
+        Ruling::Allow | Ruling::Deny | Ruling::Erred | Ruling::Failed => None,
+    };
+    let erred = answer.ruling == Ruling::Erred;
+    // Each case passes here once.
+    let _ = case.gated.set(Gated { policies: Arc::clone(&answer.policies), supervisor, erred });
+    refused(&answer, &case.snapshot.settings.version).map_or(Ok(()), Err)
+}
+
+/// What the policies answer.
+fn asked(case: &Case<'_>) -> Result<Answer, Denial> {
+    let Some(gate) = &case.snapshot.gate else {
+        let message = "the rule asks for the policy gate, and none is configured";
+        return Err(Denial::new(DenyCode::PolicyGateUnconfigured, message));
+    };
+    Ok(ask(case, &**gate))
+}
+
+fn ask(case: &Case<'_>, gate: &dyn PolicyGate) -> Answer {
+    let (question, reads) = (case.question, case.snapshot.reads.gate);
+    let said = question.said.as_deref();
+    gate.answer(&Asked {
+        tenant: said.and_then(|said| said.tenant.as_deref()),
+        worker: match &question.worker {
+            Named::Enrolled(id) => Some(id),
+            Named::Nobody | Named::Missing | Named::NotEnrolled => None,
+        },
+        capability: match &question.capability {
+            Capability::Known(capability) if reads.capability => Some(capability),
+            _ => None,
+        },
+        env: question.env,
+        label: question.label,
+        tenant_risk: question.tenant_risk,
+        qos: question.qos,
+        blast: blast::known(question, case.snapshot, &case.choice),
+        dry_run: said.and_then(|said| said.dry_run),
+        species: case.choice.chosen.as_ref().ok().map(|chosen| &*chosen.species),
+        http: said.and_then(|said| said.http()),
+        claims: said.map_or(&[], |said| &said.claims),
+    })
+}
+
+/// Why the rule itself wants a human, if it does (S4).
+fn wants_human(escalation: &Escalation) -> Option<Arc<str>> {
+    let Escalation { msavx_step_up, human_required_default, human_required_if, rationale, policy_gate: _ } = escalation;
+    let field = if *human_required_default {
+        "human_required_default"
+    } else if !human_required_if.is_empty() {
+        "human_required_if"
+    } else if *msavx_step_up {
+        "msavx_step_up"
+    } else {
+        return None;
+    };
+    Some(rationale.clone().unwrap_or_else(|| Arc::from(field)))
+}
+
+/// The stricter of what the policies and the rule say.
+fn stricter(policies: Option<Answer>, by_rule: Option<Arc<str>>) -> Option<Answer> {
+    let Some(reason) = by_rule else { return policies };
+    let of_rule = Answer { ruling: Ruling::RequireHuman(SupervisorLevel::Gatekeeper), reason, policies: Arc::from([]) };
+    match policies {
+        None => Some(of_rule),
+        Some(answer) => match answer.ruling {
+            Ruling::Allow | Ruling::RequireHuman(SupervisorLevel::Advisory) => Some(of_rule),
+            _ => Some(answer),
+        },
+    }
+}
+
+/// The denial that an answer means, if it means one.
+fn refused(answer: &Answer, version: &str) -> Option<Denial> {
+    let Answer { ruling, reason, policies } = answer;
+    let who = policies.first().map_or_else(|| "the rule".to_owned(), |policy| format!("policy `{policy}`"));
+    // A reason that is only the policy's name says nothing more.
+    let why =
+        if policies.first().is_some_and(|policy| policy == reason) { String::new() } else { format!(": {reason}") };
+    let (code, message) = match ruling {
+        Ruling::Allow | Ruling::RequireHuman(SupervisorLevel::Advisory) => return None,
+        Ruling::Deny if policies.is_empty() => (DenyCode::PolicyGate, reason.to_string()),
+        Ruling::Deny => (DenyCode::PolicyGate, format!("{who} forbids this{why}")),
+        Ruling::Erred => (DenyCode::PolicyGate, reason.to_string()),
+        Ruling::Failed => return Some(Denial::new(DenyCode::InternalError, &**reason)),
+        Ruling::RequireHuman(level) => (
             DenyCode::RequiresHumanApproval,
-            "the rule asks for a human's approval, and this hall takes none",
-        ));
-    }
-    Ok(())
+            format!("{who} asks for a human ({level}), and this hall keeps no approvals: it stays denied{why}"),
+        ),
+    };
+    let denial = Denial::new(code, message).with("reason", &**reason).with("policy_version", version);
+    Some(match ruling {
+        Ruling::RequireHuman(level) => {
+            denial.with("supervisor_required", true).with("supervisor_level", level.as_str())
+        }
+        _ => denial,
+    })
 }

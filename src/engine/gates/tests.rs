@@ -1,5 +1,7 @@
 //! Each gate: a case that it passes, and one that it refuses.
 
+mod policy_gate;
+
 use serde_json::json;
 
 use super::*;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::input::tests::plain;
+use crate::engine::policy_gate::GateReads;
 use crate::engine::snapshot::{Acting, Attestation, Envelope, Settings, Standing, Worker};
 use crate::engine::{Decision, Outcome, RuleSet, decide, route_decision, whose_code};
 use crate::ids::Digest;
@@ -178,6 +179,7 @@ const EVERYTHING: Reads = Reads {
     blast: true,
     blast_in_production: true,
     code: true,
+    gate: GateReads::ALL,
 };
 
 /// The question with the code of whoever may act: all of it as attested, or not.

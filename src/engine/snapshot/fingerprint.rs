@@ -98,6 +98,15 @@ pub(super) fn of(
     Digest::of(&all.0)
 }
 
+/// The fingerprint of a snapshot with a policy gate.
+pub(super) fn with_gate(snapshot: &Fingerprint, policies: &Digest) -> Fingerprint {
+    let mut all = Description(Vec::with_capacity(128));
+    all.text("hallgate gated snapshot 1");
+    all.0.extend(snapshot.as_bytes());
+    all.0.extend(policies.as_bytes());
+    Digest::of(&all.0)
+}
+
 fn described(worker: &Worker, all: &mut Description) {
     let Worker {
         worker_id,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::input::HttpFacts;
+use crate::ids::SupervisorLevel;
 use crate::ledger::tests::decision;
 use crate::ledger::{Ending, Outcome};
 
@@ -81,6 +82,15 @@ fn a_denial_and_a_dry_run_are_not_dispatched() {
     assert_eq!(denied.get("dispatched_at"), None);
     let held = assert_canonical(&written(&record(decision("org.acme", engine::Outcome::Hold))));
     assert_eq!((&held["policy_decision"], &held["outcome"]), (&json!("REQUIRE_HUMAN"), &json!("STEWARD_HOLD")));
+    assert_eq!((held.get("policies"), held.get("supervisor_level")), (None, None));
+    let mut by_policy = decision("org.acme", engine::Outcome::Hold);
+    let mut verdict = (*by_policy.verdict).clone();
+    verdict.gated.policies = Arc::from([Arc::from("restricted_in_prod"), Arc::from("large")]);
+    verdict.gated.supervisor = Some(SupervisorLevel::Executor);
+    by_policy.verdict = Arc::new(verdict);
+    let by_policy = assert_canonical(&written(&record(by_policy)));
+    assert_eq!(by_policy["policies"], json!(["restricted_in_prod", "large"]));
+    assert_eq!(by_policy["supervisor_level"], "executor");
     let mut dry = decision("org.acme", engine::Outcome::Dispatch);
     dry.input.dry_run = true;
     let dry = assert_canonical(&written(&record(dry)));
@@ -119,6 +129,7 @@ proptest! {
         verdict.attestation_valid = flags.3;
         verdict.matched_rule_id = text(6);
         verdict.required_controls = Arc::new(BTreeSet::from([text(7)]));
+        verdict.gated.policies = vec![text(7); 20].into();
         if let Some(denial) = &mut verdict.denial {
             denial.message = texts[1].clone();
         }

@@ -1,0 +1,122 @@
+//! The policy gate, whatever stands behind it, and what needs a human.
+
+use super::*;
+use crate::engine::policy_gate::{Answer, Asked, Claim, GateReads, PolicyGate, Ruling};
+use crate::ids::{Digest, SupervisorLevel};
+
+/// A gate that always says the same.
+#[derive(Debug)]
+struct Says(Ruling);
+
+impl PolicyGate for Says {
+    fn digest(&self) -> Digest {
+        Digest::of(format!("{:?}", self.0).as_bytes())
+    }
+
+    fn policies(&self) -> usize {
+        1
+    }
+
+    fn reads(&self) -> GateReads {
+        GateReads::ALL
+    }
+
+    fn claims(&self, _: &Json) -> Box<[Claim]> {
+        Box::default()
+    }
+
+    fn answer(&self, asked: &Asked<'_>) -> Answer {
+        assert_eq!((asked.tenant, asked.capability), (Some("org.acme"), Some("cap.data.write.v1")));
+        assert_eq!((asked.blast, asked.species), (Some(45), Some("wrk.data.writer")));
+        Answer { ruling: self.0, reason: "because".into(), policies: ["p".into()].into() }
+    }
+}
+
+fn gated(mode: Mode, ruling: Ruling, mut escalation: serde_json::Value) -> Snapshot {
+    escalation["policy_gate"] = json!(true);
+    let rules = rules(json!({ "escalation": escalation }));
+    snapshot(settings(mode), &rules, vec![writer()]).gated_by(Arc::new(Says(ruling)))
+}
+
+#[test]
+fn the_gates_word_is_final() {
+    for mode in [Mode::Strict, Mode::Reference] {
+        let verdict = passes(&gated(mode, Ruling::Allow, json!({})), &plain());
+        assert_eq!((&*verdict.gated.policies, verdict.gated.supervisor), (&["p".into()][..], None));
+        for (ruling, code) in [
+            (Ruling::Deny, DenyCode::PolicyGate),
+            (Ruling::Erred, DenyCode::PolicyGate),
+            (Ruling::Failed, DenyCode::InternalError),
+        ] {
+            let (found, verdict) = refuses(&gated(mode, ruling, json!({})), &plain());
+            assert_eq!((found, verdict.outcome), (code, Outcome::Deny));
+            assert_eq!(verdict.gated.erred, ruling == Ruling::Erred);
+            let extras = verdict.denial.unwrap().extras;
+            if ruling == Ruling::Failed {
+                assert!(extras.is_empty());
+            } else {
+                assert_eq!((&extras["reason"], &extras["policy_version"]), (&json!("because"), &json!("policy.v0")));
+                assert_eq!(verdict.escalation.rationale.as_deref(), Some("because"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_human_is_needed_or_told() {
+    for level in SupervisorLevel::ALL {
+        let snapshot = gated(Mode::Strict, Ruling::RequireHuman(*level), json!({}));
+        if *level == SupervisorLevel::Advisory {
+            assert_eq!(passes(&snapshot, &plain()).gated.supervisor, Some(*level));
+            continue;
+        }
+        let (code, verdict) = refuses(&snapshot, &plain());
+        assert_eq!((code, verdict.outcome), (DenyCode::RequiresHumanApproval, Outcome::Hold));
+        assert_eq!(verdict.gated.supervisor, Some(*level));
+        assert!(verdict.escalation.human_required_default);
+        let extras = verdict.denial.unwrap().extras;
+        assert_eq!(
+            (&extras["supervisor_required"], &extras["supervisor_level"]),
+            (&json!(true), &json!(level.as_str()))
+        );
+    }
+}
+
+#[test]
+fn in_strict_a_rule_asks_for_a_human_whatever_the_policies_say() {
+    let fields = [
+        json!({ "human_required_default": true }),
+        json!({ "human_required_if": [{ "data_label": "RESTRICTED" }] }),
+        json!({ "msavx_step_up": true, "rationale": "two of them" }),
+    ];
+    for (field, reason) in fields.iter().zip(["human_required_default", "human_required_if", "two of them"]) {
+        let (code, verdict) = refuses(&gated(Mode::Strict, Ruling::Allow, field.clone()), &plain());
+        assert_eq!((code, verdict.outcome), (DenyCode::RequiresHumanApproval, Outcome::Hold));
+        assert_eq!(
+            (verdict.denial.unwrap().extras["reason"].as_str(), verdict.gated.policies.len()),
+            (Some(reason), 0)
+        );
+        passes(&gated(Mode::Reference, Ruling::Allow, field.clone()), &plain());
+        let advised = gated(Mode::Strict, Ruling::RequireHuman(SupervisorLevel::Advisory), field.clone());
+        assert_eq!(refuses(&advised, &plain()).1.gated.supervisor, Some(SupervisorLevel::Gatekeeper));
+        let by_hand = gated(Mode::Strict, Ruling::RequireHuman(SupervisorLevel::Executor), field.clone());
+        assert_eq!(refuses(&by_hand, &plain()).1.gated.supervisor, Some(SupervisorLevel::Executor));
+        assert_eq!(refuses(&gated(Mode::Strict, Ruling::Deny, field.clone()), &plain()).0, DenyCode::PolicyGate);
+    }
+    let nothing = json!({ "human_required_default": false, "human_required_if": [], "msavx_step_up": false });
+    passes(&gated(Mode::Strict, Ruling::Allow, nothing), &plain());
+}
+
+#[test]
+fn the_gate_is_asked_by_rules_only_and_about_workers_that_may_act() {
+    let plainly = snapshot(settings(Mode::Strict), &rules(json!({})), vec![writer()]);
+    let unasked =
+        snapshot(settings(Mode::Strict), &rules(json!({})), vec![writer()]).gated_by(Arc::new(Says(Ruling::Deny)));
+    assert_eq!(passes(&unasked, &plain()).gated, Gated::default());
+    assert_eq!((unasked.reads, unasked.fingerprint == plainly.fingerprint), (plainly.reads, false));
+    let hold = gated(Mode::Strict, Ruling::RequireHuman(SupervisorLevel::Gatekeeper), json!({}));
+    assert_eq!(refuses(&hold, &named("wrk_unknown")).0, DenyCode::WorkerNotEnrolled);
+    assert_eq!(refuses(&hold, &named("wrk_writer")).0, DenyCode::RequiresHumanApproval);
+    let other = gated(Mode::Strict, Ruling::Allow, json!({}));
+    assert_ne!(hold.fingerprint, other.fingerprint);
+}

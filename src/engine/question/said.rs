@@ -1,0 +1,51 @@
+//! What only the policy gate reads of a request. It is part of the question, so it is part of the key.
+
+use std::sync::Arc;
+
+use crate::engine::input::RouteInput;
+use crate::engine::policy_gate::{Claim, GateReads, HttpRead};
+use crate::engine::snapshot::Snapshot;
+
+/// What only the policies read. `None` stands for what none of them reads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Said {
+    pub(crate) tenant: Option<Arc<str>>,
+    pub(crate) dry_run: Option<bool>,
+    http: Option<Http>,
+    pub(crate) claims: Box<[Claim]>,
+}
+
+/// The request on the wire, when it came through the gate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Http {
+    method: Option<Arc<str>>,
+    host: Option<Arc<str>>,
+    path: Option<Arc<str>>,
+}
+
+impl Said {
+    /// What the policies read of a request; `None` when that is nothing.
+    pub(super) fn of(input: &RouteInput, snapshot: &Snapshot, reads: GateReads) -> Option<Box<Self>> {
+        let GateReads { principal, dry_run, http, method, host, path, request, .. } = reads;
+        let on_the_wire = input.http.as_ref().filter(|_| http).map(|facts| Http {
+            method: method.then(|| Arc::clone(&facts.method)),
+            host: host.then(|| Arc::clone(&facts.host)),
+            path: path.then(|| Arc::clone(&facts.path)),
+        });
+        let said = Self {
+            tenant: principal.then(|| Arc::clone(&input.tenant_id)),
+            dry_run: dry_run.then_some(input.dry_run),
+            http: on_the_wire,
+            claims: match &snapshot.gate {
+                Some(gate) if request => gate.claims(&input.request),
+                _ => Box::default(),
+            },
+        };
+        (principal || dry_run || http || request).then(|| Box::new(said))
+    }
+
+    pub(crate) fn http(&self) -> Option<HttpRead<'_>> {
+        let Http { method, host, path } = self.http.as_ref()?;
+        Some(HttpRead { method: method.as_deref(), host: host.as_deref(), path: path.as_deref() })
+    }
+}

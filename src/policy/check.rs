@@ -1,0 +1,283 @@
+//! Reads policies and holds them against our schema, and what they say beside Cedar against what it means here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cedar_policy::pst::{Policy as Parsed, Template};
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use miette::Diagnostic;
+
+use super::PolicyProblem;
+use super::files::PolicyFile;
+use super::reads::Reads;
+use super::request::Shape;
+use crate::ids::SupervisorLevel;
+
+const SCHEMA: &str = include_str!("hallgate.cedarschema");
+
+/// The annotations that mean something here.
+const ANNOTATIONS: [&str; 4] = ["id", "reason", "gate", "supervisor_level"];
+
+/// The longest id or reason, in characters.
+const LONGEST: usize = 128;
+
+/// A policy as it is written.
+#[derive(Debug)]
+pub(super) struct Written {
+    file: usize,
+    offset: usize,
+    /// Its `@id`, else file and line.
+    pub(super) id: Arc<str>,
+    /// Its `@reason`, else its id.
+    pub(super) reason: Arc<str>,
+    /// Whether it asks for a human rather than forbids, and of which level.
+    pub(super) human: Option<SupervisorLevel>,
+    policy: Policy,
+    pub(super) body: Template,
+}
+
+/// Every policy of the files, in order, and what is wrong with them by themselves.
+pub(super) fn parse(files: &[PolicyFile]) -> (Vec<Written>, Vec<PolicyProblem>) {
+    let mut reading = Reading { files, written: Vec::new(), ids: BTreeMap::new(), problems: Vec::new() };
+    for file in 0..files.len() {
+        reading.file(file);
+    }
+    (reading.written, reading.problems)
+}
+
+struct Reading<'a> {
+    files: &'a [PolicyFile],
+    written: Vec<Written>,
+    /// Where each id was written first.
+    ids: BTreeMap<Arc<str>, (usize, usize)>,
+    problems: Vec<PolicyProblem>,
+}
+
+impl Reading<'_> {
+    fn file(&mut self, at: usize) {
+        let Some(file) = self.files.get(at) else { return };
+        let set: PolicySet = match file.text.parse() {
+            Ok(set) => set,
+            Err(errors) => {
+                for error in cedar_policy::ParseErrors::iter(&errors) {
+                    self.problems.push(of_diagnostic(file, "", error, 0, "correct the policy's syntax"));
+                }
+                return;
+            }
+        };
+        for template in set.templates() {
+            let offset = file.text.find(&template.to_cedar()).unwrap_or(0);
+            let message = "is a template, and nothing here fills its slots";
+            self.note(at, offset, "", message, "name the principal or the resource in the policy");
+        }
+        // Cedar names the policies of a file `policy0`, `policy1`, ….
+        let number = |policy: &&Policy| policy.id().to_string().trim_start_matches("policy").parse::<usize>().ok();
+        let mut policies: Vec<&Policy> = set.policies().collect();
+        policies.sort_by_key(number);
+        let mut from = 0;
+        for policy in policies {
+            let text = policy.to_cedar().unwrap_or_default();
+            let offset = file.text.get(from..).and_then(|rest| rest.find(&text)).map_or(from, |found| from + found);
+            from = offset + text.len();
+            self.policy(at, offset, &text, policy);
+        }
+    }
+
+    fn policy(&mut self, at: usize, offset: usize, text: &str, policy: &Policy) {
+        let Some(file) = self.files.get(at) else { return };
+        let place_of = |name: &str| offset + text.find(&format!("@{name}")).unwrap_or(0);
+        let unnamed = || match file.place(offset) {
+            (line, 1) => Arc::from(format!("{}:{line}", file.name)),
+            (line, column) => Arc::from(format!("{}:{line}:{column}", file.name)),
+        };
+        let mut id: Arc<str> = policy.annotation("id").filter(|id| sound(id)).map_or_else(unnamed, Arc::from);
+        for (name, value) in policy.annotations() {
+            match name {
+                "id" | "reason" if !sound(value) => self.note(
+                    at,
+                    place_of(name),
+                    &id,
+                    format!("`@{name}` is empty, longer than {LONGEST} characters or has control characters"),
+                    format!("write `@{name}(\"a few words\")`"),
+                ),
+                known if ANNOTATIONS.contains(&known) => {}
+                _ => {
+                    let help = format!("remove it, or write one of @{}", ANNOTATIONS.join(", @"));
+                    self.note(at, place_of(name), &id, format!("`@{name}` has no meaning here"), help);
+                }
+            }
+        }
+        let human = self.human(at, &place_of, &id, policy);
+        if let Some((first, line)) = self.ids.get(&id) {
+            let first = self.files.get(*first).map_or("", |file| &file.name);
+            let message = format!("`{id}` is the id of a policy in {first}:{line}, too");
+            self.note(at, place_of("id"), &id.clone(), message, "give each policy an id of its own");
+            // Only so that the rest of it can still be checked.
+            id = Arc::from(format!("{id} in {}:{}", file.name, file.place(offset).0));
+        } else {
+            self.ids.insert(Arc::clone(&id), (at, file.place(place_of("id")).0));
+        }
+        let reason =
+            policy.annotation("reason").filter(|reason| sound(reason)).map_or_else(|| Arc::clone(&id), Arc::from);
+        let policy = policy.new_id(PolicyId::new(&id));
+        match policy.to_pst() {
+            Ok(Parsed::Static(parsed)) => {
+                let body = parsed.body().clone();
+                self.written.push(Written { file: at, offset, id, reason, human, policy, body });
+            }
+            Ok(_) => self.note(at, offset, &id, "is linked to a template", "write it as a policy"),
+            Err(error) => self.note(at, offset, &id, error.to_string(), "say it in another way"),
+        }
+    }
+
+    /// Whether a policy asks for a human. What stands beside a policy that cannot is a problem, not a comment.
+    fn human(
+        &mut self,
+        at: usize,
+        place_of: &impl Fn(&str) -> usize,
+        id: &str,
+        policy: &Policy,
+    ) -> Option<SupervisorLevel> {
+        let gate = policy.annotation("gate");
+        match gate {
+            Some("REQUIRE_HUMAN") if policy.effect() == Effect::Permit => {
+                let message = "`@gate(\"REQUIRE_HUMAN\")` stands at a permit";
+                self.note(at, place_of("gate"), id, message, "write it at a forbid, which a human can then lift");
+            }
+            None | Some("REQUIRE_HUMAN") => {}
+            Some(other) => {
+                let message = format!("`@gate({other:?})` has no meaning here");
+                self.note(at, place_of("gate"), id, message, "write `@gate(\"REQUIRE_HUMAN\")`, or remove it");
+            }
+        }
+        let level = match policy.annotation("supervisor_level").map(str::parse) {
+            None => SupervisorLevel::Gatekeeper,
+            Some(Ok(_)) if gate.is_none() => {
+                let message = "`@supervisor_level` stands without `@gate`";
+                self.note(
+                    at,
+                    place_of("supervisor_level"),
+                    id,
+                    message,
+                    "add `@gate(\"REQUIRE_HUMAN\")`, or remove it",
+                );
+                SupervisorLevel::Gatekeeper
+            }
+            Some(Ok(level)) => level,
+            Some(Err(error)) => {
+                let error: crate::ids::InvalidId = error;
+                self.note(at, place_of("supervisor_level"), id, error.to_string(), "correct the value");
+                SupervisorLevel::Gatekeeper
+            }
+        };
+        gate.map(|_| level)
+    }
+
+    fn note(&mut self, at: usize, offset: usize, policy: &str, message: impl Into<String>, help: impl Into<String>) {
+        let Some(file) = self.files.get(at) else { return };
+        self.problems.push(PolicyProblem {
+            file: file.path.clone(),
+            place: Some(file.place(offset)),
+            policy: policy.to_owned(),
+            message: message.into(),
+            help: help.into(),
+        });
+    }
+}
+
+/// Whether a text can stand in a decision.
+fn sound(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= LONGEST && !text.contains(char::is_control)
+}
+
+/// Holds the policies against the schema, completed with what they read of the caller's object. `None` when that cannot be.
+pub(super) fn validate(
+    files: &[PolicyFile],
+    written: &[Written],
+    reads: &Reads,
+    problems: &mut Vec<PolicyProblem>,
+) -> Option<Shape> {
+    let mut found = reads.problems.clone();
+    let shape = reads.request.shape("context.request", &mut found);
+    // What Cedar would say about these policies follows from what is said here.
+    let said: BTreeSet<usize> = found.iter().map(|(policy, ..)| *policy).collect();
+    for (policy, message, help) in found {
+        let Some((written, file)) = with_file(files, written.get(policy)) else { continue };
+        problems.push(PolicyProblem {
+            file: file.path.clone(),
+            place: Some(file.place(written.offset)),
+            policy: written.id.to_string(),
+            message,
+            help,
+        });
+    }
+    let mut set = PolicySet::new();
+    let mut unheard = Vec::new();
+    for (_, written) in written.iter().enumerate().filter(|(at, _)| !said.contains(at)) {
+        if let Err(error) = set.add(written.policy.clone()) {
+            unheard.push((written, error.to_string()));
+        }
+    }
+    let schema = format!("{SCHEMA}\ntype Request = {};\n", shape.in_schema());
+    let schema = match Schema::from_cedarschema_str(&schema) {
+        Ok((schema, _)) => schema,
+        Err(error) => {
+            let file = files.first()?;
+            let message = format!("what the policies read of context.request makes no schema: {error}");
+            problems.push(PolicyProblem::of_file(&file.path, message, "read it in another way"));
+            return None;
+        }
+    };
+    let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
+    let by_id = |id: &PolicyId| written.iter().find(|written| PolicyId::new(&written.id) == *id);
+    let mut erring = BTreeSet::new();
+    for error in result.validation_errors() {
+        erring.insert(error.policy_id());
+        if let Some((written, file)) = with_file(files, by_id(error.policy_id())) {
+            problems.push(of_diagnostic(file, &written.id, error, written.offset, "correct the policy"));
+        }
+    }
+    // That such a policy never applies follows from its errors.
+    for warning in result.validation_warnings().filter(|warning| !erring.contains(warning.policy_id())) {
+        if let Some((written, file)) = with_file(files, by_id(warning.policy_id())) {
+            problems.push(of_diagnostic(
+                file,
+                &written.id,
+                warning,
+                written.offset,
+                "correct the policy, or remove it",
+            ));
+        }
+    }
+    for (written, error) in unheard {
+        let Some((written, file)) = with_file(files, Some(written)) else { continue };
+        problems.push(PolicyProblem::of_file(&file.path, format!("`{}`: {error}", written.id), "correct the policy"));
+    }
+    Some(shape)
+}
+
+fn with_file<'a>(files: &'a [PolicyFile], written: Option<&'a Written>) -> Option<(&'a Written, &'a PolicyFile)> {
+    let written = written?;
+    Some((written, files.get(written.file)?))
+}
+
+/// What Cedar says, in our form.
+fn of_diagnostic(
+    file: &PolicyFile,
+    policy: &str,
+    said: &(impl Diagnostic + ?Sized),
+    otherwise: usize,
+    help: &str,
+) -> PolicyProblem {
+    let offset = said.labels().and_then(|mut labels| labels.next()).map_or(otherwise, |label| label.offset());
+    let message = said.to_string();
+    let named = format!("for policy `{policy}`, ");
+    let message = message.strip_prefix(&named).unwrap_or(&message).to_owned();
+    PolicyProblem {
+        file: file.path.clone(),
+        place: Some(file.place(offset)),
+        policy: policy.to_owned(),
+        message,
+        help: said.help().map_or_else(|| help.to_owned(), |help| help.to_string().replace(&named, "")),
+    }
+}

@@ -1,0 +1,306 @@
+//! Asks Cedar, and makes a ruling of what it says.
+//!
+//! A `forbid` with `@gate("REQUIRE_HUMAN")` is given to Cedar as a permit under its own id: then one evaluation tells all
+//! four things apart, namely what permits, what forbids, what asks for a human and what could not be evaluated. Cedar's own
+//! answer would not say whether anything permits once something forbids.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cedar_policy::pst::{Effect, Policy as Parsed, StaticPolicy};
+use cedar_policy::{
+    AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid,
+    EvaluationError, Policy, PolicyId, PolicySet, Request, RestrictedExpression,
+};
+
+use super::check::Written;
+use super::reads::Reads;
+use super::request::{Shape, Unreadable};
+use crate::engine::Json;
+use crate::engine::policy_gate::{Answer, Asked, Claim, GateReads, PolicyGate, Ruling};
+use crate::ids::{DataLabel, Digest, Env, QosClass, SupervisorLevel, TenantRisk};
+
+/// Cedar policies, ready to be asked.
+pub struct CedarGate {
+    /// The policies. To Cedar their ids are their places in `meanings`, which is cheaper to clone and hash than a text.
+    policies: PolicySet,
+    /// What it means that a policy applies, in the order of the files.
+    meanings: Vec<Meaning>,
+    reads: Reads,
+    shape: Shape,
+    digest: Digest,
+    authorizer: Authorizer,
+    words: Words,
+}
+
+/// What it means that a policy applies.
+struct Meaning {
+    id: Arc<str>,
+    reason: Arc<str>,
+    human: Option<SupervisorLevel>,
+}
+
+/// The types, entities and values that requests share.
+struct Words {
+    worker: EntityTypeName,
+    tenant: EntityTypeName,
+    capability: EntityTypeName,
+    domain: EntityTypeName,
+    dispatch: EntityUid,
+    nobody: EntityUid,
+    nothing: EntityUid,
+    no_entities: Entities,
+    envs: [RestrictedExpression; Env::ALL.len()],
+    labels: [RestrictedExpression; DataLabel::ALL.len()],
+    ranks: [RestrictedExpression; DataLabel::ALL.len()],
+    risks: [RestrictedExpression; TenantRisk::ALL.len()],
+    classes: [RestrictedExpression; QosClass::ALL.len()],
+}
+
+/// Why no answer could be asked for.
+enum Unasked {
+    /// The caller sent what the policies cannot read.
+    Unreadable(Unreadable),
+    /// We failed, at this.
+    Failed(&'static str),
+}
+
+impl CedarGate {
+    pub(super) fn build(written: &[Written], reads: &Reads, shape: Shape, digest: Digest) -> Result<Self, String> {
+        let mut policies = PolicySet::new();
+        for (at, written) in written.iter().enumerate() {
+            let mut body = written.body.clone();
+            if written.human.is_some() {
+                body.effect = Effect::Permit;
+            }
+            let parsed = StaticPolicy::try_from(body).map_err(|error| error.to_string())?;
+            let policy = Policy::from_pst(Parsed::Static(parsed)).map_err(|error| error.to_string())?;
+            policies.add(policy.new_id(PolicyId::new(at.to_string()))).map_err(|error| error.to_string())?;
+        }
+        let meaning = |written: &Written| Meaning {
+            id: Arc::clone(&written.id),
+            reason: Arc::clone(&written.reason),
+            human: written.human,
+        };
+        Ok(Self {
+            policies,
+            meanings: written.iter().map(meaning).collect(),
+            reads: reads.clone(),
+            shape,
+            digest,
+            authorizer: Authorizer::new(),
+            words: Words::new()?,
+        })
+    }
+
+    fn ask(&self, asked: &Asked<'_>) -> Result<Answer, Unasked> {
+        // What Cedar says of a failure may hold the caller's values, so it is not passed on.
+        let context = Context::from_pairs(self.context(asked)?).map_err(|_| Unasked::Failed("the context"))?;
+        let (principal, resource) = (self.principal(asked)?, self.resource(asked)?);
+        let entities = self.entities(asked, &principal, &resource)?;
+        let request = Request::new(principal, self.words.dispatch.clone(), resource, context, None)
+            .map_err(|_| Unasked::Failed("the request"))?;
+        let entities = entities.as_ref().unwrap_or(&self.words.no_entities);
+        let response = self.authorizer.is_authorized(&request, &self.policies, entities);
+        let place = |id: &PolicyId| <PolicyId as AsRef<str>>::as_ref(id).parse::<usize>().unwrap_or(usize::MAX);
+        let errors = response.diagnostics().errors().map(|error| match error {
+            AuthorizationError::PolicyEvaluationError(error) => (place(error.policy_id()), error.inner()),
+        });
+        if let Some((at, error)) = errors.min_by_key(|(at, _)| *at) {
+            return Ok(self.erred(at, error));
+        }
+        let mut applied: Vec<usize> = response.diagnostics().reason().map(place).collect();
+        applied.sort_unstable();
+        Ok(self.rule(response.decision(), &applied))
+    }
+
+    /// The ruling when these policies apply, all of which were evaluated.
+    fn rule(&self, decision: Decision, applied: &[usize]) -> Answer {
+        let all = || applied.iter().filter_map(|at| self.meanings.get(*at));
+        // Once a policy forbids, those that permit are not named: what applies forbids.
+        if decision == Decision::Deny {
+            return match all().next() {
+                Some(first) => answer(Ruling::Deny, &first.reason, all()),
+                None => answer(Ruling::Deny, &Arc::from("no policy permits this"), std::iter::empty()),
+            };
+        }
+        let asking = || all().filter(|meaning| meaning.human.is_some());
+        let permits = || all().filter(|meaning| meaning.human.is_none());
+        let level = asking().filter_map(|meaning| meaning.human).max();
+        // To tell somebody is not to permit: an advisory lets pass only what a policy permits.
+        if level.is_none_or(|level| level == SupervisorLevel::Advisory) && permits().next().is_none() {
+            return answer(Ruling::Deny, &Arc::from("no policy permits this"), std::iter::empty());
+        }
+        let Some(level) = level else { return answer(Ruling::Allow, &Arc::from(""), permits()) };
+        let first = asking().find(|meaning| meaning.human == Some(level));
+        let reason = first.map_or_else(|| Arc::from(""), |meaning| Arc::clone(&meaning.reason));
+        // The policy that asks for the highest level comes first: it gives the reason.
+        let rest = asking().filter(|meaning| first.is_none_or(|first| first.id != meaning.id));
+        answer(Ruling::RequireHuman(level), &reason, first.into_iter().chain(rest))
+    }
+
+    /// Cedar would pass over a policy that errs. Never told: the values, which are the caller's.
+    fn erred(&self, at: usize, error: &EvaluationError) -> Answer {
+        let what = match error {
+            EvaluationError::IntegerOverflow(_) => "an integer overflows",
+            EvaluationError::FailedExtensionFunctionExecution(_) => "a function refuses its argument",
+            EvaluationError::RecursionLimit(_) => "it is nested too deep",
+            _ => "a value is missing or of another kind",
+        };
+        let policy = self.meanings.get(at);
+        let id = policy.map_or("", |policy| &policy.id);
+        let reason = Arc::from(format!("policy `{id}` could not be evaluated: {what}"));
+        answer(Ruling::Erred, &reason, policy.into_iter())
+    }
+
+    /// What the policies read of the context. What they do not read is not there.
+    fn context(&self, asked: &Asked<'_>) -> Result<Vec<(String, RestrictedExpression)>, Unasked> {
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let words = &self.words;
+        let mut pairs = Vec::with_capacity(self.reads.attributes.len());
+        for name in &self.reads.attributes {
+            let value = match *name {
+                "env" => words.envs.get(asked.env as usize).cloned(),
+                "data_label" => asked.label.and_then(|label| words.labels.get(label as usize)).cloned(),
+                "label_rank" => asked.label.and_then(|label| words.ranks.get(label as usize)).cloned(),
+                "tenant_risk" => asked.tenant_risk.and_then(|risk| words.risks.get(risk as usize)).cloned(),
+                "qos_class" => asked.qos.and_then(|class| words.classes.get(class as usize)).cloned(),
+                "blast_score" => asked.blast.map(|score| RestrictedExpression::new_long(i64::from(score))),
+                "dry_run" => asked.dry_run.map(RestrictedExpression::new_bool),
+                "species" => asked.species.map(text),
+                "http" => match asked.http {
+                    Some(http) => {
+                        let known = [("method", http.method), ("host", http.host), ("path", http.path)];
+                        let read = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value?))));
+                        Some(record(read)?)
+                    }
+                    None => None,
+                },
+                "request" => {
+                    let mut claims = asked.claims.iter();
+                    let members = self.shape.record("request", &mut claims).map_err(Unasked::Unreadable)?;
+                    Some(record(members)?)
+                }
+                _ => None,
+            };
+            pairs.extend(value.map(|value| ((*name).to_owned(), value)));
+        }
+        Ok(pairs)
+    }
+
+    fn principal(&self, asked: &Asked<'_>) -> Result<EntityUid, Unasked> {
+        match (self.reads.principal, asked.worker, asked.tenant) {
+            (false, ..) => Ok(self.words.nobody.clone()),
+            (true, Some(worker), Some(_)) => Ok(uid(&self.words.worker, worker)),
+            (true, None, Some(tenant)) => Ok(uid(&self.words.tenant, tenant)),
+            (true, _, None) => Err(Unasked::Failed("the principal")),
+        }
+    }
+
+    fn resource(&self, asked: &Asked<'_>) -> Result<EntityUid, Unasked> {
+        match (self.reads.resource, asked.capability) {
+            (false, _) => Ok(self.words.nothing.clone()),
+            (true, Some(capability)) => Ok(uid(&self.words.capability, capability)),
+            (true, None) => Err(Unasked::Failed("the resource")),
+        }
+    }
+
+    /// Who belongs to whom, where a policy asks: the worker to its tenant, the capability to every domain that it begins with.
+    fn entities(
+        &self,
+        asked: &Asked<'_>,
+        principal: &EntityUid,
+        resource: &EntityUid,
+    ) -> Result<Option<Entities>, Unasked> {
+        if !self.reads.hierarchy {
+            return Ok(None);
+        }
+        let tenant = asked.worker.and(asked.tenant).filter(|_| self.reads.principal);
+        let of_worker = tenant.map(|tenant| {
+            Entity::new_no_attrs(principal.clone(), std::iter::once(uid(&self.words.tenant, tenant)).collect())
+        });
+        let of_capability = asked.capability.filter(|_| self.reads.resource).map(|capability| {
+            let domains = capability.match_indices('.').filter_map(|(dot, _)| capability.get(..dot));
+            Entity::new_no_attrs(resource.clone(), domains.map(|domain| uid(&self.words.domain, domain)).collect())
+        });
+        Entities::from_entities(of_worker.into_iter().chain(of_capability), None)
+            .map(Some)
+            .map_err(|_| Unasked::Failed("the entities"))
+    }
+}
+
+impl PolicyGate for CedarGate {
+    fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    fn policies(&self) -> usize {
+        self.meanings.len()
+    }
+
+    fn reads(&self) -> GateReads {
+        self.reads.in_question()
+    }
+
+    fn claims(&self, request: &Json) -> Box<[Claim]> {
+        self.shape.claims(request)
+    }
+
+    fn answer(&self, asked: &Asked<'_>) -> Answer {
+        self.ask(asked).unwrap_or_else(|unasked| match unasked {
+            Unasked::Unreadable(Unreadable { path, is, wanted }) => {
+                let reason = format!("`{path}` is {is}, and the policies read {wanted}");
+                answer(Ruling::Deny, &Arc::from(reason), std::iter::empty())
+            }
+            Unasked::Failed(at) => {
+                let reason = format!("the policies could not be asked: {at} could not be put together");
+                answer(Ruling::Failed, &Arc::from(reason), std::iter::empty())
+            }
+        })
+    }
+}
+
+impl fmt::Debug for CedarGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<&str> = self.meanings.iter().map(|policy| &*policy.id).collect();
+        f.debug_struct("CedarGate").field("policies", &ids).field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+impl Words {
+    fn new() -> Result<Self, String> {
+        let name = |text: &str| text.parse::<EntityTypeName>().map_err(|error| error.to_string());
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let (tenant, capability) = (name("Tenant")?, name("Capability")?);
+        let rank = |rank: i64| RestrictedExpression::new_long(rank);
+        Ok(Self {
+            worker: name("Worker")?,
+            domain: name("Domain")?,
+            dispatch: uid(&name("Action")?, "dispatch"),
+            nobody: uid(&tenant, ""),
+            nothing: uid(&capability, ""),
+            no_entities: Entities::empty(),
+            envs: [Env::Dev, Env::Stage, Env::Prod, Env::Edge].map(|env| text(env.as_str())),
+            labels: [DataLabel::Public, DataLabel::Internal, DataLabel::Confidential, DataLabel::Restricted]
+                .map(|label| text(label.as_str())),
+            ranks: [0, 1, 2, 3].map(rank),
+            risks: [TenantRisk::Low, TenantRisk::Medium, TenantRisk::High, TenantRisk::Critical]
+                .map(|risk| text(risk.as_str())),
+            classes: [QosClass::P0, QosClass::P1, QosClass::P2, QosClass::P3].map(|class| text(class.as_str())),
+            tenant,
+            capability,
+        })
+    }
+}
+
+fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+fn record(members: impl IntoIterator<Item = (String, RestrictedExpression)>) -> Result<RestrictedExpression, Unasked> {
+    RestrictedExpression::new_record(members).map_err(|_| Unasked::Failed("an object"))
+}
+
+fn answer<'a>(ruling: Ruling, reason: &Arc<str>, policies: impl Iterator<Item = &'a Meaning>) -> Answer {
+    Answer { ruling, reason: Arc::clone(reason), policies: policies.map(|meaning| Arc::clone(&meaning.id)).collect() }
+}

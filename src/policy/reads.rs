@@ -1,0 +1,111 @@
+//! What policies read, worked out from them at load: what a question must hold, and of which kind the caller's values are.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::pst::{Clause, PrincipalConstraint, ResourceConstraint, Template};
+
+use super::check::Written;
+use super::request::{Found, Kind};
+use super::walk::Walk;
+use crate::engine::policy_gate::GateReads;
+
+/// The attributes of the context that are one value, and of which kind. `request` and `http` are objects.
+pub(super) const ATTRIBUTES: &[(&str, Kind)] = &[
+    ("env", Kind::Text),
+    ("data_label", Kind::Text),
+    ("label_rank", Kind::Long),
+    ("tenant_risk", Kind::Text),
+    ("qos_class", Kind::Text),
+    ("blast_score", Kind::Long),
+    ("dry_run", Kind::Bool),
+    ("species", Kind::Text),
+];
+
+/// What is known of a request on the wire.
+pub(super) const HTTP: &[&str] = &["method", "host", "path"];
+
+/// What a set of policies reads.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Reads {
+    pub(super) principal: bool,
+    pub(super) resource: bool,
+    /// Whether any membership is asked for.
+    pub(super) hierarchy: bool,
+    /// The attributes of the context.
+    pub(super) attributes: BTreeSet<&'static str>,
+    /// Those of `context.http`.
+    pub(super) http: BTreeSet<&'static str>,
+    /// Those of `context.request`.
+    pub(super) request: Found,
+    /// What makes no sense: policy, message and what to change.
+    pub(super) problems: Vec<(usize, String, String)>,
+}
+
+/// What the policies read.
+///
+/// The kind of one value may follow from that of another, so they are looked through until nothing new turns up: each time
+/// but the last at least one more value has a kind.
+pub(super) fn of(written: &[Written]) -> Reads {
+    let mut reads = Reads::default();
+    loop {
+        let before = reads.clone();
+        reads.problems.clear();
+        for (policy, written) in written.iter().enumerate() {
+            look_through(&written.body, policy, &mut reads);
+        }
+        if reads == before {
+            return reads;
+        }
+    }
+}
+
+fn look_through(body: &Template, policy: usize, reads: &mut Reads) {
+    match body.principal {
+        PrincipalConstraint::Any => {}
+        PrincipalConstraint::Eq(_) | PrincipalConstraint::Is(_) => reads.principal = true,
+        PrincipalConstraint::In(_) | PrincipalConstraint::IsIn(..) => {
+            reads.principal = true;
+            reads.hierarchy = true;
+        }
+    }
+    match body.resource {
+        ResourceConstraint::Any => {}
+        ResourceConstraint::Eq(_) | ResourceConstraint::Is(_) => reads.resource = true,
+        ResourceConstraint::In(_) | ResourceConstraint::IsIn(..) => {
+            reads.resource = true;
+            reads.hierarchy = true;
+        }
+    }
+    for clause in body.clauses() {
+        let (Clause::When(condition) | Clause::Unless(condition)) = clause;
+        Walk { reads, policy }.expression(condition, Some(Kind::Bool));
+    }
+}
+
+impl Reads {
+    /// The attribute of the context of this name, if there is one.
+    pub(super) fn attribute(name: &str) -> Option<&'static str> {
+        let objects = ["request", "http"].iter();
+        ATTRIBUTES.iter().map(|(known, _)| known).chain(objects).find(|known| **known == name).copied()
+    }
+
+    /// What a question must hold.
+    pub(super) fn in_question(&self) -> GateReads {
+        let reads = |name: &str| self.attributes.contains(name);
+        let http = |name: &str| self.http.contains(name);
+        GateReads {
+            principal: self.principal,
+            capability: self.resource,
+            label: reads("data_label") || reads("label_rank"),
+            tenant_risk: reads("tenant_risk"),
+            qos: reads("qos_class"),
+            blast: reads("blast_score"),
+            dry_run: reads("dry_run"),
+            http: reads("http"),
+            method: http("method"),
+            host: http("host"),
+            path: http("path"),
+            request: reads("request"),
+        }
+    }
+}

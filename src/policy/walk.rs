@@ -1,0 +1,229 @@
+//! A walk through a policy's conditions: notes what they read, of which kind it must be, and words that never occur.
+//!
+//! The walk may note too much, never too little. What it does not know counts as reading everything; and what it failed to
+//! note would be missing when the policy is evaluated, which is an error, which denies.
+
+use cedar_policy::pst::{BinaryOp, Expr, Literal, UnaryOp, Var};
+
+use super::reads::{ATTRIBUTES, HTTP, Reads};
+use super::request::Kind;
+use crate::ids::{DataLabel, Env, QosClass, TenantRisk};
+
+/// A walk through one policy.
+pub(super) struct Walk<'a> {
+    pub(super) reads: &'a mut Reads,
+    pub(super) policy: usize,
+}
+
+impl Walk<'_> {
+    /// Looks through an expression, of which a value of the kind `wanted` is expected, where that is known.
+    pub(super) fn expression(&mut self, expression: &Expr, wanted: Option<Kind>) {
+        if let Some(path) = path_of(expression) {
+            return self.reads_path(&path, wanted);
+        }
+        match expression {
+            Expr::Literal(_) | Expr::Var(Var::Action | Var::Context) => {}
+            Expr::Var(Var::Principal) => self.reads.principal = true,
+            Expr::Var(Var::Resource) => self.reads.resource = true,
+            Expr::GetAttr { expr, .. } => self.expression(expr, None),
+            Expr::HasAttr { expr, attrs } => match path_of(expr) {
+                Some(mut path) => {
+                    for attr in attrs {
+                        path.push(attr);
+                        self.asks_for(&path);
+                    }
+                }
+                None => self.expression(expr, None),
+            },
+            Expr::Like { expr, .. } => self.expression(expr, Some(Kind::Text)),
+            Expr::Is { expr, in_expr, .. } => {
+                self.reads.hierarchy |= in_expr.is_some();
+                self.expression(expr, None);
+                if let Some(group) = in_expr {
+                    self.expression(group, None);
+                }
+            }
+            Expr::IfThenElse { cond, then_expr, else_expr } => {
+                self.expression(cond, Some(Kind::Bool));
+                self.expression(then_expr, wanted.or_else(|| self.kind_of(else_expr)));
+                self.expression(else_expr, wanted.or_else(|| self.kind_of(then_expr)));
+            }
+            Expr::Set(elements) => {
+                let known = wanted.and_then(Kind::element);
+                let kind = known.or_else(|| elements.iter().find_map(|element| self.kind_of(element)));
+                for element in elements {
+                    self.expression(element, kind);
+                }
+            }
+            Expr::Record(members) => {
+                for member in members.values() {
+                    self.expression(member, None);
+                }
+            }
+            Expr::UnaryOp { op, expr } => self.unary(*op, expr),
+            Expr::BinaryOp { op, left, right } => self.binary(*op, left, right),
+            _ => self.reads_everything(),
+        }
+    }
+
+    fn unary(&mut self, op: UnaryOp, operand: &Expr) {
+        let wanted = match op {
+            UnaryOp::Not => Some(Kind::Bool),
+            UnaryOp::Neg => Some(Kind::Long),
+            UnaryOp::IsEmpty => Some(Kind::set(None)),
+            UnaryOp::Decimal | UnaryOp::Datetime | UnaryOp::Duration | UnaryOp::Ip => Some(Kind::Text),
+            _ => None,
+        };
+        self.expression(operand, wanted);
+    }
+
+    fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr) {
+        use BinaryOp as Op;
+        let (of_left, of_right) = (self.kind_of(left), self.kind_of(right));
+        let (left_wanted, right_wanted) = match op {
+            Op::Eq | Op::NotEq => {
+                self.can_be(left, right);
+                self.can_be(right, left);
+                (of_right, of_left)
+            }
+            Op::Less | Op::LessEq | Op::Greater | Op::GreaterEq | Op::Add | Op::Sub | Op::Mul => {
+                (Some(Kind::Long), Some(Kind::Long))
+            }
+            Op::And | Op::Or => (Some(Kind::Bool), Some(Kind::Bool)),
+            Op::Contains => {
+                if let Expr::Set(elements) = left {
+                    elements.iter().for_each(|element| self.can_be(right, element));
+                }
+                (Some(Kind::set(of_right)), of_left.and_then(Kind::element))
+            }
+            Op::ContainsAll | Op::ContainsAny => {
+                let set = |of: Option<Kind>| of.filter(|kind| matches!(kind, Kind::Set(_))).or(Some(Kind::set(None)));
+                (set(of_right), set(of_left))
+            }
+            Op::In => {
+                self.reads.hierarchy = true;
+                (None, None)
+            }
+            _ => (None, None),
+        };
+        self.expression(left, left_wanted);
+        self.expression(right, right_wanted);
+    }
+
+    /// A value is read.
+    fn reads_path(&mut self, path: &[&str], wanted: Option<Kind>) {
+        match path {
+            [] => self.problem("reads the context as a whole", "read its attributes one by one"),
+            ["request"] => self.problem("reads `context.request` as a whole", "read its attributes one by one"),
+            ["http"] => {
+                self.reads.attributes.insert("http");
+                self.reads.http.extend(HTTP);
+            }
+            ["request", inner @ ..] => {
+                self.reads.attributes.insert("request");
+                self.reads.request.reads(inner, wanted, self.policy);
+            }
+            _ => self.asks_for(path),
+        }
+    }
+
+    /// Whether something is there is read.
+    fn asks_for(&mut self, path: &[&str]) {
+        let Some((first, inner)) = path.split_first() else { return };
+        self.reads.attributes.extend(Reads::attribute(first));
+        match (*first, inner) {
+            ("request", [_, ..]) => self.reads.request.has(inner, self.policy),
+            ("http", [name, ..]) => self.reads.http.extend(HTTP.iter().find(|known| *known == name)),
+            _ => {}
+        }
+    }
+
+    fn reads_everything(&mut self) {
+        self.problem("uses something of Cedar that is not known here", "say it in another way");
+        self.reads.principal = true;
+        self.reads.resource = true;
+        self.reads.hierarchy = true;
+        self.reads.attributes.extend(ATTRIBUTES.iter().map(|(name, _)| name));
+        self.reads.attributes.insert("http");
+        self.reads.http.extend(HTTP);
+    }
+
+    /// Of which kind a value is, as far as that is known by now.
+    fn kind_of(&self, expression: &Expr) -> Option<Kind> {
+        if let Some(path) = path_of(expression) {
+            return match path.as_slice() {
+                ["request", inner @ ..] => self.reads.request.kind(inner),
+                ["http", _] => Some(Kind::Text),
+                [name] => ATTRIBUTES.iter().find(|(known, _)| known == name).map(|(_, kind)| *kind),
+                _ => None,
+            };
+        }
+        match expression {
+            Expr::Literal(Literal::Bool(_)) | Expr::Like { .. } | Expr::Is { .. } | Expr::HasAttr { .. } => {
+                Some(Kind::Bool)
+            }
+            Expr::Literal(Literal::Long(_)) => Some(Kind::Long),
+            Expr::Literal(Literal::String(_)) => Some(Kind::Text),
+            Expr::IfThenElse { then_expr, else_expr, .. } => {
+                self.kind_of(then_expr).or_else(|| self.kind_of(else_expr))
+            }
+            Expr::Set(elements) => Some(Kind::set(elements.iter().find_map(|element| self.kind_of(element)))),
+            Expr::UnaryOp { op, .. } => match op {
+                UnaryOp::Neg
+                | UnaryOp::ToMilliseconds
+                | UnaryOp::ToSeconds
+                | UnaryOp::ToMinutes
+                | UnaryOp::ToHours
+                | UnaryOp::ToDays => Some(Kind::Long),
+                UnaryOp::Not | UnaryOp::IsEmpty => Some(Kind::Bool),
+                UnaryOp::IsIPv4 | UnaryOp::IsIPV6 | UnaryOp::IsLoopback | UnaryOp::IsMulticast => Some(Kind::Bool),
+                _ => None,
+            },
+            Expr::BinaryOp { op, .. } => match op {
+                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => Some(Kind::Long),
+                BinaryOp::GetTag | BinaryOp::Offset | BinaryOp::DurationSince => None,
+                _ => Some(Kind::Bool),
+            },
+            _ => None,
+        }
+    }
+
+    /// Notes a literal that a value is compared with and never has. A `forbid` with a typing error would never forbid.
+    fn can_be(&mut self, value: &Expr, literal: &Expr) {
+        let (Some(path), Expr::Literal(Literal::String(text))) = (path_of(value), literal) else { return };
+        let [name] = path.as_slice() else { return };
+        let Some(words) = words(name) else { return };
+        if !words.contains(&text.as_str()) {
+            let message = format!("`context.{name}` is never {:?}", text.as_str());
+            self.problem(message, format!("write one of {}", words.join(", ")));
+        }
+    }
+
+    fn problem(&mut self, message: impl Into<String>, help: impl Into<String>) {
+        self.reads.problems.push((self.policy, message.into(), help.into()));
+    }
+}
+
+/// Every value that an attribute of the context can have, if those are words.
+fn words(attribute: &str) -> Option<Vec<&'static str>> {
+    Some(match attribute {
+        "env" => Env::ALL.iter().map(|value| value.as_str()).collect(),
+        "data_label" => DataLabel::ALL.iter().map(|value| value.as_str()).collect(),
+        "tenant_risk" => TenantRisk::ALL.iter().map(|value| value.as_str()).collect(),
+        "qos_class" => QosClass::ALL.iter().map(|value| value.as_str()).collect(),
+        _ => return None,
+    })
+}
+
+/// The path from the context to a value, if an expression is one.
+fn path_of(expression: &Expr) -> Option<Vec<&str>> {
+    match expression {
+        Expr::Var(Var::Context) => Some(Vec::new()),
+        Expr::GetAttr { expr, attr } => {
+            let mut path = path_of(expr)?;
+            path.push(attr);
+            Some(path)
+        }
+        _ => None,
+    }
+}
