@@ -2,12 +2,7 @@
 //! every decision agrees, telemetry in order included.
 //!
 //! `DIFFERENTIAL_SEED`, `_POLICIES` and `_REQUESTS` choose what is tried; a difference names its seed, and its folder is kept.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

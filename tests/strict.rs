@@ -1,6 +1,6 @@
 //! The strict rules (S1 to S9): for each a policy as files, requests that pass under it, and requests that it refuses.
 //! What does not load in strict is beside the other mistakes, in `tests/config`.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::fs;
 
@@ -8,7 +8,6 @@ use hallgate::engine::Json;
 use serde_json::Value;
 
 #[path = "policy/folder.rs"]
-#[expect(dead_code, reason = "other tests use the rest of it")]
 mod folder;
 
 use folder::{Folder, differences, folders, input, written};

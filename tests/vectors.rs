@@ -1,5 +1,5 @@
 //! The conformance vectors: policies, requests, and what the public reference implementation says to each.
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,13 @@ use std::path::Path;
 use hallgate::engine::Json;
 use serde_json::{Value, json};
 
+#[path = "policy/copy.rs"]
+mod copy;
 #[path = "policy/folder.rs"]
 mod folder;
 
-use folder::{Folder, copy_all, differences, folders, input, written};
+use copy::copy_all;
+use folder::{Folder, differences, folders, input, written};
 
 /// A copy of a vector's folder, with the rest of a configuration around its policy.
 fn completed(folder: &Path) -> tempfile::TempDir {
