@@ -24,10 +24,10 @@ pub struct Policy {
     settings: Option<Settings>,
     rules: Option<PathBuf>,
     workers: Option<PathBuf>,
-    /// The folders outside of which no source file of a worker is read; none: anywhere.
-    allowed_worker_dirs: Option<Vec<PathBuf>>,
     /// The Cedar policies; `Some(None)` when there are none.
     gate: Option<Option<PathBuf>>,
+    /// The folders outside of which no source file of a worker is read; none: anywhere.
+    allowed_worker_dirs: Option<Vec<PathBuf>>,
 }
 
 const MODES: &[(&str, Mode)] = &[("strict", Mode::Strict), ("reference", Mode::Reference)];
@@ -42,7 +42,7 @@ pub fn read(mut policy: Map<'_>) -> Policy {
     let mode = mode.unwrap_or(Mode::Strict);
     let allowed_worker_dirs = policy.get("allowed_worker_dirs").map_or(Some(Vec::new()), |dirs| folders(&dirs, mode));
     policy.done(&["catalogue"]);
-    Policy { mode, settings, rules, workers, allowed_worker_dirs, gate }
+    Policy { mode, settings, rules, workers, gate, allowed_worker_dirs }
 }
 
 fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
@@ -117,7 +117,7 @@ struct RulesFile {
 impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
     pub fn snapshot(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Snapshot> {
-        let Self { mode, settings, rules, workers, allowed_worker_dirs, gate } = self;
+        let Self { mode, settings, rules, workers, gate, allowed_worker_dirs } = self;
         let rules = rules.and_then(|path| RulesFile::read(path, problems));
         let parsed = rules.as_ref().and_then(|rules| rules.parse(mode, problems));
         // Where a folder is wrong, the records are read all the same, for what else is wrong with them.

@@ -207,15 +207,6 @@ impl Event {
     }
 }
 
-/// The hashes that attestation compared. Evidence: a caller never sees them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attested {
-    /// The registered hash, where there is one.
-    pub registered: Option<Digest>,
-    /// The hash of the code as it was found, where it could be read.
-    pub current: Option<Digest>,
-}
-
 /// What the policy gate, or the rule in its place, added to a verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gated {
@@ -231,6 +222,15 @@ impl Default for Gated {
     fn default() -> Self {
         Self { policies: Arc::from([]), supervisor: None, erred: false }
     }
+}
+
+/// The hashes that attestation compared. Evidence: a caller never sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attested {
+    /// The registered hash, where there is one.
+    pub registered: Option<Digest>,
+    /// The hash of the code as it was found, where it could be read.
+    pub current: Option<Digest>,
 }
 
 /// The answer to a question: everything that equal questions share. Holds no id, time or echo of the request.

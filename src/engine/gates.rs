@@ -148,10 +148,10 @@ impl Case<'_> {
             escalation,
             preconditions: self.rule.preconditions,
             blast_score: self.score.map(i64::from),
+            gated: self.gated.get().cloned().unwrap_or_default(),
             attestation_checked: tampered,
             attestation_valid: tampered.then_some(false),
             attested: attestation::seen(self),
-            gated: self.gated.get().cloned().unwrap_or_default(),
             ..refused(denial, &self.rule.id)
         }
     }

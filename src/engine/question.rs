@@ -11,6 +11,9 @@ use crate::ids::{CapabilityId, DataLabel, Env, QosClass, TenantRisk};
 
 pub(crate) use said::Said;
 
+/// The most bytes of callers' texts in a question that is remembered.
+const MOST_BYTES: usize = 1024;
+
 /// What is asked of one snapshot. Equal questions have equal verdicts, because [`decide`](crate::engine::decide) sees
 /// nothing else. `None` stands for what no rule or setting of the snapshot reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,10 +29,10 @@ pub struct Question {
     pub(crate) tenant_risk: Option<TenantRisk>,
     pub(crate) qos: Option<QosClass>,
     pub(crate) correlation_blank: bool,
-    /// The code of whoever may act, in their order; empty where nobody looked at it.
-    pub(crate) code: Vec<Code>,
     /// What only the policy gate reads.
     pub(crate) said: Option<Box<Said>>,
+    /// The code of whoever may act, in their order; empty where nobody looked at it.
+    pub(crate) code: Vec<Code>,
 }
 
 /// Whether the caller's credential is bound to what it asks as.
@@ -87,6 +90,17 @@ impl Question {
         Self::project(input, facts, snapshot, snapshot.reads)
     }
 
+    /// Whether it is small enough to be remembered. Callers choose how long their texts are, and a memory full of long ones
+    /// would be their memory.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        let capability = match &self.capability {
+            Capability::Known(capability) => capability.len(),
+            Capability::Other | Capability::Malformed => 0,
+        };
+        capability + self.said.as_ref().map_or(0, |said| said.bytes()) <= MOST_BYTES
+    }
+
     pub(crate) fn project(input: &RouteInput, facts: &Facts, snapshot: &Snapshot, reads: Reads) -> Self {
         let worker = Named::of(input, facts, snapshot);
         Self {
@@ -101,8 +115,8 @@ impl Question {
             tenant_risk: reads.tenant_risk.then(|| snapshot.tenant_risk(input)),
             qos: reads.qos.then_some(input.qos_class),
             correlation_blank: reads.correlation && is_blank(&input.correlation_id),
-            code: Vec::new(),
             said: Said::of(input, snapshot, reads.gate),
+            code: Vec::new(),
         }
     }
 

@@ -124,10 +124,10 @@ pub(crate) struct Reads {
     pub(crate) blast: bool,
     /// The blast score, in production.
     pub(crate) blast_in_production: bool,
-    /// The hash of the code of whoever acts.
-    pub(crate) code: bool,
     /// What the policy gate reads, where a rule asks it.
     pub(crate) gate: GateReads,
+    /// The hash of the code of whoever acts.
+    pub(crate) code: bool,
 }
 
 impl Reads {
@@ -144,10 +144,10 @@ impl Reads {
                 || rules.rules.iter().any(|rule| rule.preconditions.must_have_correlation_id),
             blast: rules.rules.iter().any(|rule| rule.scores_blast),
             blast_in_production: settings.enforce_blast_scoring_in_prod,
+            gate: GateReads::default(),
             code: settings.require_worker_attestation
                 || (settings.mode == Mode::Strict
                     && rules.rules.iter().any(|rule| rule.preconditions.deny_if_no_attestation_in_prod)),
-            gate: GateReads::default(),
         }
     }
 
@@ -219,22 +219,8 @@ impl Snapshot {
         }
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
         let fingerprint = fingerprint::of(&settings, &rules, &by_id, &acting);
-        Ok(Self {
-            reads: Reads::of(&settings, &rules),
-            settings,
-            rules,
-            workers: by_id,
-            gate: None,
-            fingerprint,
-            prepared,
-            fleet,
-            acting,
-        })
-    }
-
-    /// The source files of whoever may act.
-    pub fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.acting.values().filter_map(|acting| acting.attestation.source.as_ref())
+        let reads = Reads::of(&settings, &rules);
+        Ok(Self { reads, settings, rules, workers: by_id, gate: None, fingerprint, prepared, fleet, acting })
     }
 
     /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.
@@ -248,6 +234,11 @@ impl Snapshot {
     #[must_use]
     pub fn asking_rules(&self) -> usize {
         self.rules.rules.iter().filter(|rule| rule.escalation.policy_gate).count()
+    }
+
+    /// The source files of whoever may act.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.acting.values().filter_map(|acting| acting.attestation.source.as_ref())
     }
 
     /// The tenant's risk that counts for a request: the caller's word in reference mode. In strict mode the record's, or

@@ -97,6 +97,7 @@ impl Running {
             checkpoint_every: Duration::from_secs(60),
             queue: 10_000,
             segment_bytes: 1 << 20,
+            retention: hallgate::ledger::Retention::default(),
         })
         .unwrap();
         let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });

@@ -178,8 +178,8 @@ const EVERYTHING: Reads = Reads {
     correlation: true,
     blast: true,
     blast_in_production: true,
-    code: true,
     gate: GateReads::ALL,
+    code: true,
 };
 
 /// The question with the code of whoever may act: all of it as attested, or not.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::input::{Facts, HttpFacts, RouteInput, tests::plain};
 use crate::engine::question::Question;
-use crate::engine::snapshot::{Attestation, Mode, Reads, Settings, Standing, Worker};
+use crate::engine::snapshot::{Mode, Reads, Settings, Standing, Worker};
 use crate::engine::{RuleSet, Snapshot, decide};
 
 fn input() -> impl Strategy<Value = RouteInput> {
@@ -212,8 +212,8 @@ proptest! {
             correlation: true,
             blast: true,
             blast_in_production: true,
-            code: true,
             gate: GateReads::ALL,
+            code: true,
         };
         for input in inputs {
             let whole = Question::project(&input, &Facts::default(), &snapshot, EVERYTHING);
@@ -237,7 +237,7 @@ fn snapshot(mode: Mode, enforce_blast_scoring_in_prod: bool) -> Snapshot {
         allowed_environments: None,
         blast_sum: Some(12),
         standing: Standing::Active,
-        attestation: Attestation::default(),
+        attestation: Default::default(),
         envelope: None,
     };
     let settings = Settings {
