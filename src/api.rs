@@ -1,4 +1,4 @@
-//! The Hall's HTTP API, served by axum on a pingora listener: `POST /api/route`, probes and metrics.
+//! The Hall's HTTP API, served by axum on a pingora listener: `POST /api/route`, receipts, the log, probes and metrics.
 //!
 //! Every answer but a 200 carries the error envelope of `error`, so that a client that looks only at `denied` is refused.
 //! The exception is a request that is not HTTP at all: hyper answers it with a bare 400 and closes.
@@ -9,7 +9,9 @@ mod credential;
 mod error;
 mod frame;
 mod listener;
+mod log;
 mod probes;
+mod receipts;
 mod route;
 pub mod settings;
 
@@ -39,8 +41,7 @@ const BUFFER: usize = 8 * 1024;
 /// A browser origin that cannot be one.
 pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn ServiceWithDependents>>, String> {
     let frame = Arc::new(Frame::new(&settings.cors_origins, Arc::clone(&hall))?);
-    let mut service =
-        Service::new("hall api".to_owned(), Listener::new(router(frame, hall, settings.metrics_need_token)));
+    let mut service = Service::new("hall api".to_owned(), Listener::new(router(frame, hall, &settings)));
     service.add_listener(
         ListenerConfig::tcp(settings.listen.to_string()).l4_buffer(L4BufferSettings::new(BUFFER, BUFFER)),
     );
@@ -49,10 +50,13 @@ pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn Servic
 }
 
 /// Every path that is answered, and what all answers have.
-fn router(frame: Arc<Frame>, hall: Arc<Hall>, metrics_need_token: bool) -> Router {
-    let metrics = if metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
+fn router(frame: Arc<Frame>, hall: Arc<Hall>, settings: &Settings) -> Router {
+    let log = if settings.public_tiles { get(log::public) } else { get(log::for_readers) };
+    let metrics = if settings.metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
     Router::new()
         .route("/api/route", post(route::route))
+        .route("/wcp/receipts/{decision_id}", get(receipts::receipt))
+        .route("/log/{*resource}", log)
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))
         .route("/metrics", metrics)

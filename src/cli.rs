@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod check;
 pub mod demo;
+pub mod key;
 pub mod serve;
 
 use std::fmt::Display;
@@ -29,6 +30,7 @@ enum Command {
     Serve(serve::Options),
     Check(check::Options),
     Audit(audit::Options),
+    Key(key::Options),
     Demo(demo::Options),
 }
 
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Audit(options) => audit::run(&options),
+        Command::Key(options) => key::run(&options),
         Command::Demo(options) => demo::run(&options),
     }
 }

@@ -99,7 +99,7 @@ struct Parts {
     hall: Option<(api::Settings, Vec<Token>)>,
     policy: Option<Policy>,
     cache: Option<cache::Settings>,
-    ledger: Option<ledger::Settings>,
+    ledger: Option<(ledger::Settings, bool)>,
     telemetry: Option<telemetry::Settings>,
     shutdown: Option<Shutdown>,
 }
@@ -148,7 +148,9 @@ impl Parts {
     fn put_together(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Config> {
         let snapshot = self.policy.and_then(|policy| policy.snapshot(file, problems));
         let (gate, upstream_ca_file) = self.gate?.unzip();
-        let (hall, tokens) = self.hall?;
+        let (mut hall, tokens) = self.hall?;
+        let (ledger, public_tiles) = self.ledger?;
+        hall.public_tiles = public_tiles;
         Some(Config {
             gate,
             upstream_ca_file: upstream_ca_file.flatten(),
@@ -156,7 +158,7 @@ impl Parts {
             tokens,
             snapshot: snapshot?,
             cache: self.cache?,
-            ledger: self.ledger?,
+            ledger,
             telemetry: self.telemetry?,
             shutdown: self.shutdown?,
         })
@@ -169,11 +171,16 @@ fn cache(mut map: Map<'_>) -> Option<cache::Settings> {
     Some(cache::Settings { capacity: capacity? })
 }
 
-fn ledger(mut map: Map<'_>) -> Option<ledger::Settings> {
+/// The section, and whether the log's hashes are public, which is the API's to know.
+fn ledger(mut map: Map<'_>) -> Option<(ledger::Settings, bool)> {
     const DURABILITIES: &[(&str, Durability)] = &[("process", Durability::Process), ("power", Durability::Power)];
     let path = map.path("path", "ledger");
     let durability = map.read("durability", "process", kinds::word(DURABILITIES));
-    let key_file = map.path("key_file", "hallgate.key");
+    // No key named: beside the ledger.
+    let key_file = match map.get("key_file") {
+        Some(value) => value.path(),
+        None => path.as_ref().map(|path| path.with_file_name("hallgate.key")),
+    };
     let origin = map.read("origin", "hallgate.local/ledger", origin);
     let checkpoint_every = map.read("checkpoint_every", "5s", kinds::some_time);
     let queue = map.read("queue", "4096", kinds::number(1, 1_000_000));
@@ -190,8 +197,9 @@ fn ledger(mut map: Map<'_>) -> Option<ledger::Settings> {
     if export_dir.is_some() && matches!((keep, max_size), (Some(None), Some(None))) {
         map.wrong("export_dir", "is set, but nothing is ever pruned", "write `keep` or `max_size`, too, or remove it");
     }
-    map.done(&["public_tiles", "witnesses"]);
-    Some(ledger::Settings {
+    let public_tiles = map.read("public_tiles", "false", kinds::flag);
+    map.done(&["witnesses"]);
+    let settings = ledger::Settings {
         path: path?,
         durability: durability?,
         key_file: key_file?,
@@ -200,7 +208,8 @@ fn ledger(mut map: Map<'_>) -> Option<ledger::Settings> {
         queue: queue?,
         segment_bytes: segment_mib? << 20,
         retention: ledger::Retention { keep: keep?, max_bytes: max_size?, export_dir: export_dir.flatten() },
-    })
+    };
+    Some((settings, public_tiles?))
 }
 
 /// The log's name in checkpoints: a schema-less URL without spaces and `+` (C2SP tlog-checkpoint, signed-note).

@@ -3,6 +3,7 @@
 //! What must never happen: a permit without a dispatching decision, or without its committed receipt. [`Recorded::permit`] is
 //! the only place that makes one, and it takes both.
 
+pub mod evidence;
 pub mod permit;
 pub mod tokens;
 
@@ -11,15 +12,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
 
 use crate::cache::Verdicts;
 use crate::engine::{self, Binding, Decision, Facts, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
-use crate::ledger::{Ledger, Record, RecordError};
+use crate::ledger::{Cause, InForce, Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
 use crate::telemetry::{DecisionLabels, Metrics, RefusalLabels};
 
-pub use crate::ledger::{Door, Ending, Health, Receipt, Refusal};
+pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
 pub use permit::{Permit, Recorded};
 pub use tokens::{Scope, Token, TokenBook};
 
@@ -76,6 +78,8 @@ pub struct Hall {
     tokens: ArcSwap<TokenBook>,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
+    /// Policies come into force one after the other.
+    succession: Mutex<()>,
 }
 
 impl Hall {
@@ -96,6 +100,7 @@ impl Hall {
             tokens: ArcSwap::from_pointee(tokens),
             metrics,
             draining: AtomicBool::new(false),
+            succession: Mutex::default(),
         }
     }
 
@@ -168,10 +173,28 @@ impl Hall {
         }
     }
 
-    /// Puts another snapshot in force for every decision that begins after this.
-    pub fn replace_snapshot(&self, snapshot: Snapshot) {
+    /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread.
+    ///
+    /// # Errors
+    /// The entry could not be committed: nothing may be decided by a policy that is not on record.
+    pub fn begin(&self) -> Result<Receipt, CannotDecide> {
+        let snapshot = self.snapshot.load();
+        let receipt = self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Start, None)))?;
+        Ok(receipt)
+    }
+
+    /// Puts another snapshot in force, for every decision that begins after this returns. Its entry is committed first.
+    ///
+    /// # Errors
+    /// The entry could not be committed: the snapshot before it stays in force.
+    pub async fn bring_into_force(&self, snapshot: Snapshot) -> Result<Receipt, CannotDecide> {
+        let _turn = self.succession.lock().await;
+        let replaced = self.snapshot.load().fingerprint;
+        let record = Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)));
+        let receipt = self.ledger.record(record).await?;
         self.source_hashes.keep(&snapshot);
         self.snapshot.store(Arc::new(snapshot));
+        Ok(receipt)
     }
 
     /// The snapshot in force.
@@ -230,5 +253,17 @@ impl Hall {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+}
+
+fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Digest>) -> InForce {
+    InForce {
+        cause,
+        snapshot: snapshot.fingerprint,
+        replaces,
+        version: Arc::clone(&snapshot.settings.version),
+        mode: snapshot.settings.mode,
+        rules: snapshot.rules.len(),
+        workers: snapshot.workers.len(),
     }
 }

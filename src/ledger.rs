@@ -13,8 +13,12 @@ mod key;
 mod mint;
 mod prune;
 mod pruned;
+mod publish;
+pub mod published;
 mod queue;
 mod restore;
+mod rotation;
+mod scan;
 mod seal;
 mod segment;
 mod tail;
@@ -29,19 +33,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::Semaphore;
+
 use batch::Batch;
-use key::LogKey;
 use prune::{Pruner, Pruning};
 use queue::Ended;
 use seal::{Seal, Sealer};
 use tail::Through;
 use writer::{Clock, Shared, Writer};
 
-pub use key::KeyError;
+pub use key::{KeyError, LogKey};
 pub use prune::Retention;
+pub use publish::ReadError;
+pub use published::{Found, Published, ReceiptProof, Resource};
 pub use restore::OpenError;
+pub use rotation::{RotateError, rotate};
 
-use crate::engine::{Decision, DenyCode};
+use crate::engine::{Decision, DenyCode, Mode};
 use crate::ids::{Digest, TokenName};
 
 /// When an entry counts as committed.
@@ -110,6 +118,47 @@ pub enum Record {
     },
     /// A request that was refused before it could be described.
     Refusal(Refusal),
+    /// A policy that comes into force.
+    Policy(InForce),
+}
+
+/// Why a policy comes into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The process starts.
+    Start,
+    /// Its files have changed.
+    Reload,
+}
+
+impl Cause {
+    /// `start` or `reload`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Reload => "reload",
+        }
+    }
+}
+
+/// A policy that comes into force: what decisions after this entry depend on.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// Why.
+    pub cause: Cause,
+    /// The fingerprint of all rules, workers and settings.
+    pub snapshot: Digest,
+    /// The fingerprint that it replaces in this process.
+    pub replaces: Option<Digest>,
+    /// The operator's name of the policy.
+    pub version: Arc<str>,
+    /// How the specification is read.
+    pub mode: Mode,
+    /// How many rules.
+    pub rules: usize,
+    /// How many enrolled workers.
+    pub workers: usize,
 }
 
 /// A request that was refused before it could be described: malformed, without a route, or without a credential.
@@ -251,6 +300,8 @@ struct Handle {
     /// What does not hold together; there are no threads then.
     broken: Option<Arc<str>>,
     vkey: String,
+    published: Published,
+    reads: Arc<Semaphore>,
 }
 
 impl Ledger {
@@ -272,9 +323,9 @@ impl Ledger {
         let started = |source| OpenError::File { path: settings.path.clone(), source };
         let key = Arc::new(restored.key);
         let (vkey, lock) = (key.vkey().to_owned(), Arc::new(restored.lock));
-        let seal = Seal { folder: settings.path.clone(), key: Arc::clone(&key) };
+        let shared = Arc::new(Shared::new(settings.queue, restored.edge.size(), restored.sealed, restored.pruned));
+        let seal = Seal { folder: settings.path.clone(), key: Arc::clone(&key), signed: shared.signed.clone() };
         let sealer = Sealer::start(seal).map_err(started)?;
-        let shared = Arc::new(Shared::new(settings.queue, restored.edge.size(), restored.pruned));
         let pruning = Pruning {
             folder: settings.path.clone(),
             key,
@@ -294,16 +345,18 @@ impl Ledger {
             sealer,
             sealed: restored.sealed,
             seal_at: Instant::now(),
+            seal_begun: Instant::now(),
             checkpoint_every: settings.checkpoint_every,
             owed: Vec::new(),
             retry_at: None,
             _lock: lock,
         };
         let thread = thread::Builder::new().name("ledger-write".to_owned()).spawn(|| writer.run()).map_err(started)?;
-        let handle = Handle { shared, thread: Mutex::new(Some(thread)), pruner: Mutex::default(), broken: None, vkey };
+        let handle = Handle::of(settings, shared, Some(thread), None, vkey);
         // From here on the handle ends the writer, also after an error.
         let pruner = Pruner::start(pruning, settings.checkpoint_every.min(PRUNE_EVERY)).map_err(started)?;
         *handle.pruner.lock().unwrap_or_else(PoisonError::into_inner) = pruner;
+        publish::warm(handle.published.clone()).map_err(started)?;
         Ok(Self(Arc::new(handle)))
     }
 
@@ -320,11 +373,10 @@ impl Ledger {
         tracing::error!(%error, "the ledger is broken: nothing is allowed or forwarded until somebody has looked at it");
         let vkey = LogKey::load(&settings.key_file, &settings.origin, false)?.vkey().to_owned();
         let why: Arc<str> = Arc::from(error.to_string());
-        let shared = Shared::new(0, 0, 0);
+        let shared = Shared::new(0, 0, 0, 0);
         shared.queue.close();
         shared.set_failure(Some(Arc::clone(&why)));
-        let (thread, pruner) = (Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Handle { shared: Arc::new(shared), thread, pruner, broken: Some(why), vkey })))
+        Ok(Self(Arc::new(Handle::of(settings, Arc::new(shared), None, Some(why), vkey))))
     }
 
     /// Records a decision or refusal. Resolves when the entry is committed. Dropping the future loses the answer, never the
@@ -343,6 +395,18 @@ impl Ledger {
         }
         drop(rouse);
         answer.await.unwrap_or(Err(RecordError::Closed))
+    }
+
+    /// The same for a caller that does not wait on a runtime: it blocks this thread.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub fn record_blocking(&self, record: Record) -> Result<Receipt, RecordError> {
+        let (answer, rouse) = self.0.shared.queue.record(record)?;
+        drop(rouse);
+        // On a thread of its own: this one may be a runtime's, which must not wait like this.
+        let waited = thread::scope(|scope| scope.spawn(|| answer.blocking_recv()).join());
+        waited.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Closed))
     }
 
     /// Queues what became of a forwarded request. Never blocks and never refuses: it is bounded by the exchanges in flight,
@@ -388,6 +452,24 @@ impl Ledger {
 }
 
 impl Handle {
+    fn of(
+        settings: &Settings,
+        shared: Arc<Shared>,
+        thread: Option<JoinHandle<()>>,
+        broken: Option<Arc<str>>,
+        vkey: String,
+    ) -> Self {
+        Self {
+            shared,
+            thread: Mutex::new(thread),
+            pruner: Mutex::default(),
+            broken,
+            vkey,
+            published: Published::new(&settings.path),
+            reads: Arc::new(Semaphore::new(publish::READS)),
+        }
+    }
+
     fn close(&self) {
         self.shared.queue.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -432,6 +514,9 @@ fn lock_file(folder: &Path) -> PathBuf {
 }
 fn version_file(folder: &Path) -> PathBuf {
     folder.join("version")
+}
+fn rotations(folder: &Path) -> PathBuf {
+    folder.join("rotations")
 }
 fn segments(folder: &Path) -> PathBuf {
     folder.join("segments")

@@ -24,5 +24,7 @@ mod folder;
 mod harness;
 #[path = "api/laws.rs"]
 mod laws;
+#[path = "api/log.rs"]
+mod log;
 #[path = "api/status.rs"]
 mod status;

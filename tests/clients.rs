@@ -15,11 +15,14 @@ use running::Demo;
 fn run(interpreter: &str, script: &str) {
     let demo = Demo::start();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
     let output = Command::new(interpreter)
+        .current_dir(folder.path())
         .arg(root.join("tests/clients").join(script))
         .env("GATE", demo.introduced("gate"))
         .env("HALL", demo.introduced("hall"))
-        .env("HALL_SESSION_TOKEN", demo.exported("HALL_SESSION_TOKEN"))
+        .env("HALLGATE", env!("CARGO_BIN_EXE_hallgate"))
+        .envs(running::EXPORTED.iter().map(|name| (name, demo.exported(name))))
         .output()
         .unwrap_or_else(|error| panic!("`{interpreter}` cannot be run: {error}; `make test` installs it"));
     let said = String::from_utf8_lossy(&output.stdout);
@@ -53,6 +56,11 @@ fn requests_with_raise_for_status_sees_a_denial_as_an_answer() {
 #[test]
 fn every_platform_branches_as_its_documentation_says() {
     run("node", "platforms.mjs");
+}
+
+#[test]
+fn two_implementations_of_others_verify_the_whole_log_its_notes_and_its_proofs() {
+    python("auditor.py");
 }
 
 #[test]

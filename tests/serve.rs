@@ -187,7 +187,7 @@ fn audit_verify_tells_a_sound_ledger_from_a_broken_one_and_from_none() {
     fs::write(segment, bytes).unwrap();
     let (code, out, _) = house.run(&["audit", "verify"]);
     assert_eq!(code, Some(1), "{out}");
-    assert!(out.starts_with("the ledger is broken: entry 0"), "{out}");
+    assert!(out.starts_with("the ledger is broken: entry 1"), "after the entry of the policy: {out}");
 }
 
 /// The files below a folder.

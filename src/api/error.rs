@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::api::answer::json;
 use crate::api::frame::Said;
 use crate::engine::{DenyCode, Outcome};
+use crate::hall::ReadError;
 
 /// Why a request gets no decision.
 #[derive(Debug, Clone)]
@@ -65,6 +66,47 @@ impl Refused {
             "not found",
             DenyCode::MalformedClaim,
             "nothing is served at this path; decisions are at `/api/route`, without a trailing slash",
+        )
+    }
+
+    /// The log has nothing of this name, not yet or no longer.
+    pub(super) fn not_in_log() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not found",
+            DenyCode::MalformedClaim,
+            "the log has no such tile, not yet or no longer; begin with `/log/checkpoint`",
+        )
+    }
+
+    /// There is no such receipt that this token may see.
+    pub(super) fn no_receipt() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not found",
+            DenyCode::MalformedClaim,
+            "no receipt has this id, or not any more; send the `decision_id` of an answer",
+        )
+    }
+
+    /// A known token that may see some entries, where only all can be seen.
+    pub(super) fn bound() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            DenyCode::CredentialInvalid,
+            "entry bundles hold all tenants' entries; use a token with the scope `read` that is bound to nothing",
+        )
+    }
+
+    /// The ledger could not be read, or could not sign in time.
+    pub(super) fn unreadable(error: &ReadError) -> Self {
+        tracing::error!(%error, "a reader was refused");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            DenyCode::AuditUnavailable,
+            "the ledger cannot be read now; try again after `retry-after` seconds",
         )
     }
 

@@ -87,7 +87,8 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
         })
     };
     frame.allow_origin(origin.as_ref(), response.headers_mut());
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Only the log says otherwise.
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     log(&method, path.as_ref().map_or("other", MatchedPath::as_str), peer, &response, began);
     response
 }

@@ -1,12 +1,18 @@
-//! `hallgate audit`: hold a ledger to account, from its files and a public key alone.
+//! `hallgate audit`: hold a ledger to account, read it, and prove what is in it, from its files and a public key alone.
 
+mod export;
+mod prove;
+mod tail;
+mod verify;
+mod verify_proof;
+
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{cannot, say};
-use crate::ledger::verify::{VerifyError, verify};
+use super::cannot;
 
-/// Hold a ledger to account
+/// Hold a ledger to account, read it, and prove what is in it; also while it is written
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(subcommand)]
@@ -15,44 +21,88 @@ pub struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Verify(Verify),
-}
-
-/// Recompute a whole ledger and name the first break: exit code 0 when it holds, 1 when it does not, 2 when it cannot be read
-#[derive(Debug, clap::Args)]
-struct Verify {
-    /// The ledger's folder
-    #[arg(long, value_name = "FOLDER", default_value = "ledger")]
-    ledger: PathBuf,
-    /// The verifier key `<name>+<id>+<key>`, or a file that holds it; get it from elsewhere than the ledger's folder
-    #[arg(long, value_name = "KEY", default_value = "hallgate.key.pub")]
-    key: String,
+    Verify(verify::Options),
+    Tail(tail::Options),
+    Export(export::Options),
+    Prove(prove::Options),
+    VerifyProof(verify_proof::Options),
 }
 
 /// Runs the command.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     match &options.command {
-        Command::Verify(options) => run_verify(options),
+        Command::Verify(options) => verify::run(options),
+        Command::Tail(options) => tail::run(options),
+        Command::Export(options) => export::run(options),
+        Command::Prove(options) => prove::run(options),
+        Command::VerifyProof(options) => verify_proof::run(options),
     }
 }
 
-fn run_verify(Verify { ledger, key }: &Verify) -> ExitCode {
-    let vkey = match std::fs::read_to_string(Path::new(key)) {
-        Ok(text) => text.trim_end().to_owned(),
-        // What is no file may be the key itself.
-        Err(_) if key.matches('+').count() >= 2 => key.clone(),
-        Err(error) => return cannot(format_args!("the verifier key `{key}` cannot be read: {error}")),
-    };
-    match verify(ledger, &vkey) {
-        Ok(report) => {
-            say(report);
-            ExitCode::SUCCESS
-        }
-        Err(error @ VerifyError::Broken(_)) => {
-            say(error);
-            ExitCode::FAILURE
-        }
-        Err(error @ VerifyError::Unreadable { .. }) => cannot(error),
+/// Which ledger.
+#[derive(Debug, clap::Args)]
+struct LedgerFolder {
+    /// The ledger's folder
+    #[arg(long = "ledger", value_name = "FOLDER", default_value = "ledger")]
+    path: PathBuf,
+}
+
+/// Which public key.
+#[derive(Debug, clap::Args)]
+struct PublicKey {
+    /// The verifier key `<name>+<id>+<key>`, or a file that holds it; get it from elsewhere than the ledger's folder
+    #[arg(long, value_name = "KEY", default_value = "hallgate.key.pub")]
+    key: String,
+}
+
+impl PublicKey {
+    /// The keys: what is given, or each line of the file.
+    fn read(&self) -> Result<Vec<String>, String> {
+        let keys: Vec<String> = match std::fs::read_to_string(Path::new(&self.key)) {
+            Ok(text) => text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect(),
+            // What is no file may be the key itself.
+            Err(_) if self.key.matches('+').count() >= 2 => vec![self.key.clone()],
+            Err(error) => return Err(format!("the verifier key `{}` cannot be read: {error}", self.key)),
+        };
+        if keys.is_empty() { Err(format!("the file `{}` holds no verifier key", self.key)) } else { Ok(keys) }
     }
+
+    /// The one key.
+    fn one(&self) -> Result<String, String> {
+        match self.read()?.as_slice() {
+            [key] => Ok(key.clone()),
+            keys => Err(format!("the file `{}` holds {} keys, and this wants one", self.key, keys.len())),
+        }
+    }
+}
+
+/// How writing lines to stdout came to an end.
+enum Written {
+    /// There are more.
+    On,
+    /// Nobody reads them any more, which is all right.
+    Unread,
+}
+
+/// Writes a line. A reader that has gone away is no error.
+fn write_line(out: &mut impl io::Write, line: &[u8]) -> io::Result<Written> {
+    match out.write_all(line).and_then(|()| out.write_all(b"\n")) {
+        Ok(()) => Ok(Written::On),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Written::Unread),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes what is buffered, and gives the exit code.
+fn flushed(out: &mut impl io::Write) -> ExitCode {
+    match out.flush() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => cannot(error),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Says on stderr that something was kept from being read, without ending.
+fn complain(why: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "hallgate: {why}");
 }

@@ -21,6 +21,8 @@ use crate::cli::cannot;
 use crate::cli::serve::{self, Running};
 use crate::ledger::verify::{self, Report};
 
+/// The variable in which an auditor's token is.
+const READ_TOKEN_VARIABLE: &str = "HALL_READ_TOKEN";
 /// What the ledger's last entries and their checkpoint may take to be on the disk.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -130,6 +132,7 @@ fn introduce(page: &Page, at: Addresses, house: &House, vkey: &str) {
     page.line(format_args!("  folder    {}", house.path().display()));
     page.line("\nFor the lines below, in another terminal:\n");
     page.line(format_args!("  export {TOKEN_VARIABLE}={}", house.token()));
+    page.line(format_args!("  export {READ_TOKEN_VARIABLE}={}", house.read_token()));
     page.line(format_args!("  export HALLGATE_LEDGER={}", house.ledger().display()));
     page.line(format_args!("  export HALLGATE_KEY={vkey}"));
 }
@@ -145,7 +148,10 @@ async fn prove(page: &Page, house: &House, running: &Running, expected: &Expecte
     let began = Instant::now();
     let found = loop {
         let found = verify::verify(&ledger, running.vkey()).map_err(|error| error.to_string());
-        let settled = found.as_ref().is_ok_and(|report| report.signed == expected.decisions + expected.outcomes);
+        let settled = found.as_ref().is_ok_and(|report| {
+            report.signed == report.entries
+                && report.decisions + report.outcomes == expected.decisions + expected.outcomes
+        });
         if settled || began.elapsed() > SETTLED {
             break found;
         }

@@ -25,6 +25,8 @@ pub fn read(mut hall: Map<'_>) -> Option<(Settings, Vec<Token>)> {
         listen: listen?,
         cors_origins: cors_origins?,
         metrics_need_token: metrics_need_token?,
+        // Written in the section `ledger`.
+        public_tiles: false,
         threads: threads?,
     };
     Some((settings, tokens?))

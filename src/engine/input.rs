@@ -74,6 +74,14 @@ pub struct Binding {
     pub worker_optional: bool,
 }
 
+impl Binding {
+    /// Whether it is bound to some tenant, workers or environments.
+    #[must_use]
+    pub const fn is_bound(&self) -> bool {
+        self.tenant.is_some() || self.workers.is_some() || self.envs.is_some()
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

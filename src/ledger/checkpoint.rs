@@ -14,18 +14,26 @@ pub(super) struct Head {
     pub(super) root: Hash,
 }
 
-/// The signed note of a head.
-pub(super) fn sign(key: &LogKey, head: Head) -> Result<Vec<u8>, String> {
-    sign_with(key, head, "")
+/// The signed note of a head; at a change of keys by both, which have the one name.
+pub(super) fn sign(keys: &[&LogKey], head: Head) -> Result<Vec<u8>, String> {
+    sign_with(keys, head, "")
 }
 
 /// The signed note of a head with extension lines.
-pub(super) fn sign_with(key: &LogKey, head: Head, lines: &str) -> Result<Vec<u8>, String> {
-    use signed_note::Signer as _;
-    let checkpoint = Checkpoint::new(key.name(), head.size, head.root, lines).map_err(|error| error.to_string())?;
+pub(super) fn sign_with(keys: &[&LogKey], head: Head, lines: &str) -> Result<Vec<u8>, String> {
+    let name = keys.first().map(|key| signed_note::Signer::name(*key)).unwrap_or_default();
+    let checkpoint = Checkpoint::new(name, head.size, head.root, lines).map_err(|error| error.to_string())?;
     let mut note = Note::new(&checkpoint.to_bytes(), &[]).map_err(|error| error.to_string())?;
-    note.add_sigs(&[key]).map_err(|error| error.to_string())?;
+    let keys: Vec<&dyn signed_note::Signer> = keys.iter().map(|key| *key as &dyn signed_note::Signer).collect();
+    note.add_sigs(&keys).map_err(|error| error.to_string())?;
     Ok(note.to_bytes())
+}
+
+/// What a checkpoint says, whoever signed it: for a process that reads what it wrote itself.
+pub(super) fn unverified(bytes: &[u8]) -> Result<Head, String> {
+    let note = Note::from_bytes(bytes).map_err(|error| error.to_string())?;
+    let checkpoint = Checkpoint::from_bytes(note.text()).map_err(|error| error.to_string())?;
+    Ok(Head { size: checkpoint.size(), root: *checkpoint.hash() })
 }
 
 /// Reads a checkpoint that must be signed by this verifier key and be exactly as it is written.
@@ -65,7 +73,7 @@ mod tests {
         let key = LogKey::load(&folder.path().join("key"), "x.example/log", true).unwrap();
         let other = LogKey::load(&folder.path().join("other"), "x.example/log", true).unwrap();
         let head = Head { size: 42, root: tlog_tiles::record_hash(b"x") };
-        let note = sign(&key, head).unwrap();
+        let note = sign(&[&key], head).unwrap();
         assert_eq!(read(&note, key.vkey()), Ok(head));
         assert!(read(&note, other.vkey()).is_err());
         for bit in 0..note.len() * 8 {

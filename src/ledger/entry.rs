@@ -1,4 +1,8 @@
-//! An entry's canonical JSON: which fields a decision, a refusal and an outcome have (WCP_SPEC 5.7).
+//! An entry's canonical JSON: which fields a decision, a refusal, an outcome and a policy have (WCP_SPEC 5.7).
+//!
+//! Every entry has `canon` (which pins the specification's version), `kind`, `receipt_id`, `recorded_at`, `stream` and
+//! `prev_receipt_hash`; what else it has is its kind's. A new kind is a new [`Record`], a function here that writes it, and a
+//! check in `verify`: the frame, the chain, the tree and the proofs ask only for the common fields.
 //!
 //! A field without a value is left out, but for `prev_receipt_hash`, which is null at the head of a stream. `receipt_hash`, the
 //! SHA-256 of these bytes, is derived and never stored in them. Texts that callers choose are cut, visibly, so that an entry
@@ -10,8 +14,8 @@ use uuid::Uuid;
 
 use super::canonical::{self, Object};
 use super::queue::Ended;
-use super::{Door, Record, Refusal};
-use crate::engine::{self, Decision, DenyCode};
+use super::{Door, InForce, Record, Refusal};
+use crate::engine::{self, Decision, DenyCode, Mode};
 use crate::ids::{Digest, SupervisorLevel, TokenName};
 
 /// The longest entry: what an entry bundle's 16-bit length can say (C2SP tlog-tiles).
@@ -54,16 +58,18 @@ pub(super) fn tenant(record: &Record) -> Option<&str> {
             (!unknown).then_some(&*decision.input.tenant_id)
         }
         Record::Refusal(refusal) => refusal.tenant.as_deref(),
+        Record::Policy(_) => None,
     }
 }
 
-/// Appends the entry of a decision or a refusal.
+/// Appends the entry of a record.
 pub(super) fn push_record(out: &mut Vec<u8>, record: &Record, stamp: &Stamp<'_>) {
     match record {
         Record::Decision { decision, door, token, raw_body } => {
             push_decision(out, decision, *door, token.as_ref(), raw_body.as_ref(), stamp);
         }
         Record::Refusal(refusal) => push_refusal(out, refusal, stamp),
+        Record::Policy(policy) => push_policy(out, policy, stamp),
     }
 }
 
@@ -176,6 +182,33 @@ fn push_refusal(out: &mut Vec<u8>, refusal: &Refusal, stamp: &Stamp<'_>) {
     entry.maybe("tenant_id", text(&refusal.tenant).as_deref());
     entry.maybe("token", refusal.token.as_ref().map(TokenName::as_str));
     entry.maybe("worker_id", text(&refusal.worker).as_deref());
+    entry.end();
+}
+
+fn push_policy(out: &mut Vec<u8>, policy: &InForce, stamp: &Stamp<'_>) {
+    let mut id = Uuid::encode_buffer();
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+
+    let mut entry = Object::begin(out);
+    entry.string("canon", canonical::NAME);
+    entry.string("cause", policy.cause.as_str());
+    entry.string("kind", "policy");
+    let mode = match policy.mode {
+        Mode::Reference => "reference",
+        Mode::Strict => "strict",
+    };
+    entry.string("mode", mode);
+    entry.string("policy_version", &cut(&policy.version, TEXT));
+    stamp.previous(&mut entry);
+    entry.string("receipt_id", stamp.id.as_hyphenated().encode_lower(&mut id));
+    entry.string("recorded_at", stamp.recorded_at);
+    if let Some(replaced) = &policy.replaces {
+        entry.digest("replaces", replaced);
+    }
+    entry.count("rules", count(policy.rules));
+    entry.digest("snapshot", &policy.snapshot);
+    entry.string("stream", stamp.stream);
+    entry.count("workers", count(policy.workers));
     entry.end();
 }
 

@@ -40,13 +40,17 @@ pub enum KeyError {
     /// The key file is not one of ours.
     #[error("the key file `{}` does not hold an ed25519 key of this program", .0.display())]
     Malformed(PathBuf),
+    /// A key is to be made where one is.
+    #[error("the key file `{}` is there already; name another", .0.display())]
+    Exists(PathBuf),
     /// A ledger exists, but its key does not.
     #[error("the key file `{}` is missing, and the ledger was begun with it; put it back", .0.display())]
     Missing(PathBuf),
 }
 
 /// The key with the name under which it signs.
-pub(super) struct LogKey {
+#[derive(Debug)]
+pub struct LogKey {
     name: String,
     id: u32,
     key: SigningKey,
@@ -54,6 +58,25 @@ pub(super) struct LogKey {
 }
 
 impl LogKey {
+    /// Makes a key in a file that must not be there yet, and writes the public key beside it.
+    ///
+    /// # Errors
+    /// The file is there, cannot be written, or the name cannot be a key's.
+    pub fn make(path: &Path, name: &str) -> Result<Self, KeyError> {
+        if path.exists() {
+            return Err(KeyError::Exists(path.to_owned()));
+        }
+        Self::load(path, name, true)
+    }
+
+    /// Reads a key, and writes the public key beside it where it is missing.
+    ///
+    /// # Errors
+    /// The file is missing, others may read it, or it holds no key of ours; the name cannot be a key's.
+    pub fn read(path: &Path, name: &str) -> Result<Self, KeyError> {
+        Self::load(path, name, false)
+    }
+
     /// Loads the key; makes it first when it is missing and `make` says so.
     pub(super) fn load(path: &Path, name: &str, make: bool) -> Result<Self, KeyError> {
         if !signed_note::is_key_name_valid(name) || name.chars().any(char::is_control) {
@@ -72,6 +95,7 @@ impl LogKey {
                     fs::create_dir_all(folder).map_err(failed)?;
                 }
                 files::replace(path, text.as_bytes(), 0o600).map_err(failed)?;
+                tracing::info!(key_file = %path.display(), "made a new signing key for the ledger: keep a copy of it where others cannot read it");
                 text
             }
         };
@@ -94,7 +118,8 @@ impl LogKey {
     }
 
     /// The verifier key: `<name>+<id>+<key>`.
-    pub(super) fn vkey(&self) -> &str {
+    #[must_use]
+    pub fn vkey(&self) -> &str {
         &self.vkey
     }
 }

@@ -62,6 +62,8 @@ struct Waiting {
     writer: Sleep,
     /// Whose [`Rouse`] is relied on, and since when.
     rousing: Option<(ThreadId, Instant)>,
+    /// Somebody waits for a checkpoint.
+    nudged: bool,
 }
 
 impl Waiting {
@@ -139,6 +141,13 @@ impl Queue {
         open
     }
 
+    /// Has the writer look up, though there is nothing to write.
+    pub(super) fn nudge(&self) {
+        let mut waiting = self.lock();
+        waiting.nudged = true;
+        self.wake(waiting);
+    }
+
     /// Wakes the writer if it sleeps; it looks at the queue before it sleeps again.
     fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
         let slept = mem::take(&mut waiting.writer) != Sleep::Awake;
@@ -157,7 +166,7 @@ impl Queue {
             let now = Instant::now();
             let over = until.is_some_and(|until| until <= now);
             let enough = waiting.records > 0 || waiting.jobs.len() >= MANY || (dozed && !waiting.jobs.is_empty());
-            if enough || over || waiting.closed {
+            if enough || over || waiting.closed || waiting.nudged {
                 break;
             }
             let left = until.map_or(self.nap, |until| self.nap.min(until - now));
@@ -171,6 +180,7 @@ impl Queue {
         waiting.records = 0;
         // Whoever promised to wake for what is taken here need not be waited for by what comes next.
         waiting.rousing = None;
+        waiting.nudged = false;
         mem::swap(&mut waiting.jobs, jobs);
         waiting.closed
     }

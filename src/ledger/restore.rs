@@ -162,7 +162,7 @@ pub(super) fn open(settings: &Settings, through: Through) -> Result<Restored, Op
 }
 
 /// Nobody else may write here.
-fn lock(folder: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
     let path = super::lock_file(folder);
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed(&path))?;
     match file.try_lock() {

@@ -1,7 +1,10 @@
 //! What the ledger promises, tried on real files: with threads, faults behind the disk, restarts and tampering.
 
+mod proving;
+mod publishing;
 mod restarting;
 mod retaining;
+mod rotating;
 mod tampering;
 mod writing;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tlog_tiles::{HASH_SIZE, Hash, HashReader, Tile};
 
 /// Levels of the tree in a tile: 2^8 hashes (C2SP tlog-tiles).
-const HEIGHT: u8 = 8;
+pub(super) const HEIGHT: u8 = 8;
 /// Hashes in a whole tile.
 pub(super) const WIDTH: usize = 1 << HEIGHT;
 
@@ -36,6 +36,11 @@ impl FullTile {
 /// A tile's path as tlog-tiles writes it; the crate's has the height in it, as its Go forebear.
 fn path(tile: &Tile) -> String {
     tile.path().replacen("tile/8/", "tile/", 1)
+}
+
+/// The file of a whole tile.
+pub(super) fn tile_file(level: u8, number: u64) -> String {
+    path(&Tile::new(HEIGHT, level, number, WIDTH as u32, false))
 }
 
 /// The right edge: the hashes of each level's unfinished tile.

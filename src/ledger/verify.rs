@@ -8,6 +8,8 @@
 //! `pruned` how each chain goes on.
 
 mod entries;
+pub mod proof;
+pub mod range;
 mod tree;
 
 use std::collections::HashMap;
@@ -24,7 +26,7 @@ use super::chain::Heads;
 use super::checkpoint::{self, Head};
 use super::index::{self, Place};
 use super::pruned::{PRUNED, Pruned};
-use super::{restore, segment};
+use super::{restore, rotation, segment};
 use crate::ids::Digest;
 
 /// What was found to hold.
@@ -38,12 +40,16 @@ pub struct Report {
     pub decisions: u64,
     /// Ends of exchanges that are kept.
     pub outcomes: u64,
+    /// Policies that came into force.
+    pub policies: u64,
     /// Hash chains.
     pub streams: usize,
     /// Entries under the signed checkpoint.
     pub signed: u64,
     /// The checkpoint's root.
     pub root: Digest,
+    /// Entries under the older checkpoint from which the log was found to go on, if one was given.
+    pub since: Option<u64>,
     /// Bytes after the last entry: the torn end of a write that was never acknowledged, or one that goes on right now.
     pub torn_bytes: u64,
     /// Whether a process had the ledger open meanwhile.
@@ -52,12 +58,15 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { entries, pruned, decisions, outcomes, streams, signed, root, .. } = self;
+        let Self { entries, pruned, decisions, outcomes, policies, streams, signed, root, since, .. } = self;
         write!(
             f,
-            "{entries} entries hold ({decisions} decisions, {outcomes} outcomes, {streams} streams); the checkpoint signs \
-             {signed} of them with root {root}"
+            "{entries} entries hold ({decisions} decisions, {outcomes} outcomes, {policies} policies, {streams} streams); the \
+             checkpoint signs {signed} of them with root {root}"
         )?;
+        if let Some(older) = since {
+            write!(f, " and goes on from the older one over {older}")?;
+        }
         if *pruned > 0 {
             write!(f, "; the first {pruned} were pruned behind a signed edge: the tree over them holds")?;
         }
@@ -133,9 +142,17 @@ fn read(folder: &Path, name: &str) -> Result<Vec<u8>, VerifyError> {
 /// # Errors
 /// The first break, or a file that cannot be read.
 pub fn verify(folder: &Path, vkey: &str) -> Result<Report, VerifyError> {
+    verify_since(folder, vkey, None)
+}
+
+/// The same, and that the log goes on from an older checkpoint of it, when one is given.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_since(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report, VerifyError> {
     loop {
         let edge = fs::read(folder.join(PRUNED)).ok();
-        let found = verify_once(folder, vkey);
+        let found = verify_once(folder, vkey, older);
         // What was missing may have been pruned meanwhile. Each turn saw the edge move, so this comes to an end.
         if found.is_ok() || fs::read(folder.join(PRUNED)).ok() == edge || !is_live(folder)? {
             return found;
@@ -143,24 +160,23 @@ pub fn verify(folder: &Path, vkey: &str) -> Result<Report, VerifyError> {
     }
 }
 
-fn verify_once(folder: &Path, vkey: &str) -> Result<Report, VerifyError> {
+fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report, VerifyError> {
     let live_before = is_live(folder)?;
-    let version = read(folder, "version")?;
-    if version != restore::VERSION.as_bytes() {
-        return Err(in_file("version", format!("is not `{}`", restore::VERSION.trim())).into());
-    }
+    check_version(folder)?;
     // In the reverse order of their writing, so that one is never newer than what it rests on.
     let heads = read(folder, "heads")?;
     let heads = Heads::from_bytes(&heads).ok_or_else(|| in_file("heads", "is damaged"))?;
     let note = read(folder, super::CHECKPOINT)?;
-    let head = checkpoint::read(&note, vkey).map_err(|problem| in_file(super::CHECKPOINT, problem))?;
+    let key = newest_key(folder, vkey)?;
+    let head = checkpoint::read(&note, &key).map_err(|problem| in_file(super::CHECKPOINT, problem))?;
+    let older = older.map(|older| older_head(older, [vkey, &key], head)).transpose()?;
     if heads.size > head.size {
         let problem = format!("is signed for {} entries, but {} were sealed: it was set back", head.size, heads.size);
         return Err(in_file(super::CHECKPOINT, problem).into());
     }
 
     let pruned =
-        Pruned::load(folder, vkey).map_err(|source| VerifyError::Unreadable { path: folder.join(PRUNED), source })?;
+        Pruned::load(folder, &key).map_err(|source| VerifyError::Unreadable { path: folder.join(PRUNED), source })?;
     let pruned = pruned.map_err(|problem| in_file(PRUNED, problem))?;
     if heads.size < pruned.edge() {
         let problem = format!("is for {} entries, but {} were pruned: it was set back", heads.size, pruned.edge());
@@ -168,7 +184,7 @@ fn verify_once(folder: &Path, vkey: &str) -> Result<Report, VerifyError> {
     }
 
     let (entries, tree) = (Entries::after(folder, &pruned)?, Tree::new(folder, head.size));
-    let mut check = Check { folder, head, heads, pruned, entries, tree };
+    let mut check = Check { folder, head, older, heads, pruned, entries, tree };
     check.before_the_edge()?;
     let torn_bytes = check.segments()?;
     let size = check.tree.size();
@@ -181,11 +197,38 @@ fn verify_once(folder: &Path, vkey: &str) -> Result<Report, VerifyError> {
     if !live {
         check.tree.no_other_tiles()?;
     }
-    let Entries { decisions, outcomes, streams, .. } = &check.entries;
+    let Entries { decisions, outcomes, policies, streams, .. } = &check.entries;
     let root = Digest::from_bytes(head.root.0);
-    let (decisions, outcomes, streams) = (*decisions, *outcomes, streams.len());
-    let pruned = check.pruned.edge();
-    Ok(Report { entries: size, pruned, decisions, outcomes, streams, signed: head.size, root, torn_bytes, live })
+    let (decisions, outcomes, policies, streams) = (*decisions, *outcomes, *policies, streams.len());
+    let (signed, since, pruned) = (head.size, older.map(|older| older.size), check.pruned.edge());
+    Ok(Report { entries: size, pruned, decisions, outcomes, policies, streams, signed, root, since, torn_bytes, live })
+}
+
+fn check_version(folder: &Path) -> Result<(), VerifyError> {
+    if read(folder, "version")? == restore::VERSION.as_bytes() {
+        return Ok(());
+    }
+    Err(in_file("version", format!("is not `{}`", restore::VERSION.trim())).into())
+}
+
+/// The key in force, to which the statements beside the ledger lead from the one that is given.
+fn newest_key(folder: &Path, vkey: &str) -> Result<String, VerifyError> {
+    match rotation::newest(folder, vkey) {
+        Ok(Ok(key)) => Ok(key),
+        Ok(Err((file, problem))) => Err(in_file(file, problem).into()),
+        Err(source) => Err(VerifyError::Unreadable { path: super::rotations(folder), source }),
+    }
+}
+
+/// The head of an older checkpoint, which one of these keys must have signed.
+fn older_head(note: &[u8], vkeys: [&str; 2], newest: Head) -> Result<Head, Break> {
+    let [given, key] = vkeys.map(|vkey| checkpoint::read(note, vkey));
+    let older = given.or(key).map_err(|problem| in_file("the older checkpoint", problem))?;
+    if older.size > newest.size {
+        let problem = format!("is signed for {} entries, and the newest for {} only", older.size, newest.size);
+        return Err(in_file("the older checkpoint", problem));
+    }
+    Ok(older)
 }
 
 /// Whether a process has the ledger open.
@@ -206,6 +249,7 @@ fn is_live(folder: &Path) -> Result<bool, VerifyError> {
 struct Check<'a> {
     folder: &'a Path,
     head: Head,
+    older: Option<Head>,
     heads: Heads,
     pruned: Pruned,
     entries: Entries,
@@ -216,6 +260,10 @@ impl Check<'_> {
     /// The tree over what was pruned, from the hashes that are kept.
     fn before_the_edge(&mut self) -> Result<(), VerifyError> {
         let edge = self.pruned.edge();
+        if let Some(older) = self.older.filter(|older| older.size < edge) {
+            self.tree.push_pruned(older.size)?;
+            self.at_size()?;
+        }
         self.tree.push_pruned(edge)?;
         if self.tree.root() != self.pruned.head.root.0 {
             let problem = format!("holds other hashes than those that were signed when {edge} entries were pruned");
@@ -270,6 +318,10 @@ impl Check<'_> {
         if size == self.head.size && self.tree.root() != self.head.root.0 {
             let problem = format!("is signed for another root than the one of the first {size} entries");
             return Err(in_file(super::CHECKPOINT, problem));
+        }
+        if self.older.is_some_and(|older| size == older.size && self.tree.root() != older.root.0) {
+            let problem = format!("is signed for another root than the one of the first {size} entries");
+            return Err(in_file("the older checkpoint", problem));
         }
         if size == self.heads.size {
             let streams: HashMap<&str, String> =

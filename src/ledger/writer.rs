@@ -5,9 +5,11 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::RecordError;
 use super::batch::Batch;
@@ -20,6 +22,8 @@ use super::tree::{Edge, FullTile};
 
 /// How long the writer waits before it tries again by itself.
 const RETRY: Duration = Duration::from_millis(500);
+/// However many wait for a checkpoint, they are not signed more often than this.
+const SOONEST: Duration = Duration::from_millis(200);
 /// Whole tiles that may wait for a disk that takes entries but no tiles: about a million entries.
 const MOST_TILES: usize = 4096;
 /// Whole tiles that are sealed before the time is up, so that a busy log keeps little in memory.
@@ -33,16 +37,22 @@ pub(super) struct Shared {
     /// The first entry that is kept.
     pub(super) pruned: AtomicU64,
     pub(super) prune_failure: Mutex<Option<Arc<str>>>,
+    /// Entries under the newest checkpoint.
+    pub(super) signed: watch::Sender<u64>,
+    /// Somebody waits for a checkpoint over what is committed.
+    pub(super) wanted: AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(queue: usize, entries: u64, pruned: u64) -> Self {
+    pub(super) fn new(queue: usize, entries: u64, signed: u64, pruned: u64) -> Self {
         Self {
             queue: Queue::new(queue),
             entries: AtomicU64::new(entries),
             failure: Mutex::default(),
             pruned: AtomicU64::new(pruned),
             prune_failure: Mutex::default(),
+            signed: watch::channel(signed).0,
+            wanted: AtomicBool::new(false),
         }
     }
 
@@ -86,6 +96,7 @@ pub(super) struct Writer {
     /// Entries under the last checkpoint.
     pub(super) sealed: u64,
     pub(super) seal_at: Instant,
+    pub(super) seal_begun: Instant,
     pub(super) checkpoint_every: Duration,
     /// Outcomes of batches that failed.
     pub(super) owed: Vec<Job>,
@@ -119,6 +130,9 @@ impl Writer {
                 break;
             }
             self.note_sealed(false);
+            if self.shared.wanted.swap(false, Ordering::Relaxed) {
+                self.seal_at = self.seal_at.min(self.seal_begun + SOONEST);
+            }
             if self.unsealed() && (self.seal_at <= Instant::now() || self.tiles.len() >= MANY_TILES) {
                 self.begin_seal();
             }
@@ -215,8 +229,14 @@ impl Writer {
 
     /// Hands what is new to the sealing thread.
     fn begin_seal(&mut self) {
-        self.seal_at = Instant::now() + self.checkpoint_every;
-        if self.sealer.busy() || !self.flush_index() {
+        self.seal_begun = Instant::now();
+        self.seal_at = self.seal_begun + self.checkpoint_every;
+        if self.sealer.busy() {
+            // Whoever waits for what came meanwhile does not wait for a whole interval more.
+            self.seal_at = self.seal_begun + SOONEST.min(self.checkpoint_every);
+            return;
+        }
+        if !self.flush_index() {
             return;
         }
         let size = self.edge.size();

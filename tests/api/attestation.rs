@@ -24,7 +24,9 @@ fn a_changed_file_counts_for_the_next_request_and_no_answer_tells_a_hash() {
     let house = tempfile::tempdir().unwrap();
     copy_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strict/s5-attestation"), house.path());
     let running = Running::start();
-    running.hall.replace_snapshot(Folder::load(house.path()).unwrap().snapshot);
+    let changed = Folder::load(house.path()).unwrap().snapshot;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(running.hall.bring_into_force(changed)).unwrap();
     let source = house.path().join("src/sound.py");
     let sound = fs::read(&source).unwrap();
     let [registered, changed] = [Digest::of(&sound), Digest::of(b"changed")];

@@ -14,7 +14,7 @@ use hallgate::engine::snapshot::{Attestation, Standing, Worker};
 use hallgate::engine::{Binding, Mode, RuleSet, Settings, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{Digest, Env, TenantRisk};
-use hallgate::ledger::{self, Durability, Ledger};
+use hallgate::ledger::{self, Durability, Ledger, Published};
 use hallgate::telemetry::Metrics;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
@@ -29,6 +29,11 @@ pub const ACME: &str = "hst_acme";
 pub const UNBOUND: &str = "hst_unbound";
 /// A token with the scope `read` only.
 pub const READER: &str = "hst_reader";
+
+/// A token with the scope `read`, bound to `org.acme`.
+pub const ACME_READER: &str = "hst_acme_reader";
+/// A token with the scope `read`, bound to `org.globex`.
+pub const GLOBEX_READER: &str = "hst_globex_reader";
 
 const RULES: &str = r#"{"rules": [
   {"rule_id": "rr_write",
@@ -53,12 +58,20 @@ const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies/clai
 pub struct Setup {
     pub cors_origins: Vec<String>,
     pub metrics_need_token: bool,
+    pub public_tiles: bool,
+    pub checkpoint_every: Duration,
     pub grace: u64,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { cors_origins: Vec::new(), metrics_need_token: true, grace: 0 }
+        Self {
+            cors_origins: Vec::new(),
+            metrics_need_token: true,
+            public_tiles: false,
+            checkpoint_every: Duration::from_secs(60),
+            grace: 0,
+        }
     }
 }
 
@@ -94,7 +107,7 @@ impl Running {
             durability: Durability::Process,
             key_file: folder.path().join("hallgate.key"),
             origin: "hallgate.test/ledger".to_owned(),
-            checkpoint_every: Duration::from_secs(60),
+            checkpoint_every: setup.checkpoint_every,
             queue: 10_000,
             segment_bytes: 1 << 20,
             retention: hallgate::ledger::Retention::default(),
@@ -105,13 +118,17 @@ impl Running {
             token("acme", ACME, Scope::Route, Some("org.acme")),
             token("unbound", UNBOUND, Scope::Route, None),
             token("reader", READER, Scope::Read, None),
+            token("acme-reader", ACME_READER, Scope::Read, Some("org.acme")),
+            token("globex-reader", GLOBEX_READER, Scope::Read, Some("org.globex")),
         ]);
-        let hall = Arc::new(Hall::new(snapshot(), verdicts, ledger.clone(), tokens, Arc::new(Metrics::new())));
+        let hall =
+            Arc::new(Hall::new(snapshot("policy.test"), verdicts, ledger.clone(), tokens, Arc::new(Metrics::new())));
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let settings = api::Settings {
             listen: addr,
             cors_origins: setup.cors_origins,
             metrics_need_token: setup.metrics_need_token,
+            public_tiles: setup.public_tiles,
             threads: 1,
         };
         let services = api::service(settings, Arc::clone(&hall)).unwrap();
@@ -143,6 +160,20 @@ impl Running {
     /// Posts a body to `/api/route` as the Make page does.
     pub fn route(&self, token: &str, body: impl AsRef<[u8]>) -> Answer {
         self.connect().route(token, body)
+    }
+
+    /// Gets a path, with a token if one is given.
+    pub fn get(&self, token: Option<&str>, path: &str) -> Answer {
+        let authorization = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
+        self.connect()
+            .send(format!("GET {path} HTTP/1.1\r\nhost: hall\r\n{authorization}\r\n"))
+            .receive()
+            .expect("an answer")
+    }
+
+    /// The ledger's files, as an auditor beside it reads them.
+    pub fn published(&self) -> Published {
+        Published::new(&self.folder.path().join("ledger"))
     }
 
     /// Committed ledger entries.
@@ -180,10 +211,11 @@ fn token(name: &str, secret: &str, scope: Scope, tenant: Option<&str>) -> Token 
     }
 }
 
-fn snapshot() -> Snapshot {
+/// The hall's snapshot under this version.
+pub fn snapshot(version: &str) -> Snapshot {
     let settings = Settings {
         mode: Mode::Strict,
-        version: Arc::from("policy.test"),
+        version: Arc::from(version),
         require_worker_id: BTreeSet::from([Env::Prod, Env::Edge]),
         require_signatory: false,
         allowed_tenants: BTreeSet::new(),

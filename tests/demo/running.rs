@@ -7,6 +7,9 @@ use std::process::{Child, Command, Stdio};
 /// Ports of the system's choosing, so that tests can run side by side.
 pub const ANY_PORTS: &[&str] = &["--gate-port", "0", "--hall-port", "0"];
 
+/// What a demo tells to export.
+pub const EXPORTED: &[&str] = &["HALL_SESSION_TOKEN", "HALL_READ_TOKEN", "HALLGATE_LEDGER", "HALLGATE_KEY"];
+
 /// The program.
 pub fn hallgate() -> Command {
     Command::new(env!("CARGO_BIN_EXE_hallgate"))
@@ -60,9 +63,7 @@ impl Demo {
         let program = Path::new(env!("CARGO_BIN_EXE_hallgate")).parent().unwrap();
         let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
         shell.args(["-eu", "-o", "pipefail", "-c", script]).current_dir(folder).env("PATH", path);
-        for name in ["HALL_SESSION_TOKEN", "HALLGATE_LEDGER", "HALLGATE_KEY"] {
-            shell.env(name, self.exported(name));
-        }
+        shell.envs(EXPORTED.iter().map(|name| (name, self.exported(name))));
         shell
     }
 

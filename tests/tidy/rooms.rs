@@ -30,6 +30,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("crc32fast", &["ledger"]),
     ("ed25519_dalek", &["ledger"]),
+    ("flate2", &["api"]),
     ("hickory_resolver", &["proxy"]),
     ("http_body_util", &["api"]),
     ("humantime", &["config"]),

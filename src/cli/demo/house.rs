@@ -21,6 +21,7 @@ const FILES: &[(&str, &str)] = &[
 pub struct House {
     folder: TempDir,
     token: String,
+    read_token: String,
     upstream_credential: String,
 }
 
@@ -48,13 +49,21 @@ impl House {
         }
         let token = format!("hst_{}", secret()?);
         fs::write(folder.path().join("token"), &token)?;
-        Ok(Self { folder, token, upstream_credential: secret()? })
+        let read_token = format!("hst_{}", secret()?);
+        fs::write(folder.path().join("read-token"), &read_token)?;
+        Ok(Self { folder, token, read_token, upstream_credential: secret()? })
     }
 
     /// The session token.
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// An auditor's token, which may read all that is recorded and nothing else.
+    #[must_use]
+    pub fn read_token(&self) -> &str {
+        &self.read_token
     }
 
     /// What the sample upstream demands, and only the gate holds.

@@ -11,7 +11,7 @@ use super::*;
 use crate::engine::input::HttpFacts;
 use crate::ids::SupervisorLevel;
 use crate::ledger::tests::decision;
-use crate::ledger::{Ending, Outcome};
+use crate::ledger::{Cause, Ending, Outcome};
 
 const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
 
@@ -111,6 +111,33 @@ fn the_stream_is_a_tenants_only_when_the_tenant_is_known() {
     };
     assert_eq!(tenant(&record(unknown)), None);
     assert_eq!(tenant(&record(decision("org.acme", engine::Outcome::Deny))), Some("org.acme"));
+}
+
+#[test]
+fn a_policy_that_comes_into_force_is_on_record_by_its_fingerprint() {
+    let policy = |replaces| {
+        Record::Policy(InForce {
+            cause: if replaces { Cause::Reload } else { Cause::Start },
+            snapshot: Digest::of(b"snapshot"),
+            replaces: replaces.then(|| Digest::of(b"before")),
+            version: Arc::from("policy.v1"),
+            mode: Mode::Strict,
+            rules: 7,
+            workers: 3,
+        })
+    };
+    assert_eq!(tenant(&policy(true)), None);
+    assert_eq!(
+        assert_canonical(&written(&policy(true))),
+        json!({
+            "canon": "wcp-0.1/jcs", "cause": "reload", "kind": "policy", "mode": "strict", "policy_version": "policy.v1",
+            "prev_receipt_hash": null, "receipt_id": "01990000-0000-7000-8000-000000000001",
+            "recorded_at": "2026-01-01T00:00:00.000000+00:00", "replaces": Digest::of(b"before"), "rules": 7,
+            "snapshot": Digest::of(b"snapshot"), "stream": ":hall", "workers": 3,
+        })
+    );
+    let first = assert_canonical(&written(&policy(false)));
+    assert_eq!((&first["cause"], first.get("replaces")), (&json!("start"), None));
 }
 
 proptest! {

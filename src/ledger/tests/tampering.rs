@@ -31,7 +31,7 @@ fn files_under(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Rewrites all entries with sound frames, each in a batch of its own.
-fn rewrite(settings: &Settings, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
+pub(super) fn rewrite(settings: &Settings, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
     let folder = segments(&settings.path);
     let mut all = Vec::new();
     let firsts = segment::list(&folder).unwrap();
@@ -60,7 +60,7 @@ fn rewrite(settings: &Settings, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
 }
 
 /// The entry with these fields set, in canonical form.
-fn with(entry: &[u8], fields: Value) -> Vec<u8> {
+pub(super) fn with(entry: &[u8], fields: Value) -> Vec<u8> {
     let mut value: Value = serde_json::from_slice(entry).unwrap();
     for (field, new) in fields.as_object().unwrap() {
         value[field] = new.clone();

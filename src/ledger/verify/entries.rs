@@ -9,7 +9,7 @@ use uuid::{Uuid, Variant};
 use super::super::canonical;
 use super::super::index::{EVERY, Place};
 use super::super::pruned::{PRUNED, Pruned};
-use super::super::{mint, segment};
+use super::super::{Published, chain, mint, segment};
 use super::{Break, VerifyError};
 use crate::ids::Digest;
 
@@ -19,8 +19,11 @@ const RECENT: usize = 1 << 16;
 /// What is known of the entries so far.
 pub(super) struct Entries {
     folder: PathBuf,
+    /// What is before the first entry that is checked, when that is not the first of all.
+    before: Option<Published>,
     pub(super) decisions: u64,
     pub(super) outcomes: u64,
+    pub(super) policies: u64,
     /// Each stream's last receipt hash.
     pub(super) streams: HashMap<String, Digest>,
     /// The last id.
@@ -49,8 +52,17 @@ struct Decided {
     stream: String,
 }
 
+impl Decided {
+    /// Reads an entry that was looked up.
+    fn of(number: u64, json: &[u8]) -> Self {
+        let entry: Value = serde_json::from_slice(json).unwrap_or_default();
+        let stream = text(&entry, "stream").unwrap_or_default().to_owned();
+        Self { number, hash: Digest::of(json), allowed: allowed(&entry).unwrap_or(false), stream }
+    }
+}
+
 /// A field that does not hold, and why.
-type Fault = (&'static str, String);
+pub(super) type Fault = (&'static str, String);
 
 fn fault<T>(field: &'static str, problem: impl Into<String>) -> Result<T, Fault> {
     Err((field, problem.into()))
@@ -62,6 +74,26 @@ fn text<'v>(entry: &'v Value, field: &'static str) -> Result<&'v str, Fault> {
 }
 
 impl Entries {
+    /// From the first entry of a log that is whole.
+    pub(super) fn new(folder: &Path) -> Self {
+        Self {
+            folder: super::super::segments(folder),
+            before: None,
+            decisions: 0,
+            outcomes: 0,
+            policies: 0,
+            streams: HashMap::new(),
+            last: Uuid::nil(),
+            places: Vec::new(),
+            pruned: Uuid::nil(),
+            edge: 0,
+            ended_before: HashSet::new(),
+            recent: HashMap::new(),
+            recent_order: VecDeque::new(),
+            ended: Vec::new(),
+        }
+    }
+
     /// Goes on after what was pruned.
     pub(super) fn after(folder: &Path, pruned: &Pruned) -> Result<Self, Break> {
         let mut streams = HashMap::new();
@@ -69,20 +101,13 @@ impl Entries {
             let hash = hash.parse().map_err(|_| super::in_file(PRUNED, "holds a bad digest"))?;
             streams.insert(stream.clone(), hash);
         }
-        Ok(Self {
-            folder: super::super::segments(folder),
-            decisions: 0,
-            outcomes: 0,
-            streams,
-            last: pruned.last(),
-            places: Vec::new(),
-            pruned: pruned.last(),
-            edge: pruned.edge(),
-            ended_before: HashSet::new(),
-            recent: HashMap::new(),
-            recent_order: VecDeque::new(),
-            ended: Vec::new(),
-        })
+        let (last, edge) = (pruned.last(), pruned.edge());
+        Ok(Self { streams, last, pruned: last, edge, ..Self::new(folder) })
+    }
+
+    /// From somewhere within: what a stream's first entry follows cannot be told, and older decisions are looked up.
+    pub(super) fn within(folder: &Path) -> Self {
+        Self { before: Some(Published::new(folder)), ..Self::new(folder) }
     }
 
     /// Checks the next entry.
@@ -115,6 +140,7 @@ impl Entries {
                 };
                 self.outcome(decided, hash, &stream).map_err(at(Some(id)))?;
             }
+            Some("policy") => self.policy(&entry, &stream).map_err(at(Some(id)))?,
             _ => return Err(at(Some(id))(("kind", "is none that this program knows".to_owned()))),
         }
         self.last = id;
@@ -122,7 +148,7 @@ impl Entries {
     }
 
     /// The entry by itself: canonical form, rising id, its time.
-    fn sound(&self, entry: &Value, id: Uuid, json: &[u8]) -> Result<(), Fault> {
+    pub(super) fn sound(&self, entry: &Value, id: Uuid, json: &[u8]) -> Result<(), Fault> {
         let mut bytes = Vec::with_capacity(json.len());
         canonical::canonicalise(entry, &mut bytes).map_err(|error| ("json", error.to_string()))?;
         if bytes != json {
@@ -147,7 +173,8 @@ impl Entries {
         let stream = text(entry, "stream")?;
         let expected = self.streams.get(stream).map(Digest::to_hex);
         let stored = entry.get("prev_receipt_hash").ok_or_else(|| ("prev_receipt_hash", "is missing".to_owned()))?;
-        if stored.as_str() != expected.as_deref() || (expected.is_none() && !stored.is_null()) {
+        let unknown = expected.is_none() && self.before.is_some();
+        if !unknown && (stored.as_str() != expected.as_deref() || (expected.is_none() && !stored.is_null())) {
             return fault("prev_receipt_hash", format!("is not the receipt hash of the last entry in `{stream}`"));
         }
         match self.streams.get_mut(stream) {
@@ -172,6 +199,17 @@ impl Entries {
                 self.recent.remove(&oldest);
             }
         }
+        Ok(())
+    }
+
+    fn policy(&mut self, entry: &Value, stream: &str) -> Result<(), Fault> {
+        if stream != chain::HALL {
+            return fault("stream", format!("is not `{}`", chain::HALL));
+        }
+        if let Err(error) = text(entry, "snapshot")?.parse::<Digest>() {
+            return fault("snapshot", error.to_string());
+        }
+        self.policies += 1;
         Ok(())
     }
 
@@ -211,6 +249,11 @@ impl Entries {
 
     /// Finds an earlier entry by its id, in segments that have been checked.
     fn look_up(&self, id: Uuid) -> Result<Option<Decided>, VerifyError> {
+        if let Some(before) = &self.before {
+            let found = before.find(id);
+            let found = found.map_err(|source| VerifyError::Unreadable { path: self.folder.clone(), source })?;
+            return Ok(found.map(|found| Decided::of(found.number, &found.json)));
+        }
         let after = self.places.partition_point(|place| place.id <= id);
         // Before the first record that is kept there may be entries of a segment that begins at the edge.
         let before = self.edge.div_ceil(EVERY);
@@ -229,9 +272,7 @@ impl Entries {
             while let Some(frame) = segment::frame(&bytes, at).filter(|_| number < end) {
                 let entry: Value = serde_json::from_slice(frame.entry).unwrap_or_default();
                 if self::id(&entry).is_ok_and(|found| found == id) {
-                    let stream = text(&entry, "stream").unwrap_or_default().to_owned();
-                    let allowed = allowed(&entry).unwrap_or(false);
-                    return Ok(Some(Decided { number, hash: Digest::of(frame.entry), allowed, stream }));
+                    return Ok(Some(Decided::of(number, frame.entry)));
                 }
                 number += 1;
                 at += segment::FRAME + frame.entry.len();
@@ -249,7 +290,7 @@ impl Entries {
 }
 
 /// The entry's id: a UUIDv7 in its usual form.
-fn id(entry: &Value) -> Result<Uuid, Fault> {
+pub(super) fn id(entry: &Value) -> Result<Uuid, Fault> {
     let text = text(entry, "receipt_id")?;
     let id = Uuid::parse_str(text).ok().filter(|id| id.get_version_num() == 7 && id.get_variant() == Variant::RFC4122);
     match id {

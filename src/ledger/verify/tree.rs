@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Break, VerifyError, in_file};
 
-type Hash = [u8; 32];
+/// A hash in the tree.
+pub(super) type Hash = [u8; 32];
 
 /// Levels of the tree in a tile.
 const HEIGHT: usize = 8;
@@ -47,7 +48,7 @@ impl Tree {
         let mut tile = Vec::new();
         while self.size < entries {
             let within = usize::try_from(self.size % 256).unwrap_or(usize::MAX);
-            if within == 0 {
+            if within == 0 || tile.is_empty() {
                 let name = tile_name(0, self.size >> HEIGHT);
                 tile = super::read(&self.folder, &name)?;
                 if tile.len() != TILE {
@@ -147,12 +148,13 @@ impl Tree {
     }
 }
 
-fn node(left: &Hash, right: &Hash) -> Hash {
+/// The hash of a node over its two children.
+pub(super) fn node(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
 /// `tile/<level>/<number>`, the number in groups of three digits (C2SP tlog-tiles).
-fn tile_name(level: usize, number: u64) -> String {
+pub(super) fn tile_name(level: usize, number: u64) -> String {
     let mut path = format!("{:03}", number % 1000);
     let mut rest = number / 1000;
     while rest > 0 {

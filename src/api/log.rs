@@ -1,0 +1,94 @@
+//! `GET /log/…`: the ledger as a C2SP tlog-tiles log, for tools and witnesses that know nothing of us.
+//!
+//! Whole or partial, a tile never changes once a checkpoint covers it, so it may be kept for ever; only the checkpoint may not.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderValue};
+
+use crate::api::credential;
+use crate::api::error::Refused;
+use crate::hall::{Hall, Resource, Scope};
+
+/// Whoever asks for it again gets the newest.
+const NEVER: &str = "no-cache";
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// The same, but not in a cache that others share.
+const FOR_EVER_IN_PRIVATE: &str = "private, max-age=31536000, immutable";
+
+/// Where checkpoint and hash tiles are public.
+pub(super) async fn public(
+    hall: State<Arc<Hall>>,
+    path: Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    serve(hall, path, headers, true).await
+}
+
+/// Where everything needs a token.
+pub(super) async fn for_readers(
+    hall: State<Arc<Hall>>,
+    path: Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    serve(hall, path, headers, false).await
+}
+
+async fn serve(
+    State(hall): State<Arc<Hall>>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+    public: bool,
+) -> Result<Response, Refused> {
+    let resource = Resource::parse(&path);
+    let entries = matches!(resource, Some(Resource::Entries { .. }));
+    let open = public && resource.is_some() && !entries;
+    if !open {
+        let token = credential::present(&hall, &headers)?;
+        credential::require(&token, Scope::Read)?;
+        if entries && token.binding.is_bound() {
+            return Err(Refused::bound());
+        }
+    }
+    let Some(resource) = resource else { return Err(Refused::not_in_log()) };
+    let bytes = hall.published(resource).await.map_err(|error| Refused::unreadable(&error))?;
+    let Some(bytes) = bytes else { return Err(Refused::not_in_log()) };
+    let (kind, keep) = match resource {
+        Resource::Checkpoint => ("text/plain; charset=utf-8", NEVER),
+        _ if open => ("application/octet-stream", FOR_EVER),
+        _ => ("application/octet-stream", FOR_EVER_IN_PRIVATE),
+    };
+    let fixed = [(CONTENT_TYPE, HeaderValue::from_static(kind)), (CACHE_CONTROL, HeaderValue::from_static(keep))];
+    if !entries {
+        return Ok((fixed, bytes).into_response());
+    }
+    let vary = (VARY, HeaderValue::from_static("accept-encoding"));
+    if !accepts_gzip(&headers) {
+        return Ok((fixed, [vary], bytes).into_response());
+    }
+    // Hashes do not shrink; entries do, to a fraction. It takes a while for the largest bundles, so not on this thread.
+    let zipped = tokio::task::spawn_blocking(move || {
+        let mut zip = GzEncoder::new(Vec::new(), Compression::fast());
+        zip.write_all(&bytes).and_then(|()| zip.finish())
+    });
+    let zipped = zipped.await.map_err(io::Error::other).flatten();
+    let zipped = zipped.map_err(|error| Refused::unreadable(&error.into()))?;
+    Ok((fixed, [vary, (CONTENT_ENCODING, HeaderValue::from_static("gzip"))], zipped).into_response())
+}
+
+/// Whether the caller names gzip among what it can read, and does not exclude it.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let given = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    given.flat_map(|value| value.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let weight = parts.find_map(|part| part.strip_prefix("q="));
+        gzip && weight.is_none_or(|weight| weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
+    })
+}

@@ -1,0 +1,100 @@
+//! What a running ledger gives to readers: files read beside the runtime's threads, and a checkpoint soon for what is new.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::Ledger;
+use super::published::{Found, Published, ReceiptProof, Resource};
+
+/// Reads at one time. A bundle of the longest entries has 16 MiB.
+pub(super) const READS: usize = 4;
+/// How long a reader waits for a checkpoint over a new entry.
+const CHECKPOINT_TIME: Duration = Duration::from_secs(5);
+
+/// Why something cannot be read from a running ledger.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// A file cannot be read or is damaged.
+    #[error("the ledger cannot be read: {0}")]
+    File(Arc<io::Error>),
+    /// The entry is there, and no checkpoint over it could be signed in time.
+    #[error("no checkpoint over the entry could be signed in time")]
+    Unsigned,
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::File(Arc::new(error))
+    }
+}
+
+/// Prepares a reader in the background. What stands in the way will be said to whoever reads.
+pub(super) fn warm(published: Published) -> io::Result<()> {
+    let warm = move || {
+        if let Err(error) = published.warm() {
+            tracing::warn!(%error, "the ledger's tiles cannot be read");
+        }
+    };
+    thread::Builder::new().name("ledger-warm".to_owned()).spawn(warm).map(drop)
+}
+
+impl Ledger {
+    /// What is served under this name; `None` when there is nothing, not yet or no longer.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub async fn fetch(&self, resource: Resource) -> Result<Option<Vec<u8>>, ReadError> {
+        self.read(move |published| published.fetch(resource)).await
+    }
+
+    /// The entry with this id, signed or not; `None` when there is none, or no longer.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub async fn find(&self, id: Uuid) -> Result<Option<Found>, ReadError> {
+        self.read(move |published| published.find(id)).await
+    }
+
+    /// Proves that an entry is in the log. One that is newer than the newest checkpoint has the next one signed soon, for all
+    /// who wait at once: a proof under no signature would prove nothing.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged, or no checkpoint could be signed in time.
+    pub async fn prove(&self, found: Found) -> Result<ReceiptProof, ReadError> {
+        let number = found.number;
+        let mut signed = self.0.shared.signed.subscribe();
+        let newest = *signed.borrow_and_update();
+        if number >= newest {
+            let wait = async {
+                self.0.shared.wanted.store(true, Ordering::Relaxed);
+                self.0.shared.queue.nudge();
+                signed.wait_for(|newest| number < *newest).await.is_ok()
+            };
+            if !tokio::time::timeout(CHECKPOINT_TIME, wait).await.unwrap_or(false) {
+                return Err(ReadError::Unsigned);
+            }
+        }
+        self.read(move |published| published.prove(&found)).await?.ok_or(ReadError::Unsigned)
+    }
+
+    /// Reads on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Published) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let place = Arc::clone(&self.0.reads).acquire_owned().await.map_err(io::Error::other)?;
+        let published = self.0.published.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            // Held for as long as it reads, also when nobody waits for it any more.
+            let _place = place;
+            read(&published)
+        });
+        let done = done.await;
+        Ok(done.map_err(io::Error::other)??)
+    }
+}

@@ -1,0 +1,188 @@
+//! A change of the log's key: a statement that the old and the new key both sign, kept in `rotations/` beside the entries.
+//!
+//! Whoever holds the old public key follows the statements to the one in force; whoever holds the new one needs none of them.
+//! The statement is a signed note (C2SP signed-note) whose first line no checkpoint can have, since no origin has a space in it:
+//!
+//! ```text
+//! hallgate key rotation 1
+//! <origin>
+//! <entries under the checkpoint at which the key changes>
+//! <old verifier key>
+//! <new verifier key>
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use signed_note::{Note, Signer as _, StandardVerifier, VerifierList};
+
+use super::checkpoint;
+use super::files;
+use super::key::LogKey;
+use super::pruned::{self, Pruned};
+use super::restore::{self, OpenError};
+
+const TITLE: &str = "hallgate key rotation 1";
+
+/// Why the key was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// A process has the ledger open, or it cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The newest checkpoint is not signed by the old key.
+    #[error("the ledger's checkpoint is not the old key's: {0}")]
+    NotSigned(String),
+    /// The new key is the old one.
+    #[error("the new key is the old one: make another with `hallgate key new`")]
+    Same,
+    /// A file cannot be read or written.
+    #[error("`{}` cannot be read or written: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> RotateError {
+    move |source| RotateError::File { path: path.to_owned(), source }
+}
+
+/// Changes the key of a ledger that no process has open. When it was interrupted, do it again. Gives the number of entries
+/// under the checkpoint that both keys sign.
+///
+/// # Errors
+/// The ledger is in use, is not the old key's, or cannot be written.
+pub fn rotate(folder: &Path, old: &LogKey, new: &LogKey) -> Result<u64, RotateError> {
+    if old.vkey() == new.vkey() {
+        return Err(RotateError::Same);
+    }
+    let version = super::version_file(folder);
+    fs::metadata(&version).map_err(failed(&version))?;
+    let _lock = restore::lock(folder)?;
+    let path = super::checkpoint_file(folder);
+    let note = fs::read(&path).map_err(failed(&path))?;
+    let head = checkpoint::read(&note, old.vkey()).map_err(RotateError::NotSigned)?;
+
+    let statement = format!("{TITLE}\n{}\n{}\n{}\n{}\n", old.name(), head.size, old.vkey(), new.vkey());
+    let mut signed = Note::new(statement.as_bytes(), &[]).map_err(|error| RotateError::NotSigned(error.to_string()))?;
+    signed.add_sigs(&[old, new]).map_err(|error| RotateError::NotSigned(error.to_string()))?;
+    let both = checkpoint::sign(&[old, new], head).map_err(RotateError::NotSigned)?;
+
+    let rotations = super::rotations(folder);
+    fs::create_dir_all(&rotations).map_err(failed(&rotations))?;
+    let known = statements(folder).map_err(failed(&rotations))?;
+    // The same change, interrupted after the statement, is made again under the same number.
+    let again = known.last().is_some_and(|(_, last)| last.starts_with(statement.as_bytes()));
+    let file = rotations.join(format!("{:04}", known.len() - usize::from(again)));
+    files::replace(&file, &signed.to_bytes(), 0o644).map_err(failed(&file))?;
+    files::sync_folder(&rotations).map_err(failed(&rotations))?;
+    let edge = folder.join(pruned::PRUNED);
+    let pruned = Pruned::load(folder, old.vkey()).map_err(failed(&edge))?.map_err(RotateError::NotSigned)?;
+    if pruned != Pruned::nothing() {
+        pruned.put(folder, &[old, new]).map_err(failed(&edge))?;
+    }
+    files::replace(&path, &both, 0o644).map_err(failed(&path))?;
+    files::sync_folder(folder).map_err(failed(folder))?;
+    Ok(head.size)
+}
+
+/// The key to which the statements beside a ledger lead from this one; the same, when no statement knows it. Else the file that
+/// does not hold, and why: each must be signed by both of its keys and go on from the one before.
+///
+/// # Errors
+/// A file cannot be read.
+pub(super) fn newest(folder: &Path, vkey: &str) -> io::Result<Result<String, (String, String)>> {
+    let vkey = vkey.trim().to_owned();
+    let mut known = false;
+    let mut last: Option<String> = None;
+    for (name, bytes) in statements(folder)? {
+        let change = match read(&bytes) {
+            Ok(change) if last.as_ref().is_some_and(|last| *last != change.0) => {
+                Err("does not go on from the statement before it".to_owned())
+            }
+            other => other,
+        };
+        match change {
+            Ok((old, new)) => {
+                known |= old == vkey || new == vkey;
+                last = Some(new);
+            }
+            Err(problem) => return Ok(Err((format!("rotations/{name}"), problem))),
+        }
+    }
+    Ok(Ok(last.filter(|_| known).unwrap_or(vkey)))
+}
+
+/// The statements beside a ledger, by name, which is their order.
+fn statements(folder: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let files = match fs::read_dir(super::rotations(folder)) {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut statements = Vec::new();
+    for file in files {
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        if !name.ends_with(files::UNFINISHED) {
+            statements.push((name, fs::read(file.path())?));
+        }
+    }
+    statements.sort();
+    Ok(statements)
+}
+
+/// The old and the new key of a statement, which both have signed.
+fn read(bytes: &[u8]) -> Result<(String, String), String> {
+    let note = Note::from_bytes(bytes).map_err(|error| error.to_string())?;
+    let text = std::str::from_utf8(note.text()).map_err(|error| error.to_string())?;
+    let lines: Vec<&str> = text.lines().collect();
+    let [TITLE, origin, size, old, new] = *lines else {
+        return Err(format!("is no `{TITLE}`"));
+    };
+    if note.to_bytes() != bytes
+        || format!("{TITLE}\n{origin}\n{size}\n{old}\n{new}\n") != text
+        || size.parse::<u64>().is_err()
+    {
+        return Err("is not written as a statement is".to_owned());
+    }
+    for vkey in [old, new] {
+        let verifier = StandardVerifier::new(vkey).map_err(|error| format!("names the key `{vkey}`: {error}"))?;
+        if signed_note::Verifier::name(&verifier) != origin {
+            return Err(format!("is of the log `{origin}`, and names the key `{vkey}` of another"));
+        }
+        let signed = note.verify(&VerifierList::new(vec![Box::new(verifier)]));
+        signed.map_err(|error| format!("is not signed by the key `{vkey}`: {error}"))?;
+    }
+    Ok((old.to_owned(), new.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_that_is_changed_anywhere_or_lacks_a_signature_does_not_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = |name: &str| LogKey::make(&folder.path().join(name), "x.example/log").unwrap();
+        let (old, new) = (key("old"), key("new"));
+        let text = format!("{TITLE}\nx.example/log\n7\n{}\n{}\n", old.vkey(), new.vkey());
+        let signed = |keys: &[&dyn signed_note::Signer]| {
+            let mut note = Note::new(text.as_bytes(), &[]).unwrap();
+            note.add_sigs(keys).unwrap();
+            note.to_bytes()
+        };
+        assert!(read(&signed(&[&old])).is_err() && read(&signed(&[&new])).is_err());
+        let note = signed(&[&old, &new]);
+        assert_eq!(read(&note), Ok((old.vkey().to_owned(), new.vkey().to_owned())));
+        for at in 0..note.len() {
+            let mut bad = note.clone();
+            bad[at] ^= 1;
+            assert!(read(&bad).is_err(), "byte {at}");
+        }
+    }
+}
