@@ -1,5 +1,6 @@
 //! What a decision costs: not cached under 10, 200 and 10,000 rules, and its parts. Targets: 15 µs not cached with 200 rules,
-//! within 1.2 × of that with 10,000; 1 µs cached.
+//! within 1.2 × of that with 10,000; 1 µs cached. And what a snapshot costs to load: 10,000 rules within a second, shadows
+//! looked for by sets (strict) and by pairs (reference).
 #![expect(clippy::unwrap_used, reason = "a bench may stop at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/policies");
 const EVERYTHING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/everything.cedar");
 
 /// Five rules for each capability: four labels in production, and one for the rest. All of them ask the policies, or none.
-fn snapshot(rules: usize, policies: Option<&str>) -> Snapshot {
+fn written(rules: usize, ask: bool) -> String {
     let rule = |at: usize| {
         let label = ["PUBLIC", "INTERNAL", "CONFIDENTIAL", "RESTRICTED"].get(at % 5);
         let mut conditions = json!({ "capability_id": format!("cap.bench.c{}", at / 5) });
@@ -30,10 +31,29 @@ fn snapshot(rules: usize, policies: Option<&str>) -> Snapshot {
         json!({ "rule_id": format!("rr_{at:05}"), "match": conditions, "decision": {
             "candidate_workers_ranked": [{ "worker_species_id": "wrk.bench.a", "score_hint": 0.9 }, { "worker_species_id": "wrk.bench.b" }],
             "required_controls_suggested": ["ctrl.obs.audit-log-append-only", "ctrl.blast_radius_scoring"],
-            "escalation": { "policy_gate": policies.is_some() },
+            "escalation": { "policy_gate": ask },
         } })
     };
-    let text = json!({ "rules": (0..rules).map(rule).collect::<Vec<_>>() }).to_string();
+    json!({ "rules": (0..rules).map(rule).collect::<Vec<_>>() }).to_string()
+}
+
+/// As many rules as there can be without a shadow for one capability, and then rules that all are shadowed.
+fn shadowed(rules: usize) -> String {
+    let labels = ["PUBLIC", "INTERNAL", "CONFIDENTIAL", "RESTRICTED"];
+    let [envs, risks, classes] =
+        [["dev", "stage", "prod", "edge"], ["low", "medium", "high", "critical"], ["P0", "P1", "P2", "P3"]];
+    let rule = |at: usize| {
+        let of = |values: [&'static str; 4], unit: usize| values.into_iter().nth(at / unit % 4);
+        json!({ "rule_id": format!("rr_{at:05}"), "decision": {}, "match": {
+            "capability_id": "cap.bench.one", "env": of(envs, 1), "data_label": of(labels, 4),
+            "tenant_risk": of(risks, 16), "qos_class": of(classes, 64),
+        } })
+    };
+    json!({ "rules": (0..rules).map(rule).collect::<Vec<_>>() }).to_string()
+}
+
+fn snapshot(rules: usize, policies: Option<&str>) -> Snapshot {
+    let text = written(rules, policies.is_some());
     let worker = |at: usize| Worker {
         worker_id: format!("org.bench.worker-{at}").parse().unwrap(),
         species: if at.is_multiple_of(2) { "wrk.bench.a" } else { "wrk.bench.b" }.parse().unwrap(),
@@ -147,6 +167,17 @@ fn loading(c: &mut Criterion) {
     group.sample_size(10);
     for rules in [200, 10_000] {
         group.bench_function(BenchmarkId::new("load", rules), |b| b.iter(|| snapshot(rules, None)));
+    }
+    let parsed =
+        |text: &str, mode| RuleSet::parse(text, mode).map_or_else(|problems| problems.len(), |rules| rules.len());
+    let (sound, one) = (written(10_000, false), shadowed(10_000));
+    assert_eq!(parsed(&one, Mode::Strict), 10_000 - 256);
+    for (what, text, mode) in [
+        ("shadows by sets, none", &sound, Mode::Strict),
+        ("shadows by sets, 9,744", &one, Mode::Strict),
+        ("shadows by pairs, none", &sound, Mode::Reference),
+    ] {
+        group.bench_function(BenchmarkId::new(what, 10_000), |b| b.iter(|| parsed(black_box(text), mode)));
     }
     group.finish();
 }

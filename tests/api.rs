@@ -13,6 +13,8 @@ mod attestation;
 mod clients;
 #[path = "api/connections.rs"]
 mod connections;
+#[path = "policy/copy.rs"]
+mod copy;
 #[path = "api/credentials.rs"]
 mod credentials;
 #[path = "policy/folder.rs"]

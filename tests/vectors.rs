@@ -7,12 +7,15 @@ use std::path::Path;
 use hallgate::engine::Json;
 use serde_json::{Value, json};
 
+#[path = "policy/copy.rs"]
+mod copy;
 #[path = "policy/folder.rs"]
 mod folder;
 
-use folder::{Folder, copy_all, differences, folders, input, written};
+use copy::copy_all;
+use folder::{Folder, differences, folders, input, written};
 
-/// A vector's policy in a copy of its folder, with the rest of a configuration around it.
+/// A copy of a vector's folder, with the rest of a configuration around its policy.
 fn completed(folder: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_all(folder, copy.path());

@@ -2,7 +2,7 @@
 //!
 //! A hash is remembered with the file's device, inode, size, mtime and ctime, and used while a `stat` shows the same. A change
 //! within the file system's time granule could leave all of them as they were: ext4 and XFS stamp once a kernel tick (4 ms),
-//! others once a second, FAT every two. So a hash is only remembered when both stamps were `SETTLED` old before the reading
+//! others once a second, FAT every two. So a hash is only remembered when both stamps were two seconds old before the reading
 //! began: whatever is written after that gets a younger stamp. Of a younger file the hash counts for this request alone.
 //! Not seen: a writer that had the file mapped and dirty for longer than that, and a clock that was set back.
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use hallgate::ids::Digest;
 
-use crate::folder::{Folder, copy_all};
+use crate::copy::copy_all;
+use crate::folder::Folder;
 use crate::harness::{Running, UNBOUND};
 
 const BODY: &str = r#"{"capability_id": "cap.data.write.v1", "worker_id": "wrk_sound", "env": "prod",

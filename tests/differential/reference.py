@@ -2,7 +2,7 @@
 
     reference.py FOLDER SEED POLICIES REQUESTS
 
-writes FOLDER/NNNN/{hallgate.yaml, rules.json, enrolled/, src/, other/, inputs.jsonl, decisions.jsonl}. Ids and times are
+writes FOLDER/NNNN/{hallgate.yaml, rules.json, gate.cedar, enrolled/, …, inputs.jsonl, decisions.jsonl}. Ids and times are
 left out of the decisions, message wording is blanked, and a denial has no artifact_hash, as the reference gives none.
 """
 
@@ -114,15 +114,15 @@ def candidate(r):
 
 def escalation(r):
     flags = {key: r.random() < 0.3 for key in ("policy_gate", "msavx_step_up", "human_required_default")}
-    if r.random() < 0.7:
-        flags["policy_gate"] = False
+    flags["policy_gate"] = r.random() < (0.5 if r.mild else 0.15)
     if r.random() < 0.3:
         flags["human_required_if"] = [r.object() for _ in range(r.randrange(3))]
     if r.random() < 0.3:
         flags["rationale"] = r.choice(["why", "", None])
     if r.random() < 0.1:
         flags["unknown"] = 1
-    return {key: flags[key] for key in r.sample(list(flags), r.randint(0, len(flags)))}
+    kept = r.sample(list(flags), r.randint(0, len(flags)))
+    return {key: flags[key] for key in flags if key in kept or (r.mild and key == "policy_gate")}
 
 
 def decision(r):
@@ -224,6 +224,32 @@ def workers(r, hashes):
     return written
 
 
+def gate(r):
+    """Cedar policies, and what they mean as the reference's callable: a forbid is stronger than one that asks for a human."""
+    fields = [("env", ENVS), ("data_label", LABELS), ("tenant_risk", RISKS), ("qos_class", CLASSES)]
+    human = '@gate("REQUIRE_HUMAN") @supervisor_level("executor") '
+    written = ['@id("wide") permit (principal, action, resource);']
+    forbids = []
+    for decision, mark in [("DENY", ""), ("REQUIRE_HUMAN", human)]:
+        if r.random() < 0.6:
+            (field, values), reason = r.choice(fields), r.choice(["no", "é"])
+            value = r.choice(values)
+            forbids.append((field, value, decision, reason))
+            written.append(
+                f'@id("{decision}") @reason("{reason}") {mark}forbid (principal, action, resource) '
+                f'when {{ context.{field} == "{value}" }};'
+            )
+
+    def evaluate(context):
+        for field, value, decision, reason in forbids:
+            if context[field] == value:
+                return decision, "policy.v0", reason
+        return "ALLOW", "policy.v0", "wide"
+
+    r.shuffle(written)
+    return "\n".join(written), evaluate
+
+
 def policy(r):
     return {
         "mode": "reference", "rules": "rules.json", "workers": "enrolled", "version": "policy.v0",
@@ -262,13 +288,13 @@ def request(r, document):
     return written
 
 
-def decide(written, rules, registry, config):
+def decide(written, rules, registry, config, evaluate):
     decision = make_decision(
         inp=RouteInput(**written), rules=rules, hall_config=config,
         registry_controls_present=registry.controls_present(), registry_worker_available=registry.worker_available,
         registry_get_privilege_envelope=registry.get_privilege_envelope,
         registry_policy_allows_privilege=registry.policy_allows_privilege,
-        registry_get_worker_hash=registry.get_worker_hash, get_current_worker_hash=registry.compute_current_hash,
+        policy_gate_eval=evaluate, registry_get_worker_hash=registry.get_worker_hash, get_current_worker_hash=registry.compute_current_hash,
     ).model_dump()
     del decision["decision_id"], decision["timestamp"]
     if decision["denied"]:
@@ -294,6 +320,11 @@ def write(folder, r, requests):
     document = rules(r)
     (folder / "enrolled").mkdir(parents=True)
     written = policy(r)
+    evaluate = None
+    if r.random() < 0.6:
+        written["gate"] = "gate.cedar"
+        text, evaluate = gate(r)
+        (folder / "gate.cedar").write_text(text)
     hall = {"tokens": [{"name": "t", "secret": "0123456789abcdef", "scopes": ["route"]}]}
     (folder / "hallgate.yaml").write_text(json.dumps({"policy": written, "hall": hall}))
     (folder / "rules.json").write_text(json.dumps(document))
@@ -315,7 +346,7 @@ def write(folder, r, requests):
             for _ in range(requests):
                 asked = request(r, document)
                 print(json.dumps(asked), file=inputs)
-                print(json.dumps(decide(asked, loaded, registry, config)), file=decisions)
+                print(json.dumps(decide(asked, loaded, registry, config, evaluate)), file=decisions)
 
 
 def main():
