@@ -92,7 +92,13 @@ fn request() -> RouteInput {
 }
 
 /// The gates alone, and all that a request costs when its verdict is not remembered.
-fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, rules: usize, input: &RouteInput, snapshot: &Snapshot) {
+fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    rules: usize,
+    input: &RouteInput,
+    snapshot: &Snapshot,
+) {
     let facts = Facts::default();
     let question = Question::ask(input, &facts, snapshot);
     assert!(!decide(&question, snapshot).denied());

@@ -1,5 +1,5 @@
 //! Laws of the decision that hold whatever is asked, tried on every request that the sample policy can tell apart.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
