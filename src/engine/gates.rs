@@ -174,6 +174,8 @@ impl Case<'_> {
         }
         let tampered = denial.code == DenyCode::WorkerTampered;
         let candidates = if shows == Shows::Candidates { Arc::clone(&self.choice.candidates) } else { Arc::from([]) };
+        // What the policies let pass and a later gate refuses was not theirs to decide.
+        let by_policies = matches!(denial.code, DenyCode::PolicyGate | DenyCode::RequiresHumanApproval);
         let held = denial.code == DenyCode::RequiresHumanApproval;
         Verdict {
             outcome: if held { Outcome::Hold } else { Outcome::Deny },
@@ -182,7 +184,7 @@ impl Case<'_> {
             escalation,
             preconditions: self.rule.preconditions,
             blast_score: self.score.map(i64::from),
-            gated: self.gated.get().cloned().unwrap_or_default(),
+            gated: self.gated.get().filter(|_| by_policies).cloned().unwrap_or_default(),
             attestation_checked: tampered,
             attestation_valid: tampered.then_some(false),
             attested: attestation::seen(self),

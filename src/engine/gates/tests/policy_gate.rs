@@ -83,6 +83,17 @@ fn a_human_is_needed_or_told() {
 }
 
 #[test]
+fn what_a_later_gate_refuses_is_not_the_policies_doing() {
+    let attested = Settings { require_worker_attestation: true, ..settings(Mode::Strict) };
+    let rules = rules(json!({ "escalation": { "policy_gate": true } }));
+    for ruling in [Ruling::Allow, Ruling::RequireHuman(SupervisorLevel::Advisory)] {
+        let snapshot = snapshot(attested.clone(), &rules, vec![writer()]).gated_by(Arc::new(Says(ruling)));
+        let (code, verdict) = refuses(&snapshot, &plain());
+        assert_eq!((code, verdict.gated), (DenyCode::AttestationUnconfigured, Gated::default()));
+    }
+}
+
+#[test]
 fn in_strict_a_rule_asks_for_a_human_whatever_the_policies_say() {
     let fields = [
         json!({ "human_required_default": true }),
