@@ -289,8 +289,8 @@ fn nodes_that_are_dropped_swapped_inserted_or_cut_off_are_named() {
     let tile = settings.path.join("tile/0/000");
     let whole = fs::read(&tile).unwrap();
     let changes: [(&str, Change, u64); 6] = [
-        ("dropped", |nodes| drop(nodes.remove(17)), 17),
-        ("the last dropped", |nodes| drop(nodes.pop()), 255),
+        ("dropped", |nodes| _ = nodes.remove(17), 17),
+        ("the last dropped", |nodes| _ = nodes.pop(), 255),
         ("swapped", |nodes| nodes.swap(5, 200), 5),
         ("inserted", |nodes| nodes.insert(100, [7; 32]), 100),
         ("appended", |nodes| nodes.push([7; 32]), 256),
@@ -309,12 +309,13 @@ fn nodes_that_are_dropped_swapped_inserted_or_cut_off_are_named() {
 
 #[test]
 fn segments_that_are_dropped_swapped_copied_emptied_or_cut_are_named() {
+    type Change<'a> = &'a dyn Fn(&[PathBuf]);
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("whole");
     let whole = sealed(&place, 30);
     let firsts = segment::list(&segments(&whole.path)).unwrap();
     assert!(firsts.len() > 4);
-    let changes: [(&str, &dyn Fn(&[PathBuf])); 8] = [
+    let changes: [(&str, Change<'_>); 8] = [
         ("the first dropped", &|files| fs::remove_file(&files[0]).unwrap()),
         ("one dropped", &|files| fs::remove_file(&files[2]).unwrap()),
         ("the last dropped", &|files| fs::remove_file(files.last().unwrap()).unwrap()),
