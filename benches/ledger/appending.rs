@@ -72,14 +72,18 @@ pub fn record() -> Record {
     }
 }
 
-/// CPU time that the writer thread has used, from the scheduler.
+/// CPU time that a thread has used, from the scheduler.
+pub fn cpu_of(task: &Path) -> Option<Duration> {
+    let stat = fs::read_to_string(task.join("schedstat")).ok()?;
+    stat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// CPU time that the writer thread has used.
 pub fn writer_cpu() -> Duration {
     let threads = fs::read_dir("/proc/self/task").expect("the benchmark runs on Linux");
     let of = |task: std::path::PathBuf| {
         let name = fs::read_to_string(task.join("comm")).ok()?;
-        let stat = fs::read_to_string(task.join("schedstat")).ok()?;
-        let nanos = stat.split(' ').next()?.parse().ok()?;
-        (name.trim() == "ledger-write").then_some(Duration::from_nanos(nanos))
+        if name.trim() == "ledger-write" { cpu_of(&task) } else { None }
     };
     threads.flatten().find_map(|task| of(task.path())).expect("the ledger is open")
 }

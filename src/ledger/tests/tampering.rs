@@ -309,12 +309,13 @@ fn nodes_that_are_dropped_swapped_inserted_or_cut_off_are_named() {
 
 #[test]
 fn segments_that_are_dropped_swapped_copied_emptied_or_cut_are_named() {
+    type Change<'a> = &'a dyn Fn(&[PathBuf]);
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("whole");
     let whole = sealed(&place, 30);
     let firsts = segment::list(&segments(&whole.path)).unwrap();
     assert!(firsts.len() > 4);
-    let changes: [(&str, &dyn Fn(&[PathBuf])); 8] = [
+    let changes: [(&str, Change<'_>); 8] = [
         ("the first dropped", &|files| fs::remove_file(&files[0]).unwrap()),
         ("one dropped", &|files| fs::remove_file(&files[2]).unwrap()),
         ("the last dropped", &|files| fs::remove_file(files.last().unwrap()).unwrap()),
