@@ -7,10 +7,11 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use hallgate::cache::{self, Verdicts};
 use hallgate::engine::artifact::artifact_hash;
-use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::snapshot::{Attestation, Standing, Worker};
 use hallgate::engine::{Decision, Facts, Json, Mode, Question, RouteInput, RuleSet, Settings, Snapshot, decide};
 use hallgate::ids::{DataLabel, Env, QosClass, TenantRisk};
 use serde_json::json;
@@ -44,6 +45,8 @@ fn snapshot(rules: usize, policies: Option<&str>) -> Snapshot {
         allowed_environments: None,
         blast_sum: Some(4),
         standing: Standing::Active,
+        attestation: Attestation::default(),
+        envelope: None,
     };
     let settings = Settings {
         mode: Mode::Strict,
@@ -88,39 +91,40 @@ fn request() -> RouteInput {
     }
 }
 
+/// The gates alone, and all that a request costs when its verdict is not remembered.
+fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    rules: usize,
+    input: &RouteInput,
+    snapshot: &Snapshot,
+) {
+    let facts = Facts::default();
+    let question = Question::ask(input, &facts, snapshot);
+    assert!(!decide(&question, snapshot).denied());
+    group.bench_function(BenchmarkId::new(format!("gates only, {name}"), rules), |b| {
+        b.iter(|| decide(black_box(&question), snapshot));
+    });
+    group.bench_function(BenchmarkId::new(format!("whole, {name}"), rules), |b| {
+        let one = |input: RouteInput| {
+            let question = Question::ask(&input, &facts, snapshot);
+            Decision::new(input, Arc::new(decide(&question, snapshot)), snapshot, false)
+        };
+        b.iter_batched(|| input.clone(), one, BatchSize::SmallInput);
+    });
+}
+
 fn decisions(c: &mut Criterion) {
     let (input, facts) = (request(), Facts::default());
     let mut group = c.benchmark_group("decision, not cached");
     for rules in [10, 200, 10_000] {
         let snapshot = snapshot(rules, None);
-        let question = Question::ask(&input, &facts, &snapshot);
-        assert!(!decide(&question, &snapshot).denied());
-        group.bench_function(BenchmarkId::new("gates only", rules), |b| {
-            b.iter(|| decide(black_box(&question), &snapshot));
-        });
-        group.bench_function(BenchmarkId::new("whole", rules), |b| {
-            let one = |input: RouteInput| {
-                let question = Question::ask(&input, &facts, &snapshot);
-                Decision::new(input, Arc::new(decide(&question, &snapshot)), &snapshot, false)
-            };
-            b.iter_batched(|| input.clone(), one, BatchSize::SmallInput);
-        });
+        measure(&mut group, "prod", rules, &input, &snapshot);
+        measure(&mut group, "dev", rules, &RouteInput { env: Env::Dev, ..input.clone() }, &snapshot);
     }
     // The sample, and one that reads everything a policy can read.
     for (name, policies) in [("policies of conf", SAMPLE), ("policies that read everything", EVERYTHING)] {
-        let snapshot = snapshot(200, Some(policies));
-        let question = Question::ask(&input, &facts, &snapshot);
-        assert!(!decide(&question, &snapshot).denied());
-        group.bench_function(BenchmarkId::new(format!("gates only, {name}"), 200), |b| {
-            b.iter(|| decide(black_box(&question), &snapshot));
-        });
-        group.bench_function(BenchmarkId::new(format!("whole, {name}"), 200), |b| {
-            let one = |input: RouteInput| {
-                let question = Question::ask(&input, &facts, &snapshot);
-                Decision::new(input, Arc::new(decide(&question, &snapshot)), &snapshot, false)
-            };
-            b.iter_batched(|| input.clone(), one, BatchSize::SmallInput);
-        });
+        measure(&mut group, name, 200, &input, &snapshot(200, Some(policies)));
     }
     group.finish();
 

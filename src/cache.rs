@@ -1,6 +1,7 @@
 //! Remembered verdicts (moka). The key is the question itself, so a remembered verdict is the one that would be given again.
 //!
-//! A verdict is kept, never a receipt: each request gets its own decision and its own ledger entry. Holds are not kept.
+//! A verdict is kept, never a receipt: each request gets its own decision and its own ledger entry. Holds are not kept, and
+//! neither is what was said to a question full of a caller's long texts.
 
 use std::sync::Arc;
 
@@ -30,6 +31,9 @@ impl Verdicts {
     ///
     /// Concurrent misses on one question decide once: the others wait the microseconds that a pure decision takes.
     pub fn verdict(&self, question: Question, decide: impl FnOnce(&Question) -> Verdict) -> (Arc<Verdict>, bool) {
+        if !question.is_small() {
+            return (Arc::new(decide(&question)), false);
+        }
         if let Some(verdict) = self.kept.get(&question) {
             return (verdict, true);
         }

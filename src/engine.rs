@@ -1,7 +1,8 @@
 //! The decision: a pure function of a question and a snapshot. No I/O, clock, randomness, async or logging.
 //!
 //! [`Question::ask`] projects a [`RouteInput`] and its [`Facts`] onto what this [`Snapshot`] can depend on; [`decide`] sees
-//! nothing else. The question is therefore exactly the key under which a verdict may be remembered.
+//! nothing else. The question is therefore exactly the key under which a verdict may be remembered. Where the verdict depends on
+//! the code of whoever acts, [`whose_code`] says so, and [`Question::knowing`] takes what was found.
 
 pub mod artifact;
 pub mod decision;
@@ -15,13 +16,13 @@ pub mod route_decision;
 pub mod rules;
 pub mod snapshot;
 
-pub use decision::{Candidate, Decision, Denial, DenyCode, Outcome, Verdict};
+pub use decision::{Attested, Candidate, Decision, Denial, DenyCode, Outcome, Verdict};
 pub use explain::{Explanation, explain};
-pub use gates::decide;
+pub use gates::{decide, whose_code};
 pub use input::{Binding, Facts, RouteInput};
 pub use json::{Json, JsonError};
 pub use policy_gate::PolicyGate;
 pub use question::Question;
 pub use route_decision::{RouteDecision, route_decision};
 pub use rules::RuleSet;
-pub use snapshot::{Fingerprint, Mode, Settings, Snapshot};
+pub use snapshot::{Code, Fingerprint, Mode, Settings, Snapshot};

@@ -18,6 +18,7 @@ use crate::engine::input::written::sound_correlation_id;
 use crate::engine::{self, Binding, Decision, Facts, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
+use crate::registry::code::SourceHashes;
 use crate::telemetry::{DecisionLabels, Metrics, RefusalLabels};
 
 pub use crate::ledger::{Door, Ending, Health, Receipt, Refusal};
@@ -77,6 +78,7 @@ pub struct Readiness {
 pub struct Hall {
     snapshot: ArcSwap<Snapshot>,
     verdicts: Verdicts,
+    source_hashes: SourceHashes,
     ledger: Ledger,
     tokens: ArcSwap<TokenBook>,
     metrics: Arc<Metrics>,
@@ -97,6 +99,7 @@ impl Hall {
         let hall = Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             verdicts,
+            source_hashes: SourceHashes::default(),
             ledger,
             tokens: ArcSwap::from_pointee(tokens),
             metrics,
@@ -115,7 +118,7 @@ impl Hall {
         let Ask { caller, input, door, raw_body } = ask;
         let began = Instant::now();
         let worker_optional = caller.binding.worker_optional;
-        let decision = Arc::new(self.decide(input, &Facts { binding: caller.binding }));
+        let decision = Arc::new(self.decide(input, &Facts { binding: caller.binding }).await);
         let decided = Instant::now();
         Metrics::observe(&self.metrics.decide_seconds, decided - began);
         let record =
@@ -145,9 +148,9 @@ impl Hall {
     }
 
     /// The decision on one request, from memory where an equal question was decided before.
-    fn decide(&self, input: RouteInput, facts: &Facts) -> Decision {
-        let snapshot = self.snapshot.load();
-        let question = Question::ask(&input, facts, &snapshot);
+    async fn decide(&self, input: RouteInput, facts: &Facts) -> Decision {
+        let snapshot = self.snapshot.load_full();
+        let question = self.source_hashes.know(Question::ask(&input, facts, &snapshot), &snapshot).await;
         let (verdict, cached) = self.verdicts.verdict(question, |question| engine::decide(question, &snapshot));
         Decision::new(input, verdict, &snapshot, cached)
     }
@@ -204,6 +207,9 @@ impl Hall {
         self.metrics.ledger_entries.set(count(health.entries));
         self.metrics.ledger_queue_depth.set(i64::try_from(health.queue_depth).unwrap_or(i64::MAX));
         self.metrics.ledger_writing.set(i64::from(health.writing));
+        self.metrics.ledger_broken.set(i64::from(health.broken));
+        self.metrics.ledger_pruned.set(count(health.pruned));
+        self.metrics.ledger_prune_failing.set(i64::from(health.prune_error.is_some()));
         self.metrics.text()
     }
 

@@ -15,7 +15,7 @@
 //! - [`telemetry`]: Logs and metric names. Nothing here knows a secret or a body: callers pass ids, codes and counts.
 //! - [`engine`]: The decision: a pure function of a question and a snapshot. No I/O, clock, randomness, async or logging.
 //! - [`policy`]: The policy gate: Cedar policies, read and checked at load, and asked by the engine.
-//! - [`registry`]: Enrolled workers: who may be dispatched, and what they declare.
+//! - [`registry`]: Enrolled workers: who may be dispatched, what they declare, and what their code is now.
 //! - [`cache`]: Remembered verdicts (moka). The key is the question itself, so a remembered verdict is the one that would be given again.
 //! - [`ledger`]: Append-only evidence: every decision, refusal and outcome, durable before its effect, chained and signed.
 //! - [`hall`]: The waist: look up facts, ask the question, decide or remember, record, and mint the permit. Both doors come through here.

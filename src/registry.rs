@@ -1,3 +1,5 @@
-//! Enrolled workers: who may be dispatched, and what they declare.
+//! Enrolled workers: who may be dispatched, what they declare, and what their code is now.
 
+pub mod code;
 pub mod records;
+pub mod sources;

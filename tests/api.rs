@@ -7,12 +7,17 @@
     reason = "a test may stop at the first surprise"
 )]
 
+#[path = "api/attestation.rs"]
+mod attestation;
 #[path = "api/clients.rs"]
 mod clients;
 #[path = "api/connections.rs"]
 mod connections;
 #[path = "api/credentials.rs"]
 mod credentials;
+#[path = "policy/folder.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod folder;
 #[path = "api/harness.rs"]
 mod harness;
 #[path = "api/laws.rs"]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hallgate::cache::{Settings as CacheSettings, Verdicts};
 use hallgate::engine::input::HttpFacts;
 use hallgate::engine::rules::RuleSet;
-use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::snapshot::{Attestation, Standing, Worker};
 use hallgate::engine::{
     Binding, Decision, Facts, Json, Mode, Question, RouteInput, Settings, Snapshot, decide, route_decision,
 };
@@ -19,6 +19,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use proptest::strategy::ValueTree as _;
 
 const CAPABILITIES: [&str; 3] = ["cap.data.read.v1", "cap.data.write.v1", "cap.ml.infer"];
 const SPECIES: [&str; 3] = ["wrk.data.reader", "wrk.data.writer", "wrk.ml.inferer"];
@@ -91,6 +92,8 @@ fn workers() -> impl Strategy<Value = Vec<Worker>> {
                     allowed_environments: None,
                     blast_sum: None,
                     standing: [Standing::Active, Standing::Revoked, Standing::Banned][standing],
+                    attestation: Attestation::default(),
+                    envelope: None,
                 })
                 .collect()
         })
@@ -157,6 +160,61 @@ fn input() -> impl Strategy<Value = RouteInput> {
             http: dry_run.then(|| HttpFacts { method: "POST".into(), host: "orders".into(), path: "/orders/1".into() }),
         },
     )
+}
+
+/// A caller that makes up long texts fills no memory with them.
+#[test]
+fn what_was_said_to_long_texts_is_not_remembered() {
+    let rules = r#"{"rules":[{"rule_id":"r","match":{},"decision":{
+        "candidate_workers_ranked":[{"worker_species_id":"wrk.a"}],"escalation":{"policy_gate":true}}}]}"#;
+    let settings = Settings {
+        mode: Mode::Reference,
+        version: Arc::from("policy.v0"),
+        require_worker_id: BTreeSet::new(),
+        require_signatory: false,
+        allowed_tenants: BTreeSet::new(),
+        require_worker_attestation: false,
+        enforce_correlation_id: false,
+        enforce_required_controls: true,
+        enforce_blast_scoring_in_prod: true,
+        enforce_privilege_envelopes: false,
+        egress_allowlist: BTreeMap::new(),
+        tenants: BTreeMap::new(),
+    };
+    let file = tempfile::NamedTempFile::with_suffix(".cedar").unwrap();
+    let policy = "permit(principal, action, resource)
+        when { context.request has to && context.request.to like \"org.*\" && context.request has labels && !context.request.labels.isEmpty() };";
+    std::fs::write(file.path(), policy).unwrap();
+    let rules = RuleSet::parse(rules, Mode::Reference).unwrap();
+    let snapshot = Snapshot::build(settings, rules, Vec::new()).unwrap();
+    let snapshot = snapshot.gated_by(Arc::new(hallgate::policy::load(file.path()).unwrap()));
+    let (short, long) = ("x".repeat(500), "x".repeat(2000));
+    let many = vec!["\"l\""; 200].join(",");
+    let distinct = (0..100).map(|n| format!("\"l{n}\"")).collect::<Vec<_>>().join(",");
+    for (to, labels, kept) in
+        [(&short, "\"l\"", true), (&short, &many, true), (&long, "\"l\"", false), (&short, &distinct, false)]
+    {
+        let remembered = Verdicts::new(CacheSettings { capacity: 1000 });
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let some = input().new_tree(&mut runner).unwrap().current();
+        let request = format!("{{\"to\":\"{to}\",\"labels\":[{labels}],\"unread\":\"{long}\"}}");
+        let asking = RouteInput {
+            tenant_id: "org.acme".into(),
+            worker_id: None,
+            blast_score: None,
+            request: Json::parse(request.as_bytes()).unwrap(),
+            ..some
+        };
+        let mut decided = 0;
+        for _ in 0..2 {
+            let question = Question::ask(&asking, &Facts::default(), &snapshot);
+            remembered.verdict(question, |question| {
+                decided += 1;
+                decide(question, &snapshot)
+            });
+        }
+        assert_eq!(decided, if kept { 1 } else { 2 }, "{to} {labels}");
+    }
 }
 
 #[derive(Debug, Clone)]

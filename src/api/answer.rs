@@ -115,15 +115,8 @@ pub(crate) fn on_decision<'a>(
         receipt_id: proof.map(|_| id),
         decided_at: time,
         blast_score: verdict.blast_score,
-        blast_gate_passed: match code {
-            Some(DenyCode::RequiresHuman) => Some(false),
-            _ => verdict.blast_score.map(|_| true),
-        },
-        privilege_envelope_ok: match code {
-            Some(DenyCode::PrivilegeEnvelopeViolated | DenyCode::PrivilegeEnvelopeUnconfigured) => Some(false),
-            Some(_) => None,
-            None => Some(true),
-        },
+        blast_gate_passed: verdict.blast_gate_passed(),
+        privilege_envelope_ok: verdict.privilege_envelope_ok(),
         supervisor_required: verdict.gated.supervisor.is_some(),
         supervisor_level: verdict.gated.supervisor,
         escalation_context: verdict.gated.supervisor.map(|_| EscalationContext {

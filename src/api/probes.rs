@@ -46,8 +46,12 @@ struct ChangeState<'a> {
 struct LedgerState<'a> {
     writing: bool,
     error: Option<&'a str>,
+    broken: bool,
     queue_depth: usize,
     entries: u64,
+    pruned: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prune_error: Option<&'a str>,
 }
 
 /// `GET /livez`: the process answers.
@@ -62,8 +66,11 @@ pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
     let ledger = LedgerState {
         writing: now.ledger.writing,
         error: now.ledger.error.as_deref(),
+        broken: now.ledger.broken,
         queue_depth: now.ledger.queue_depth,
         entries: now.ledger.entries,
+        pruned: now.ledger.pruned,
+        prune_error: now.ledger.prune_error.as_deref(),
     };
     let refused_change = now.refused_change.as_deref().map(|change| ChangeState {
         since: timestamp(change.since_micros),

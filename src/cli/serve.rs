@@ -135,7 +135,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let (gate_at, hall_at) = (gate.as_ref().map(|gate| gate.listen.clone()), api.listen);
 
     let folder = ledger.path.clone();
-    let ledger = Ledger::open(&ledger)?;
+    let ledger = Ledger::open_or_stand_in(&ledger)?;
     tracing::info!(
         gate = gate_at.as_ref().map(listen::text),
         hall = %hall_at,

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use super::kinds;
 use super::problem::Problem;
 use super::reader::{Map, Value};
+use crate::engine::json::Lines;
+use crate::engine::snapshot::{self, Worker};
 use crate::engine::{Mode, RuleSet, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
 use crate::policy::{self, CedarGate};
 use crate::registry::records;
+use crate::registry::sources::Sources;
 
 /// The `policy` section as it is written: where its parts are and how to read them.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Policy {
     workers: Option<PathBuf>,
     /// The Cedar policies; `Some(None)` when there are none.
     gate: Option<Option<PathBuf>>,
+    /// The folders outside of which no source file of a worker is read; none: anywhere.
+    allowed_worker_dirs: Option<Vec<PathBuf>>,
 }
 
 const MODES: &[(&str, Mode)] = &[("strict", Mode::Strict), ("reference", Mode::Reference)];
@@ -34,8 +39,10 @@ pub fn read(mut policy: Map<'_>) -> Policy {
     let workers = policy.path("workers", "enrolled");
     let settings = settings(&mut policy, mode);
     let gate = policy.get("gate").map_or(Some(None), |value| value.path().map(Some));
-    policy.done(&["allowed_worker_dirs", "catalogue"]);
-    Policy { mode: mode.unwrap_or(Mode::Strict), settings, rules, workers, gate }
+    let mode = mode.unwrap_or(Mode::Strict);
+    let allowed_worker_dirs = policy.get("allowed_worker_dirs").map_or(Some(Vec::new()), |dirs| folders(&dirs, mode));
+    policy.done(&["catalogue"]);
+    Policy { mode, settings, rules, workers, gate, allowed_worker_dirs }
 }
 
 fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
@@ -68,6 +75,20 @@ fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
     })
 }
 
+/// Folders. The reference takes one that does not exist, too; nothing is inside of it.
+fn folders(dirs: &Value<'_>, mode: Mode) -> Option<Vec<PathBuf>> {
+    let folder = |value: Value<'_>| {
+        let path = value.path()?;
+        if mode == Mode::Strict && !path.is_dir() {
+            value.wrong(format!("`{}` is no folder", path.display()), "name the folder of the workers' source files");
+            return None;
+        }
+        Some(path)
+    };
+    let read: Vec<_> = dirs.list()?.into_iter().map(folder).collect();
+    read.into_iter().collect()
+}
+
 fn egress(mut map: Map<'_>) -> Option<BTreeMap<Env, BTreeSet<String>>> {
     let read: Vec<_> =
         Env::ALL.iter().map(|env| Some((*env, map.list(env.as_str(), |text| Ok(text.to_owned()))?))).collect();
@@ -87,35 +108,27 @@ fn tenants(value: &Value<'_>) -> Option<BTreeMap<TenantId, TenantRisk>> {
     read.into_iter().collect()
 }
 
+/// A rules file that was read: its path and text, so that what is found later can be placed in it.
+struct RulesFile {
+    path: PathBuf,
+    text: String,
+}
+
 impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
     pub fn snapshot(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Snapshot> {
-        let Self { mode, settings, rules, workers, gate } = self;
-        let rules = rules.and_then(|path| parse_rules(path, mode, problems));
-        let workers = workers.and_then(|folder| {
-            records::load(&folder, mode)
-                .map_err(|found| {
-                    problems.extend(found.into_iter().map(|problem| Problem {
-                        place: (problem.line > 0).then_some((problem.line, problem.column)),
-                        file: problem.file,
-                        key: problem.field,
-                        message: problem.message,
-                        help: problem.help,
-                    }));
-                })
-                .ok()
-        });
+        let Self { mode, settings, rules, workers, gate, allowed_worker_dirs } = self;
+        let rules = rules.and_then(|path| RulesFile::read(path, problems));
+        let parsed = rules.as_ref().and_then(|rules| rules.parse(mode, problems));
+        // Where a folder is wrong, the records are read all the same, for what else is wrong with them.
+        let sources =
+            Sources::new(file.parent().unwrap_or(Path::new("")), allowed_worker_dirs.as_deref().unwrap_or(&[]));
+        let workers = workers.and_then(|folder| load_workers(&folder, mode, &sources, problems));
         let gate = gate.and_then(|path| path.map_or(Some(None), |path| load_gate(&path, problems).map(Some)));
-        let snapshot = Snapshot::build(settings?, rules?, workers?)
-            .map_err(|found| {
-                problems.extend(found.into_iter().map(|problem| Problem {
-                    file: file.to_owned(),
-                    place: None,
-                    key: format!("policy: {}", problem.path),
-                    message: problem.message,
-                    help: problem.help,
-                }));
-            })
+        allowed_worker_dirs?;
+        let rules = rules?;
+        let snapshot = Snapshot::build(settings?, parsed?, workers?)
+            .map_err(|found| problems.extend(found.into_iter().map(|problem| rules.placed(problem, file))))
             .ok()?;
         Some(match gate? {
             Some(gate) => snapshot.gated_by(Arc::new(gate)),
@@ -138,27 +151,59 @@ fn load_gate(path: &Path, problems: &mut Vec<Problem>) -> Option<CedarGate> {
         .ok()
 }
 
-fn parse_rules(path: PathBuf, mode: Mode, problems: &mut Vec<Problem>) -> Option<RuleSet> {
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| {
-            problems.push(Problem {
-                file: path.clone(),
-                place: None,
-                key: String::new(),
-                message: format!("the rules cannot be read: {error}"),
-                help: "write the rules file, or name it in `policy.rules`".to_owned(),
-            });
-        })
-        .ok()?;
-    RuleSet::parse(&text, mode)
+fn load_workers(folder: &Path, mode: Mode, sources: &Sources, problems: &mut Vec<Problem>) -> Option<Vec<Worker>> {
+    records::load(folder, mode, sources)
         .map_err(|found| {
             problems.extend(found.into_iter().map(|problem| Problem {
-                file: path.clone(),
-                place: Some((problem.line, problem.column)),
-                key: problem.path,
+                place: (problem.line > 0).then_some((problem.line, problem.column)),
+                file: problem.file,
+                key: problem.field,
                 message: problem.message,
                 help: problem.help,
             }));
         })
         .ok()
+}
+
+impl RulesFile {
+    fn read(path: PathBuf, problems: &mut Vec<Problem>) -> Option<Self> {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Some(Self { path, text }),
+            Err(error) => {
+                problems.push(Problem {
+                    file: path,
+                    place: None,
+                    key: String::new(),
+                    message: format!("the rules cannot be read: {error}"),
+                    help: "write the rules file, or name it in `policy.rules`".to_owned(),
+                });
+                None
+            }
+        }
+    }
+
+    fn parse(&self, mode: Mode, problems: &mut Vec<Problem>) -> Option<RuleSet> {
+        RuleSet::parse(&self.text, mode)
+            .map_err(|found| {
+                problems.extend(found.into_iter().map(|problem| Problem {
+                    file: self.path.clone(),
+                    place: Some((problem.line, problem.column)),
+                    key: problem.path,
+                    message: problem.message,
+                    help: problem.help,
+                }));
+            })
+            .ok()
+    }
+
+    /// A problem of the whole policy: in the rules, if it is there, else in the configuration.
+    fn placed(&self, problem: snapshot::Problem, configuration: &Path) -> Problem {
+        let snapshot::Problem { path, in_rules, message, help } = problem;
+        let (file, place, key) = if in_rules.is_empty() {
+            (configuration.to_owned(), None, format!("policy: {path}"))
+        } else {
+            (self.path.clone(), Some(Lines::of(&self.text).place(&in_rules)), path)
+        };
+        Problem { file, place, key, message, help }
+    }
 }

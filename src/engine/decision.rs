@@ -78,12 +78,10 @@ deny_codes! {
     WorkerCapabilityMismatch "DENY_WORKER_CAPABILITY_MISMATCH" "the worker does not declare this capability" "add the capability to the worker's record",
     EnvNotAllowed "DENY_ENV_NOT_ALLOWED" "the worker or the credential is not allowed in this environment" "add the environment to the record or the token",
     WorkerNotCandidate "DENY_WORKER_NOT_CANDIDATE" "the worker's species is no candidate of the matched rule" "add the species to the rule's candidates",
-    AttestationUnconfigured "DENY_ATTESTATION_UNCONFIGURED" "attestation is required and nothing can attest" "configure attestation, or do not require it",
-    WorkerAttestationMissing "DENY_WORKER_ATTESTATION_MISSING" "the worker has no registered hash" "attest the worker",
-    WorkerAttestationInvalidHash "DENY_WORKER_ATTESTATION_INVALID_HASH" "the worker's registered hash is malformed" "attest the worker again",
-    WorkerHashUnavailable "DENY_WORKER_HASH_UNAVAILABLE" "the worker's code could not be hashed" "make the worker's source readable",
+    AttestationUnconfigured "DENY_ATTESTATION_UNCONFIGURED" "attestation is required and nothing looked at the worker's code" "report it: the hall looks at every worker whose attestation is required",
+    WorkerAttestationMissing "DENY_WORKER_ATTESTATION_MISSING" "the worker has no registered hash" "attest the worker: write attestation.code_hash into its record",
+    WorkerHashUnavailable "DENY_WORKER_HASH_UNAVAILABLE" "the worker's code could not be read whole and unchanged" "name a readable attestation.source_file inside of policy.allowed_worker_dirs",
     WorkerTampered "DENY_WORKER_TAMPERED" "the worker's code is not what was attested" "find out who changed the worker, then attest it again",
-    PrivilegeEnvelopeUnconfigured "DENY_PRIVILEGE_ENVELOPE_UNCONFIGURED" "privilege envelopes are required and nothing can check them" "configure envelopes, or do not require them",
     PrivilegeEnvelopeViolated "DENY_PRIVILEGE_ENVELOPE_VIOLATED" "the worker's privilege envelope forbids this" "narrow the worker's envelope, or extend the allow-list",
     MalformedClaim "DENY_MALFORMED_CLAIM" "the request is not sound: a claim, header or target is malformed" "correct what the reason names",
     NoRoute "DENY_NO_ROUTE" "the gate has no route for this host, path and method" "add a route, or correct the request",
@@ -109,7 +107,7 @@ pub struct Denial {
 pub struct Candidate {
     /// Its species, as the rule writes it.
     pub worker_species_id: Arc<str>,
-    /// The rule's hint, verbatim; never used to choose.
+    /// The rule's hint; never used to choose.
     pub score_hint: Option<Json>,
     /// The rule's minimum controls, verbatim.
     pub requires_controls_minimum: Option<Json>,
@@ -226,6 +224,15 @@ impl Default for Gated {
     }
 }
 
+/// The hashes that attestation compared. Evidence: a caller never sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attested {
+    /// The registered hash, where there is one.
+    pub registered: Option<Digest>,
+    /// The hash of the code as it was found, where it could be read.
+    pub current: Option<Digest>,
+}
+
 /// The answer to a question: everything that equal questions share. Holds no id, time or echo of the request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -257,6 +264,8 @@ pub struct Verdict {
     pub attestation_checked: bool,
     /// Whether the attestation held.
     pub attestation_valid: Option<bool>,
+    /// The hashes that attestation compared, for the ledger and nobody else.
+    pub attested: Option<Attested>,
     /// Telemetry events in order.
     pub events: Vec<Event>,
 }

@@ -23,6 +23,7 @@ use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Gated, Outcom
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Prepared, Snapshot};
 
+pub use attestation::whose_code;
 pub(crate) use matching::cell;
 use worker::Choice;
 
@@ -108,16 +109,13 @@ pub(crate) fn decide_before(question: &Question, snapshot: &Snapshot, listener: 
             return refused(denial, rule_id);
         }
     }
-    let found = matching::rule(question, snapshot);
+    let found = Case::of(question, snapshot);
     listener.gate(MATCHING, found.as_ref().err());
-    let (rule, prepared) = match found {
-        Ok(found) => found,
+    let case = match found {
+        Ok(case) => case,
         Err(denial) => return refused(denial, NO_MATCH),
     };
-    listener.rule(rule);
-    let choice = worker::choose(question, snapshot, rule, prepared);
-    let score = blast::score(question, snapshot, rule, &choice);
-    let case = Case { question, snapshot, rule, prepared, choice, score, gated: OnceCell::new() };
+    listener.rule(case.rule);
     for (name, gate, shows) in AFTER {
         let said = gate(&case);
         listener.gate(name, said.as_ref().err());
@@ -145,7 +143,18 @@ fn refused(denial: Denial, rule_id: &str) -> Verdict {
         gated: Gated::default(),
         attestation_checked: false,
         attestation_valid: None,
+        attested: None,
         events: vec![Event::TaskDenied],
+    }
+}
+
+impl<'a> Case<'a> {
+    /// A question with its rule and whoever would act; an error where no rule matches.
+    fn of(question: &'a Question, snapshot: &'a Snapshot) -> Result<Self, Denial> {
+        let (rule, prepared) = matching::rule(question, snapshot)?;
+        let choice = worker::choose(question, snapshot, rule, prepared);
+        let score = blast::score(question, snapshot, rule, &choice);
+        Ok(Self { question, snapshot, rule, prepared, choice, score, gated: OnceCell::new() })
     }
 }
 
@@ -154,12 +163,16 @@ impl Case<'_> {
         let mut escalation = Escalation::default();
         if shows >= Shows::Escalation {
             escalation = self.rule.escalation.clone();
-            if let Some(serde_json::Value::String(reason)) = denial.extras.get("reason") {
+            // As in the reference, an envelope's reason stays with the denial.
+            if denial.code != DenyCode::PrivilegeEnvelopeViolated
+                && let Some(serde_json::Value::String(reason)) = denial.extras.get("reason")
+            {
                 escalation.rationale = Some(Arc::from(reason.as_str()));
             }
             escalation.human_required_default |=
                 matches!(denial.code, DenyCode::RequiresHuman | DenyCode::RequiresHumanApproval);
         }
+        let tampered = denial.code == DenyCode::WorkerTampered;
         let candidates = if shows == Shows::Candidates { Arc::clone(&self.choice.candidates) } else { Arc::from([]) };
         let held = denial.code == DenyCode::RequiresHumanApproval;
         Verdict {
@@ -170,6 +183,9 @@ impl Case<'_> {
             preconditions: self.rule.preconditions,
             blast_score: self.score.map(i64::from),
             gated: self.gated.get().cloned().unwrap_or_default(),
+            attestation_checked: tampered,
+            attestation_valid: tampered.then_some(false),
+            attested: attestation::seen(self),
             ..refused(denial, &self.rule.id)
         }
     }
@@ -179,8 +195,10 @@ impl Case<'_> {
             // The worker gate has refused every case without a worker; should that ever change, this stays a no.
             return self.denied(Denial::new(DenyCode::InternalError, "no worker was chosen"), Shows::Escalation);
         };
-        let mut events = Vec::with_capacity(5);
+        let attested = attestation::is_required(self);
+        let mut events = Vec::with_capacity(6);
         events.extend(self.score.map(|_| Event::BlastScored));
+        events.extend(envelope::is_required(self).then_some(Event::PrivilegeEnvelopeChecked));
         events.extend(attestation::is_skipped(self).then_some(Event::AttestationSkipped));
         events.extend([Event::TaskRouted, Event::WorkerSelected, Event::PolicyGated]);
         Verdict {
@@ -196,8 +214,9 @@ impl Case<'_> {
             preconditions: self.rule.preconditions,
             blast_score: self.score.map(i64::from),
             gated: self.gated.get().cloned().unwrap_or_default(),
-            attestation_checked: false,
-            attestation_valid: None,
+            attestation_checked: attested,
+            attestation_valid: attested.then_some(true),
+            attested: attestation::seen(self),
             events,
         }
     }

@@ -5,10 +5,13 @@ mod said;
 use std::sync::Arc;
 
 use crate::engine::input::{Binding, Facts, RouteInput};
-use crate::engine::snapshot::{Fingerprint, Mode, Reads, Snapshot};
+use crate::engine::snapshot::{Code, Fingerprint, Mode, Reads, Snapshot};
 use crate::ids::{CapabilityId, DataLabel, Env, QosClass, TenantRisk};
 
 pub(crate) use said::Said;
+
+/// The most bytes of callers' texts in a question that is remembered.
+const MOST_BYTES: usize = 1024;
 
 /// What is asked of one snapshot. Equal questions have equal verdicts, because [`decide`](crate::engine::decide) sees
 /// nothing else. `None` stands for what no rule or setting of the snapshot reads.
@@ -27,6 +30,8 @@ pub struct Question {
     pub(crate) correlation_blank: bool,
     /// What only the policy gate reads.
     pub(crate) said: Option<Box<Said>>,
+    /// The code of whoever may act, in their order; empty where nobody looked at it.
+    pub(crate) code: Vec<Code>,
 }
 
 /// Whether the caller's credential is bound to what it asks as.
@@ -84,6 +89,17 @@ impl Question {
         Self::project(input, facts, snapshot, snapshot.reads)
     }
 
+    /// Whether it is small enough to be remembered. Callers choose how long their texts are, and a memory full of long ones
+    /// would be their memory.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        let capability = match &self.capability {
+            Capability::Known(capability) => capability.len(),
+            Capability::Other | Capability::Malformed => 0,
+        };
+        capability + self.said.as_ref().map_or(0, |said| said.bytes()) <= MOST_BYTES
+    }
+
     pub(crate) fn project(input: &RouteInput, facts: &Facts, snapshot: &Snapshot, reads: Reads) -> Self {
         let worker = Named::of(input, facts, snapshot);
         Self {
@@ -99,7 +115,14 @@ impl Question {
             qos: reads.qos.then_some(input.qos_class),
             correlation_blank: reads.correlation && is_blank(&input.correlation_id),
             said: Said::of(input, snapshot, reads.gate),
+            code: Vec::new(),
         }
+    }
+
+    /// The same question, now that the code of [`whose_code`](crate::engine::whose_code) is known: one for each, in order.
+    #[must_use]
+    pub fn knowing(self, code: Vec<Code>) -> Self {
+        Self { code, ..self }
     }
 }
 

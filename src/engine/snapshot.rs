@@ -1,13 +1,16 @@
 //! Everything that a decision may depend on besides the question, as one immutable value, built and checked at load.
 
+mod acting;
 mod fingerprint;
 mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::engine::json::Step;
 use crate::engine::policy_gate::{GateReads, PolicyGate};
 use crate::engine::{RouteInput, RuleSet};
+pub use acting::{Acting, Attestation, Code, Envelope, Source};
 pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
 
 use crate::ids::{CapabilityId, ControlId, Digest, Env, SpeciesId, TenantId, TenantRisk, WorkerId};
@@ -83,6 +86,10 @@ pub struct Worker {
     pub blast_sum: Option<u8>,
     /// Its standing.
     pub standing: Standing,
+    /// What was attested of its code.
+    pub attestation: Attestation,
+    /// Its privilege envelope, where the record has one.
+    pub envelope: Option<Envelope>,
 }
 
 /// Everything that a decision may depend on besides the question.
@@ -102,6 +109,8 @@ pub struct Snapshot {
     pub(crate) prepared: Vec<Prepared>,
     /// The controls that any active worker implements.
     pub(crate) fleet: BTreeSet<Arc<str>>,
+    /// Everybody who may act, by worker id; in reference mode by species.
+    pub(crate) acting: BTreeMap<Arc<str>, Arc<Acting>>,
 }
 
 /// What of a request any verdict of a snapshot can depend on; the rest is left out of the question.
@@ -117,6 +126,8 @@ pub(crate) struct Reads {
     pub(crate) blast_in_production: bool,
     /// What the policy gate reads, where a rule asks it.
     pub(crate) gate: GateReads,
+    /// The hash of the code of whoever acts.
+    pub(crate) code: bool,
 }
 
 impl Reads {
@@ -125,7 +136,8 @@ impl Reads {
         let [_, label, tenant_risk, qos] =
             constrains.fold([false; 4], |[a, b, c, d], [e, f, g, h]| [a || e, b || f, c || g, d || h]);
         Self {
-            label,
+            // Envelopes look at it, too, if only in production.
+            label: label || settings.enforce_privilege_envelopes || rules.rules.iter().any(|rule| rule.needs_envelope),
             tenant_risk,
             qos,
             correlation: settings.enforce_correlation_id
@@ -133,6 +145,9 @@ impl Reads {
             blast: rules.rules.iter().any(|rule| rule.scores_blast),
             blast_in_production: settings.enforce_blast_scoring_in_prod,
             gate: GateReads::default(),
+            code: settings.require_worker_attestation
+                || (settings.mode == Mode::Strict
+                    && rules.rules.iter().any(|rule| rule.preconditions.deny_if_no_attestation_in_prod)),
         }
     }
 
@@ -154,6 +169,8 @@ impl Reads {
 pub struct Problem {
     /// Which rule, worker or setting.
     pub path: String,
+    /// The steps to it in the rules file; none when it is not there.
+    pub in_rules: Vec<Step>,
     /// What is wrong.
     pub message: String,
     /// What to change.
@@ -170,6 +187,7 @@ impl Snapshot {
         if rules.mode != settings.mode {
             problems.push(Problem {
                 path: "mode".into(),
+                in_rules: Vec::new(),
                 message: format!(
                     "the rules were read in {:?} mode, the policy is in {:?} mode",
                     rules.mode, settings.mode
@@ -177,12 +195,14 @@ impl Snapshot {
                 help: "read the rules in the policy's mode".into(),
             });
         }
+        let acting = acting::all(&workers, settings.mode);
         let mut by_id = BTreeMap::new();
         for worker in workers {
             let path = format!("workers.{}", worker.worker_id);
             if by_id.insert(worker.worker_id.clone(), worker).is_some() {
                 let message = "is enrolled twice".into();
-                problems.push(Problem { path, message, help: "give each worker an id of its own".into() });
+                let help = "give each worker an id of its own".into();
+                problems.push(Problem { path, in_rules: Vec::new(), message, help });
             }
         }
         let fleet = by_id
@@ -190,7 +210,7 @@ impl Snapshot {
             .filter(|worker| worker.standing == Standing::Active)
             .flat_map(|worker| worker.implements.iter().map(ControlId::shared))
             .collect();
-        let species = selection::Species::of(&by_id);
+        let species = selection::Species::of(&by_id, &acting);
         if settings.mode == Mode::Strict {
             problems.extend(species.dangling(&rules));
         }
@@ -198,17 +218,9 @@ impl Snapshot {
             return Err(problems);
         }
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
-        let fingerprint = fingerprint::of(&settings, &rules, &by_id);
-        Ok(Self {
-            reads: Reads::of(&settings, &rules),
-            settings,
-            rules,
-            workers: by_id,
-            gate: None,
-            fingerprint,
-            prepared,
-            fleet,
-        })
+        let fingerprint = fingerprint::of(&settings, &rules, &by_id, &acting);
+        let reads = Reads::of(&settings, &rules);
+        Ok(Self { reads, settings, rules, workers: by_id, gate: None, fingerprint, prepared, fleet, acting })
     }
 
     /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.
@@ -222,6 +234,11 @@ impl Snapshot {
     #[must_use]
     pub fn asking_rules(&self) -> usize {
         self.rules.rules.iter().filter(|rule| rule.escalation.policy_gate).count()
+    }
+
+    /// The source files of whoever may act.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.acting.values().filter_map(|acting| acting.attestation.source.as_ref())
     }
 
     /// The tenant's risk that counts for a request: the caller's word in reference mode. In strict mode the record's, or

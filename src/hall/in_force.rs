@@ -41,6 +41,7 @@ impl Hall {
             tokens: tokens != **self.tokens.load(),
         };
         if changed.snapshot {
+            self.source_hashes.keep(&snapshot);
             self.snapshot.store(Arc::new(snapshot));
             self.verdicts.forget();
             self.show_snapshot();

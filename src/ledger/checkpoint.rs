@@ -16,8 +16,13 @@ pub(super) struct Head {
 
 /// The signed note of a head.
 pub(super) fn sign(key: &LogKey, head: Head) -> Result<Vec<u8>, String> {
+    sign_with(key, head, "")
+}
+
+/// The signed note of a head with extension lines.
+pub(super) fn sign_with(key: &LogKey, head: Head, lines: &str) -> Result<Vec<u8>, String> {
     use signed_note::Signer as _;
-    let checkpoint = Checkpoint::new(key.name(), head.size, head.root, "").map_err(|error| error.to_string())?;
+    let checkpoint = Checkpoint::new(key.name(), head.size, head.root, lines).map_err(|error| error.to_string())?;
     let mut note = Note::new(&checkpoint.to_bytes(), &[]).map_err(|error| error.to_string())?;
     note.add_sigs(&[key]).map_err(|error| error.to_string())?;
     Ok(note.to_bytes())
@@ -25,6 +30,14 @@ pub(super) fn sign(key: &LogKey, head: Head) -> Result<Vec<u8>, String> {
 
 /// Reads a checkpoint that must be signed by this verifier key and be exactly as it is written.
 pub(super) fn read(bytes: &[u8], vkey: &str) -> Result<Head, String> {
+    match read_with(bytes, vkey)? {
+        (head, lines) if lines.is_empty() => Ok(head),
+        _ => Err("has extension lines, and a checkpoint of this program has none".to_owned()),
+    }
+}
+
+/// Reads a checkpoint with its extension lines.
+pub(super) fn read_with(bytes: &[u8], vkey: &str) -> Result<(Head, String), String> {
     let verifier = StandardVerifier::new(vkey.trim()).map_err(|error| format!("the key `{vkey}`: {error}"))?;
     let name = verifier.name().to_owned();
     let note = Note::from_bytes(bytes).map_err(|error| error.to_string())?;
@@ -39,7 +52,7 @@ pub(super) fn read(bytes: &[u8], vkey: &str) -> Result<Head, String> {
     if checkpoint.origin() != name {
         return Err(format!("is of the log `{}`, not of `{name}`", checkpoint.origin()));
     }
-    Ok(Head { size: checkpoint.size(), root: *checkpoint.hash() })
+    Ok((Head { size: checkpoint.size(), root: *checkpoint.hash() }, checkpoint.extension().to_owned()))
 }
 
 #[cfg(test)]

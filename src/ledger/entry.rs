@@ -104,6 +104,10 @@ fn push_decision(out: &mut Vec<u8>, decision: &Decision, asking: Asking<'_>, sta
     let verified = verdict.required_controls.iter().filter(|_| allowed);
     entry.strings("controls_verified", verified.map(|control| &**control));
     entry.string("correlation_id", &cut(&input.correlation_id, TEXT));
+    let attested = verdict.attested.as_ref();
+    if let Some(hash) = attested.and_then(|attested| attested.current) {
+        entry.digest("current_hash", &hash);
+    }
     entry.string("data_label", input.data_label.as_str());
     entry.boolean("data_label_defaulted", input.data_label_defaulted);
     entry.string("decision_id", id);
@@ -140,6 +144,9 @@ fn push_decision(out: &mut Vec<u8>, decision: &Decision, asking: Asking<'_>, sta
     }
     entry.string("receipt_id", id);
     entry.string("recorded_at", stamp.recorded_at);
+    if let Some(hash) = attested.and_then(|attested| attested.registered) {
+        entry.digest("registered_hash", &hash);
+    }
     entry.digest("snapshot", &decision.snapshot);
     entry.string("stream", stamp.stream);
     entry.maybe("supervisor_level", verdict.gated.supervisor.map(SupervisorLevel::as_str));

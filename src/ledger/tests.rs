@@ -1,6 +1,7 @@
 //! What the ledger promises, tried on real files: with threads, faults behind the disk, restarts and tampering.
 
 mod restarting;
+mod retaining;
 mod tampering;
 mod writing;
 
@@ -22,6 +23,7 @@ pub(super) fn settings(folder: &Path) -> Settings {
         checkpoint_every: Duration::from_secs(3600),
         queue: 1000,
         segment_bytes: 1 << 20,
+        retention: Retention::default(),
     }
 }
 
@@ -67,6 +69,7 @@ pub(super) fn decision(tenant: &str, outcome: engine::Outcome) -> Decision {
             gated: engine::decision::Gated::default(),
             attestation_checked: false,
             attestation_valid: None,
+            attested: None,
             events: Vec::new(),
         }),
         tenant_risk: TenantRisk::Low,
@@ -84,7 +87,7 @@ fn allowed(tenant: &str) -> Record {
 }
 
 /// A refusal to be recorded.
-fn refusal() -> Record {
+pub(super) fn refusal() -> Record {
     Record::Refusal(Refusal {
         door: Door::Gate,
         code: DenyCode::NoRoute,
@@ -98,7 +101,7 @@ fn refusal() -> Record {
 }
 
 /// The end of an exchange.
-fn ended() -> Outcome {
+pub(super) fn ended() -> Outcome {
     Outcome {
         status: Some(200),
         request_bytes: 12,

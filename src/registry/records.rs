@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::sources::Sources;
 use crate::engine::Mode;
 use crate::engine::json::{Fields, Json, Lines, Members, path_text, present};
-use crate::engine::snapshot::{Standing, Worker};
+use crate::engine::snapshot::{Attestation, Envelope, Standing, Worker};
 use crate::ids::{CapabilityId, ControlId, Digest, Env};
 
 /// The largest record that is read, in bytes.
@@ -43,7 +45,7 @@ impl RecordProblem {
 ///
 /// # Errors
 /// Every problem of every record at once.
-pub fn load(folder: &Path, mode: Mode) -> Result<Vec<Worker>, Vec<RecordProblem>> {
+pub fn load(folder: &Path, mode: Mode, sources: &Sources) -> Result<Vec<Worker>, Vec<RecordProblem>> {
     let files = match files(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && mode == Mode::Reference => return Ok(Vec::new()),
         Err(error) => {
@@ -60,7 +62,7 @@ pub fn load(folder: &Path, mode: Mode) -> Result<Vec<Worker>, Vec<RecordProblem>
     let mut problems = Vec::new();
     let mut first_by_id: BTreeMap<_, PathBuf> = BTreeMap::new();
     for file in files {
-        match read(&file).and_then(|text| record(&file, &text, mode)) {
+        match read(&file).and_then(|text| record(&file, &text, mode, sources)) {
             Err(found) => problems.extend(found),
             Ok(worker) => {
                 if let Some(first) = first_by_id.get(&worker.worker_id) {
@@ -103,7 +105,7 @@ fn read(file: &Path) -> Result<String, Vec<RecordProblem>> {
 }
 
 /// Reads one registry record.
-fn record(file: &Path, text: &str, mode: Mode) -> Result<Worker, Vec<RecordProblem>> {
+fn record(file: &Path, text: &str, mode: Mode, sources: &Sources) -> Result<Worker, Vec<RecordProblem>> {
     let lines = Lines::of(text);
     let document = Json::parse(text.as_bytes()).map_err(|error| {
         let (line, column) = lines.place_of(&error);
@@ -111,7 +113,7 @@ fn record(file: &Path, text: &str, mode: Mode) -> Result<Worker, Vec<RecordProbl
         vec![RecordProblem { file: file.to_owned(), line, column, field: error.path, message: error.message, help }]
     })?;
     let mut fields = Fields::new(mode == Mode::Strict);
-    let worker = worker(&mut fields, &document);
+    let worker = worker(&mut fields, &document, sources);
     let problem = |finding: crate::engine::json::Finding| {
         let (line, column) = lines.place(&finding.steps);
         let field = path_text(&finding.steps);
@@ -119,12 +121,16 @@ fn record(file: &Path, text: &str, mode: Mode) -> Result<Worker, Vec<RecordProbl
     };
     match worker {
         Some(worker) if fields.findings.is_empty() => Ok(worker),
-        _ => Err(fields.findings.into_iter().map(problem).collect()),
+        _ => {
+            let mut problems: Vec<_> = fields.findings.into_iter().map(problem).collect();
+            problems.sort_by_key(|problem| (problem.line, problem.column));
+            Err(problems)
+        }
     }
 }
 
 /// `None` only when something has been said.
-fn worker(fields: &mut Fields, document: &Json) -> Option<Worker> {
+fn worker(fields: &mut Fields, document: &Json, sources: &Sources) -> Option<Worker> {
     let record = fields.object(document)?;
     let worker_id = identifier(fields, record, "worker_id");
     let species = identifier(fields, record, "worker_species_id");
@@ -148,7 +154,9 @@ fn worker(fields: &mut Fields, document: &Json) -> Option<Worker> {
             None
         }
     });
-    hashes(fields, record);
+    artifact_hash(fields, record);
+    let attestation = attestation(fields, record, sources);
+    let envelope = envelope(fields, record);
     Some(Worker {
         worker_id: worker_id?,
         species: species?,
@@ -158,6 +166,8 @@ fn worker(fields: &mut Fields, document: &Json) -> Option<Worker> {
         allowed_environments: allowed_environments.map(|envs| envs.into_iter().collect()),
         blast_sum,
         standing,
+        attestation,
+        envelope,
     })
 }
 
@@ -216,25 +226,81 @@ fn blast_sum(fields: &mut Fields, radius: &Json) -> Option<u8> {
     Some(sum)
 }
 
-/// The hashes are of their form. The reference drops a malformed one and then finds none.
-fn hashes(fields: &mut Fields, record: &Members) {
-    if !fields.strict {
-        return;
+/// The record's own hash is of its form. Nothing is held against it: it says which record was enrolled.
+fn artifact_hash(fields: &mut Fields, record: &Members) {
+    if fields.strict
+        && let Some(text) = fields.text(record, "artifact_hash")
+    {
+        fields.within("artifact_hash", |fields| hash(fields, text).is_some());
     }
-    let check = |fields: &mut Fields, members: &Members, key: &str| {
-        if let Some(text) = fields.text(members, key)
-            && let Err(error) = text.strip_prefix("sha256:").unwrap_or(text).parse::<Digest>()
-        {
-            let message = error.to_string();
-            fields.within(key, |fields| {
-                fields.say(message, "write 64 lower-case hex digits, with `sha256:` before them or not")
+}
+
+/// A hash, with `sha256:` before it or not; the reference drops one of another form, that one included.
+fn hash(fields: &mut Fields, text: &str) -> Option<Digest> {
+    if !fields.strict {
+        return text.parse().ok();
+    }
+    let parsed = text.strip_prefix("sha256:").unwrap_or(text).parse();
+    parsed
+        .map_err(|error: crate::ids::InvalidId| {
+            fields.say(error.to_string(), "write 64 lower-case hex digits, with `sha256:` before them or not");
+        })
+        .ok()
+}
+
+fn attestation(fields: &mut Fields, record: &Members, sources: &Sources) -> Attestation {
+    let Some(written) = declared(fields, record, "attestation") else { return Attestation::default() };
+    fields.within("attestation", |fields| {
+        let Some(written) = fields.object(written) else { return Attestation::default() };
+        let text = fields.text(written, "code_hash").filter(|text| !text.is_empty());
+        let registered = text.and_then(|text| fields.within("code_hash", |fields| hash(fields, text)));
+        let file = fields.text(written, "source_file").filter(|text| !text.is_empty());
+        let source = file.and_then(|file| sources.source(file));
+        if fields.strict && file.is_some() && source.is_none() {
+            fields.within("source_file", |fields| {
+                fields.say("is outside of policy.allowed_worker_dirs", "move the file, or allow its folder");
             });
         }
+        Attestation { registered, source }
+    })
+}
+
+/// The envelope's destinations: what a decision looks at. An empty envelope declares nothing, as in the reference.
+fn envelope(fields: &mut Fields, record: &Members) -> Option<Envelope> {
+    const KEYS: &[&str] = &["secrets_access", "network_egress", "filesystem_writes", "tools", "egress"];
+    let written = declared(fields, record, "privilege_envelope")?;
+    fields.within("privilege_envelope", |fields| {
+        let written = fields.object(written)?;
+        fields.only_known(written, KEYS);
+        let Some(egress) = declared(fields, written, "egress") else { return Some(Envelope::default()) };
+        fields.within("egress", |fields| {
+            let egress = fields.object(egress)?;
+            fields.only_known(egress, &["allowlist"]);
+            let written = fields.list(egress, "allowlist");
+            let egress = fields.within("allowlist", |fields| {
+                let read = |(at, value): (usize, &Json)| {
+                    fields.within(at, |fields| match value {
+                        Json::String(text) => Some(Arc::clone(text)),
+                        other => {
+                            fields.expected("a string", other);
+                            None
+                        }
+                    })
+                };
+                written.iter().enumerate().filter_map(read).collect()
+            });
+            Some(Envelope { egress })
+        })
+    })
+}
+
+/// A member that says something. What Python counts as false says nothing; in strict mode only an empty object does.
+fn declared<'j>(fields: &Fields, members: &'j Members, key: &str) -> Option<&'j Json> {
+    let says = |value: &&Json| match value {
+        Json::Object(members) => !members.is_empty(),
+        other => fields.strict || other.truthy(),
     };
-    check(fields, record, "artifact_hash");
-    if let Some(attestation) = present(record, "attestation").and_then(Json::as_object) {
-        fields.within("attestation", |fields| check(fields, attestation, "code_hash"));
-    }
+    present(members, key).filter(says)
 }
 
 #[cfg(test)]

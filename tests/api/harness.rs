@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hallgate::api;
 use hallgate::cache::{self, Verdicts};
-use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::snapshot::{Attestation, Standing, Worker};
 use hallgate::engine::{Binding, Mode, RuleSet, Settings, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{Digest, Env, TenantRisk};
@@ -69,7 +69,7 @@ pub struct Running {
     pub ledger: Ledger,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 struct Stop(Arc<Notify>);
@@ -97,6 +97,7 @@ impl Running {
             checkpoint_every: Duration::from_secs(60),
             queue: 10_000,
             segment_bytes: 1 << 20,
+            retention: hallgate::ledger::Retention::default(),
         })
         .unwrap();
         let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });
@@ -132,7 +133,7 @@ impl Running {
             assert!(Instant::now() < patience, "the listener never came up");
             std::thread::sleep(Duration::from_millis(2));
         }
-        Self { addr, hall, ledger, stop, thread: Some(thread), _folder: folder }
+        Self { addr, hall, ledger, stop, thread: Some(thread), folder }
     }
 
     pub fn connect(&self) -> Client {
@@ -147,6 +148,11 @@ impl Running {
     /// Committed ledger entries.
     pub fn entries(&self) -> u64 {
         self.ledger.health().entries
+    }
+
+    /// Where the ledger is.
+    pub fn ledger_folder(&self) -> PathBuf {
+        self.folder.path().join("ledger")
     }
 
     /// Begins to shut down.
@@ -199,6 +205,8 @@ fn snapshot() -> Snapshot {
         allowed_environments: None,
         blast_sum: None,
         standing,
+        attestation: Attestation::default(),
+        envelope: None,
     };
     let workers = vec![
         worker("wrk_make_acme_prod", Standing::Active),

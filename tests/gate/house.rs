@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hallgate::cache::{self, Verdicts};
-use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::snapshot::{Attestation, Standing, Worker};
 use hallgate::engine::{self, Binding, Mode, RuleSet, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{DataLabel, Digest, Env, TenantRisk};
@@ -28,7 +28,9 @@ use tokio::sync::watch;
 /// Everything below CONFIDENTIAL may be read, written and inferred; RESTRICTED data may not be touched.
 const RULES: &str = r#"{"rules":[{"rule_id":"rr_open","match":{"capability_id":{"in":["cap.data.read.v1","cap.data.write.v1"]},
     "env":"prod","data_label":{"in":["PUBLIC","INTERNAL","CONFIDENTIAL"]}},
-    "decision":{"candidate_workers_ranked":[{"worker_species_id":"wrk.data.agent"}]}}]}"#;
+    "decision":{"candidate_workers_ranked":[{"worker_species_id":"wrk.data.agent"}],"escalation":{"policy_gate":true}}}]}"#;
+/// What the rule asks: everything is permitted, but a human must let anyone into the vault.
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gate/vault.cedar");
 
 /// The worker that is enrolled.
 pub const WORKER: &str = "wrk_a";
@@ -140,8 +142,11 @@ fn snapshot() -> Snapshot {
         allowed_environments: None,
         blast_sum: None,
         standing: Standing::Active,
+        attestation: Attestation::default(),
+        envelope: None,
     };
-    Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), vec![worker]).unwrap()
+    let snapshot = Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), vec![worker]).unwrap();
+    snapshot.gated_by(Arc::new(hallgate::policy::load(Path::new(POLICIES)).unwrap()))
 }
 
 fn tokens() -> TokenBook {
@@ -187,6 +192,7 @@ impl House {
             checkpoint_every: Duration::from_secs(5),
             queue: 1024,
             segment_bytes: 1 << 26,
+            retention: hallgate::ledger::Retention::default(),
         })
         .unwrap();
         let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });

@@ -46,6 +46,25 @@ async fn a_denial_is_a_403_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_policy_sees_the_request_on_the_wire() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    assert_eq!(ask(house.gate, get("/public/a", "")).await.status(), 200);
+    assert_eq!(
+        ask(house.gate, "POST /public/vault/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").await.status(),
+        200
+    );
+    let response = ask(house.gate, get("/public/vault/1", "")).await;
+    let body = problem(&response, 403, "DENY_REQUIRES_HUMAN_APPROVAL");
+    let entry = house.entry("decision", body["decision_id"].as_str().unwrap()).await;
+    assert_eq!((&entry["outcome"], &entry["supervisor_level"]), (&"STEWARD_HOLD".into(), &"gatekeeper".into()));
+    assert_eq!(entry["policies"], serde_json::json!(["vault"]));
+    // What is not remembered is decided again, and nothing of it is forwarded.
+    assert_eq!(ask(house.gate, get("/public/vault/1", "")).await.status(), 403);
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[tokio::test]
 async fn what_cannot_be_described_is_refused_and_recorded() {
     let upstream = Upstream::ok().await;
     let house = House::start(house::settings(fixed(), at(upstream.address))).await;

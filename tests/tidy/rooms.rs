@@ -35,6 +35,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("humantime", &["config"]),
     ("hyper", &["api"]),
     ("hyper_util", &["api"]),
+    ("libc", &["registry"]),
     ("marked_yaml", &["config"]),
     ("miette", &["policy"]),
     ("mimalloc", &["main"]),

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::*;
 use crate::engine::input::tests::plain;
 use crate::engine::input::{Binding, Facts, RouteInput};
-use crate::engine::snapshot::{Mode, Settings, Standing, Worker};
-use crate::engine::{Json, RuleSet};
-use crate::ids::{Env, TenantRisk};
+use crate::engine::snapshot::{Attestation, Code, Envelope, Mode, Settings, Source, Standing, Worker};
+use crate::engine::{Attested, Json, RuleSet};
+use crate::ids::{Digest, Env, TenantRisk};
 
 fn settings(mode: Mode) -> Settings {
     Settings {
@@ -39,6 +39,8 @@ fn writer() -> Worker {
         allowed_environments: None,
         blast_sum: None,
         standing: Standing::Active,
+        attestation: Attestation::default(),
+        envelope: None,
     }
 }
 
@@ -254,12 +256,6 @@ fn what_cannot_be_checked_yet_denies() {
             refuses(&snapshot(settings(mode), &gate, vec![writer()]), &plain()).0,
             DenyCode::PolicyGateUnconfigured
         );
-        let attested = Settings { require_worker_attestation: true, ..settings(mode) };
-        let attested = snapshot(attested, &rules(json!({})), vec![writer()]);
-        assert_eq!(refuses(&attested, &plain()).0, DenyCode::AttestationUnconfigured);
-        let enveloped = Settings { enforce_privilege_envelopes: true, ..settings(mode) };
-        let enveloped = snapshot(enveloped, &rules(json!({})), vec![writer()]);
-        assert_eq!(refuses(&enveloped, &plain()).0, DenyCode::PrivilegeEnvelopeUnconfigured);
         for escalation in &human {
             let snapshot = snapshot(settings(mode), &rules(json!({ "escalation": escalation })), vec![writer()]);
             match mode {
@@ -267,14 +263,128 @@ fn what_cannot_be_checked_yet_denies() {
                 Mode::Reference => drop(passes(&snapshot, &plain())),
             }
         }
-        let precondition = rules(json!({ "preconditions": { "deny_if_no_attestation_in_prod": true } }));
-        let snapshot = snapshot(settings(mode), &precondition, vec![writer()]);
-        match mode {
-            Mode::Strict => assert_eq!(refuses(&snapshot, &plain()).0, DenyCode::AttestationUnconfigured),
-            Mode::Reference => drop(passes(&snapshot, &plain())),
-        }
-        passes(&snapshot, &RouteInput { env: Env::Stage, ..plain() });
     }
+}
+
+/// A writer whose code was attested with this hash, in a file that a test need not have.
+fn attested(id: &str, registered: Option<Digest>) -> Worker {
+    let source = Source { path: Arc::from(std::path::Path::new(id)), within: None };
+    let attestation = Attestation { registered, source: Some(source) };
+    Worker { worker_id: id.parse().unwrap(), attestation, ..writer() }
+}
+
+/// The verdict when the code of whoever may act is what `code` says of each, and who they are.
+fn with_code(snapshot: &Snapshot, input: &RouteInput, code: impl Fn(&str) -> Code) -> (Verdict, Vec<String>) {
+    let question = Question::ask(input, &Facts::default(), snapshot);
+    let acting = whose_code(&question, snapshot).unwrap();
+    let who: Vec<String> = acting.iter().map(|acting| acting.who.to_string()).collect();
+    let question = question.knowing(who.iter().map(|who| code(who)).collect());
+    (decide(&question, snapshot), who)
+}
+
+#[test]
+fn the_code_of_whoever_acts_is_what_was_attested() {
+    let [right, wrong] = [Digest::of(b"right"), Digest::of(b"wrong")];
+    for mode in [Mode::Strict, Mode::Reference] {
+        let policy = || Settings { require_worker_attestation: true, ..settings(mode) };
+        let snapshot_of = |workers| snapshot(policy(), &rules(json!({})), workers);
+        let snapshot = snapshot_of(vec![attested("wrk_writer", Some(right))]);
+        for input in [plain(), named("wrk_writer"), RouteInput { env: Env::Dev, ..plain() }] {
+            // Nobody looked.
+            assert_eq!(refuses(&snapshot, &input).0, DenyCode::AttestationUnconfigured);
+            let told = |code| {
+                let verdict = with_code(&snapshot, &input, |_| code).0;
+                let denied = verdict.denial.as_ref().map(|denial| denial.code);
+                let denial = format!("{:?}", verdict.denial);
+                assert!(!denial.contains(&right.to_hex()) && !denial.contains(&wrong.to_hex()), "{denial}");
+                (denied, verdict.attestation_checked, verdict.attestation_valid, verdict.attested)
+            };
+            let seen = |current| Some(Attested { registered: Some(right), current });
+            assert_eq!(told(Code::Is(right)), (None, true, Some(true), seen(Some(right))));
+            let tampered = Some(DenyCode::WorkerTampered);
+            assert_eq!(told(Code::Is(wrong)), (tampered, true, Some(false), seen(Some(wrong))));
+            assert_eq!(told(Code::Unavailable), (Some(DenyCode::WorkerHashUnavailable), false, None, seen(None)));
+        }
+        let (verdict, _) = with_code(&snapshot_of(vec![attested("wrk_writer", None)]), &plain(), |_| Code::Is(right));
+        assert_eq!(verdict.denial.unwrap().code, DenyCode::WorkerAttestationMissing);
+        // Where no rule matches, nobody's code is looked at.
+        let nobody = RouteInput { capability_id: "cap.nobody".into(), ..plain() };
+        assert_eq!(whose_code(&Question::ask(&nobody, &Facts::default(), &snapshot), &snapshot), None);
+    }
+}
+
+#[test]
+fn in_strict_each_worker_that_may_act_is_attested_by_itself() {
+    let hash = |who: &str| Digest::of(who.as_bytes());
+    let workers = || ["wrk_b", "wrk_a"].map(|id| attested(id, Some(hash(id)))).to_vec();
+    let of = |mode| {
+        let policy = Settings { require_worker_attestation: true, ..settings(mode) };
+        snapshot(policy, &rules(json!({})), workers())
+    };
+    let strict = of(Mode::Strict);
+    let (verdict, who) = with_code(&strict, &plain(), |who| Code::Is(hash(who)));
+    assert_eq!((verdict.denied(), who, verdict.attested), (false, vec!["wrk_a".into(), "wrk_b".into()], None));
+    let forged = |who: &str| if who == "wrk_b" { Code::Unavailable } else { Code::Is(hash(who)) };
+    let (verdict, _) = with_code(&strict, &plain(), forged);
+    assert_eq!(verdict.denial.as_ref().unwrap().code, DenyCode::WorkerHashUnavailable);
+    assert_eq!(verdict.attested, Some(Attested { registered: Some(hash("wrk_b")), current: None }));
+    let (verdict, who) = with_code(&strict, &named("wrk_a"), forged);
+    assert_eq!((verdict.denied(), who), (false, vec!["wrk_a".into()]));
+    // The reference knows one hash a species: that of the record that came last.
+    let (verdict, who) = with_code(&of(Mode::Reference), &named("wrk_b"), |_| Code::Is(hash("wrk_a")));
+    assert_eq!((verdict.denied(), who), (false, vec!["wrk.data.writer".into()]));
+}
+
+#[test]
+fn in_strict_a_rule_may_demand_attestation_in_production() {
+    let precondition = rules(json!({ "preconditions": { "deny_if_no_attestation_in_prod": true } }));
+    let reference = snapshot(settings(Mode::Reference), &precondition, vec![writer()]);
+    passes(&reference, &plain());
+    let strict = snapshot(settings(Mode::Strict), &precondition, vec![writer()]);
+    let (verdict, _) = with_code(&strict, &plain(), |_| Code::Unavailable);
+    assert_eq!(verdict.denial.unwrap().code, DenyCode::WorkerAttestationMissing);
+    passes(&strict, &RouteInput { env: Env::Stage, ..plain() });
+}
+
+#[test]
+fn envelopes_are_held_against_the_allow_list() {
+    let allowed = BTreeMap::from([(Env::Prod, BTreeSet::from(["db.internal".to_owned()]))]);
+    let enveloped = |egress: &[&str]| {
+        let egress = egress.iter().map(|to| Arc::from(*to)).collect();
+        Worker { envelope: Some(Envelope { egress }), ..writer() }
+    };
+    let restricted = RouteInput { data_label: crate::ids::DataLabel::Restricted, ..plain() };
+    for mode in [Mode::Strict, Mode::Reference] {
+        let with = |egress_allowlist, worker| {
+            let policy = Settings { enforce_privilege_envelopes: true, egress_allowlist, ..settings(mode) };
+            snapshot(policy, &rules(json!({})), vec![worker])
+        };
+        let reason = |snapshot: &Snapshot, input: &RouteInput| {
+            let (code, verdict) = refuses(snapshot, input);
+            assert_eq!((code, verdict.privilege_envelope_ok()), (DenyCode::PrivilegeEnvelopeViolated, Some(false)));
+            let extras = verdict.denial.unwrap().extras;
+            assert_eq!(extras["worker_species_id"], "wrk.data.writer");
+            extras["reason"].as_str().unwrap().to_owned()
+        };
+        let sound = with(allowed.clone(), enveloped(&["db.internal"]));
+        assert_eq!(passes(&sound, &restricted).privilege_envelope_ok(), Some(true));
+        let wide = with(allowed.clone(), enveloped(&["db.internal", "evil.example.org"]));
+        assert_eq!(reason(&wide, &restricted), "egress_not_allowlisted:evil.example.org");
+        passes(&wide, &plain());
+        passes(&wide, &RouteInput { env: Env::Stage, ..restricted.clone() });
+        let edge = RouteInput { env: Env::Edge, ..restricted.clone() };
+        assert_eq!(reason(&sound, &edge), "egress_denied_no_allowlist_configured");
+        passes(&with(BTreeMap::new(), enveloped(&[])), &restricted);
+        // S3: nothing declared is nothing that could be held against the list.
+        match mode {
+            Mode::Strict => assert_eq!(reason(&with(allowed.clone(), writer()), &plain()), "no_envelope_declared"),
+            Mode::Reference => drop(passes(&with(allowed.clone(), writer()), &restricted)),
+        }
+    }
+    let by_rule = rules(json!({ "required_controls_suggested": ["ctrl.privilege-envelopes-required"] }));
+    let able = Worker { implements: ["ctrl.privilege-envelopes-required".parse().unwrap()].into(), ..writer() };
+    let (code, _) = refuses(&snapshot(settings(Mode::Strict), &by_rule, vec![able]), &plain());
+    assert_eq!(code, DenyCode::PrivilegeEnvelopeViolated);
 }
 
 #[test]
@@ -350,4 +460,14 @@ fn a_snapshot_is_checked_as_a_whole_and_named_by_what_is_in_it() {
     assert_eq!(one, strictly(vec![writer()]).unwrap().fingerprint);
     assert_ne!(one, strictly(vec![Worker { blast_sum: Some(0), ..writer() }]).unwrap().fingerprint);
     assert_ne!(one, strictly(vec![Worker { standing: Standing::Banned, ..writer() }]).unwrap().fingerprint);
+    let attested_as = |code: &[u8]| strictly(vec![attested("wrk_writer", Some(Digest::of(code)))]).unwrap().fingerprint;
+    assert_ne!(attested_as(b"a"), attested_as(b"b"));
+    let enveloped = Worker { envelope: Some(Envelope::default()), ..writer() };
+    assert_ne!(one, strictly(vec![enveloped]).unwrap().fingerprint);
+    // In reference mode the record that comes last is the one that counts.
+    let ordered = |ids: [&str; 2]| {
+        let workers = ids.map(|id| attested(id, Some(Digest::of(id.as_bytes())))).to_vec();
+        snapshot(settings(Mode::Reference), &rules(json!({})), workers).fingerprint
+    };
+    assert_ne!(ordered(["wrk_a", "wrk_b"]), ordered(["wrk_b", "wrk_a"]));
 }

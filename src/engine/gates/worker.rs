@@ -97,10 +97,15 @@ fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Res
             std::cmp::Ordering::Greater => Some("already_selected"),
         })
     });
+    let who = match snapshot.settings.mode {
+        Mode::Strict => worker.worker_id.as_str(),
+        Mode::Reference => worker.species.as_str(),
+    };
     let chosen = Chosen {
         species: worker.species.shared(),
         worker: Some(worker.worker_id.shared()),
         blast_sum: worker.blast_sum.unwrap_or(0),
+        acting: snapshot.acting.get(who).map(Arc::clone).into_iter().collect(),
     };
     Ok(Choice { candidates: shown.collect(), chosen: Ok(chosen) })
 }

@@ -23,6 +23,15 @@ struct Http {
     path: Option<Arc<str>>,
 }
 
+/// How many bytes a claim holds, about.
+fn bytes_of(claim: &Claim) -> usize {
+    match claim {
+        Claim::Text(text) => text.len(),
+        Claim::Set(elements) => elements.iter().map(|element| size_of::<Claim>() + bytes_of(element)).sum(),
+        _ => 0,
+    }
+}
+
 impl Said {
     /// What the policies read of a request; `None` when that is nothing.
     pub(super) fn of(input: &RouteInput, snapshot: &Snapshot, reads: GateReads) -> Option<Box<Self>> {
@@ -42,6 +51,14 @@ impl Said {
             },
         };
         (principal || dry_run || http || request).then(|| Box::new(said))
+    }
+
+    /// How many bytes of the caller's it holds, about.
+    pub(super) fn bytes(&self) -> usize {
+        let Self { tenant, http, claims, dry_run: _ } = self;
+        let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+        let on_the_wire = http.as_ref().map_or(0, |Http { method, host, path }| text(method) + text(host) + text(path));
+        text(tenant) + on_the_wire + claims.iter().map(bytes_of).sum::<usize>()
     }
 
     pub(crate) fn http(&self) -> Option<HttpRead<'_>> {

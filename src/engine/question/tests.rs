@@ -7,8 +7,9 @@ use super::*;
 use crate::engine::Json;
 use crate::engine::input::tests::plain;
 use crate::engine::policy_gate::GateReads;
-use crate::engine::snapshot::{Settings, Standing, Worker};
-use crate::engine::{Decision, Outcome, RuleSet, decide, route_decision};
+use crate::engine::snapshot::{Acting, Attestation, Envelope, Settings, Standing, Worker};
+use crate::engine::{Decision, Outcome, RuleSet, decide, route_decision, whose_code};
+use crate::ids::Digest;
 
 const CAPABILITIES: [&str; 4] = ["cap.data.write.v1", "cap.data.read.v1", "cap.ml.infer", "cap.nobody"];
 const SPECIES: [&str; 3] = ["wrk.a", "wrk.b", "wrk.c"];
@@ -71,7 +72,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             enforce_required_controls: controls,
             enforce_blast_scoring_in_prod: blast,
             enforce_privilege_envelopes: envelopes && signatory,
-            egress_allowlist: [].into(),
+            egress_allowlist: [(Env::Prod, ["db.internal".to_owned()].into())].into(),
             tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
         }
     })
@@ -81,8 +82,10 @@ fn worker(at: usize) -> impl Strategy<Value = Worker> {
     let parsed = |texts: Vec<&str>| texts.into_iter().map(|text| text.parse().unwrap()).collect();
     let standing = prop_oneof![4 => Just(Standing::Active), 1 => Just(Standing::Revoked), 1 => Just(Standing::Banned)];
     let envs = proptest::option::weighted(0.3, some_of(Env::ALL, 3));
-    (some_of(&CAPABILITIES, 3), some_of(&CONTROLS, 4), standing, envs, proptest::option::of(0..=25_u8)).prop_map(
-        move |(capabilities, controls, standing, envs, blast_sum)| Worker {
+    let envelope = proptest::option::of(some_of(&["db.internal", "elsewhere"], 2));
+    let declared = (proptest::option::of(0..=25_u8), proptest::option::weighted(0.7, any::<u8>()), envelope);
+    (some_of(&CAPABILITIES, 3), some_of(&CONTROLS, 4), standing, envs, declared).prop_map(
+        move |(capabilities, controls, standing, envs, (blast_sum, code, envelope))| Worker {
             worker_id: format!("wrk_{at}").parse().unwrap(),
             species: SPECIES[at % SPECIES.len()].parse().unwrap(),
             capabilities: capabilities.into_iter().map(|text| text.parse().unwrap()).collect(),
@@ -91,25 +94,35 @@ fn worker(at: usize) -> impl Strategy<Value = Worker> {
             allowed_environments: envs.map(|envs| envs.into_iter().collect()),
             blast_sum,
             standing,
+            attestation: Attestation { registered: code.map(|code| Digest::of(&[code])), source: None },
+            envelope: envelope.map(|to| Envelope { egress: to.into_iter().map(Arc::from).collect() }),
         },
     )
 }
 
-/// A random policy that loads. Most strict ones of several rules would hold a shadow, so rules that do are left out.
+/// A random policy that loads.
 fn policy() -> impl Strategy<Value = Snapshot> {
+    parts().prop_map(|(settings, rules, workers)| build(settings, &rules, workers))
+}
+
+fn build(settings: Settings, rules: &[Value], workers: Vec<Worker>) -> Snapshot {
+    let rules = RuleSet::parse(&json!({ "rules": rules }).to_string(), settings.mode).unwrap();
+    Snapshot::build(settings, rules, workers).unwrap()
+}
+
+/// The parts of a policy. Most strict ones of several rules would hold a shadow, so rules that do are left out.
+fn parts() -> impl Strategy<Value = (Settings, Vec<Value>, Vec<Worker>)> {
     let workers = (worker(0), worker(1), worker(2), worker(3)).prop_map(|(a, b, c, d)| vec![a, b, c, d]);
     (settings(), proptest::collection::vec(rule(), 0..6), workers).prop_map(|(settings, written, workers)| {
         let mut kept = Vec::new();
-        let mut rules = RuleSet::parse("{\"rules\":[]}", settings.mode).unwrap();
         for (at, mut rule) in written.into_iter().enumerate() {
             rule["rule_id"] = json!(format!("r{at}"));
             kept.push(rule);
-            match RuleSet::parse(&json!({ "rules": kept }).to_string(), settings.mode) {
-                Ok(more) => rules = more,
-                Err(_) => drop(kept.pop()),
+            if RuleSet::parse(&json!({ "rules": kept }).to_string(), settings.mode).is_err() {
+                kept.pop();
             }
         }
-        Snapshot::build(settings, rules, workers).unwrap()
+        (settings, kept, workers)
     })
 }
 
@@ -167,17 +180,29 @@ const EVERYTHING: Reads = Reads {
     blast: true,
     blast_in_production: true,
     gate: GateReads::ALL,
+    code: true,
 };
+
+/// The question with the code of whoever may act: all of it as attested, or not.
+fn knowing(question: Question, snapshot: &Snapshot, intact: bool) -> Question {
+    let Some(acting) = whose_code(&question, snapshot) else { return question };
+    let code = |acting: &Arc<Acting>| match acting.attestation.registered {
+        Some(hash) if intact => Code::Is(hash),
+        _ => Code::Unavailable,
+    };
+    question.knowing(acting.iter().map(code).collect())
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     /// What the question leaves out, the verdict does not depend on: with everything in the question it is the same.
     #[test]
-    fn what_is_unread_changes_nothing(snapshot in policy(), inputs in proptest::collection::vec(input(), 1..20)) {
-        for input in inputs {
+    fn what_is_unread_changes_nothing(snapshot in policy(), inputs in proptest::collection::vec((input(), any::<bool>()), 1..20)) {
+        for (input, intact) in inputs {
             let whole = Question::project(&input, &Facts::default(), &snapshot, EVERYTHING);
-            let asked = Question::ask(&input, &Facts::default(), &snapshot);
+            let whole = knowing(whole, &snapshot, intact);
+            let asked = knowing(Question::ask(&input, &Facts::default(), &snapshot), &snapshot, intact);
             prop_assert_eq!(decide(&whole, &snapshot), decide(&asked, &snapshot));
         }
     }
@@ -186,12 +211,12 @@ proptest! {
     #[test]
     fn a_remembered_verdict_is_the_one_that_would_be_given(
         snapshots in proptest::collection::vec(policy(), 1..3),
-        inputs in proptest::collection::vec(input(), 1..40),
+        inputs in proptest::collection::vec((input(), any::<bool>()), 1..40),
     ) {
         let mut remembered = std::collections::HashMap::new();
         for snapshot in &snapshots {
-            for input in &inputs {
-                let question = Question::ask(input, &Facts::default(), snapshot);
+            for (input, intact) in &inputs {
+                let question = knowing(Question::ask(input, &Facts::default(), snapshot), snapshot, *intact);
                 let verdict = decide(&question, snapshot);
                 let first = remembered.entry(question).or_insert_with(|| verdict.clone());
                 prop_assert_eq!(&*first, &verdict);
@@ -199,10 +224,38 @@ proptest! {
         }
     }
 
+    /// One more control that a rule requires allows nothing that was denied. In strict it may pass one candidate over and so
+    /// let the next one act, whose own code, envelope and blast sum count then: the law is that of a worker that is named,
+    /// or of a rule without a choice.
+    #[test]
+    fn one_more_control_allows_nothing(
+        (settings, rules, workers) in parts(),
+        (at, control) in (any::<proptest::sample::Index>(), proptest::sample::select(&CONTROLS[..])),
+        inputs in proptest::collection::vec((input(), any::<bool>()), 1..20),
+    ) {
+        prop_assume!(!rules.is_empty());
+        let mut more = rules.clone();
+        let rule = &mut more[at.index(rules.len())]["decision"];
+        let choice = rule["candidate_workers_ranked"].as_array().unwrap().len() > 1;
+        rule["required_controls_suggested"].as_array_mut().unwrap().push(json!(control));
+        let strict = settings.mode == Mode::Strict;
+        let before = build(settings.clone(), &rules, workers.clone());
+        let after = build(settings, &more, workers);
+        for (input, intact) in inputs {
+            if strict && choice && named(&input).is_none() {
+                continue;
+            }
+            let denied = |snapshot| {
+                decide(&knowing(Question::ask(&input, &Facts::default(), snapshot), snapshot, intact), snapshot).denied()
+            };
+            prop_assert!(denied(&after) || !denied(&before), "{:?}", input);
+        }
+    }
+
     /// A denial is everything but a dispatch; a dispatch names a species, a denial a reason; without rules there is no dispatch.
     #[test]
-    fn denied_is_not_dispatched(snapshot in policy(), input in input()) {
-        let verdict = decide(&Question::ask(&input, &Facts::default(), &snapshot), &snapshot);
+    fn denied_is_not_dispatched(snapshot in policy(), input in input(), intact: bool) {
+        let verdict = decide(&knowing(Question::ask(&input, &Facts::default(), &snapshot), &snapshot, intact), &snapshot);
         prop_assert_eq!(verdict.denied(), verdict.outcome != Outcome::Dispatch);
         prop_assert_eq!(verdict.denied(), verdict.denial.is_some());
         prop_assert_eq!(verdict.denied(), verdict.selected_species.is_none());

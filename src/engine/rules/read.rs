@@ -190,24 +190,48 @@ fn candidates(fields: &mut Fields, decision: &Members) -> Vec<RuleCandidate> {
             fields.within(at, |fields| {
                 let members = fields.object(json)?;
                 fields.only_known(members, &["worker_species_id", "score_hint", "requires_controls_minimum"]);
-                let species = fields.required_text(members, "worker_species_id")?;
-                if fields.strict {
-                    fields.within("worker_species_id", |fields| fields.parsed::<SpeciesId>(species));
-                }
-                let score_hint = present(members, "score_hint").cloned();
-                if let Some(other) = score_hint.as_ref().filter(|hint| !matches!(hint, Json::Int(_) | Json::Float(_))) {
-                    fields.within("score_hint", |fields| fields.expected("a number", other));
-                }
+                let species = species(fields, members)?;
+                let score_hint = score_hint(fields, members);
+                // The reference shows none and enforces none.
+                let strict = fields.strict;
+                let minimum = present(members, "requires_controls_minimum").filter(|_| strict);
                 Some(RuleCandidate {
-                    species: Arc::clone(species),
+                    species,
                     score_hint,
-                    controls_minimum: controls(fields, members, "requires_controls_minimum"),
-                    requires_controls_minimum: present(members, "requires_controls_minimum").cloned(),
+                    controls_minimum: minimum
+                        .map(|_| controls(fields, members, "requires_controls_minimum"))
+                        .unwrap_or_default(),
+                    requires_controls_minimum: minimum.cloned(),
                 })
             })
         };
         written.iter().enumerate().filter_map(read).collect()
     })
+}
+
+/// A candidate's species. The reference shows one that is not named as a candidate that is never available.
+fn species(fields: &mut Fields, members: &Members) -> Option<Arc<str>> {
+    if !fields.strict {
+        let named = fields.text(members, "worker_species_id").filter(|species| !species.is_empty());
+        return Some(named.map_or_else(|| Arc::from("__missing__"), Arc::clone));
+    }
+    let species = fields.required_text(members, "worker_species_id")?;
+    fields.within("worker_species_id", |fields| fields.parsed::<SpeciesId>(species));
+    Some(Arc::clone(species))
+}
+
+/// A candidate's hint, which is a float on the wire.
+fn score_hint(fields: &mut Fields, members: &Members) -> Option<Json> {
+    let written = present(members, "score_hint")?;
+    let number = match written {
+        Json::Float(value) => Some(*value),
+        Json::Int(digits) => digits.parse().ok().filter(|value: &f64| value.is_finite()),
+        _ => None,
+    };
+    if number.is_none() {
+        fields.within("score_hint", |fields| fields.expected("a number", written));
+    }
+    number.map(Json::Float)
 }
 
 fn controls(fields: &mut Fields, members: &Members, key: &str) -> BTreeSet<Arc<str>> {

@@ -13,6 +13,7 @@ use crate::engine::json::{Json, present};
 struct Condition {
     whole: usize,
     any: bool,
+    /// A text.
     exact: Option<usize>,
     within: Option<BTreeSet<usize>>,
 }
@@ -41,7 +42,7 @@ impl Numbers {
         Condition {
             whole: self.of(value),
             any: members.is_some_and(|members| members.get("any") == Some(&Json::Bool(true))),
-            exact: members.is_none().then(|| self.of(value)),
+            exact: value.as_str().map(|_| self.of(value)),
             within: within.map(|values| values.iter().map(|value| self.of(value)).collect()),
         }
     }
@@ -87,6 +88,6 @@ fn covers(early: &Condition, late: Option<&Condition>) -> bool {
         || early.whole == late.whole
         || early.within.as_ref().is_some_and(|values| {
             late.exact.is_some_and(|value| values.contains(&value))
-                || (!late.any && late.within.as_ref().is_some_and(|some| some.is_subset(values)))
+                || late.within.as_ref().is_some_and(|some| some.is_subset(values))
         })
 }

@@ -1,19 +1,24 @@
 //! The fingerprint: SHA-256 over a canonical description of a snapshot, the same in every process.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::engine::RuleSet;
 use crate::ids::{Digest, WorkerId};
 
-use super::{Fingerprint, Mode, Settings, Standing, Worker};
+use super::{Acting, Attestation, Envelope, Fingerprint, Mode, Settings, Source, Standing, Worker};
 
 /// Fields one after the other, each with its length before it, so that no two descriptions run together.
 struct Description(Vec<u8>);
 
 impl Description {
     fn text(&mut self, text: &str) {
-        self.0.extend((text.len() as u64).to_be_bytes());
-        self.0.extend(text.as_bytes());
+        self.bytes(text.as_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.extend(bytes);
     }
 
     fn number(&mut self, number: u64) {
@@ -33,9 +38,14 @@ impl Description {
 }
 
 // Everything is taken apart by name, so that a new field does not compile before it is described here.
-pub(super) fn of(settings: &Settings, rules: &RuleSet, workers: &BTreeMap<WorkerId, Worker>) -> Fingerprint {
+pub(super) fn of(
+    settings: &Settings,
+    rules: &RuleSet,
+    workers: &BTreeMap<WorkerId, Worker>,
+    acting: &BTreeMap<Arc<str>, Arc<Acting>>,
+) -> Fingerprint {
     let mut all = Description(Vec::with_capacity(4096));
-    all.text("hallgate snapshot 1");
+    all.text("hallgate snapshot 2");
     let Settings {
         mode,
         version,
@@ -77,6 +87,14 @@ pub(super) fn of(settings: &Settings, rules: &RuleSet, workers: &BTreeMap<Worker
     for worker in workers.values() {
         described(worker, &mut all);
     }
+    // Besides the workers themselves, because in reference mode it matters in which order they came.
+    all.number(acting.len() as u64);
+    for acting in acting.values() {
+        let Acting { who, attestation, envelope } = &**acting;
+        all.text(who);
+        attested(attestation, &mut all);
+        enveloped(envelope.as_ref(), &mut all);
+    }
     Digest::of(&all.0)
 }
 
@@ -99,6 +117,8 @@ fn described(worker: &Worker, all: &mut Description) {
         allowed_environments,
         blast_sum,
         standing,
+        attestation,
+        envelope,
     } = worker;
     all.text(worker_id.as_str());
     all.text(species.as_str());
@@ -113,4 +133,27 @@ fn described(worker: &Worker, all: &mut Description) {
         Standing::Revoked => 1,
         Standing::Banned => 2,
     });
+    attested(attestation, all);
+    enveloped(envelope.as_ref(), all);
+}
+
+fn attested(Attestation { registered, source }: &Attestation, all: &mut Description) {
+    all.flags([registered.is_some(), source.is_some()]);
+    all.texts(registered.iter().map(|hash| hash.to_hex()).collect::<Vec<_>>().into_iter());
+    if let Some(Source { path, within }) = source {
+        all.bytes(path.as_os_str().as_encoded_bytes());
+        all.flags([within.is_some()]);
+        let within = within.as_deref().unwrap_or_default();
+        all.number(within.len() as u64);
+        for folder in within {
+            all.bytes(folder.as_os_str().as_encoded_bytes());
+        }
+    }
+}
+
+fn enveloped(envelope: Option<&Envelope>, all: &mut Description) {
+    all.flags([envelope.is_some()]);
+    if let Some(Envelope { egress }) = envelope {
+        all.texts(egress.iter());
+    }
 }

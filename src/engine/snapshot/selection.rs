@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::decision::Candidate;
+use crate::engine::json::{Step, path_text};
 use crate::engine::rules::{Rule, RuleCandidate, RuleSet};
 use crate::ids::{Env, WorkerId};
 
-use super::{Mode, Problem, Settings, Standing, Worker};
+use super::{Acting, Mode, Problem, Settings, Standing, Worker};
 
 /// Why a worker, or all workers of a species, cannot act for a rule. In rising order of how near they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +39,8 @@ pub(crate) struct Chosen {
     pub(crate) worker: Option<Arc<str>>,
     /// The highest 0–25 blast sum of the workers that may act (strict, S6).
     pub(crate) blast_sum: u8,
+    /// Who may act: the worker that was named, else every worker that may; in reference mode the species as one.
+    pub(crate) acting: Arc<[Arc<Acting>]>,
 }
 
 /// What becomes of a rule's candidates.
@@ -72,15 +75,18 @@ impl Prepared {
 }
 
 /// The enrolled workers by species.
-pub(super) struct Species<'a>(BTreeMap<&'a str, Vec<&'a Worker>>);
+pub(super) struct Species<'a> {
+    workers: BTreeMap<&'a str, Vec<&'a Worker>>,
+    acting: &'a BTreeMap<Arc<str>, Arc<Acting>>,
+}
 
 impl<'a> Species<'a> {
-    pub(super) fn of(workers: &'a BTreeMap<WorkerId, Worker>) -> Self {
+    pub(super) fn of(workers: &'a BTreeMap<WorkerId, Worker>, acting: &'a BTreeMap<Arc<str>, Arc<Acting>>) -> Self {
         let mut species: BTreeMap<&str, Vec<&Worker>> = BTreeMap::new();
         for worker in workers.values() {
             species.entry(worker.species.as_str()).or_default().push(worker);
         }
-        Self(species)
+        Self { workers: species, acting }
     }
 
     /// Candidates of a species that no worker has: a rule that waits for a worker that does not exist (S7).
@@ -88,9 +94,18 @@ impl<'a> Species<'a> {
         let mut problems = Vec::new();
         for (at, rule) in rules.rules.iter().enumerate() {
             for (place, candidate) in rule.candidates.iter().enumerate() {
-                if !self.0.contains_key(&*candidate.species) {
+                if !self.workers.contains_key(&*candidate.species) {
+                    let in_rules = vec![
+                        Step::from("rules"),
+                        Step::At(at),
+                        Step::from("decision"),
+                        Step::from("candidate_workers_ranked"),
+                        Step::At(place),
+                        Step::from("worker_species_id"),
+                    ];
                     problems.push(Problem {
-                        path: format!("rules[{at}].decision.candidate_workers_ranked[{place}].worker_species_id"),
+                        path: path_text(&in_rules),
+                        in_rules,
                         message: format!(
                             "rule `{}` names species `{}`, which no worker has",
                             rule.id, candidate.species
@@ -122,8 +137,11 @@ impl<'a> Species<'a> {
             let skip_reason = match (&chosen, self.able(rule, candidate, env, settings, fleet)) {
                 (Ok(_), Ok(_)) => Some("already_selected"),
                 (Ok(_), Err(skip)) => Some(skip.as_str()),
-                (Err(_), Ok(blast_sum)) => {
-                    chosen = Ok(Chosen { species: Arc::clone(&candidate.species), worker: None, blast_sum });
+                (Err(_), Ok(able)) => {
+                    let species = Arc::clone(&candidate.species);
+                    let blast_sum = able.iter().map(|worker| worker.blast_sum.unwrap_or(0)).max().unwrap_or(0);
+                    let acting = self.acting(&species, &able, settings.mode);
+                    chosen = Ok(Chosen { species, worker: None, blast_sum, acting });
                     None
                 }
                 (Err(nearest), Err(skip)) => {
@@ -136,7 +154,7 @@ impl<'a> Species<'a> {
         Selection { candidates: candidates.collect(), chosen }
     }
 
-    /// The highest blast sum of the candidate's workers that may act, or the nearest miss.
+    /// The candidate's workers that may act, or the nearest miss.
     fn able(
         &self,
         rule: &Rule,
@@ -144,17 +162,25 @@ impl<'a> Species<'a> {
         env: Env,
         settings: &Settings,
         fleet: &BTreeSet<Arc<str>>,
-    ) -> Result<u8, Skip> {
-        let workers = self.0.get(&*candidate.species).map_or(&[][..], Vec::as_slice);
-        let mut best = Err(Skip::Unavailable);
+    ) -> Result<Vec<&'a Worker>, Skip> {
+        let workers = self.workers.get(&*candidate.species).map_or(&[][..], Vec::as_slice);
+        let mut able = Vec::new();
+        let mut nearest = Skip::Unavailable;
         for worker in workers {
-            best = match (best, may_act(worker, rule, candidate, env, settings, fleet)) {
-                (best, Ok(())) => Ok(worker.blast_sum.unwrap_or(0).max(best.unwrap_or(0))),
-                (Ok(sum), Err(_)) => Ok(sum),
-                (Err(nearest), Err(skip)) => Err(nearest.max(skip)),
-            };
+            match may_act(worker, rule, candidate, env, settings, fleet) {
+                Ok(()) => able.push(*worker),
+                Err(skip) => nearest = nearest.max(skip),
+            }
         }
-        best
+        if able.is_empty() { Err(nearest) } else { Ok(able) }
+    }
+
+    fn acting(&self, species: &Arc<str>, able: &[&Worker], mode: Mode) -> Arc<[Arc<Acting>]> {
+        let find = |who: &str| self.acting.get(who).map(Arc::clone);
+        match mode {
+            Mode::Strict => able.iter().filter_map(|worker| find(worker.worker_id.as_str())).collect(),
+            Mode::Reference => find(species).into_iter().collect(),
+        }
     }
 }
 

@@ -36,6 +36,10 @@ fn assert_canonical(bytes: &[u8]) -> Value {
 #[test]
 fn an_allowed_decision_has_the_receipt_of_the_specification() {
     let mut decision = decision("org.acme", engine::Outcome::Dispatch);
+    let verdict = Arc::make_mut(&mut decision.verdict);
+    (verdict.attestation_checked, verdict.attestation_valid) = (true, Some(true));
+    let code = Some(Digest::of(b"code"));
+    verdict.attested = Some(engine::Attested { registered: code, current: code });
     decision.input.http =
         Some(HttpFacts { method: Arc::from("POST"), host: Arc::from("orders"), path: Arc::from("/orders/1") });
     let token = Some("make".parse().unwrap());
@@ -50,17 +54,17 @@ fn an_allowed_decision_has_the_receipt_of_the_specification() {
             "artifact_hash": Digest::of(b"artifact"), "asked": {"worker_optional": true},
             "blast_score": 45, "cached": false, "canon": "wcp-0.1/jcs",
             "capability_id": "cap.data.write.v1", "controls_verified": ["ctrl.obs.audit-log-append-only"],
-            "correlation_id": "11111111-1111-4111-8111-111111111111", "data_label": "INTERNAL",
+            "correlation_id": "11111111-1111-4111-8111-111111111111", "current_hash": code, "data_label": "INTERNAL",
             "data_label_defaulted": false, "decision_id": "01990000-0000-7000-8000-000000000001",
             "dispatched_at": "2026-01-01T00:00:00.000000+00:00", "door": "gate", "dry_run": false, "env": "prod",
             "http": {"host": "orders", "method": "POST", "path": "/orders/1"}, "kind": "decision",
             "matched_rule_id": "rr_data_write_prod_001", "outcome": "DISPATCH", "policy_decision": "ALLOW",
             "policy_version": "policy.v1", "prev_receipt_hash": Digest::of(b"before"), "qos_class": "P2",
             "raw_body_hash": Digest::of(b"{}"), "receipt_id": "01990000-0000-7000-8000-000000000001",
-            "recorded_at": "2026-01-01T00:00:00.000000+00:00", "snapshot": Digest::of(b"snapshot"),
-            "stream": "org.acme", "tenant_id": "org.acme", "tenant_risk": "low", "token": "make",
-            "worker_attestation_checked": false, "worker_id": "wrk_make_acme_prod",
-            "worker_species_id": "wrk.data.writer",
+            "recorded_at": "2026-01-01T00:00:00.000000+00:00", "registered_hash": code,
+            "snapshot": Digest::of(b"snapshot"), "stream": "org.acme", "tenant_id": "org.acme", "tenant_risk": "low", "token": "make",
+            "worker_attestation_checked": true, "worker_attestation_valid": true,
+            "worker_id": "wrk_make_acme_prod", "worker_species_id": "wrk.data.writer",
         })
     );
 }

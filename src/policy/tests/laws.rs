@@ -213,6 +213,7 @@ proptest! {
             blast: true,
             blast_in_production: true,
             gate: GateReads::ALL,
+            code: true,
         };
         for input in inputs {
             let whole = Question::project(&input, &Facts::default(), &snapshot, EVERYTHING);
@@ -236,6 +237,8 @@ fn snapshot(mode: Mode, enforce_blast_scoring_in_prod: bool) -> Snapshot {
         allowed_environments: None,
         blast_sum: Some(12),
         standing: Standing::Active,
+        attestation: Default::default(),
+        envelope: None,
     };
     let settings = Settings {
         mode,

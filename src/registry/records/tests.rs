@@ -1,6 +1,7 @@
 //! What is read of a record, what reference mode drops, and every problem at once.
 
 use super::*;
+use crate::registry::sources::Sources;
 
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -21,7 +22,7 @@ const SOUND: &str = r#"{
 #[test]
 fn a_sound_record_is_read() {
     let folder = folder(&[("a.json", SOUND), ("note.txt", "no record"), (".b.json", "{")]);
-    let workers = load(folder.path(), Mode::Strict).unwrap();
+    let workers = load(folder.path(), Mode::Strict, &Sources::default()).unwrap();
     let [worker] = &workers[..] else { panic!("{workers:?}") };
     assert_eq!(worker.worker_id.as_str(), "wrk_make_acme_prod");
     assert_eq!(worker.allowed_environments, Some([Env::Dev, Env::Prod].into()));
@@ -39,7 +40,7 @@ fn only_active_is_active() {
     ] {
         let text = SOUND.replacen('{', &format!("{{\"status\": \"{status}\","), 1);
         let folder = folder(&[("a.json", &text)]);
-        assert_eq!(load(folder.path(), Mode::Strict).unwrap()[0].standing, standing, "{status}");
+        assert_eq!(load(folder.path(), Mode::Strict, &Sources::default()).unwrap()[0].standing, standing, "{status}");
     }
 }
 
@@ -54,7 +55,7 @@ const FAULTY: &str = r#"{
 #[test]
 fn every_problem_of_every_record_is_named_with_its_place() {
     let folder = folder(&[("1.json", FAULTY), ("2.json", SOUND), ("3.json", SOUND), ("4.json", "{\"worker_id\":1,}")]);
-    let problems = load(folder.path(), Mode::Strict).unwrap_err();
+    let problems = load(folder.path(), Mode::Strict, &Sources::default()).unwrap_err();
     let told: Vec<_> = problems
         .iter()
         .map(|p| format!("{}:{}:{} {}", p.file.file_name().unwrap().display(), p.line, p.column, p.field))
@@ -62,8 +63,8 @@ fn every_problem_of_every_record_is_named_with_its_place() {
     assert_eq!(
         told,
         [
-            "1.json:2:16 worker_id",
             "1.json:1:1 ",
+            "1.json:2:16 worker_id",
             "1.json:5:28 currently_implements[0]",
             "1.json:5:47 currently_implements[1]",
             "1.json:5:64 currently_implements[2]",
@@ -78,13 +79,45 @@ fn every_problem_of_every_record_is_named_with_its_place() {
 fn reference_mode_drops_what_the_reference_drops() {
     let text = FAULTY.replace("a b", "ab").replace(", 3", ", \"ctrl.ok\"");
     let folder = folder(&[("1.json", &text)]);
-    let workers = load(folder.path(), Mode::Reference).unwrap();
+    let workers = load(folder.path(), Mode::Reference, &Sources::default()).unwrap();
     assert_eq!(workers[0].implements.iter().map(ControlId::as_str).collect::<Vec<_>>(), ["ctrl.ok"]);
 }
 
 #[test]
 fn a_missing_folder_is_a_problem_but_in_reference_mode() {
     let missing = Path::new("/nonexistent/enrolled");
-    assert!(load(missing, Mode::Strict).is_err());
-    assert!(load(missing, Mode::Reference).unwrap().is_empty());
+    assert!(load(missing, Mode::Strict, &Sources::default()).is_err());
+    assert!(load(missing, Mode::Reference, &Sources::default()).unwrap().is_empty());
+}
+
+const ATTESTED: &str = r#"{
+  "worker_id": "wrk_a", "worker_species_id": "wrk.data.writer", "capabilities": ["cap.data.write.v1"],
+  "attestation": {"code_hash": "HASH", "source_file": "src/a.py", "attested_by": "x"},
+  "privilege_envelope": {"network_egress": "none", "egress": {"allowlist": ["db.internal", "a"]}}
+}"#;
+const HASH: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
+
+fn read_one(text: &str, mode: Mode) -> Worker {
+    load(folder(&[("a.json", text)]).path(), mode, &Sources::new(Path::new("/base"), &[])).unwrap().remove(0)
+}
+
+#[test]
+fn what_was_attested_and_what_is_declared_is_read() {
+    for mode in [Mode::Strict, Mode::Reference] {
+        let worker = read_one(&ATTESTED.replace("HASH", HASH), mode);
+        assert_eq!(worker.attestation.registered, HASH.parse().ok());
+        assert_eq!(&*worker.attestation.source.unwrap().path, Path::new("/base/src/a.py"));
+        let egress: Vec<String> = worker.envelope.unwrap().egress.iter().map(ToString::to_string).collect();
+        assert_eq!(egress, ["db.internal", "a"]);
+    }
+    let prefixed = ATTESTED.replace("HASH", &format!("sha256:{HASH}"));
+    assert_eq!(read_one(&prefixed, Mode::Strict).attestation.registered, HASH.parse().ok());
+    assert_eq!(read_one(&prefixed, Mode::Reference).attestation.registered, None);
+    let nothing = ATTESTED.replace("\"egress\": {", "\"tools\": [], \"egress\": null, \"x\": {");
+    assert_eq!(read_one(&nothing.replace("HASH", HASH), Mode::Reference).envelope, Some(Envelope::default()));
+    let empty = SOUND.replacen('{', "{\"privilege_envelope\": {}, \"attestation\": {},", 1);
+    for mode in [Mode::Strict, Mode::Reference] {
+        let worker = read_one(&empty, mode);
+        assert_eq!((worker.envelope, worker.attestation), (None, Attestation::default()));
+    }
 }

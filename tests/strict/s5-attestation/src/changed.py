@@ -1,0 +1,3 @@
+def run(request):
+    return request
+# and more
