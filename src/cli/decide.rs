@@ -14,7 +14,7 @@ use super::{CANNOT, ConfigFile, misconfigured};
 use crate::api::answer;
 use crate::engine::input::written::{Absent, LONGEST, Unreadable, Written};
 use crate::engine::{
-    self, Decision, DenyCode, Explanation, Facts, Outcome, Question, RouteInput, Snapshot, Verdict, explain,
+    self, Decision, DenyCode, Explanation, Facts, Outcome, Question, RouteInput, Snapshot, Verdict, explain, whose_code,
 };
 use crate::registry::code::SourceHashes;
 
@@ -42,14 +42,8 @@ pub fn run(options: &Options) -> ExitCode {
         Err(problems) => return misconfigured(&problems),
     };
     let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let mut desk = Desk {
-        snapshot,
-        hashes: SourceHashes::default(),
-        out,
-        explain: options.explain,
-        denied: false,
-        unreadable: false,
-    };
+    let mut desk =
+        Desk { judge: Judge::new(snapshot), out, explain: options.explain, denied: false, unreadable: false };
     let stdin = [PathBuf::from("-")];
     let inputs = if options.inputs.is_empty() { &stdin[..] } else { &options.inputs };
     for input in inputs {
@@ -80,8 +74,7 @@ pub fn run(options: &Options) -> ExitCode {
 
 /// Where requests are answered.
 struct Desk<W> {
-    snapshot: Snapshot,
-    hashes: SourceHashes,
+    judge: Judge,
     out: W,
     explain: bool,
     denied: bool,
@@ -146,10 +139,9 @@ impl<W: Write> Desk<W> {
             Err(why) => return self.refuse(&why, number),
         };
         let (id, time) = (fresh_id(), answer::timestamp(jiff::Timestamp::now().as_microsecond()));
-        match written.describe(self.snapshot.settings.mode) {
+        match written.describe(self.judge.snapshot.settings.mode) {
             Ok(input) => {
-                let (decision, explanation) =
-                    decided(input, &Facts::default(), &self.snapshot, &self.hashes, self.explain);
+                let (decision, explanation) = self.judge.decide(input, &Facts::default(), self.explain);
                 self.denied |= decision.verdict.denied();
                 if let Some(explanation) = &explanation {
                     tell(number, &decision.verdict, explanation);
@@ -164,7 +156,7 @@ impl<W: Write> Desk<W> {
                     let code = DenyCode::InvalidInput.as_str();
                     let _ = writeln!(io::stderr(), "line {number}: DENY {code}: {}", unacceptable.message);
                 }
-                let answer = answer::on_unacceptable(&unacceptable, &id, &time, None, &self.snapshot);
+                let answer = answer::on_unacceptable(&unacceptable, &id, &time, None, &self.judge.snapshot);
                 write_line(&mut self.out, &Explained { answer, explain: explanation.as_ref() })
             }
         }
@@ -185,22 +177,35 @@ impl<W: Write> Desk<W> {
     }
 }
 
-/// The decision on a request by a snapshot alone, and, if that is asked for, why.
-pub(super) fn decided(
-    input: RouteInput,
-    facts: &Facts,
-    snapshot: &Snapshot,
-    hashes: &SourceHashes,
-    wants_why: bool,
-) -> (Decision, Option<Explanation>) {
-    let question = hashes.know_now(Question::ask(&input, facts, snapshot), snapshot);
-    let (verdict, explanation) = if wants_why {
-        let (verdict, explanation) = explain(&question, snapshot);
-        (verdict, Some(explanation))
-    } else {
-        (engine::decide(&question, snapshot), None)
-    };
-    (Decision::new(input, Arc::new(verdict), snapshot, false), explanation)
+/// Who decides by a policy's files alone.
+pub(super) struct Judge {
+    pub(super) snapshot: Snapshot,
+    source_hashes: SourceHashes,
+}
+
+impl Judge {
+    /// By this snapshot.
+    pub(super) fn new(snapshot: Snapshot) -> Self {
+        Self { snapshot, source_hashes: SourceHashes::default() }
+    }
+
+    /// The decision on a request, and, if that is asked for, why.
+    pub(super) fn decide(&self, input: RouteInput, facts: &Facts, wants_why: bool) -> (Decision, Option<Explanation>) {
+        let Self { snapshot, source_hashes } = self;
+        let question = source_hashes.know_now(Question::ask(&input, facts, snapshot), snapshot);
+        let (verdict, explanation) = if wants_why {
+            let (verdict, explanation) = explain(&question, snapshot);
+            (verdict, Some(explanation))
+        } else {
+            (engine::decide(&question, snapshot), None)
+        };
+        (Decision::new(input, Arc::new(verdict), snapshot, false), explanation)
+    }
+
+    /// Whether the decision on a request depends on what the code of a worker is at the time.
+    pub(super) fn looks_at_code(&self, input: &RouteInput, facts: &Facts) -> bool {
+        whose_code(&Question::ask(input, facts, &self.snapshot), &self.snapshot).is_some()
+    }
 }
 
 fn fresh_id() -> Arc<str> {

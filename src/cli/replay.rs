@@ -10,11 +10,10 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::decide::decided;
+use super::decide::Judge;
 use super::{CANNOT, ConfigFile, misconfigured, say};
-use crate::engine::{DenyCode, Outcome, Snapshot};
+use crate::engine::{DenyCode, Outcome};
 use crate::ledger::past::{PastDecision, PastVerdict};
-use crate::registry::code::SourceHashes;
 use recorded::{Found, Recorded};
 
 /// Decide recorded decisions again, by another policy, and show which verdicts flip
@@ -39,13 +38,13 @@ pub struct Options {
 /// Runs the command.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    let snapshot = match options.file.load_policy() {
-        Ok(snapshot) => snapshot,
+    let judge = match options.file.load_policy() {
+        Ok(snapshot) => Judge::new(snapshot),
         Err(problems) => return misconfigured(&problems),
     };
+    let snapshot = &judge.snapshot;
     let reads_object = snapshot.gate.as_ref().is_some_and(|gate| gate.reads().request);
-    let mut replay =
-        Replay { options, snapshot: &snapshot, hashes: SourceHashes::default(), reads_object, count: Count::default() };
+    let mut replay = Replay { options, judge: &judge, reads_object, count: Count::default() };
     for source in &options.sources {
         recorded::read(source, snapshot.settings.mode, &mut |place, found| replay.take(&place, found));
     }
@@ -140,8 +139,7 @@ impl fmt::Display for Short<'_> {
 
 struct Replay<'a> {
     options: &'a Options,
-    snapshot: &'a Snapshot,
-    hashes: SourceHashes,
+    judge: &'a Judge,
     /// Whether its policies read the caller's object, which an entry does not hold.
     reads_object: bool,
     count: Count,
@@ -180,8 +178,11 @@ impl Replay<'_> {
         }
         let facts = past.facts();
         let PastDecision { said, input, is_whole, .. } = past;
+        if self.judge.looks_at_code(&input, &facts) {
+            return self.cannot(place, "the policy attests the worker's code, and what that was then is not known");
+        }
         let unsure = self.reads_object && !is_whole;
-        let (decision, why) = decided(input, &facts, self.snapshot, &self.hashes, unsure);
+        let (decision, why) = self.judge.decide(input, &facts, unsure);
         let asks = decision.verdict.escalation.policy_gate && why.is_some_and(|why| why.reached("policy"));
         if unsure && asks {
             return self.cannot(place, "the policies read the caller's `request` object, which an entry does not hold");

@@ -11,12 +11,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::decide::decided;
+use super::decide::Judge;
 use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
 use crate::api::answer;
 use crate::engine::input::written::{Absent, Written};
-use crate::engine::{Explanation, Facts, Snapshot};
-use crate::registry::code::SourceHashes;
+use crate::engine::{Explanation, Facts};
 use cases::{Case, Problem, find, parse};
 use differences::{Difference, differences, projected};
 
@@ -51,8 +50,8 @@ struct Count {
 /// Runs the command.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    let snapshot = match options.file.load_policy() {
-        Ok(snapshot) => snapshot,
+    let judge = match options.file.load_policy() {
+        Ok(snapshot) => Judge::new(snapshot),
         Err(problems) => return misconfigured(&problems),
     };
     let beside = [options.file.path().parent().unwrap_or(Path::new("")).join("cases")];
@@ -63,7 +62,7 @@ pub fn run(options: &Options) -> ExitCode {
     };
     let mut count = Count::default();
     for file in &files {
-        run_file(file, &snapshot, options.update, &mut count);
+        run_file(file, &judge, options.update, &mut count);
     }
     let Count { agreed, differed, updated, unreadable } = count;
     let also = |n: usize, what: &str| if n == 0 { String::new() } else { format!(", {n} {what}") };
@@ -82,7 +81,7 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
-fn run_file(file: &Path, snapshot: &Snapshot, update: bool, count: &mut Count) {
+fn run_file(file: &Path, judge: &Judge, update: bool, count: &mut Count) {
     let unreadable = &mut count.unreadable;
     let mut complain = |problem: &Problem| {
         *unreadable += 1;
@@ -96,7 +95,7 @@ fn run_file(file: &Path, snapshot: &Snapshot, update: bool, count: &mut Count) {
         Ok(cases) => cases,
         Err(problem) => return complain(&problem),
     };
-    let runs: Vec<_> = cases.iter().map(|case| (case, Run::of(case, snapshot))).collect();
+    let runs: Vec<_> = cases.iter().map(|case| (case, Run::of(case, judge))).collect();
     if update && let Err(error) = rewrite(file, text, &runs) {
         return complain(&Problem::of_file(format!("cannot be written: {error}")));
     }
@@ -156,19 +155,19 @@ struct Run {
 }
 
 impl Run {
-    fn of(case: &Case, snapshot: &Snapshot) -> Result<Self, Problem> {
+    fn of(case: &Case, judge: &Judge) -> Result<Self, Problem> {
         // Always the same, so that an answer is: its artifact hash, too.
         let absent = Absent { tenant: None, correlation_id: &|| Arc::from("hallgate-test") };
         let written = Written::read(case.input.as_bytes(), &absent);
         let written = written.map_err(|why| case.problem(why.reason("`input`")))?;
         let (id, time) = ("", "");
-        let (answer, why) = match written.describe(snapshot.settings.mode) {
+        let (answer, why) = match written.describe(judge.snapshot.settings.mode) {
             Ok(input) => {
-                let (decision, why) = decided(input, &Facts::default(), snapshot, &SourceHashes::default(), true);
+                let (decision, why) = judge.decide(input, &Facts::default(), true);
                 (serde_json::to_value(answer::on_decision(&decision, id, time, None)), why)
             }
             Err(unacceptable) => {
-                let answer = answer::on_unacceptable(&unacceptable, id, time, None, snapshot);
+                let answer = answer::on_unacceptable(&unacceptable, id, time, None, &judge.snapshot);
                 (serde_json::to_value(answer), None)
             }
         };

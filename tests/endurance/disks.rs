@@ -53,7 +53,9 @@ fn may_mount() -> bool {
     match tried {
         Ok(tried) if tried.status.success() => true,
         Ok(tried) => {
-            eprintln!("SKIPPED: no file system can be mounted here: {}", String::from_utf8_lossy(&tried.stderr).trim());
+            let why = String::from_utf8_lossy(&tried.stderr);
+            let said = format!("SKIPPED: no file system can be mounted here: {}\n", why.trim());
+            std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes()).unwrap();
             false
         }
         Err(error) => panic!("unshare (util-linux) does not run: {error}"),

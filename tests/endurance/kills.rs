@@ -76,7 +76,7 @@ async fn every_answer_and_every_forward_has_its_entry_whenever_it_is_killed() {
         if kill % LIVES == 0 {
             house = None;
         }
-        let durability = if kill / LIVES % 2 == 0 { "process" } else { "power" };
+        let durability = if (kill / LIVES).is_multiple_of(2) { "process" } else { "power" };
         // Small and busy: segments, checkpoints, tiles and pruning are all under way when the end comes.
         let house: &House = house.get_or_insert_with(|| {
             build(

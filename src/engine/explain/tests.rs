@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::engine::input::tests::plain;
 use crate::engine::input::{Facts, RouteInput};
-use crate::engine::snapshot::{Mode, Settings, Standing, Worker};
+use crate::engine::snapshot::{Attestation, Mode, Settings, Standing, Worker};
 use crate::engine::{RuleSet, decide};
 use crate::ids::{DataLabel, Env, QosClass};
 
@@ -40,9 +40,9 @@ fn snapshot() -> Snapshot {
         required_controls: [].into(),
         allowed_environments: None,
         blast_sum: None,
-        standing: Standing::Active,
-        attestation: Default::default(),
+        attestation: Attestation::default(),
         envelope: None,
+        standing: Standing::Active,
     };
     Snapshot::build(settings, RuleSet::parse(&rules.to_string(), Mode::Strict).unwrap(), vec![writer]).unwrap()
 }

@@ -98,7 +98,7 @@ fn what_cannot_be_read_whole_is_unavailable_and_never_a_hang() {
     // Sparse: larger than the limit, and nothing of it on the disk.
     File::create(at("large")).unwrap().set_len(MAX_BYTES + 1).unwrap();
     let secret = file(folder.path(), "unreadable", b"x");
-    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o000)).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o0)).unwrap();
     let root_reads_all = std::fs::read(&secret).is_ok();
 
     let hashes = SourceHashes::default();
