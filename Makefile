@@ -11,7 +11,7 @@ CARGO ?= cargo
 VENV := target/venv
 RUST_SET_UP := https://rustup.rs
 
-.PHONY: help demo test soak bench check build-tools tools
+.PHONY: help demo test soak kills bench check build-tools tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ test: tools ## every test, with what the tests need
 soak: build-tools ## 500 callers for a minute: nothing is lost, nothing is mixed up
 	HALLGATE_SOAK_CONNECTIONS=500 HALLGATE_SOAK_SECONDS=60 $(CARGO) test --locked --test soak -- --nocapture
 
+kills: build-tools ## 300 kills at random moments under load: every answer has its entry
+	HALLGATE_KILLS=300 $(CARGO) test --locked --test endurance kill -- --nocapture
+
 check: build-tools ## formatting, lints and documentation, warnings denied
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
@@ -37,7 +40,7 @@ bench: build-tools ## the measurements that the README quotes
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
 	python3 -m venv target/bench-venv
 	target/bench-venv/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
-	$(CARGO) bench --locked --bench decide --bench ledger
+	$(CARGO) bench --locked --bench decide --bench ledger --bench growth
 	python3 benches/gate.py $(ARGS)
 	target/bench-venv/bin/python benches/reference.py
 
@@ -46,9 +49,10 @@ build-tools:
 	@command -v $(CARGO) >/dev/null || { echo 'missing: cargo; install Rust from $(RUST_SET_UP)' >&2; exit 1; }
 	@.ci/need cc=build-essential cmake
 
-# The clients that the tests drive: curl, Node's fetch, and Python's requests and OpenAI SDK.
+# The clients that the tests drive: curl, Node's fetch, and Python's requests and OpenAI SDK; and what shows a process's system
+# calls and takes its disk away: strace, and util-linux.
 tools: build-tools $(VENV)/installed
-	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates
+	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates strace prlimit=util-linux unshare=util-linux mount
 	@node -e 'typeof fetch === "function" || process.exit(1)' || \
 		{ echo "node $$(node --version) has no fetch; install Node.js 18 or later" >&2; exit 1; }
 

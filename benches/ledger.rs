@@ -4,101 +4,13 @@
 //! about a thousand bytes: queued, minted, serialised, chained, written, answered, and added to tree, tiles and index.
 #![expect(clippy::expect_used, reason = "a bench may stop at the first surprise")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::sync::Arc;
-use std::time::Duration;
+#[path = "ledger/appending.rs"]
+mod appending;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hallgate::engine::decision::{Escalation, Gated, Preconditions};
-use hallgate::engine::input::HttpFacts;
-use hallgate::engine::{Decision, Json, Outcome, RouteInput, Verdict};
-use hallgate::ids::{DataLabel, Digest, Env, QosClass, TenantRisk};
-use hallgate::ledger::{Door, Durability, Ledger, Record, Settings};
-use tokio::runtime::Runtime;
+use hallgate::ledger::Ledger;
 
-/// Requests that wait for the writer at a time.
-const IN_FLIGHT: u64 = 64;
-
-fn record() -> Record {
-    let input = RouteInput {
-        capability_id: Arc::from("cap.data.write.v1"),
-        worker_id: Some(Arc::from("wrk_make_acme_prod")),
-        env: Env::Prod,
-        data_label: DataLabel::Internal,
-        data_label_defaulted: false,
-        tenant_id: Arc::from("org.acme"),
-        tenant_risk: None,
-        qos_class: QosClass::P2,
-        correlation_id: Arc::from("11111111-1111-4111-8111-111111111111"),
-        request: Json::Object(BTreeMap::new()),
-        blast_radius: None,
-        blast_score: None,
-        privilege_context: None,
-        tenant_credential: None,
-        dry_run: false,
-        http: Some(HttpFacts { method: Arc::from("POST"), host: Arc::from("orders"), path: Arc::from("/orders/1") }),
-    };
-    let verdict = Verdict {
-        outcome: Outcome::Dispatch,
-        denial: None,
-        matched_rule_id: Arc::from("rr_data_write_prod_001"),
-        selected_species: Some(Arc::from("wrk.data.writer")),
-        worker_id: Some(Arc::from("wrk_make_acme_prod")),
-        candidates: Arc::from([]),
-        required_controls: Arc::new(BTreeSet::from([Arc::from("ctrl.obs.audit-log-append-only")])),
-        recommended_profiles: Arc::from([]),
-        escalation: Escalation::default(),
-        preconditions: Preconditions::default(),
-        blast_score: Some(45),
-        gated: Gated::default(),
-        attestation_checked: false,
-        attestation_valid: None,
-        attested: None,
-        events: Vec::new(),
-    };
-    let decision = Decision {
-        input,
-        verdict: Arc::new(verdict),
-        tenant_risk: TenantRisk::Low,
-        artifact_hash: Digest::of(b"artifact"),
-        snapshot: Digest::of(b"snapshot"),
-        policy_version: Arc::from("policy.v1"),
-        cached: true,
-    };
-    Record::Decision { decision: Arc::new(decision), door: Door::Gate, token: None, raw_body: None }
-}
-
-/// CPU time that the writer thread has used, from the scheduler.
-fn writer_cpu() -> Duration {
-    let threads = fs::read_dir("/proc/self/task").expect("the benchmark runs on Linux");
-    let of = |task: std::path::PathBuf| {
-        let name = fs::read_to_string(task.join("comm")).ok()?;
-        let stat = fs::read_to_string(task.join("schedstat")).ok()?;
-        let nanos = stat.split(' ').next()?.parse().ok()?;
-        (name.trim() == "ledger-write").then_some(Duration::from_nanos(nanos))
-    };
-    threads.flatten().find_map(|task| of(task.path())).expect("the ledger is open")
-}
-
-fn append(ledger: &Ledger, runtime: &Runtime, record: &Record, entries: u64) {
-    runtime.block_on(async {
-        let tasks: Vec<_> = (0..IN_FLIGHT)
-            .map(|n| {
-                let (ledger, record) = (ledger.clone(), record.clone());
-                let share = entries / IN_FLIGHT + u64::from(n < entries % IN_FLIGHT);
-                tokio::spawn(async move {
-                    for _ in 0..share {
-                        ledger.record(record.clone()).await.expect("the disk takes it");
-                    }
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await.expect("no task panics");
-        }
-    });
-}
+use appending::{append, record, settings, writer_cpu};
 
 fn bench(criterion: &mut Criterion) {
     // HALLGATE_BENCH_ENTRIES=10000000 for the long one that the README quotes; it takes 10 GB and some minutes.
@@ -106,15 +18,7 @@ fn bench(criterion: &mut Criterion) {
         std::env::var("HALLGATE_BENCH_ENTRIES").map_or(200_000, |text| text.parse().expect("a number of entries"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
     let folder = tempfile::tempdir().expect("a folder");
-    let settings = Settings {
-        path: folder.path().join("ledger"),
-        durability: Durability::Process,
-        key_file: folder.path().join("key"),
-        origin: "hallgate.bench/ledger".to_owned(),
-        checkpoint_every: Duration::from_secs(5),
-        queue: 4096,
-        segment_bytes: 64 << 20,
-    };
+    let settings = settings(folder.path());
     let ledger = Ledger::open(&settings).expect("a ledger");
     let record = record();
     let mut group = criterion.benchmark_group("ledger append, writer's CPU");

@@ -186,7 +186,19 @@ fn ledger(mut map: Map<'_>) -> Option<(ledger::Settings, bool)> {
     let queue = map.read("queue", "4096", kinds::number(1, 1_000_000));
     let segment_mib: Option<u64> = map.read("segment_mib", "64", kinds::number(1, 4096));
     let public_tiles = map.read("public_tiles", "false", kinds::flag);
-    map.done(&["keep", "witnesses"]);
+    let keep = map.maybe("keep", kinds::long_time);
+    let max_size = map.maybe("max_size", kinds::size);
+    if let (Some(Some(most)), Some(mib)) = (max_size, segment_mib)
+        && most < 2 * (mib << 20)
+    {
+        let help = "write at least twice `segment_mib`: the segment that is written is never pruned";
+        map.wrong("max_size", "is less than two segments", help);
+    }
+    let export_dir = map.get("export_dir").map(|value| value.path());
+    if export_dir.is_some() && matches!((keep, max_size), (Some(None), Some(None))) {
+        map.wrong("export_dir", "is set, but nothing is ever pruned", "write `keep` or `max_size`, too, or remove it");
+    }
+    map.done(&["witnesses"]);
     let settings = ledger::Settings {
         path: path?,
         durability: durability?,
@@ -195,6 +207,7 @@ fn ledger(mut map: Map<'_>) -> Option<(ledger::Settings, bool)> {
         checkpoint_every: checkpoint_every?,
         queue: queue?,
         segment_bytes: segment_mib? << 20,
+        retention: ledger::Retention { keep: keep?, max_bytes: max_size?, export_dir: export_dir.flatten() },
     };
     Some((settings, public_tiles?))
 }

@@ -78,6 +78,8 @@ pub struct Hall {
     tokens: ArcSwap<TokenBook>,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
+    /// The policy in force is not on record yet.
+    unannounced: AtomicBool,
     /// Policies come into force one after the other.
     succession: Mutex<()>,
 }
@@ -100,6 +102,7 @@ impl Hall {
             tokens: ArcSwap::from_pointee(tokens),
             metrics,
             draining: AtomicBool::new(false),
+            unannounced: AtomicBool::new(false),
             succession: Mutex::default(),
         }
     }
@@ -148,7 +151,10 @@ impl Hall {
     }
 
     async fn commit(&self, record: Record, since: Instant) -> Result<Receipt, CannotDecide> {
-        let committed = self.ledger.record(record).await;
+        let committed = match self.announce().await {
+            Ok(()) => self.ledger.record(record).await,
+            Err(error) => Err(error),
+        };
         Metrics::observe(&self.metrics.record_seconds, since.elapsed());
         committed.map_err(|error| {
             self.metrics.cannot_decide.inc();
@@ -173,14 +179,28 @@ impl Hall {
         }
     }
 
-    /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread.
-    ///
-    /// # Errors
-    /// The entry could not be committed: nothing may be decided by a policy that is not on record.
-    pub fn begin(&self) -> Result<Receipt, CannotDecide> {
+    /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread. When the
+    /// entry cannot be committed now, nothing is decided before it is.
+    pub fn begin(&self) {
         let snapshot = self.snapshot.load();
-        let receipt = self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Start, None)))?;
-        Ok(receipt)
+        if let Err(error) = self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Start, None))) {
+            tracing::error!(%error, "the policy could not be recorded: nothing is decided before it is");
+            self.unannounced.store(true, Ordering::Release);
+        }
+    }
+
+    /// Records the policy in force, if that could not be done when this hall began.
+    async fn announce(&self) -> Result<(), RecordError> {
+        if !self.unannounced.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _turn = self.succession.lock().await;
+        if self.unannounced.load(Ordering::Acquire) {
+            let policy = in_force(&self.snapshot.load(), Cause::Start, None);
+            self.ledger.record(Record::Policy(policy)).await?;
+            self.unannounced.store(false, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Puts another snapshot in force, for every decision that begins after this returns. Its entry is committed first.
@@ -192,6 +212,7 @@ impl Hall {
         let replaced = self.snapshot.load().fingerprint;
         let record = Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)));
         let receipt = self.ledger.record(record).await?;
+        self.unannounced.store(false, Ordering::Release);
         self.source_hashes.keep(&snapshot);
         self.snapshot.store(Arc::new(snapshot));
         Ok(receipt)
@@ -223,6 +244,9 @@ impl Hall {
         self.metrics.ledger_entries.set(count(health.entries));
         self.metrics.ledger_queue_depth.set(i64::try_from(health.queue_depth).unwrap_or(i64::MAX));
         self.metrics.ledger_writing.set(i64::from(health.writing));
+        self.metrics.ledger_broken.set(i64::from(health.broken));
+        self.metrics.ledger_pruned.set(count(health.pruned));
+        self.metrics.ledger_prune_failing.set(i64::from(health.prune_error.is_some()));
         self.metrics.text()
     }
 

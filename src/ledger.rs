@@ -11,6 +11,8 @@ mod files;
 mod index;
 mod key;
 mod mint;
+mod prune;
+mod pruned;
 mod publish;
 pub mod published;
 mod queue;
@@ -26,20 +28,22 @@ mod writer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use batch::Batch;
-use queue::{Ended, Queue};
+use prune::{Pruner, Pruning};
+use queue::Ended;
 use seal::{Seal, Sealer};
 use tail::Through;
 use writer::{Clock, Shared, Writer};
 
 pub use key::{KeyError, LogKey};
+pub use prune::Retention;
 pub use publish::ReadError;
 pub use published::{Found, Published, ReceiptProof, Resource};
 pub use restore::OpenError;
@@ -74,6 +78,8 @@ pub struct Settings {
     pub queue: usize,
     /// Bytes after which a new segment begins.
     pub segment_bytes: u64,
+    /// How long entries are kept.
+    pub retention: Retention,
 }
 
 /// Through which door a request came.
@@ -253,6 +259,9 @@ pub enum RecordError {
     /// The write failed; the writer goes on trying.
     #[error("the ledger cannot be written: {0}")]
     Write(Arc<str>),
+    /// What is stored does not hold together: nothing more is recorded until somebody has looked at it.
+    #[error("the ledger is broken: {0}")]
+    Broken(Arc<str>),
     /// The ledger is shut down.
     #[error("the ledger is closed")]
     Closed,
@@ -269,7 +278,16 @@ pub struct Health {
     pub queue_depth: usize,
     /// Committed entries.
     pub entries: u64,
+    /// True when what is stored was found not to hold together: nothing is recorded, so nothing is allowed.
+    pub broken: bool,
+    /// The first entry that is kept; those before it were pruned.
+    pub pruned: u64,
+    /// Why pruning does not go on, when it does not. Decisions do.
+    pub prune_error: Option<Arc<str>>,
 }
+
+/// How often it is looked whether something need not be kept, at least.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 /// The ledger. Clones are handles to the same one; it closes with the last.
 #[derive(Debug, Clone)]
@@ -278,6 +296,9 @@ pub struct Ledger(Arc<Handle>);
 struct Handle {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    pruner: Mutex<Option<Pruner>>,
+    /// What does not hold together; there are no threads then.
+    broken: Option<Arc<str>>,
     vkey: String,
     published: Published,
     reads: Arc<Semaphore>,
@@ -293,24 +314,28 @@ impl Ledger {
             let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
         };
-        Self::open_with(settings, Box::new(clock), Box::new(|file| Arc::new(file)))
+        Self::open_with(settings, Arc::new(clock), Box::new(|file| Arc::new(file)))
     }
 
     /// Opens the ledger with another clock and other storage.
     fn open_with(settings: &Settings, clock: Clock, through: Through) -> Result<Self, OpenError> {
         let restored = restore::open(settings, through)?;
         let started = |source| OpenError::File { path: settings.path.clone(), source };
-        let vkey = restored.key.vkey().to_owned();
-        let (signed, _) = watch::channel(restored.sealed);
-        let seal = Seal { folder: settings.path.clone(), key: restored.key, signed: signed.clone() };
+        let key = Arc::new(restored.key);
+        let (vkey, lock) = (key.vkey().to_owned(), Arc::new(restored.lock));
+        let shared = Arc::new(Shared::new(settings.queue, restored.edge.size(), restored.pruned));
+        shared.signed.send_replace(restored.sealed);
+        let signed = shared.signed.clone();
+        let seal = Seal { folder: settings.path.clone(), key: Arc::clone(&key), signed };
         let sealer = Sealer::start(seal).map_err(started)?;
-        let shared = Arc::new(Shared {
-            signed,
-            queue: Queue::new(settings.queue),
-            entries: AtomicU64::new(restored.edge.size()),
-            failure: Mutex::default(),
-            wanted: AtomicBool::new(false),
-        });
+        let pruning = Pruning {
+            folder: settings.path.clone(),
+            key,
+            retention: settings.retention.clone(),
+            shared: Arc::clone(&shared),
+            clock: Arc::clone(&clock),
+            _lock: Arc::clone(&lock),
+        };
         let writer = Writer {
             shared: Arc::clone(&shared),
             clock,
@@ -326,21 +351,48 @@ impl Ledger {
             checkpoint_every: settings.checkpoint_every,
             owed: Vec::new(),
             retry_at: None,
-            _lock: restored.lock,
+            _lock: lock,
         };
         let thread = thread::Builder::new().name("ledger-write".to_owned()).spawn(|| writer.run()).map_err(started)?;
-        let published = Published::new(&settings.path);
-        publish::warm(published.clone()).map_err(started)?;
-        let reads = Arc::new(Semaphore::new(publish::READS));
-        Ok(Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)), vkey, published, reads })))
+        let mut handle = Handle::idle(shared, vkey, &settings.path);
+        handle.thread = Mutex::new(Some(thread));
+        publish::warm(handle.published.clone()).map_err(started)?;
+        // From here on the handle ends the writer, also after an error.
+        let pruner = Pruner::start(pruning, settings.checkpoint_every.min(PRUNE_EVERY)).map_err(started)?;
+        *handle.pruner.lock().unwrap_or_else(PoisonError::into_inner) = pruner;
+        Ok(Self(Arc::new(handle)))
+    }
+
+    /// Opens the ledger, or, when what is stored does not hold together, stands in for it and takes nothing: every request is
+    /// answered 503, and whoever watches the process learns why.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but for [`OpenError::Broken`].
+    pub fn open_or_stand_in(settings: &Settings) -> Result<Self, OpenError> {
+        let error = match Self::open(settings) {
+            Err(error @ OpenError::Broken { .. }) => error,
+            opened => return opened,
+        };
+        tracing::error!(%error, "the ledger is broken: nothing is allowed or forwarded until somebody has looked at it");
+        let vkey = LogKey::load(&settings.key_file, &settings.origin, false)?.vkey().to_owned();
+        let why: Arc<str> = Arc::from(error.to_string());
+        let shared = Shared::new(0, 0, 0);
+        shared.queue.close();
+        shared.set_failure(Some(Arc::clone(&why)));
+        let mut handle = Handle::idle(Arc::new(shared), vkey, &settings.path);
+        handle.broken = Some(why);
+        Ok(Self(Arc::new(handle)))
     }
 
     /// Records a decision or refusal. Resolves when the entry is committed. Dropping the future loses the answer, never the
     /// entry.
     ///
     /// # Errors
-    /// The queue is full, the write failed, or the ledger is closed: nothing may be allowed or forwarded then.
+    /// The queue is full, the write failed, or the ledger is broken or closed: nothing may be allowed or forwarded then.
     pub async fn record(&self, record: Record) -> Result<Receipt, RecordError> {
+        if let Some(why) = &self.0.broken {
+            return Err(RecordError::Broken(Arc::clone(why)));
+        }
         let (answer, rouse) = self.0.shared.queue.record(record)?;
         if rouse.is_some() {
             // Everything else that this thread can do now comes first, and may join the batch.
@@ -385,6 +437,9 @@ impl Ledger {
             error,
             queue_depth: self.0.shared.queue.depth(),
             entries: self.0.shared.entries.load(Ordering::Relaxed),
+            broken: self.0.broken.is_some(),
+            pruned: self.0.shared.pruned.load(Ordering::Relaxed),
+            prune_error: self.0.shared.prune_failure(),
         }
     }
 
@@ -402,11 +457,28 @@ impl Ledger {
 }
 
 impl Handle {
+    /// Without threads.
+    fn idle(shared: Arc<Shared>, vkey: String, folder: &Path) -> Self {
+        Self {
+            shared,
+            thread: Mutex::default(),
+            pruner: Mutex::default(),
+            broken: None,
+            vkey,
+            published: Published::new(folder),
+            reads: Arc::new(Semaphore::new(publish::READS)),
+        }
+    }
+
     fn close(&self) {
         self.shared.queue.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let pruner = self.pruner.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the ledger's writer has panicked");
+        }
+        if let Some(pruner) = pruner {
+            pruner.join();
         }
     }
 }

@@ -136,6 +136,12 @@ pub struct Metrics {
     pub ledger_entries: Gauge,
     /// 1 while the ledger can be written.
     pub ledger_writing: Gauge,
+    /// 1 while the ledger is broken: nothing is allowed. Should always be zero.
+    pub ledger_broken: Gauge,
+    /// Entries that were pruned.
+    pub ledger_pruned: Gauge,
+    /// 1 while the ledger cannot be pruned.
+    pub ledger_prune_failing: Gauge,
     /// Exchanges in flight through the gate.
     pub exchanges_in_flight: Gauge,
     /// Upstream answers by status.
@@ -167,6 +173,9 @@ impl Metrics {
             ledger_queue_depth: Gauge::default(),
             ledger_entries: Gauge::default(),
             ledger_writing: Gauge::default(),
+            ledger_broken: Gauge::default(),
+            ledger_pruned: Gauge::default(),
+            ledger_prune_failing: Gauge::default(),
             exchanges_in_flight: Gauge::default(),
             upstream_responses: Family::default(),
             panics: Counter::default(),
@@ -194,6 +203,17 @@ impl Metrics {
         registry.register("ledger_queue_depth", "Jobs waiting for the ledger's writer", m.ledger_queue_depth.clone());
         registry.register("ledger_entries", "Committed ledger entries", m.ledger_entries.clone());
         registry.register("ledger_writing", "1 while the ledger can be written", m.ledger_writing.clone());
+        registry.register(
+            "ledger_broken",
+            "1 while the ledger is broken; should always be zero",
+            m.ledger_broken.clone(),
+        );
+        registry.register("ledger_pruned", "Ledger entries that were pruned", m.ledger_pruned.clone());
+        registry.register(
+            "ledger_prune_failing",
+            "1 while the ledger cannot be pruned; should always be zero",
+            m.ledger_prune_failing.clone(),
+        );
         registry.register("exchanges_in_flight", "Forwarded exchanges in flight", m.exchanges_in_flight.clone());
         registry.register("upstream_responses", "Upstream answers by status", m.upstream_responses.clone());
         registry.register("panics", "Requests that panicked; should always be zero", m.panics.clone());

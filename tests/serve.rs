@@ -2,6 +2,7 @@
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "serve/house.rs"]
+#[expect(dead_code, reason = "the endurance tests use the rest of it")]
 mod house;
 
 use std::fs;

@@ -34,8 +34,12 @@ struct Ready<'a> {
 struct LedgerState<'a> {
     writing: bool,
     error: Option<&'a str>,
+    broken: bool,
     queue_depth: usize,
     entries: u64,
+    pruned: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prune_error: Option<&'a str>,
 }
 
 /// `GET /livez`: the process answers.
@@ -50,8 +54,11 @@ pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
     let ledger = LedgerState {
         writing: now.ledger.writing,
         error: now.ledger.error.as_deref(),
+        broken: now.ledger.broken,
         queue_depth: now.ledger.queue_depth,
         entries: now.ledger.entries,
+        pruned: now.ledger.pruned,
+        prune_error: now.ledger.prune_error.as_deref(),
     };
     json(status, &Ready { ready: now.ready, reasons: &now.reasons, snapshot: now.snapshot, ledger })
 }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::{ConfigFile, cannot, misconfigured};
 use crate::cache::Verdicts;
 use crate::config::Config;
-use crate::hall::{CannotDecide, Hall, TokenBook};
+use crate::hall::{Hall, TokenBook};
 use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen};
 use crate::telemetry::{self, Metrics};
@@ -43,9 +43,6 @@ pub enum StartError {
     /// The ledger cannot be opened.
     #[error("`ledger`: {0}")]
     Ledger(#[from] OpenError),
-    /// The policy could not be recorded, and nothing may be decided by one that is not on record.
-    #[error("`ledger`: the policy could not be recorded: {0}")]
-    Unrecorded(CannotDecide),
     /// A door cannot be built, or upstreams cannot be verified.
     #[error("{0}")]
     Door(String),
@@ -117,7 +114,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let (gate_at, hall_at) = (gate.as_ref().map(|gate| gate.listen.clone()), api.listen);
 
     let folder = ledger.path.clone();
-    let ledger = Ledger::open(&ledger)?;
+    let ledger = Ledger::open_or_stand_in(&ledger)?;
     tracing::info!(
         gate = gate_at.as_ref().map(listen::text),
         hall = %hall_at,
@@ -136,7 +133,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let metrics = Arc::new(Metrics::new());
     let hall = Arc::new(Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics));
 
-    hall.begin().map_err(StartError::Unrecorded)?;
+    hall.begin();
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref(), upstream_ca_file)?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();

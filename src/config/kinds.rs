@@ -68,6 +68,25 @@ pub fn some_time(text: &str) -> Read<Duration> {
     Ok(duration)
 }
 
+/// A duration above zero of up to a century: how long something is kept.
+pub fn long_time(text: &str) -> Read<Duration> {
+    const CENTURY: Duration = Duration::from_secs(36_525 * 86_400);
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|duration| !duration.is_zero() && *duration <= CENTURY)
+        .ok_or_else(|| Wrong::new("is not a time to keep something", "write such as `90d`, `18months` or `10y`"))
+}
+
+/// Bytes, with a unit.
+pub fn size(text: &str) -> Read<u64> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let bytes = units.iter().find_map(|(unit, shift)| {
+        let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(1 << shift)
+    });
+    bytes.ok_or_else(|| Wrong::new("is not a size", "write a whole number with its unit, such as `500MiB` or `20GiB`"))
+}
+
 /// An IP address and a port.
 pub fn address(text: &str) -> Read<SocketAddr> {
     text.parse().map_err(|_| {

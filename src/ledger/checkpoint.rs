@@ -14,10 +14,15 @@ pub(super) struct Head {
     pub(super) root: Hash,
 }
 
-/// The signed note of a head; at a change of keys by both, which have the one name.
-pub(super) fn sign(keys: &[&LogKey], head: Head) -> Result<Vec<u8>, String> {
+/// The signed note of a head.
+pub(super) fn sign(key: &LogKey, head: Head) -> Result<Vec<u8>, String> {
+    sign_with(&[key], head, "")
+}
+
+/// The signed note of a head with extension lines; at a change of keys by both, which have the one name.
+pub(super) fn sign_with(keys: &[&LogKey], head: Head, lines: &str) -> Result<Vec<u8>, String> {
     let name = keys.first().map(|key| signed_note::Signer::name(*key)).unwrap_or_default();
-    let checkpoint = Checkpoint::new(name, head.size, head.root, "").map_err(|error| error.to_string())?;
+    let checkpoint = Checkpoint::new(name, head.size, head.root, lines).map_err(|error| error.to_string())?;
     let mut note = Note::new(&checkpoint.to_bytes(), &[]).map_err(|error| error.to_string())?;
     let keys: Vec<&dyn signed_note::Signer> = keys.iter().map(|key| *key as &dyn signed_note::Signer).collect();
     note.add_sigs(&keys).map_err(|error| error.to_string())?;
@@ -33,6 +38,14 @@ pub(super) fn unverified(bytes: &[u8]) -> Result<Head, String> {
 
 /// Reads a checkpoint that must be signed by this verifier key and be exactly as it is written.
 pub(super) fn read(bytes: &[u8], vkey: &str) -> Result<Head, String> {
+    match read_with(bytes, vkey)? {
+        (head, lines) if lines.is_empty() => Ok(head),
+        _ => Err("has extension lines, and a checkpoint of this program has none".to_owned()),
+    }
+}
+
+/// Reads a checkpoint with its extension lines.
+pub(super) fn read_with(bytes: &[u8], vkey: &str) -> Result<(Head, String), String> {
     let verifier = StandardVerifier::new(vkey.trim()).map_err(|error| format!("the key `{vkey}`: {error}"))?;
     let name = verifier.name().to_owned();
     let note = Note::from_bytes(bytes).map_err(|error| error.to_string())?;
@@ -47,7 +60,7 @@ pub(super) fn read(bytes: &[u8], vkey: &str) -> Result<Head, String> {
     if checkpoint.origin() != name {
         return Err(format!("is of the log `{}`, not of `{name}`", checkpoint.origin()));
     }
-    Ok(Head { size: checkpoint.size(), root: *checkpoint.hash() })
+    Ok((Head { size: checkpoint.size(), root: *checkpoint.hash() }, checkpoint.extension().to_owned()))
 }
 
 #[cfg(test)]
@@ -60,7 +73,7 @@ mod tests {
         let key = LogKey::load(&folder.path().join("key"), "x.example/log", true).unwrap();
         let other = LogKey::load(&folder.path().join("other"), "x.example/log", true).unwrap();
         let head = Head { size: 42, root: tlog_tiles::record_hash(b"x") };
-        let note = sign(&[&key], head).unwrap();
+        let note = sign(&key, head).unwrap();
         assert_eq!(read(&note, key.vkey()), Ok(head));
         assert!(read(&note, other.vkey()).is_err());
         for bit in 0..note.len() * 8 {

@@ -10,7 +10,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub(super) const EVERY: u64 = 256;
 pub(super) const MAGIC: &[u8; 16] = b"hallgate index 1";
 /// Bytes of a record.
 pub(super) const RECORD: usize = 48;
+/// The record of an entry that was pruned before the index was made again.
+pub(super) const BLANK: [u8; RECORD] = [0; RECORD];
 
 /// Where an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl Place {
     }
 
     /// Reads the record with this number; `None` when it is not sound.
-    fn from_bytes(bytes: &[u8; RECORD], number: u64) -> Option<Self> {
+    pub(super) fn from_bytes(bytes: &[u8; RECORD], number: u64) -> Option<Self> {
         let integer = |at: usize| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
         let id = Uuid::from_bytes(*bytes.first_chunk()?);
         let place = Self { id, segment: integer(24)?, offset: integer(32)? };
@@ -67,11 +69,18 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Keeps the first so many records of the file and goes on after them.
-    pub(super) fn resume(file: Arc<dyn Storage>, records: u64) -> io::Result<Self> {
+    /// Goes on with the records of this file; [`Self::cut`] says after how many.
+    pub(super) fn resume(file: Arc<dyn Storage>) -> io::Result<Self> {
         file.write_all_at(MAGIC, 0)?;
-        file.set_len(offset(records))?;
-        Ok(Self { file, written: records, waiting: Vec::new() })
+        Ok(Self { file, written: 0, waiting: Vec::new() })
+    }
+
+    /// Keeps the first so many records and goes on after them.
+    pub(super) fn cut(&mut self, records: u64) -> io::Result<()> {
+        self.file.set_len(offset(records))?;
+        self.written = records;
+        self.waiting.clear();
+        Ok(())
     }
 
     /// Records that an entry is at this place, if its number is one to be recorded. Entries come in order.
@@ -104,6 +113,15 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
+/// Makes the first so many records either sound or blank: what they told is pruned and cannot be made again.
+pub(super) fn blank_unsound(file: &File, records: u64) -> io::Result<()> {
+    FileExt::write_all_at(file, MAGIC, 0)?;
+    for number in (0..records).filter(|number| read(file, *number).is_none()) {
+        FileExt::write_all_at(file, &BLANK, offset(number))?;
+    }
+    Ok(())
+}
+
 /// The record with this number, if the file has it whole and sound.
 pub(super) fn read(file: &File, number: u64) -> Option<Place> {
     let mut magic = [0; MAGIC.len()];
@@ -126,7 +144,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = open(&folder.path().join("index")).unwrap();
         let place = |n: u64| Place { id: Uuid::from_u128(u128::from(n) << 80), segment: n / 3, offset: 32 + n };
-        let mut index = Index::resume(Arc::new(file.try_clone().unwrap()), 0).unwrap();
+        let mut index = Index::resume(Arc::new(file.try_clone().unwrap())).unwrap();
+        index.cut(0).unwrap();
         for entry in 0..1000 {
             index.note(entry, place(entry));
         }
@@ -139,5 +158,12 @@ mod tests {
             assert_eq!(Place::from_bytes(&bytes, 7), None, "{bit}");
         }
         assert_eq!(Place::from_bytes(&place(7).to_bytes(7), 8), None);
+
+        assert_eq!(Place::from_bytes(&BLANK, 0), None);
+        FileExt::write_all_at(&file, b"x", offset(1) + 3).unwrap();
+        blank_unsound(&file, 3).unwrap();
+        let mut bytes = [1; RECORD];
+        file.read_exact_at(&mut bytes, offset(1)).unwrap();
+        assert_eq!((bytes, read(&file, 0), read(&file, 2)), (BLANK, Some(place(0)), Some(place(512))));
     }
 }

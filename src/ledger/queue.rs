@@ -3,9 +3,13 @@
 //! A wake costs two switches of thread, more than an entry costs to write. So whoever queues a record for a sleeping writer does
 //! not wake it at once but when its own thread has run everything else that is ready ([`Rouse`]): a busy proxy's records of one
 //! turn of its event loop are one batch. Nobody waits for an outcome: it does not wake a writer that dozes after a batch.
+//!
+//! A record relies on no other thread's turn, and on none that has lasted [`TURN`]: a thread that is stuck must not hold up the
+//! records of the others. And since a future may also be kept and never polled, the writer never sleeps longer than [`NAP`].
 
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -37,12 +41,17 @@ pub(super) struct Ended {
 const DOZE: Duration = Duration::from_millis(5);
 /// So many outcomes do not wait for more.
 const MANY: usize = 256;
+/// How long a thread that has promised to wake the writer is relied on.
+const TURN: Duration = Duration::from_millis(1);
+/// How long the writer sleeps at most, and so what a promise that nobody keeps can cost.
+const NAP: Duration = Duration::from_millis(250);
 
 /// A short queue under one lock: the writer takes all of it at once.
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     wake: Condvar,
     bound: usize,
+    nap: Duration,
 }
 
 #[derive(Default)]
@@ -51,10 +60,21 @@ struct Waiting {
     records: usize,
     closed: bool,
     writer: Sleep,
-    /// Somebody holds a [`Rouse`].
-    rousing: bool,
+    /// Whose [`Rouse`] is relied on, and since when.
+    rousing: Option<(ThreadId, Instant)>,
     /// Somebody waits for a checkpoint.
     nudged: bool,
+}
+
+impl Waiting {
+    /// Whether this thread must wake the writer itself, since nobody whom it can rely on is about to.
+    fn rely_on(&mut self, thread: ThreadId, now: Instant) -> bool {
+        let relied = self.rousing.is_some_and(|(who, since)| who == thread && now.duration_since(since) < TURN);
+        if !relied {
+            self.rousing = Some((thread, now));
+        }
+        !relied
+    }
 }
 
 /// How soundly the writer sleeps.
@@ -75,7 +95,7 @@ pub(super) struct Rouse<'a>(&'a Queue);
 impl Drop for Rouse<'_> {
     fn drop(&mut self) {
         let mut waiting = self.0.lock();
-        waiting.rousing = false;
+        waiting.rousing = None;
         self.0.wake(waiting);
     }
 }
@@ -83,7 +103,7 @@ impl Drop for Rouse<'_> {
 impl Queue {
     /// A queue in which so many records may wait.
     pub(super) fn new(bound: usize) -> Self {
-        Self { waiting: Mutex::default(), wake: Condvar::new(), bound }
+        Self { waiting: Mutex::default(), wake: Condvar::new(), bound, nap: NAP }
     }
 
     /// Nothing panics while it holds the lock, so what it guards is whole even then.
@@ -103,7 +123,7 @@ impl Queue {
         }
         waiting.records += 1;
         waiting.jobs.push(Job::Record { record, answer });
-        let rouse = waiting.writer != Sleep::Awake && !mem::replace(&mut waiting.rousing, true);
+        let rouse = waiting.writer != Sleep::Awake && waiting.rely_on(thread::current().id(), Instant::now());
         drop(waiting);
         Ok((receiver, rouse.then(|| Rouse(self))))
     }
@@ -149,23 +169,18 @@ impl Queue {
             if enough || over || waiting.closed || waiting.nudged {
                 break;
             }
-            let left = until.map(|until| until - now);
-            let (sleep, longest) =
-                if dozed { (Sleep::Sound, left) } else { (Sleep::Dozing, Some(DOZE.min(left.unwrap_or(DOZE)))) };
+            let left = until.map_or(self.nap, |until| self.nap.min(until - now));
+            let (sleep, longest) = if dozed { (Sleep::Sound, left) } else { (Sleep::Dozing, DOZE.min(left)) };
             waiting.writer = sleep;
-            waiting = match longest {
-                Some(longest) => {
-                    let (woken, timeout) =
-                        self.wake.wait_timeout(waiting, longest).unwrap_or_else(PoisonError::into_inner);
-                    dozed |= timeout.timed_out();
-                    woken
-                }
-                None => self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
-            };
+            let (woken, timeout) = self.wake.wait_timeout(waiting, longest).unwrap_or_else(PoisonError::into_inner);
+            dozed |= timeout.timed_out();
+            waiting = woken;
             waiting.writer = Sleep::Awake;
         }
         waiting.records = 0;
         waiting.nudged = false;
+        // Whoever promised to wake for what is taken here need not be waited for by what comes next.
+        waiting.rousing = None;
         mem::swap(&mut waiting.jobs, jobs);
         waiting.closed
     }
@@ -189,3 +204,6 @@ impl Queue {
         self.lock().jobs.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

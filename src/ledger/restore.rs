@@ -2,11 +2,13 @@
 //!
 //! The last checkpoint and the chain heads beside it vouch for what is before them; everything after is read, and must follow
 //! from it: whole frames, rising ids, chained hashes, and at the checkpoint's size the checkpoint's root. Only bytes that were
-//! never acknowledged are cut. Anything else that does not fit stops the opening: it is evidence, and not ours to repair.
+//! never acknowledged are cut. When that does not fit, everything that is kept is read: if it has the signed root, only derived
+//! files were at fault (index, chain heads, tiles) and are made again. Else it is evidence, and not ours to repair.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use tlog_tiles::record_hash;
@@ -16,10 +18,11 @@ use super::chain::{Heads, Streams};
 use super::checkpoint::{self, Head};
 use super::index::{self, Index, Place};
 use super::key::{KeyError, LogKey};
+use super::pruned::{self, Pruned};
 use super::segment;
 use super::tail::{Segment, Tail, Through};
 use super::tree::{Edge, FullTile};
-use super::{Durability, Settings, files, seal};
+use super::{Durability, Settings, files, prune, seal};
 use crate::ids::Digest;
 
 /// The content of the file `version`.
@@ -71,7 +74,11 @@ pub(super) struct Restored {
     pub(super) edge: Edge,
     pub(super) tiles: Vec<FullTile>,
     pub(super) sealed: u64,
-    checkpoint: PathBuf,
+    /// The first entry that is kept.
+    pub(super) pruned: u64,
+    folder: PathBuf,
+    /// Tiles under the checkpoint that are missing or are not what the entries make.
+    unsound: Vec<FullTile>,
 }
 
 /// What the writer side reads of an entry.
@@ -98,39 +105,58 @@ pub(super) fn open(settings: &Settings, through: Through) -> Result<Restored, Op
     let key = begin(settings)?;
 
     let checkpoint = super::checkpoint_file(folder);
-    let note = fs::read(&checkpoint).map_err(failed(&checkpoint))?;
+    let note = match fs::read(&checkpoint) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(broken(&checkpoint, "is missing")),
+        note => note.map_err(failed(&checkpoint))?,
+    };
     let head = checkpoint::read(&note, key.vkey()).map_err(|problem| broken(&checkpoint, problem))?;
+    let path = folder.join(pruned::PRUNED);
+    let pruned = Pruned::load(folder, key.vkey()).map_err(failed(&path))?.map_err(|problem| broken(&path, problem))?;
+    if pruned.edge() > head.size {
+        let problem =
+            format!("is signed for {} entries, but {} were pruned: it was set back", head.size, pruned.edge());
+        return Err(broken(&checkpoint, problem));
+    }
+    prune::finish(&super::segments(folder), pruned.edge()).map_err(failed(&super::segments(folder)))?;
 
     let path = super::index_file(folder);
     let index_file = index::open(&path).map_err(failed(&path))?;
-    let start = start(folder, head, &index_file)?;
-    let index = Index::resume(std::sync::Arc::new(index_file), start.records).map_err(failed(&path))?;
-    let edge = Edge::load(folder, start.entry).map_err(|(path, source)| OpenError::File { path, source })?;
     let tail = Tail {
         folder: super::segments(folder),
         power: settings.durability == Durability::Power,
         segment_bytes: settings.segment_bytes,
+        segment_span: settings.retention.span(),
         through,
         segment: None,
         untrimmed: false,
         unsynced: Vec::new(),
     };
-    let streams =
-        Streams::resume(&start.heads).ok_or_else(|| broken(&super::heads_file(folder), "holds a bad digest"))?;
-    let last = start.heads.last;
+    let index = index_file.try_clone().and_then(|file| Index::resume(Arc::new(file))).map_err(failed(&path))?;
     let mut restored = Restored {
         lock,
         key,
-        last,
-        streams,
+        last: Uuid::nil(),
+        streams: Streams::new(),
         tail,
         index,
-        edge,
+        edge: Edge::empty(),
         tiles: Vec::new(),
-        sealed: start.heads.size,
-        checkpoint,
+        sealed: 0,
+        pruned: pruned.edge(),
+        folder: folder.clone(),
+        unsound: Vec::new(),
     };
-    restored.replay(&start, head)?;
+    let quick = match Start::at_heads(folder, head, &pruned, &index_file)? {
+        Some(start) => restored.replay(&start, head),
+        None => Err(broken(&super::heads_file(folder), "or the index beside it is not sound")),
+    };
+    if let Err(error) = quick {
+        tracing::warn!(%error, "the ledger does not follow from its last checkpoint: all entries are read");
+        let start = Start::at_edge(&pruned, &index_file).map_err(failed(&path))?;
+        restored.replay(&start, head)?;
+        tracing::warn!("the ledger's entries hold: index, chain heads and tiles are made again");
+    }
+    restored.mend_tiles()?;
     restored.index.flush().map_err(failed(&path))?;
     Ok(restored)
 }
@@ -173,50 +199,89 @@ fn begin(settings: &Settings) -> Result<LogKey, OpenError> {
 struct Start {
     /// The state of the chains, at or after the first entry that is read.
     heads: Heads,
-    /// The first entry that is read, a multiple of 256.
+    /// The first entry that is read.
     entry: u64,
-    /// Its segment and offset; `None` for the first entry of all.
-    place: Option<Place>,
-    /// Sound records of the index before it.
+    /// Its segment.
+    segment: u64,
+    /// Its offset in the segment.
+    offset: u64,
+    /// Records of the index before it.
     records: u64,
+    /// The root at the first entry, when it is known and the tree there is to be made of its lowest tiles alone.
+    root: Option<Head>,
 }
 
-fn start(folder: &Path, head: Head, index: &File) -> Result<Start, OpenError> {
-    let path = super::heads_file(folder);
-    let heads = match fs::read(&path) {
-        Ok(bytes) => Heads::from_bytes(&bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed(&path)(error)),
-    };
-    if let Some(heads) = &heads
-        && heads.size > head.size
-    {
-        let problem = format!("is signed for {} entries, but {} were sealed: it was set back", head.size, heads.size);
-        return Err(broken(&super::checkpoint_file(folder), problem));
+impl Start {
+    /// Where the stored chain heads and the index lead; `None` when they are not sound.
+    fn at_heads(folder: &Path, head: Head, pruned: &Pruned, index: &File) -> Result<Option<Self>, OpenError> {
+        let path = super::heads_file(folder);
+        let heads = match fs::read(&path) {
+            Ok(bytes) => Heads::from_bytes(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(&path)(error)),
+        };
+        let Some(heads) = heads else { return Ok(None) };
+        if heads.size > head.size {
+            let problem =
+                format!("is signed for {} entries, but {} were sealed: it was set back", head.size, heads.size);
+            return Err(broken(&super::checkpoint_file(folder), problem));
+        }
+        // Of the entries under the heads, so that the index has its record.
+        let entry = heads.size.saturating_sub(1) / index::EVERY * index::EVERY;
+        let records = entry / index::EVERY;
+        let (segment, offset) = match index::read(index, records) {
+            _ if entry == 0 && pruned.edge() == 0 => (0, segment::HEADER as u64),
+            Some(Place { segment, offset, .. }) if segment >= pruned.edge() => (segment, offset),
+            _ => return Ok(None),
+        };
+        Ok(Some(Self { heads, entry, segment, offset, records, root: None }))
     }
-    // Of the entries under the heads, so that the index has its record.
-    let entry = heads.as_ref().map_or(0, |heads| heads.size.saturating_sub(1) / index::EVERY * index::EVERY);
-    let place = index::read(index, entry / index::EVERY).filter(|_| entry > 0);
-    match heads {
-        Some(heads) if entry == 0 || place.is_some() => {
-            Ok(Start { heads, entry, place, records: entry / index::EVERY })
-        }
-        _ => {
-            tracing::warn!("the ledger's index or chain heads are not sound: all entries are read to make them again");
-            Ok(Start { heads: Heads::empty(), entry: 0, place: None, records: 0 })
-        }
+
+    /// Where the first entry that is kept is.
+    fn at_edge(pruned: &Pruned, index: &File) -> io::Result<Self> {
+        let records = pruned.edge().div_ceil(index::EVERY);
+        index::blank_unsound(index, records)?;
+        let (heads, entry) = (pruned.heads.clone(), pruned.edge());
+        Ok(Self { heads, entry, segment: entry, offset: segment::HEADER as u64, records, root: Some(pruned.head) })
     }
 }
 
 impl Restored {
+    /// The state at the start.
+    fn begin(&mut self, start: &Start) -> Result<(), OpenError> {
+        let path = super::heads_file(&self.folder);
+        self.streams = Streams::resume(&start.heads).ok_or_else(|| broken(&path, "holds a bad digest"))?;
+        (self.last, self.sealed) = (start.heads.last, start.heads.size);
+        (self.tiles, self.unsound, self.tail.segment) = (Vec::new(), Vec::new(), None);
+        self.index.cut(start.records).map_err(failed(&super::index_file(&self.folder)))?;
+        let lost = |(path, error): (PathBuf, io::Error)| match error.kind() {
+            io::ErrorKind::NotFound => broken(&path, "is missing, and the entries under it are not there either"),
+            io::ErrorKind::InvalidData => broken(&path, error.to_string()),
+            _ => failed(&path)(error),
+        };
+        let Some(signed) = start.root else {
+            self.edge = Edge::load(&self.folder, start.entry).map_err(lost)?;
+            return Ok(());
+        };
+        let (folder, unsound) = (&self.folder, &mut self.unsound);
+        let edge = pruned::tree(folder, start.entry, |tile| unsound.extend((!in_file(folder, &tile)).then_some(tile)));
+        self.edge = edge.map_err(lost)?;
+        if !self.edge.root().is_ok_and(|root| root == signed.root) {
+            let problem = format!("has not the root that was signed for the {} entries that were pruned", signed.size);
+            return Err(broken(&self.folder.join("tile/0"), problem));
+        }
+        Ok(())
+    }
+
     /// Reads what is after the start and leaves the writer's state at its end.
     fn replay(&mut self, start: &Start, head: Head) -> Result<(), OpenError> {
+        self.begin(start)?;
         let folder = self.tail.folder.clone();
         let firsts = segment::list(&folder).map_err(failed(&folder))?;
-        let from = start.place.map_or(0, |place| place.segment);
-        let mut offset = start.place.map_or(segment::HEADER as u64, |place| place.offset);
-        if start.place.is_none() && !firsts.is_empty() && firsts.first() != Some(&0) {
-            return Err(broken(&segment::path(&folder, 0), "is missing"));
+        let from = start.segment;
+        let mut offset = start.offset;
+        if from == self.pruned && !firsts.is_empty() && firsts.first() != Some(&from) {
+            return Err(broken(&segment::path(&folder, from), "is missing"));
         }
         self.check_root(head)?;
         for first in firsts.iter().copied().skip_while(|first| *first < from) {
@@ -238,12 +303,13 @@ impl Restored {
                     tracing::warn!(segment = %path.display(), length, "cut the torn end of a write that was never acknowledged");
                     file.set_len(length).and_then(|()| file.sync_data()).map_err(failed(&path))?;
                 }
-                self.tail.segment = Some(Segment { file: (self.tail.through)(file), first, length });
+                let since = prune::first_time(&path).map_err(failed(&path))?.unwrap_or(i64::MAX);
+                self.tail.segment = Some(Segment { file: (self.tail.through)(file), first, length, since });
             }
         }
         if self.edge.size() < head.size {
             let problem = format!("is signed for {} entries, but only {} are there", head.size, self.edge.size());
-            return Err(broken(&self.checkpoint, problem));
+            return Err(broken(&super::checkpoint_file(&self.folder), problem));
         }
         Ok(())
     }
@@ -252,7 +318,11 @@ impl Restored {
     fn replay_segment(&mut self, first: u64, offset: u64, last: bool, start: &Start, head: Head) -> Result<u64, Stop> {
         let file = segment::open(&segment::path(&self.tail.folder, first))?;
         let mut header = [0; segment::HEADER];
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut header, 0)?;
+        match std::os::unix::fs::FileExt::read_exact_at(&file, &mut header, 0) {
+            // What is too short for a header has a damaged one.
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
+            _ => {}
+        }
         if let Some(problem) = segment::header_problem(&header, first) {
             return Err(Stop::Broken(problem));
         }
@@ -265,9 +335,9 @@ impl Restored {
                 .map_err(|problem| Stop::Broken(format!("has entry {entry}, {problem}")))?;
             self.index.note(entry, Place { id: place, segment: first, offset: offset + at as u64 });
             self.edge.push(record_hash(frame.entry), &mut self.tiles);
-            // Tiles under the checkpoint are in their files.
-            while self.tiles.last().is_some_and(|tile| tile.complete_at() <= head.size) {
-                self.tiles.pop();
+            // Tiles under the checkpoint are in their files, or must be put there.
+            while let Some(tile) = self.tiles.pop_if(|tile| tile.complete_at() <= head.size) {
+                self.unsound.extend((!in_file(&self.folder, &tile)).then_some(tile));
             }
             self.check_root(head).map_err(Stop::Other)?;
             at += segment::FRAME + frame.entry.len();
@@ -295,7 +365,7 @@ impl Restored {
             return Err(format!("whose prev_receipt_hash does not follow in the stream `{}`", link.stream));
         }
         self.last = link.receipt_id;
-        self.streams.advance(&std::sync::Arc::from(link.stream), Digest::of(json));
+        self.streams.advance(&Arc::from(link.stream), Digest::of(json));
         self.streams.keep();
         Ok(link.receipt_id)
     }
@@ -305,8 +375,25 @@ impl Restored {
         if self.edge.size() != head.size || self.edge.root().is_ok_and(|root| root == head.root) {
             return Ok(());
         }
-        Err(broken(&self.checkpoint, format!("is signed for another root at {} entries", head.size)))
+        let problem = format!("is signed for another root at {} entries", head.size);
+        Err(broken(&super::checkpoint_file(&self.folder), problem))
     }
+
+    /// Puts the tiles in place that are not as the entries make them. The entries have the signed root by now.
+    fn mend_tiles(&mut self) -> Result<(), OpenError> {
+        if self.unsound.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(tiles = self.unsound.len(), "tiles of the ledger were missing or unsound and are made again");
+        seal::put_tiles(&self.folder, &self.unsound).map_err(failed(&self.folder.join("tile")))?;
+        self.unsound.clear();
+        Ok(())
+    }
+}
+
+/// Whether the tile's file is there and holds just these hashes.
+fn in_file(folder: &Path, tile: &FullTile) -> bool {
+    fs::read(folder.join(tile.path())).is_ok_and(|stored| stored == tile.bytes())
 }
 
 /// Why a segment was not read to its end.

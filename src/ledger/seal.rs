@@ -34,7 +34,7 @@ pub(super) struct Seal {
     /// The ledger's folder.
     pub(super) folder: PathBuf,
     /// The log's key.
-    pub(super) key: LogKey,
+    pub(super) key: Arc<LogKey>,
     /// Told how many entries the newest checkpoint covers.
     pub(super) signed: watch::Sender<u64>,
 }
@@ -46,25 +46,33 @@ impl Seal {
             file.sync_data()?;
         }
         files::sync_folder(&super::segments(&self.folder))?;
-        let mut folders: Vec<PathBuf> = Vec::new();
-        for tile in &stretch.tiles {
-            let path = self.folder.join(tile.path());
-            if let Some(folder) = path.parent().filter(|folder| folders.last().is_none_or(|last| last != folder)) {
-                fs::create_dir_all(folder)?;
-                folders.push(folder.to_owned());
-            }
-            files::replace(&path, tile.bytes(), 0o644)?;
-        }
-        for folder in folders.iter().flat_map(|folder| folder.ancestors().take_while(|above| *above != self.folder)) {
-            files::sync_folder(folder)?;
-        }
-        let note = checkpoint::sign(&[&self.key], stretch.head).map_err(io::Error::other)?;
+        put_tiles(&self.folder, &stretch.tiles)?;
+        let note = checkpoint::sign(&self.key, stretch.head).map_err(io::Error::other)?;
         files::replace(&super::checkpoint_file(&self.folder), &note, 0o644)?;
+        // Heads that are newer than the checkpoint would look as if it had been set back.
+        files::sync_folder(&self.folder)?;
         files::replace(&super::heads_file(&self.folder), &stretch.heads, 0o600)?;
         files::sync_folder(&self.folder)?;
         self.signed.send_replace(stretch.head.size);
         Ok(())
     }
+}
+
+/// Puts tiles in place, durably.
+pub(super) fn put_tiles(ledger: &Path, tiles: &[FullTile]) -> io::Result<()> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for tile in tiles {
+        let path = ledger.join(tile.path());
+        if let Some(folder) = path.parent().filter(|folder| folders.last().is_none_or(|last| last != folder)) {
+            fs::create_dir_all(folder)?;
+            folders.push(folder.to_owned());
+        }
+        files::replace(&path, tile.bytes(), 0o644)?;
+    }
+    for folder in folders.iter().flat_map(|folder| folder.ancestors().take_while(|above| *above != ledger)) {
+        files::sync_folder(folder)?;
+    }
+    Ok(())
 }
 
 /// A thread that seals one stretch at a time.
@@ -119,7 +127,7 @@ impl Sealer {
 /// Writes the first checkpoint and chain heads of an empty ledger.
 pub(super) fn begin(folder: &Path, key: &LogKey) -> io::Result<()> {
     let head = Head { size: 0, root: tlog_tiles::EMPTY_HASH };
-    let note = checkpoint::sign(&[key], head).map_err(io::Error::other)?;
+    let note = checkpoint::sign(key, head).map_err(io::Error::other)?;
     files::replace(&super::checkpoint_file(folder), &note, 0o644)?;
     files::replace(&super::heads_file(folder), &super::chain::Heads::empty().to_bytes()?, 0o600)
 }

@@ -12,7 +12,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::entry;
@@ -34,6 +34,8 @@ pub(super) trait Storage: Send + Sync {
     fn set_len(&self, length: u64) -> io::Result<()>;
     /// Waits until the content is on the disk.
     fn sync_data(&self) -> io::Result<()>;
+    /// Its length, if the file still has a name; nobody will find what is written to one without.
+    fn named_length(&self) -> io::Result<Option<u64>>;
 }
 
 impl Storage for File {
@@ -45,6 +47,10 @@ impl Storage for File {
     }
     fn sync_data(&self) -> io::Result<()> {
         Self::sync_data(self)
+    }
+    fn named_length(&self) -> io::Result<Option<u64>> {
+        let metadata = self.metadata()?;
+        Ok((metadata.nlink() > 0).then_some(metadata.len()))
     }
 }
 

@@ -3,6 +3,7 @@
 mod proving;
 mod publishing;
 mod restarting;
+mod retaining;
 mod rotating;
 mod tampering;
 mod writing;
@@ -25,6 +26,7 @@ pub(super) fn settings(folder: &Path) -> Settings {
         checkpoint_every: Duration::from_secs(3600),
         queue: 1000,
         segment_bytes: 1 << 20,
+        retention: Retention::default(),
     }
 }
 
@@ -88,7 +90,7 @@ fn allowed(tenant: &str) -> Record {
 }
 
 /// A refusal to be recorded.
-fn refusal() -> Record {
+pub(super) fn refusal() -> Record {
     Record::Refusal(Refusal {
         door: Door::Gate,
         code: DenyCode::NoRoute,
@@ -102,7 +104,7 @@ fn refusal() -> Record {
 }
 
 /// The end of an exchange.
-fn ended() -> Outcome {
+pub(super) fn ended() -> Outcome {
     Outcome {
         status: Some(200),
         request_bytes: 12,

@@ -49,7 +49,29 @@ pub(super) struct Edge {
     levels: Vec<Vec<u8>>,
 }
 
+/// The bytes of a whole tile's file.
+fn read_bytes(folder: &Path, level: u8, n: u64) -> Result<Vec<u8>, (PathBuf, io::Error)> {
+    let file = folder.join(path(&Tile::new(HEIGHT, level, n, WIDTH as u32, false)));
+    let bytes = std::fs::read(&file).map_err(|error| (file.clone(), error))?;
+    if bytes.len() == WIDTH * HASH_SIZE {
+        return Ok(bytes);
+    }
+    let problem = format!("is {} bytes long, not {}", bytes.len(), WIDTH * HASH_SIZE);
+    Err((file, io::Error::new(io::ErrorKind::InvalidData, problem)))
+}
+
+/// The hashes in a whole tile's file.
+pub(super) fn read_tile(folder: &Path, level: u8, n: u64) -> Result<Vec<Hash>, (PathBuf, io::Error)> {
+    let bytes = read_bytes(folder, level, n)?;
+    Ok(bytes.as_chunks().0.iter().copied().map(Hash).collect())
+}
+
 impl Edge {
+    /// The edge of an empty tree.
+    pub(super) fn empty() -> Self {
+        Self { size: 0, levels: vec![Vec::new()] }
+    }
+
     /// The edge after so many entries, a multiple of 256, from the whole tiles left of it.
     pub(super) fn load(folder: &Path, size: u64) -> Result<Self, (PathBuf, io::Error)> {
         let mut edge = Self { size, levels: vec![Vec::new()] };
@@ -60,14 +82,7 @@ impl Edge {
             let first = whole / WIDTH as u64 * WIDTH as u64;
             let mut roots = Vec::new();
             for n in first..whole {
-                let file = folder.join(tile_file(level, n));
-                let bytes = std::fs::read(&file).map_err(|error| (file.clone(), error))?;
-                if bytes.len() != WIDTH * HASH_SIZE {
-                    return Err((
-                        file,
-                        io::Error::other(format!("is {} bytes long, not {}", bytes.len(), WIDTH * HASH_SIZE)),
-                    ));
-                }
+                let bytes = read_bytes(folder, level, n)?;
                 roots.extend_from_slice(&Tile::subtree_hash(&bytes).0);
             }
             edge.levels.push(roots);

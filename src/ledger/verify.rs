@@ -3,6 +3,9 @@
 //! It holds to account: every frame, every entry's canonical form, id, time and chain, each outcome's decision, the tree against
 //! every tile and the checkpoint, the index, and the chain heads. It stops at the first break and names it. It may run while
 //! the ledger is written: then what is newer than the checkpoint is checked as far as it goes.
+//!
+//! Where old entries were pruned it begins at the edge that was signed then: the hash tiles say what was before it, the note
+//! `pruned` how each chain goes on.
 
 mod entries;
 pub mod proof;
@@ -22,17 +25,20 @@ use self::tree::Tree;
 use super::chain::Heads;
 use super::checkpoint::{self, Head};
 use super::index::{self, Place};
+use super::pruned::{PRUNED, Pruned};
 use super::{restore, rotation, segment};
 use crate::ids::Digest;
 
 /// What was found to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Entries, all of them sound.
+    /// Entries in the log, all of them sound that are kept.
     pub entries: u64,
-    /// Decisions and refusals.
+    /// Entries that were pruned: the tree over them holds, and what they said is no longer here.
+    pub pruned: u64,
+    /// Decisions and refusals that are kept.
     pub decisions: u64,
-    /// Ends of exchanges.
+    /// Ends of exchanges that are kept.
     pub outcomes: u64,
     /// Policies that came into force.
     pub policies: u64,
@@ -52,16 +58,19 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { entries, decisions, outcomes, policies, streams, signed, root, since, .. } = self;
+        let Self { entries, pruned, decisions, outcomes, policies, streams, signed, root, since, .. } = self;
         write!(
             f,
             "{entries} entries hold ({decisions} decisions, {outcomes} outcomes, {policies} policies, {streams} streams); the \
              checkpoint signs {signed} of them with root {root}"
         )?;
-        match since {
-            Some(older) => write!(f, " and goes on from the older one over {older}"),
-            None => Ok(()),
+        if let Some(older) = since {
+            write!(f, " and goes on from the older one over {older}")?;
         }
+        if *pruned > 0 {
+            write!(f, "; the first {pruned} were pruned behind a signed edge: the tree over them holds")?;
+        }
+        Ok(())
     }
 }
 
@@ -141,6 +150,17 @@ pub fn verify(folder: &Path, vkey: &str) -> Result<Report, VerifyError> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_since(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report, VerifyError> {
+    loop {
+        let edge = fs::read(folder.join(PRUNED)).ok();
+        let found = verify_once(folder, vkey, older);
+        // What was missing may have been pruned meanwhile. Each turn saw the edge move, so this comes to an end.
+        if found.is_ok() || fs::read(folder.join(PRUNED)).ok() == edge || !is_live(folder)? {
+            return found;
+        }
+    }
+}
+
+fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report, VerifyError> {
     let live_before = is_live(folder)?;
     check_version(folder)?;
     // In the reverse order of their writing, so that one is never newer than what it rests on.
@@ -155,9 +175,17 @@ pub fn verify_since(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<R
         return Err(in_file(super::CHECKPOINT, problem).into());
     }
 
-    let mut check =
-        Check { folder, head, older, heads, entries: Entries::new(folder), tree: Tree::new(folder, head.size) };
-    check.at_size()?;
+    let pruned =
+        Pruned::load(folder, &key).map_err(|source| VerifyError::Unreadable { path: folder.join(PRUNED), source })?;
+    let pruned = pruned.map_err(|problem| in_file(PRUNED, problem))?;
+    if heads.size < pruned.edge() {
+        let problem = format!("is for {} entries, but {} were pruned: it was set back", heads.size, pruned.edge());
+        return Err(in_file("heads", problem).into());
+    }
+
+    let (entries, tree) = (Entries::after(folder, &pruned)?, Tree::new(folder, head.size));
+    let mut check = Check { folder, head, older, heads, pruned, entries, tree };
+    check.before_the_edge()?;
     let torn_bytes = check.segments()?;
     let size = check.tree.size();
     if size < head.size {
@@ -172,8 +200,8 @@ pub fn verify_since(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<R
     let Entries { decisions, outcomes, policies, streams, .. } = &check.entries;
     let root = Digest::from_bytes(head.root.0);
     let (decisions, outcomes, policies, streams) = (*decisions, *outcomes, *policies, streams.len());
-    let (signed, since) = (head.size, older.map(|older| older.size));
-    Ok(Report { entries: size, decisions, outcomes, policies, streams, signed, root, since, torn_bytes, live })
+    let (signed, since, pruned) = (head.size, older.map(|older| older.size), check.pruned.edge());
+    Ok(Report { entries: size, pruned, decisions, outcomes, policies, streams, signed, root, since, torn_bytes, live })
 }
 
 fn check_version(folder: &Path) -> Result<(), VerifyError> {
@@ -223,16 +251,34 @@ struct Check<'a> {
     head: Head,
     older: Option<Head>,
     heads: Heads,
+    pruned: Pruned,
     entries: Entries,
     tree: Tree,
 }
 
 impl Check<'_> {
+    /// The tree over what was pruned, from the hashes that are kept.
+    fn before_the_edge(&mut self) -> Result<(), VerifyError> {
+        let edge = self.pruned.edge();
+        if let Some(older) = self.older.filter(|older| older.size < edge) {
+            self.tree.push_pruned(older.size)?;
+            self.at_size()?;
+        }
+        self.tree.push_pruned(edge)?;
+        if self.tree.root() != self.pruned.head.root.0 {
+            let problem = format!("holds other hashes than those that were signed when {edge} entries were pruned");
+            return Err(in_file("tile/0", problem).into());
+        }
+        Ok(self.at_size()?)
+    }
+
     /// Walks all segments. Gives the bytes after the last entry.
     fn segments(&mut self) -> Result<u64, VerifyError> {
         let folder = super::segments(self.folder);
         let firsts =
             segment::list(&folder).map_err(|source| VerifyError::Unreadable { path: folder.clone(), source })?;
+        // Who was killed while it pruned may have left some, which the next start deletes. Nothing rests on them.
+        let firsts: Vec<u64> = firsts.into_iter().filter(|first| *first >= self.pruned.edge()).collect();
         let mut torn = 0;
         for (n, first) in firsts.iter().enumerate() {
             let path = segment::path(&folder, *first);
@@ -296,23 +342,27 @@ impl Check<'_> {
         };
         let places: &[Place] = &self.entries.places;
         let (records, torn) = records.as_chunks::<{ index::RECORD }>();
-        for (number, (record, place)) in (0_u64..).zip(records.iter().zip(places)) {
-            if *record != place.to_bytes(number) {
+        let gone = usize::try_from(self.pruned.edge().div_ceil(index::EVERY)).unwrap_or(usize::MAX);
+        let total = gone.saturating_add(places.len());
+        for (number, record) in (0_u64..).zip(records.iter().take(total)) {
+            let place = usize::try_from(number).ok().and_then(|n| places.get(n.checked_sub(gone)?));
+            let holds = match place {
+                Some(place) => *record == place.to_bytes(number),
+                // Of an entry that was pruned: as it was, or blank, if the index was made again since.
+                None => *record == index::BLANK || Place::from_bytes(record, number).is_some(),
+            };
+            if !holds {
                 let entry = Some(number * index::EVERY);
                 let problem = "has another record than this entry's".to_owned();
-                return Err(Break { entry, id: Some(place.id), field: "index".to_owned(), problem }.into());
+                return Err(Break { entry, id: place.map(|place| place.id), field: "index".to_owned(), problem }.into());
             }
         }
         let needed = self.head.size.div_ceil(index::EVERY);
         let found = records.len() as u64;
         let clean = self.head.size == self.tree.size();
-        let whole = records.len() <= places.len() && (torn.is_empty() || !clean);
+        let whole = records.len() <= total && (torn.is_empty() || !clean);
         if found < needed || (!live && !whole) {
-            return Err(in_file(
-                "index",
-                format!("has {found} records and {} bytes, not {}", torn.len(), places.len()),
-            )
-            .into());
+            return Err(in_file("index", format!("has {found} records and {} bytes, not {total}", torn.len())).into());
         }
         Ok(())
     }

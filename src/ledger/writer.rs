@@ -38,21 +38,49 @@ pub(super) struct Shared {
     pub(super) signed: watch::Sender<u64>,
     /// Somebody waits for a checkpoint over what is committed.
     pub(super) wanted: AtomicBool,
+    /// The first entry that is kept.
+    pub(super) pruned: AtomicU64,
+    pub(super) prune_failure: Mutex<Option<Arc<str>>>,
 }
 
 impl Shared {
+    pub(super) fn new(queue: usize, entries: u64, pruned: u64) -> Self {
+        Self {
+            queue: Queue::new(queue),
+            entries: AtomicU64::new(entries),
+            failure: Mutex::default(),
+            signed: watch::Sender::new(0),
+            wanted: AtomicBool::new(false),
+            pruned: AtomicU64::new(pruned),
+            prune_failure: Mutex::default(),
+        }
+    }
+
     /// The last error, while writes fail.
     pub(super) fn failure(&self) -> Option<Arc<str>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_failure(&self, failure: Option<Arc<str>>) {
+    pub(super) fn set_failure(&self, failure: Option<Arc<str>>) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    /// Why pruning does not go on.
+    pub(super) fn prune_failure(&self) -> Option<Arc<str>> {
+        self.prune_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_prune_failure(&self, failure: Option<Arc<str>>) {
+        *self.prune_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    pub(super) fn set_pruned(&self, edge: u64) {
+        self.pruned.store(edge, Ordering::Relaxed);
     }
 }
 
 /// Microseconds since 1970 UTC; tests set it back.
-pub(super) type Clock = Box<dyn Fn() -> i64 + Send>;
+pub(super) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Everything that the writing thread owns.
 pub(super) struct Writer {
@@ -75,7 +103,7 @@ pub(super) struct Writer {
     /// While writes fail: when to try again.
     pub(super) retry_at: Option<Instant>,
     /// No other process writes here while this is open.
-    pub(super) _lock: File,
+    pub(super) _lock: Arc<File>,
 }
 
 /// Tells everyone who waits that the thread is gone, also when it panics.
@@ -155,11 +183,12 @@ impl Writer {
         if self.tiles.len() > MOST_TILES {
             return Err(io::Error::other("the tree's tiles cannot be written"));
         }
-        self.batch.fill(jobs, (self.clock)())?;
+        let now = (self.clock)();
+        self.batch.fill(jobs, now)?;
         if self.batch.bytes().is_empty() {
-            return self.tail.probe(self.edge.size()).map(|()| (0, 0));
+            return self.tail.probe(self.edge.size(), now).map(|()| (0, 0));
         }
-        self.tail.append(self.batch.bytes(), self.edge.size())
+        self.tail.append(self.batch.bytes(), self.edge.size(), now)
     }
 
     /// Puts everything back to the last commit and tells the decisions that wait.

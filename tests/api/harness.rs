@@ -110,6 +110,7 @@ impl Running {
             checkpoint_every: setup.checkpoint_every,
             queue: 10_000,
             segment_bytes: 1 << 20,
+            retention: hallgate::ledger::Retention::default(),
         })
         .unwrap();
         let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });

@@ -192,6 +192,7 @@ impl House {
             checkpoint_every: Duration::from_secs(5),
             queue: 1024,
             segment_bytes: 1 << 26,
+            retention: hallgate::ledger::Retention::default(),
         })
         .unwrap();
         let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });

@@ -78,7 +78,29 @@ impl House {
 
     /// Starts `serve` and waits until it is ready.
     pub fn serve(&self) -> Process {
+        let process = self.serve_under(&[]);
+        until(|| process.readiness() == Some(200));
+        process
+    }
+
+    /// Starts `serve` and waits for nothing.
+    pub fn begin(&self) -> Child {
         let mut command = self.command(&["serve", "--config", "hallgate.yaml"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Starts `serve` under a command that becomes it, or that leaves it our child, and waits until it says where it listens.
+    pub fn serve_under(&self, above: &[&str]) -> Process {
+        let serve = ["serve", "--config", "hallgate.yaml"];
+        let mut command = match above.split_first() {
+            None => self.command(&serve),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(env!("CARGO_BIN_EXE_hallgate")).args(serve);
+                command.current_dir(self.folder.path()).env("HALL_SESSION_TOKEN", TOKEN);
+                command
+            }
+        };
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (send, log) = channel();
@@ -88,7 +110,6 @@ impl House {
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         process.gate = line["gate"].as_str().and_then(|gate| gate.parse().ok());
         process.hall = line["hall"].as_str().and_then(|hall| hall.parse().ok());
-        until(|| process.readiness() == Some(200));
         process
     }
 
@@ -145,6 +166,17 @@ impl Process {
         connection.write_all(b"GET /orders HTTP/1.1\r\nhost: gate\r\n\r\n").unwrap();
         house.begun.recv_timeout(PATIENCE).unwrap();
         connection
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as no process can notice (SIGKILL).
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     pub fn signal(&self) {

@@ -43,6 +43,7 @@ fn hall() -> (Arc<Hall>, tempfile::TempDir) {
         checkpoint_every: std::time::Duration::from_secs(60),
         queue: 8,
         segment_bytes: 1 << 20,
+        retention: crate::ledger::Retention::default(),
     })
     .unwrap();
     let verdicts = Verdicts::new(cache::Settings { capacity: 0 });

@@ -246,3 +246,98 @@ fn an_outcome_long_after_its_decision_is_found_in_the_segments() {
     assert_eq!((found.entry, found.field.as_str()), (Some(70_002), "decision_id"), "{found}");
     assert!(found.problem.contains("already"), "{found}");
 }
+
+#[test]
+fn a_tail_that_is_made_again_from_any_entry_on_with_all_that_can_be_computed_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("whole");
+    let genuine = Settings { segment_bytes: 60_000, ..settings(&place) };
+    let ledger = Ledger::open(&genuine).unwrap();
+    fill(&ledger, 100);
+    ledger.close();
+    let note = fs::read(checkpoint_file(&genuine.path)).unwrap();
+    for (kept, rounds) in [(0, 100), (1, 100), (150, 10), (150, 50), (290, 30), (299, 1)] {
+        let forged = Settings {
+            path: folder.path().join(format!("{kept}-{rounds}")),
+            key_file: folder.path().join("forged.key"),
+            ..genuine.clone()
+        };
+        copy(&genuine.path, &forged.path);
+        rewrite(&forged, |all| all.truncate(kept));
+        // The forger has the program and the folder, but not the key: frames, chains, index, heads and tiles are all made again.
+        let key = LogKey::load(&forged.key_file, &forged.origin, true).unwrap();
+        seal::begin(&forged.path, &key).unwrap();
+        fs::remove_dir_all(forged.path.join("tile")).unwrap();
+        let ledger = Ledger::open(&forged).unwrap();
+        assert_eq!(ledger.health().entries, kept as u64);
+        fill(&ledger, rounds);
+        ledger.close();
+        check(&forged).unwrap();
+        fs::write(checkpoint_file(&forged.path), &note).unwrap();
+        let found = found(&Settings { path: forged.path.clone(), ..genuine.clone() });
+        assert!(["checkpoint", "segments", "heads"].contains(&found.field.as_str()), "{kept}, {rounds}: {found}");
+        let opened = Ledger::open(&Settings { path: forged.path, ..genuine.clone() });
+        assert!(matches!(opened, Err(OpenError::Broken { .. })), "{kept}, {rounds}");
+    }
+}
+
+#[test]
+fn nodes_that_are_dropped_swapped_inserted_or_cut_off_are_named() {
+    type Change = fn(&mut Vec<[u8; 32]>);
+    let folder = tempfile::tempdir().unwrap();
+    let settings = sealed(folder.path(), 90);
+    let tile = settings.path.join("tile/0/000");
+    let whole = fs::read(&tile).unwrap();
+    let changes: [(&str, Change, u64); 6] = [
+        ("dropped", |nodes| _ = nodes.remove(17), 17),
+        ("the last dropped", |nodes| _ = nodes.pop(), 255),
+        ("swapped", |nodes| nodes.swap(5, 200), 5),
+        ("inserted", |nodes| nodes.insert(100, [7; 32]), 100),
+        ("appended", |nodes| nodes.push([7; 32]), 256),
+        ("cut off", |nodes| nodes.truncate(3), 3),
+    ];
+    for (what, change, node) in changes {
+        let mut nodes: Vec<[u8; 32]> = whole.as_chunks().0.to_vec();
+        change(&mut nodes);
+        fs::write(&tile, nodes.concat()).unwrap();
+        let found = found(&settings);
+        assert_eq!((found.entry, found.field.as_str()), (Some(node), "tile/0/000"), "{what}");
+    }
+    fs::write(&tile, whole).unwrap();
+    check(&settings).unwrap();
+}
+
+#[test]
+fn segments_that_are_dropped_swapped_copied_emptied_or_cut_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("whole");
+    let whole = sealed(&place, 30);
+    let firsts = segment::list(&segments(&whole.path)).unwrap();
+    assert!(firsts.len() > 4);
+    let changes: [(&str, &dyn Fn(&[PathBuf])); 8] = [
+        ("the first dropped", &|files| fs::remove_file(&files[0]).unwrap()),
+        ("one dropped", &|files| fs::remove_file(&files[2]).unwrap()),
+        ("the last dropped", &|files| fs::remove_file(files.last().unwrap()).unwrap()),
+        ("swapped", &|files| {
+            let [one, other] = [1, 2].map(|n| fs::read(&files[n]).unwrap());
+            fs::write(&files[1], other).unwrap();
+            fs::write(&files[2], one).unwrap();
+        }),
+        ("copied behind the last", &|files| {
+            fs::copy(&files[1], files[0].with_file_name("00000000000000000090.seg")).map(drop).unwrap();
+        }),
+        ("copied over another", &|files| fs::copy(&files[1], &files[2]).map(drop).unwrap()),
+        ("emptied", &|files| fs::write(&files[1], b"").unwrap()),
+        ("cut within a frame", &|files| {
+            let file = fs::File::options().write(true).open(&files[1]).unwrap();
+            file.set_len(file.metadata().unwrap().len() - 5).unwrap();
+        }),
+    ];
+    for (n, (what, change)) in changes.iter().enumerate() {
+        let copied = folder.path().join(n.to_string());
+        copy(&place, &copied);
+        let settings = Settings { path: copied.join("ledger"), ..whole.clone() };
+        change(&firsts.iter().map(|first| segment::path(&segments(&settings.path), *first)).collect::<Vec<_>>());
+        assert!(found(&settings).field.starts_with("segments"), "{what}");
+    }
+}

@@ -58,6 +58,9 @@ impl Storage for Faulty {
         self.1.syncs.fetch_add(1, Ordering::SeqCst);
         if self.1.no_sync.load(Ordering::SeqCst) { Err(io::Error::other("lost")) } else { self.0.sync_data() }
     }
+    fn named_length(&self) -> io::Result<Option<u64>> {
+        self.0.named_length()
+    }
 }
 
 fn now() -> i64 {
@@ -68,7 +71,7 @@ fn open(settings: &Settings) -> (Ledger, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let behind = Arc::clone(&faults);
     let through: Through = Box::new(move |file| Arc::new(Faulty(file, Arc::clone(&behind))));
-    (Ledger::open_with(settings, Box::new(now), through).unwrap(), faults)
+    (Ledger::open_with(settings, Arc::new(now), through).unwrap(), faults)
 }
 
 fn segment_length(settings: &Settings) -> u64 {
@@ -232,7 +235,7 @@ fn ids_and_times_rise_while_the_clock_goes_back_and_over_a_restart() {
     let mut last = (uuid::Uuid::nil(), 0);
     for step in [1_000_000, -3_600_000_000, -1, 0, i64::MIN / 2] {
         let read = Arc::clone(&clock);
-        let clock_now: Clock = Box::new(move || read.load(Ordering::SeqCst));
+        let clock_now: Clock = Arc::new(move || read.load(Ordering::SeqCst));
         let ledger = Ledger::open_with(&settings, clock_now, Box::new(|file| Arc::new(file))).unwrap();
         for _ in 0..20 {
             clock.fetch_add(step / 20, Ordering::SeqCst);
@@ -276,5 +279,53 @@ async fn closing_is_safe_in_async_code_and_twice() {
     assert_eq!(ledger.record(refusal()).await.unwrap_err(), RecordError::Closed);
     ledger.outcome(&receipt, ended());
     assert!(!ledger.health().writing);
+    assert_eq!(check(&settings).unwrap().entries, 2);
+}
+
+#[test]
+fn a_segment_that_another_hand_changes_takes_no_more_entries_and_is_not_mended() {
+    type Change = fn(&Path) -> io::Result<()>;
+    let changes: [(&str, Change, &str); 3] = [
+        ("cut", |path| fs::File::options().write(true).open(path)?.set_len(40), "something else changes it"),
+        ("emptied", |path| fs::write(path, b""), "something else changes it"),
+        ("deleted", |path| fs::remove_file(path), "deleted"),
+    ];
+    for (what, change, why) in changes {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { checkpoint_every: Duration::from_millis(1), ..settings(folder.path()) };
+        let ledger = Ledger::open(&settings).unwrap();
+        for _ in 0..3 {
+            record(&ledger, allowed("org.acme")).unwrap();
+        }
+        until("the entries are signed", || {
+            let heads = fs::read(heads_file(&settings.path)).unwrap();
+            chain::Heads::from_bytes(&heads).is_some_and(|heads| heads.size == 3)
+        });
+        let path = segment::path(&segments(&settings.path), 0);
+        change(&path).unwrap();
+        for _ in 0..2 {
+            let error = record(&ledger, allowed("org.acme")).unwrap_err();
+            assert!(error.to_string().contains(why), "{what}: {error}");
+        }
+        assert!(!ledger.health().writing);
+        ledger.close();
+        assert!(matches!(check(&settings), Err(verify::VerifyError::Broken(_))), "{what}");
+        assert!(matches!(Ledger::open(&settings), Err(OpenError::Broken { .. })), "{what}");
+    }
+}
+
+#[test]
+fn bytes_that_another_hand_appends_are_noticed_before_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let ledger = Ledger::open(&settings).unwrap();
+    record(&ledger, refusal()).unwrap();
+    let path = segment::path(&segments(&settings.path), 0);
+    let length = fs::metadata(&path).unwrap().len();
+    fs::File::options().write(true).open(&path).unwrap().set_len(length + 100_000).unwrap();
+    assert!(record(&ledger, refusal()).unwrap_err().to_string().contains("something else changes it"));
+    // What is after the committed entries was never acknowledged: it goes, and the ledger goes on.
+    record(&ledger, refusal()).unwrap();
+    ledger.close();
     assert_eq!(check(&settings).unwrap().entries, 2);
 }

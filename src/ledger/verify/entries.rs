@@ -1,6 +1,6 @@
 //! Each entry by itself and after those before it: canonical form, id, time, chain, and an outcome's decision.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -8,6 +8,7 @@ use uuid::{Uuid, Variant};
 
 use super::super::canonical;
 use super::super::index::{EVERY, Place};
+use super::super::pruned::{PRUNED, Pruned};
 use super::super::{Published, chain, mint, segment};
 use super::{Break, VerifyError};
 use crate::ids::Digest;
@@ -27,8 +28,14 @@ pub(super) struct Entries {
     pub(super) streams: HashMap<String, Digest>,
     /// The last id.
     pub(super) last: Uuid,
-    /// Where every 256th entry is.
+    /// Where every 256th entry is that is kept.
     pub(super) places: Vec<Place>,
+    /// The last id that was pruned.
+    pruned: Uuid,
+    /// The first entry that is kept.
+    edge: u64,
+    /// Decisions that were pruned and have an outcome that is kept.
+    ended_before: HashSet<Uuid>,
     recent: HashMap<Uuid, Decided>,
     recent_order: VecDeque<Uuid>,
     /// A bit for each entry: whether it has an outcome.
@@ -67,25 +74,40 @@ fn text<'v>(entry: &'v Value, field: &'static str) -> Result<&'v str, Fault> {
 }
 
 impl Entries {
-    pub(super) fn new(folder: &Path) -> Self {
-        Self {
+    /// Goes on after what was pruned.
+    pub(super) fn after(folder: &Path, pruned: &Pruned) -> Result<Self, Break> {
+        let mut streams = HashMap::new();
+        for (stream, hash) in &pruned.heads.streams {
+            let hash = hash.parse().map_err(|_| super::in_file(PRUNED, "holds a bad digest"))?;
+            streams.insert(stream.clone(), hash);
+        }
+        Ok(Self {
             folder: super::super::segments(folder),
             before: None,
             decisions: 0,
             outcomes: 0,
             policies: 0,
-            streams: HashMap::new(),
-            last: Uuid::nil(),
+            streams,
+            last: pruned.last(),
             places: Vec::new(),
+            pruned: pruned.last(),
+            edge: pruned.edge(),
+            ended_before: HashSet::new(),
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
             ended: Vec::new(),
-        }
+        })
     }
 
     /// From somewhere within: what a stream's first entry follows cannot be told, and older decisions are looked up.
-    pub(super) fn within(folder: &Path) -> Self {
-        Self { before: Some(Published::new(folder)), ..Self::new(folder) }
+    pub(super) fn within(folder: &Path, pruned: &Pruned) -> Result<Self, Break> {
+        let (before, streams) = (Some(Published::new(folder)), HashMap::new());
+        Ok(Self { before, streams, last: Uuid::nil(), ..Self::after(folder, pruned)? })
+    }
+
+    /// For an entry by itself.
+    pub(super) fn none() -> Result<Self, Break> {
+        Self::after(Path::new(""), &Pruned::nothing())
     }
 
     /// Checks the next entry.
@@ -107,6 +129,11 @@ impl Entries {
             Some("decision") => self.decision(&entry, number, id, hash, stream).map_err(at(Some(id)))?,
             Some("outcome") => {
                 let (of, hash) = outcome_of(&entry).map_err(at(Some(id)))?;
+                if of <= self.pruned {
+                    self.outcome_of_pruned(of).map_err(at(Some(id)))?;
+                    self.last = id;
+                    return Ok(());
+                }
                 let decided = match self.recent.get(&of) {
                     Some(decided) => Some(decided.clone()),
                     None => self.look_up(of)?,
@@ -211,6 +238,15 @@ impl Entries {
         Ok(())
     }
 
+    /// Of a decision that was pruned no more can be said than that it has one outcome.
+    fn outcome_of_pruned(&mut self, decision: Uuid) -> Result<(), Fault> {
+        if !self.ended_before.insert(decision) {
+            return fault("decision_id", "is of a decision that has an outcome already");
+        }
+        self.outcomes += 1;
+        Ok(())
+    }
+
     /// Finds an earlier entry by its id, in segments that have been checked.
     fn look_up(&self, id: Uuid) -> Result<Option<Decided>, VerifyError> {
         if let Some(before) = &self.before {
@@ -219,18 +255,21 @@ impl Entries {
             return Ok(found.map(|found| Decided::of(found.number, &found.json)));
         }
         let after = self.places.partition_point(|place| place.id <= id);
-        let Some((n, place)) = after.checked_sub(1).and_then(|n| Some((n as u64, self.places.get(n)?))) else {
-            return Ok(None);
+        // Before the first record that is kept there may be entries of a segment that begins at the edge.
+        let before = self.edge.div_ceil(EVERY);
+        let found = after.checked_sub(1).and_then(|n| Some((before + n as u64, self.places.get(n)?)));
+        let (mut number, mut first, mut offset) = match found {
+            Some((record, place)) => (record * EVERY, place.segment, place.offset),
+            None => (self.edge, self.edge, segment::HEADER as u64),
         };
-        let mut number = n * EVERY;
-        let (mut first, mut offset) = (place.segment, place.offset);
-        while number < (n + 1) * EVERY {
+        let end = (number / EVERY + 1) * EVERY;
+        while number < end {
             let path = segment::path(&self.folder, first);
             let unreadable = |source| VerifyError::Unreadable { path: path.clone(), source };
             let file = std::fs::File::open(&path).map_err(unreadable)?;
             let bytes = segment::read_from(&file, offset).map_err(unreadable)?;
             let mut at = 0;
-            while let Some(frame) = segment::frame(&bytes, at).filter(|_| number < (n + 1) * EVERY) {
+            while let Some(frame) = segment::frame(&bytes, at).filter(|_| number < end) {
                 let entry: Value = serde_json::from_slice(frame.entry).unwrap_or_default();
                 if self::id(&entry).is_ok_and(|found| found == id) {
                     return Ok(Some(Decided::of(number, frame.entry)));

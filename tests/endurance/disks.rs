@@ -1,0 +1,127 @@
+//! Disks that are full, become full, or cannot be written: 503 or a refusal to start, and a recovery without a hand.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::house::{House, Process, until};
+use crate::stored::{Upstream, ask, build, entries, refuses, serves};
+
+/// Runs what follows where files past its limit are an error, not the end of the process.
+const LIMITED: [&str; 4] = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
+
+/// The longest file that the process may write from now on.
+fn limit(process: &Process, bytes: &str) {
+    let done =
+        Command::new("prlimit").args(["--pid", &process.id().to_string(), &format!("--fsize={bytes}:")]).status();
+    assert!(done.unwrap().success(), "prlimit (util-linux) sets the limit");
+}
+
+fn segment(house: &House) -> PathBuf {
+    let files = fs::read_dir(house.path("ledger/segments")).unwrap().map(|file| file.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|ending| ending == "seg")).max().unwrap()
+}
+
+#[test]
+fn a_file_that_cannot_grow_is_503_until_it_can() {
+    let upstream = Upstream::start();
+    let house = build(&upstream, "{ checkpoint_every: 50ms }");
+    let mut process = house.serve_under(&LIMITED);
+    until(|| process.readiness() == Some(200));
+    serves(&process, &upstream);
+    for _ in 0..3 {
+        // Somewhere within the next entry: a part of it is written, and must be taken back.
+        let length = fs::metadata(segment(&house)).unwrap().len();
+        limit(&process, &(length + 100).to_string());
+        until(|| !ask(&process).starts_with("HTTP/1.1 200"));
+        let before = entries(&[&house.path("ledger/segments")]).len();
+        refuses(&process, &upstream, "the ledger is not writing: File too large");
+        assert_eq!(entries(&[&house.path("ledger/segments")]).len(), before);
+        limit(&process, "unlimited");
+        until(|| process.readiness() == Some(200));
+        serves(&process, &upstream);
+    }
+    process.signal();
+    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    assert!(process.seen.contains("the ledger cannot be written") && process.seen.contains("is written again"));
+    house.verify();
+}
+
+/// Whether we may mount; if not, the reason is said aloud.
+fn may_mount() -> bool {
+    let tried = Command::new("unshare").args(["-m", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"]).output();
+    match tried {
+        Ok(tried) if tried.status.success() => true,
+        Ok(tried) => {
+            eprintln!("SKIPPED: no file system can be mounted here: {}", String::from_utf8_lossy(&tried.stderr).trim());
+            false
+        }
+        Err(error) => panic!("unshare (util-linux) does not run: {error}"),
+    }
+}
+
+/// Runs what follows with a small file system of its own where the ledger is.
+fn on_a_small_disk(house: &House, options: &str) -> [String; 5] {
+    fs::create_dir_all(house.path("ledger")).unwrap();
+    let mount = format!("mount -t tmpfs -o {options} tmpfs {}; exec \"$@\"", house.path("ledger").display());
+    ["unshare", "-m", "sh", "-c", &mount].map(str::to_owned)
+}
+
+/// A path as the process sees it.
+fn within(process: &Process, path: &Path) -> PathBuf {
+    Path::new("/proc").join(process.id().to_string()).join("root").join(path.strip_prefix("/").unwrap())
+}
+
+#[test]
+fn a_full_disk_is_503_until_there_is_room() {
+    if !may_mount() {
+        return;
+    }
+    let upstream = Upstream::start();
+    let house = build(&upstream, "{ checkpoint_every: 50ms, segment_mib: 1 }");
+    let above = on_a_small_disk(&house, "size=2m");
+    let above: Vec<&str> = above.iter().map(String::as_str).chain(["sh"]).collect();
+    let mut process = house.serve_under(&above);
+    until(|| process.readiness() == Some(200));
+    serves(&process, &upstream);
+    let ledger = within(&process, &house.path("ledger"));
+    for _ in 0..3 {
+        let filler = ledger.join("filler");
+        let chunk = vec![7; 1 << 20];
+        let full = (0..4).find_map(|n| fs::write(ledger.join(format!("filler{n}")), &chunk).err());
+        assert!(full.is_some(), "the disk is full");
+        // What room is left in the segment's last block is used first.
+        until(|| !ask(&process).starts_with("HTTP/1.1 200"));
+        refuses(&process, &upstream, "the ledger is not writing: No space left on device");
+        for n in 0..4 {
+            let _ = fs::remove_file(ledger.join(format!("filler{n}")));
+        }
+        let _ = fs::remove_file(filler);
+        until(|| process.readiness() == Some(200));
+        serves(&process, &upstream);
+    }
+    let copy = house.path("copy");
+    let copied = Command::new("cp").arg("-r").arg(&ledger).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    process.signal();
+    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_is_a_refusal_to_start_that_says_so() {
+    if !may_mount() {
+        return;
+    }
+    let upstream = Upstream::start();
+    let house = build(&upstream, "{}");
+    for (what, options) in [("Read-only file system", "ro"), ("No space left on device", "size=4k,nr_inodes=2")] {
+        let above = on_a_small_disk(&house, options);
+        let mut command = Command::new(&above[0]);
+        command.args(&above[1..]).args(["sh", env!("CARGO_BIN_EXE_hallgate"), "serve", "--config", "hallgate.yaml"]);
+        let ended =
+            command.current_dir(house.path("")).env("HALL_SESSION_TOKEN", crate::house::TOKEN).output().unwrap();
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{err}");
+        assert!(err.contains("`ledger`") && err.contains(what), "{err}");
+    }
+}

@@ -1,0 +1,125 @@
+//! Files that are lost, damaged or taken: what can be derived is made again, and evidence that does not hold stops all allows.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::house::{House, Process, until};
+use crate::stored::{Upstream, build, get, refuses, serves};
+
+/// A house whose ledger has so many entries under its checkpoint, in several segments.
+fn filled(upstream: &Upstream) -> House {
+    let house = build(upstream, "{ checkpoint_every: 20ms }");
+    let mut process = house.serve();
+    for _ in 0..100 {
+        serves(&process, upstream);
+    }
+    end(&mut process);
+    house.verify();
+    house
+}
+
+fn end(process: &mut Process) {
+    process.signal();
+    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+}
+
+fn segments(house: &House) -> Vec<PathBuf> {
+    let mut files: Vec<_> =
+        fs::read_dir(house.path("ledger/segments")).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn derived_files_are_made_again_and_the_log_says_so() {
+    let upstream = Upstream::start();
+    let house = filled(&upstream);
+    for name in ["index", "heads", "tile/0/000"] {
+        let path = house.path("ledger").join(name);
+        for bytes in [None, Some(b"damaged".as_slice())] {
+            match bytes {
+                None => fs::remove_file(&path).unwrap(),
+                Some(bytes) => fs::write(&path, bytes).unwrap(),
+            }
+            let mut process = house.serve();
+            serves(&process, &upstream);
+            end(&mut process);
+            assert!(process.seen.contains("made again"), "{name}: {}", process.seen);
+            house.verify();
+        }
+    }
+}
+
+#[test]
+fn a_broken_ledger_starts_allows_nothing_and_says_why_until_it_is_put_right() {
+    let upstream = Upstream::start();
+    let house = filled(&upstream);
+    let segment = segments(&house).pop().unwrap();
+    let whole = fs::read(&segment).unwrap();
+    let checkpoint = house.path("ledger/checkpoint");
+    let note = fs::read(&checkpoint).unwrap();
+    let flipped = |bytes: &[u8], at: usize| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] ^= 4;
+        bytes
+    };
+    let restore = || {
+        fs::write(&segment, &whole).unwrap();
+        fs::write(&checkpoint, &note).unwrap();
+    };
+    let breaks: [(&str, &dyn Fn()); 5] = [
+        ("damaged frame", &|| fs::write(&segment, flipped(&whole, whole.len() - 30)).unwrap()),
+        ("damaged frame", &|| fs::write(&segment, &whole[..whole.len() - 1]).unwrap()),
+        ("only 0 are there", &|| fs::remove_file(&segment).unwrap()),
+        ("checkpoint", &|| fs::write(&checkpoint, flipped(&note, note.len() - 10)).unwrap()),
+        ("checkpoint` is missing", &|| fs::remove_file(&checkpoint).unwrap()),
+    ];
+    for (why, make) in breaks {
+        make();
+        let mut process = house.serve_under(&[]);
+        refuses(&process, &upstream, why);
+        let metrics = get(&process, "/metrics");
+        assert!(metrics.contains("hallgate_ledger_broken 1"), "{metrics}");
+        assert!(get(&process, "/readyz").contains("\"broken\":true"));
+        end(&mut process);
+        assert!(process.seen.contains("\"level\":\"ERROR\"") && process.seen.contains("the ledger is broken"));
+        assert_eq!(house.run(&["audit", "verify"]).0, Some(1), "{why}");
+        restore();
+        let mut process = house.serve();
+        assert!(get(&process, "/metrics").contains("hallgate_ledger_broken 0"));
+        end(&mut process);
+        house.verify();
+    }
+}
+
+#[test]
+fn a_segment_that_is_deleted_under_a_running_process_takes_no_entry() {
+    let upstream = Upstream::start();
+    let house = filled(&upstream);
+    let mut process = house.serve();
+    serves(&process, &upstream);
+    let segment = segments(&house).pop().unwrap();
+    let aside = house.path("aside");
+    fs::hard_link(&segment, &aside).unwrap();
+    fs::remove_file(&segment).unwrap();
+    // It has another name: nothing is lost yet. Without any it takes nothing more.
+    fs::remove_file(&aside).unwrap();
+    refuses(&process, &upstream, "the segment was deleted");
+    end(&mut process);
+    let process = house.serve_under(&[]);
+    until(|| process.readiness() == Some(503));
+    refuses(&process, &upstream, "only");
+}
+
+#[test]
+fn a_second_process_is_refused_and_the_first_goes_on() {
+    let upstream = Upstream::start();
+    let house = build(&upstream, "{}");
+    let mut process = house.serve();
+    let (code, _, err) = house.run(&["serve", "--config", "hallgate.yaml"]);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("is in use by another process") && err.contains("set another ledger.path"), "{err}");
+    serves(&process, &upstream);
+    end(&mut process);
+    house.verify();
+}

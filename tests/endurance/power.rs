@@ -1,0 +1,90 @@
+//! `durability: power`, as the kernel sees it: the entry is on the disk before its answer, and a new segment's name, too.
+
+use std::collections::HashMap;
+use std::fs;
+use std::process::Command;
+
+use crate::house::until;
+use crate::stored::{Upstream, build, pass, serves};
+
+/// The system calls that did not fail, each by its name and what it was given: those that sync where they end, the others where
+/// they begin.
+fn calls(trace: &str) -> Vec<(String, String)> {
+    // Another thread's call may come in between: then the second line has only the end of it.
+    let (mut calls, mut open) = (Vec::new(), HashMap::<String, String>::new());
+    for line in trace.lines() {
+        let Some((thread, call)) = line.split_once(' ') else { continue };
+        let call = call.trim_start();
+        let whole = if let Some(begun) = call.strip_suffix(" <unfinished ...>") {
+            if begun.starts_with('f') {
+                open.insert(thread.to_owned(), begun.to_owned());
+                continue;
+            }
+            begun.to_owned()
+        } else if let Some(resumed) = call.strip_prefix("<... ") {
+            let Some(begun) = open.remove(thread) else { continue };
+            format!("{begun}{}", resumed.split_once("resumed>").map_or("", |(_, rest)| rest))
+        } else {
+            call.to_owned()
+        };
+        if let Some((name, rest)) = whole.split_once('(')
+            && !rest.contains(" = -1 ")
+        {
+            calls.push((name.to_owned(), rest.to_owned()));
+        }
+    }
+    calls
+}
+
+#[test]
+fn an_answer_follows_fdatasync_and_a_new_segment_its_folders() {
+    let upstream = Upstream::start();
+    let house = build(&upstream, "{ durability: power, checkpoint_every: 1h }");
+    let traced =
+        Command::new("strace").args(["-o", "/dev/null", "true"]).output().expect("strace is installed by `make tools`");
+    if !traced.status.success() {
+        eprintln!("SKIPPED: nothing can be traced here: {}", String::from_utf8_lossy(&traced.stderr).trim());
+        return;
+    }
+    let file = house.path("trace");
+    let shown = "trace=pwrite64,fdatasync,fsync,rename,write,writev,sendto,sendmsg";
+    // -D: the traced process is our child, and strace a grandchild beside it.
+    let above = ["strace", "-D", "-f", "-y", "-s", "48", "-e", shown, "-o", file.to_str().unwrap()];
+    let mut process = house.serve_under(&above);
+    until(|| process.readiness() == Some(200));
+    serves(&process, &upstream);
+    for _ in 0..3 {
+        assert!(pass(&process).starts_with("HTTP/1.1 200"));
+    }
+    process.signal();
+    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    until(|| fs::read_to_string(&file).unwrap().contains("+++ exited with 0"));
+    let calls = calls(&fs::read_to_string(&file).unwrap());
+
+    // Written and not yet synced; each answer and each forward finds none.
+    let (mut unsynced, mut unnamed, mut answers, mut written) = (false, false, 0, 0);
+    for (name, given) in &calls {
+        let in_segment = given.contains("/segments/") && given.contains(".seg>");
+        match name.as_str() {
+            "pwrite64" if in_segment => {
+                assert!(!unnamed, "an entry in a segment whose name may be lost: {given}");
+                unsynced = true;
+                written += 1;
+            }
+            "fdatasync" if in_segment => unsynced = false,
+            "rename" if given.contains(".seg\"") => unnamed = true,
+            "fsync" if given.contains("/segments>") => unnamed = false,
+            "write" | "writev" | "sendto" | "sendmsg"
+                if given.contains("HTTP/1.1 200") || given.contains("GET /orders") =>
+            {
+                // The probes at the start are answers without entries.
+                answers += 1;
+                assert!(!unsynced || written == 0, "an answer before its entry was on the disk: {given}");
+            }
+            _ => {}
+        }
+    }
+    assert!(written >= 5 && answers >= 5, "{written} batches, {answers} answers, in {} calls", calls.len());
+    assert!(calls.iter().any(|(name, given)| name == "fsync" && given.contains("/segments>")));
+    house.verify();
+}
