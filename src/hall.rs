@@ -8,11 +8,12 @@ pub mod in_force;
 pub mod permit;
 pub mod tokens;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::Mutex;
 
 use crate::cache::Verdicts;
 use crate::engine::input::written::sound_correlation_id;
@@ -85,6 +86,8 @@ pub struct Hall {
     metrics: Arc<Metrics>,
     refused_change: ArcSwapOption<RefusedChange>,
     draining: AtomicBool,
+    /// The policy in force is not on record yet.
+    unannounced: AtomicBool,
     /// What is in force changes one after the other.
     succession: Mutex<()>,
 }
@@ -108,6 +111,7 @@ impl Hall {
             metrics,
             refused_change: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
+            unannounced: AtomicBool::new(false),
             succession: Mutex::default(),
         };
         hall.show_snapshot();
@@ -160,7 +164,10 @@ impl Hall {
     }
 
     async fn commit(&self, record: Record, since: Instant) -> Result<Receipt, CannotDecide> {
-        let committed = self.ledger.record(record).await;
+        let committed = match self.announce().await {
+            Ok(()) => self.ledger.record(record).await,
+            Err(error) => Err(error),
+        };
         Metrics::observe(&self.metrics.record_seconds, since.elapsed());
         committed.map_err(|error| {
             self.metrics.cannot_decide.inc();

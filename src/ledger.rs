@@ -327,8 +327,10 @@ impl Ledger {
         let started = |source| OpenError::File { path: settings.path.clone(), source };
         let key = Arc::new(restored.key);
         let (vkey, lock) = (key.vkey().to_owned(), Arc::new(restored.lock));
-        let shared = Arc::new(Shared::new(settings.queue, restored.edge.size(), restored.sealed, restored.pruned));
-        let seal = Seal { folder: settings.path.clone(), key: Arc::clone(&key), signed: shared.signed.clone() };
+        let shared = Arc::new(Shared::new(settings.queue, restored.edge.size(), restored.pruned));
+        shared.signed.send_replace(restored.sealed);
+        let signed = shared.signed.clone();
+        let seal = Seal { folder: settings.path.clone(), key: Arc::clone(&key), signed };
         let sealer = Sealer::start(seal).map_err(started)?;
         let pruning = Pruning {
             folder: settings.path.clone(),
@@ -356,7 +358,9 @@ impl Ledger {
             _lock: lock,
         };
         let thread = thread::Builder::new().name("ledger-write".to_owned()).spawn(|| writer.run()).map_err(started)?;
-        let handle = Handle::of(settings, shared, Some(thread), None, vkey);
+        let mut handle = Handle::idle(shared, vkey, &settings.path);
+        handle.thread = Mutex::new(Some(thread));
+        publish::warm(handle.published.clone()).map_err(started)?;
         // From here on the handle ends the writer, also after an error.
         let pruner = Pruner::start(pruning, settings.checkpoint_every.min(PRUNE_EVERY)).map_err(started)?;
         *handle.pruner.lock().unwrap_or_else(PoisonError::into_inner) = pruner;
@@ -377,10 +381,12 @@ impl Ledger {
         tracing::error!(%error, "the ledger is broken: nothing is allowed or forwarded until somebody has looked at it");
         let vkey = LogKey::load(&settings.key_file, &settings.origin, false)?.vkey().to_owned();
         let why: Arc<str> = Arc::from(error.to_string());
-        let shared = Shared::new(0, 0, 0, 0);
+        let shared = Shared::new(0, 0, 0);
         shared.queue.close();
         shared.set_failure(Some(Arc::clone(&why)));
-        Ok(Self(Arc::new(Handle::of(settings, Arc::new(shared), None, Some(why), vkey))))
+        let mut handle = Handle::idle(Arc::new(shared), vkey, &settings.path);
+        handle.broken = Some(why);
+        Ok(Self(Arc::new(handle)))
     }
 
     /// Records a decision or refusal. Resolves when the entry is committed. Dropping the future loses the answer, never the
@@ -456,20 +462,15 @@ impl Ledger {
 }
 
 impl Handle {
-    fn of(
-        settings: &Settings,
-        shared: Arc<Shared>,
-        thread: Option<JoinHandle<()>>,
-        broken: Option<Arc<str>>,
-        vkey: String,
-    ) -> Self {
+    /// Without threads.
+    fn idle(shared: Arc<Shared>, vkey: String, folder: &Path) -> Self {
         Self {
             shared,
-            thread: Mutex::new(thread),
+            thread: Mutex::default(),
             pruner: Mutex::default(),
-            broken,
+            broken: None,
             vkey,
-            published: Published::new(&settings.path),
+            published: Published::new(folder),
             reads: Arc::new(Semaphore::new(publish::READS)),
         }
     }

@@ -21,7 +21,7 @@ use super::{ConfigFile, cannot, misconfigured};
 use crate::cache::Verdicts;
 use crate::config::{Config, Files, Fixed};
 use crate::engine::Snapshot;
-use crate::hall::{CannotDecide, Hall, TokenBook};
+use crate::hall::{Hall, TokenBook};
 use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen};
 use crate::telemetry::{self, Metrics};
@@ -48,9 +48,6 @@ pub enum StartError {
     /// The ledger cannot be opened.
     #[error("`ledger`: {0}")]
     Ledger(#[from] OpenError),
-    /// The policy could not be recorded, and nothing may be decided by one that is not on record.
-    #[error("`ledger`: the policy could not be recorded: {0}")]
-    Unrecorded(CannotDecide),
     /// A door cannot be built, or upstreams cannot be verified.
     #[error("{0}")]
     Door(String),
@@ -153,7 +150,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let metrics = Arc::new(Metrics::new());
     let hall = Arc::new(Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics));
 
-    hall.begin().map_err(StartError::Unrecorded)?;
+    hall.begin();
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref(), upstream_ca_file)?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();

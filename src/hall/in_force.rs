@@ -1,13 +1,14 @@
 //! What is in force changes as a whole or not at all, and is on record first. Decisions under way finish on the snapshot that they
 //! began with.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::{CannotDecide, Hall, Receipt, Token, TokenBook};
 use crate::engine::Snapshot;
 use crate::ids::Digest;
-use crate::ledger::{Cause, InForce, Record};
+use crate::ledger::{Cause, InForce, Record, RecordError};
 use crate::telemetry::{ReloadLabels, SnapshotLabels};
 
 /// A change of files that is not in force because something in it is wrong.
@@ -37,29 +38,44 @@ impl Hall {
         self.snapshot.load().fingerprint == snapshot.fingerprint && self.tokens.load().holds(tokens)
     }
 
-    /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread.
-    ///
-    /// # Errors
-    /// The entry could not be committed: nothing may be decided by a policy that is not on record.
-    pub fn begin(&self) -> Result<Receipt, CannotDecide> {
+    /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread. When the
+    /// entry cannot be committed now, nothing is decided before it is.
+    pub fn begin(&self) {
         let snapshot = self.snapshot.load();
-        let receipt = self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Start, None)))?;
-        Ok(receipt)
+        if let Err(error) = self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Start, None))) {
+            tracing::error!(%error, "the policy could not be recorded: nothing is decided before it is");
+            self.unannounced.store(true, Ordering::Release);
+        }
+    }
+
+    /// Records the policy in force, if that could not be done when this hall began.
+    pub(super) async fn announce(&self) -> Result<(), RecordError> {
+        if !self.unannounced.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _turn = self.succession.lock().await;
+        if self.unannounced.load(Ordering::Acquire) {
+            let policy = in_force(&self.snapshot.load(), Cause::Start, None);
+            self.ledger.record(Record::Policy(policy)).await?;
+            self.unannounced.store(false, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Puts a snapshot and tokens in force for every request that begins after this. What is the same as before stays; another
-    /// snapshot's entry is committed first. It blocks this thread.
+    /// snapshot's entry is committed first. It blocks this thread, which must be no runtime's.
     ///
     /// # Errors
     /// The entry could not be committed: what was in force stays in force.
     pub fn put_in_force(&self, snapshot: Snapshot, tokens: TokenBook) -> Result<Changed, CannotDecide> {
-        let _turn = self.succession.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.succession.blocking_lock();
         let tokens = (tokens != **self.tokens.load()).then_some(tokens);
         let replaced = self.snapshot.load().fingerprint;
         let receipt = (snapshot.fingerprint != replaced)
             .then(|| self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)))))
             .transpose()?;
         if receipt.is_some() {
+            self.unannounced.store(false, Ordering::Release);
             self.source_hashes.keep(&snapshot);
             self.snapshot.store(Arc::new(snapshot));
             self.verdicts.forget();

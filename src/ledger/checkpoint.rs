@@ -14,12 +14,12 @@ pub(super) struct Head {
     pub(super) root: Hash,
 }
 
-/// The signed note of a head; at a change of keys by both, which have the one name.
-pub(super) fn sign(keys: &[&LogKey], head: Head) -> Result<Vec<u8>, String> {
-    sign_with(keys, head, "")
+/// The signed note of a head.
+pub(super) fn sign(key: &LogKey, head: Head) -> Result<Vec<u8>, String> {
+    sign_with(&[key], head, "")
 }
 
-/// The signed note of a head with extension lines.
+/// The signed note of a head with extension lines; at a change of keys by both, which have the one name.
 pub(super) fn sign_with(keys: &[&LogKey], head: Head, lines: &str) -> Result<Vec<u8>, String> {
     let name = keys.first().map(|key| signed_note::Signer::name(*key)).unwrap_or_default();
     let checkpoint = Checkpoint::new(name, head.size, head.root, lines).map_err(|error| error.to_string())?;
@@ -73,7 +73,7 @@ mod tests {
         let key = LogKey::load(&folder.path().join("key"), "x.example/log", true).unwrap();
         let other = LogKey::load(&folder.path().join("other"), "x.example/log", true).unwrap();
         let head = Head { size: 42, root: tlog_tiles::record_hash(b"x") };
-        let note = sign(&[&key], head).unwrap();
+        let note = sign(&key, head).unwrap();
         assert_eq!(read(&note, key.vkey()), Ok(head));
         assert!(read(&note, other.vkey()).is_err());
         for bit in 0..note.len() * 8 {

@@ -165,7 +165,7 @@ impl Pruning {
                 )
             })?;
         }
-        after.put(&self.folder, &[&self.key])?;
+        after.put(&self.folder, &self.key)?;
         finish(&segments, next)?;
         Ok(Some((bytes.len(), next)))
     }

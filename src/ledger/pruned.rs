@@ -44,10 +44,24 @@ impl Pruned {
         self.heads.last
     }
 
-    /// The signed note; at a change of keys signed by both.
-    pub(super) fn sign(&self, keys: &[&LogKey]) -> Result<Vec<u8>, String> {
+    /// The signed note.
+    pub(super) fn sign(&self, key: &LogKey) -> Result<Vec<u8>, String> {
+        self.sign_by(&[key])
+    }
+
+    /// The note signed by these keys: at a change of keys by both.
+    pub(super) fn sign_by(&self, keys: &[&LogKey]) -> Result<Vec<u8>, String> {
         let heads = serde_json::to_string(&self.heads).map_err(|error| error.to_string())?;
         checkpoint::sign_with(keys, self.head, &format!("{heads}\n"))
+    }
+
+    /// The first entry that is kept, whoever signed it: for a process that reads what it wrote itself.
+    pub(super) fn edge_of(folder: &Path) -> io::Result<u64> {
+        match fs::read(folder.join(PRUNED)) {
+            Ok(bytes) => Ok(checkpoint::unverified(&bytes).map_err(io::Error::other)?.size),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads a note that must be signed by this key and be exactly as it is written.
@@ -70,8 +84,8 @@ impl Pruned {
     }
 
     /// Moves the edge of this ledger here. Only after it may segments before the edge be deleted.
-    pub(super) fn put(&self, folder: &Path, keys: &[&LogKey]) -> io::Result<()> {
-        let note = self.sign(keys).map_err(io::Error::other)?;
+    pub(super) fn put(&self, folder: &Path, key: &LogKey) -> io::Result<()> {
+        let note = self.sign(key).map_err(io::Error::other)?;
         files::replace(&folder.join(PRUNED), &note, 0o644)?;
         files::sync_folder(folder)
     }
@@ -105,18 +119,18 @@ mod tests {
         let mut heads = Heads { last: Uuid::from_u128(7 << 76), size: 300, ..Heads::empty() };
         heads.streams.insert("org.acme".to_owned(), Digest::of(b"1").to_hex());
         let pruned = Pruned { head: Head { size: 300, root: tlog_tiles::record_hash(b"x") }, heads };
-        pruned.put(folder.path(), &[&key]).unwrap();
+        pruned.put(folder.path(), &key).unwrap();
         assert_eq!(Pruned::load(folder.path(), key.vkey()).unwrap(), Ok(pruned.clone()));
-        let note = pruned.sign(&[&key]).unwrap();
+        let note = pruned.sign(&key).unwrap();
         for bit in 0..note.len() * 8 {
             let mut bad = note.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(Pruned::read(&bad, key.vkey()).is_err(), "bit {bit}");
         }
         assert!(checkpoint::read(&note, key.vkey()).unwrap_err().contains("extension"));
-        let plain = checkpoint::sign(&[&key], pruned.head).unwrap();
+        let plain = checkpoint::sign(&key, pruned.head).unwrap();
         assert!(Pruned::read(&plain, key.vkey()).unwrap_err().contains("no chain heads"));
         let other = Pruned { head: Head { size: 301, ..pruned.head }, ..pruned };
-        assert!(Pruned::read(&other.sign(&[&key]).unwrap(), key.vkey()).unwrap_err().contains("301"));
+        assert!(Pruned::read(&other.sign(&key).unwrap(), key.vkey()).unwrap_err().contains("301"));
     }
 }

@@ -67,9 +67,8 @@ impl Ledger {
     /// A file cannot be read or is damaged, or no checkpoint could be signed in time.
     pub async fn prove(&self, found: Found) -> Result<ReceiptProof, ReadError> {
         let number = found.number;
-        let mut signed = self.0.shared.signed.subscribe();
-        let newest = *signed.borrow_and_update();
-        if number >= newest {
+        if number >= self.read(|published| published.signed()).await? {
+            let mut signed = self.0.shared.signed.subscribe();
             let wait = async {
                 self.0.shared.wanted.store(true, Ordering::Relaxed);
                 self.0.shared.queue.nudge();

@@ -18,6 +18,7 @@ use tlog_tiles::{HASH_SIZE, Tile, record_hash};
 
 use super::checkpoint::{self, Head};
 use super::index;
+use super::pruned::Pruned;
 use super::scan::Scan;
 use super::tree::{HEIGHT, WIDTH, tile_file};
 
@@ -150,6 +151,9 @@ impl Published {
 
     /// Reads the first entries of a stretch of 256, where the index has a record. False when they are not there any more.
     fn each(&self, number: u64, width: usize, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<bool> {
+        if number * index::EVERY < Pruned::edge_of(&self.folder)? {
+            return Ok(false);
+        }
         let Some(place) = index::read(&self.index()?, number) else {
             return Err(damaged(format!("the index has no sound record {number}")));
         };

@@ -178,9 +178,9 @@ impl Queue {
             waiting.writer = Sleep::Awake;
         }
         waiting.records = 0;
+        waiting.nudged = false;
         // Whoever promised to wake for what is taken here need not be waited for by what comes next.
         waiting.rousing = None;
-        waiting.nudged = false;
         mem::swap(&mut waiting.jobs, jobs);
         waiting.closed
     }

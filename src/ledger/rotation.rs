@@ -20,7 +20,7 @@ use signed_note::{Note, Signer as _, StandardVerifier, VerifierList};
 use super::checkpoint;
 use super::files;
 use super::key::LogKey;
-use super::pruned::{self, Pruned};
+use super::pruned::{PRUNED, Pruned};
 use super::restore::{self, OpenError};
 
 const TITLE: &str = "hallgate key rotation 1";
@@ -70,7 +70,10 @@ pub fn rotate(folder: &Path, old: &LogKey, new: &LogKey) -> Result<u64, RotateEr
     let statement = format!("{TITLE}\n{}\n{}\n{}\n{}\n", old.name(), head.size, old.vkey(), new.vkey());
     let mut signed = Note::new(statement.as_bytes(), &[]).map_err(|error| RotateError::NotSigned(error.to_string()))?;
     signed.add_sigs(&[old, new]).map_err(|error| RotateError::NotSigned(error.to_string()))?;
-    let both = checkpoint::sign(&[old, new], head).map_err(RotateError::NotSigned)?;
+    let both = checkpoint::sign_with(&[old, new], head, "").map_err(RotateError::NotSigned)?;
+    let edge_file = folder.join(PRUNED);
+    let edge = Pruned::load(folder, old.vkey()).map_err(failed(&edge_file))?.map_err(RotateError::NotSigned)?;
+    let edge_note = edge.sign_by(&[old, new]).map_err(RotateError::NotSigned)?;
 
     let rotations = super::rotations(folder);
     fs::create_dir_all(&rotations).map_err(failed(&rotations))?;
@@ -80,10 +83,8 @@ pub fn rotate(folder: &Path, old: &LogKey, new: &LogKey) -> Result<u64, RotateEr
     let file = rotations.join(format!("{:04}", known.len() - usize::from(again)));
     files::replace(&file, &signed.to_bytes(), 0o644).map_err(failed(&file))?;
     files::sync_folder(&rotations).map_err(failed(&rotations))?;
-    let edge = folder.join(pruned::PRUNED);
-    let pruned = Pruned::load(folder, old.vkey()).map_err(failed(&edge))?.map_err(RotateError::NotSigned)?;
-    if pruned != Pruned::nothing() {
-        pruned.put(folder, &[old, new]).map_err(failed(&edge))?;
+    if edge.edge() > 0 {
+        files::replace(&edge_file, &edge_note, 0o644).map_err(failed(&edge_file))?;
     }
     files::replace(&path, &both, 0o644).map_err(failed(&path))?;
     files::sync_folder(folder).map_err(failed(folder))?;

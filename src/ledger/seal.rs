@@ -47,7 +47,7 @@ impl Seal {
         }
         files::sync_folder(&super::segments(&self.folder))?;
         put_tiles(&self.folder, &stretch.tiles)?;
-        let note = checkpoint::sign(&[&self.key], stretch.head).map_err(io::Error::other)?;
+        let note = checkpoint::sign(&self.key, stretch.head).map_err(io::Error::other)?;
         files::replace(&super::checkpoint_file(&self.folder), &note, 0o644)?;
         // Heads that are newer than the checkpoint would look as if it had been set back.
         files::sync_folder(&self.folder)?;
@@ -127,7 +127,7 @@ impl Sealer {
 /// Writes the first checkpoint and chain heads of an empty ledger.
 pub(super) fn begin(folder: &Path, key: &LogKey) -> io::Result<()> {
     let head = Head { size: 0, root: tlog_tiles::EMPTY_HASH };
-    let note = checkpoint::sign(&[key], head).map_err(io::Error::other)?;
+    let note = checkpoint::sign(key, head).map_err(io::Error::other)?;
     files::replace(&super::checkpoint_file(folder), &note, 0o644)?;
     files::replace(&super::heads_file(folder), &super::chain::Heads::empty().to_bytes()?, 0o600)
 }

@@ -34,25 +34,25 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) entries: AtomicU64,
     pub(super) failure: Mutex<Option<Arc<str>>>,
-    /// The first entry that is kept.
-    pub(super) pruned: AtomicU64,
-    pub(super) prune_failure: Mutex<Option<Arc<str>>>,
     /// Entries under the newest checkpoint.
     pub(super) signed: watch::Sender<u64>,
     /// Somebody waits for a checkpoint over what is committed.
     pub(super) wanted: AtomicBool,
+    /// The first entry that is kept.
+    pub(super) pruned: AtomicU64,
+    pub(super) prune_failure: Mutex<Option<Arc<str>>>,
 }
 
 impl Shared {
-    pub(super) fn new(queue: usize, entries: u64, signed: u64, pruned: u64) -> Self {
+    pub(super) fn new(queue: usize, entries: u64, pruned: u64) -> Self {
         Self {
             queue: Queue::new(queue),
             entries: AtomicU64::new(entries),
             failure: Mutex::default(),
+            signed: watch::Sender::new(0),
+            wanted: AtomicBool::new(false),
             pruned: AtomicU64::new(pruned),
             prune_failure: Mutex::default(),
-            signed: watch::channel(signed).0,
-            wanted: AtomicBool::new(false),
         }
     }
 

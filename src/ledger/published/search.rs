@@ -7,6 +7,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::super::index::{self, Place};
+use super::super::pruned::Pruned;
 use super::super::scan::Scan;
 use super::super::{chain, mint};
 use super::{Published, damaged};
@@ -58,10 +59,7 @@ impl Published {
     /// # Errors
     /// A file cannot be read or is damaged.
     pub fn find(&self, id: Uuid) -> io::Result<Option<Found>> {
-        let Some((record, place)) = last_up_to(&self.index()?, |place| place.id <= id)? else { return Ok(None) };
-        let Some(mut scan) = Scan::from(&self.folder, record * index::EVERY, place.segment, place.offset)? else {
-            return Ok(None);
-        };
+        let mut scan = self.walk_up_to(|place| place.id <= id)?;
         // The newest entries may have no record in the index yet, so this may go on for longer than one stretch.
         while let Some((number, json)) = scan.next()? {
             let label: Label =
@@ -80,8 +78,7 @@ impl Published {
 
     /// A walk that begins at or shortly before the first entry of this time, in microseconds since 1970 UTC.
     pub(in crate::ledger) fn walk_from(&self, micros: i64) -> io::Result<Scan> {
-        let before = last_up_to(&self.index()?, |place| mint::micros(place.id) < micros)?;
-        self.walk(before)
+        self.walk_up_to(|place| mint::micros(place.id) < micros)
     }
 
     /// A walk that begins at or before this entry, at most 255 entries before.
@@ -89,6 +86,13 @@ impl Published {
         let index = self.index()?;
         let record = (number / index::EVERY).min(records(&index)?.saturating_sub(1));
         self.walk(index::read(&index, record).map(|place| (record, place)))
+    }
+
+    /// A walk from the last kept record for which this holds, which holds for all before it; else from the first kept entry.
+    fn walk_up_to(&self, holds: impl Fn(&Place) -> bool) -> io::Result<Scan> {
+        // Records of pruned entries may be blank.
+        let kept = Pruned::edge_of(&self.folder)?.div_ceil(index::EVERY);
+        self.walk(last_up_to(&self.index()?, kept, holds)?)
     }
 
     fn walk(&self, from: Option<(u64, Place)>) -> io::Result<Scan> {
@@ -101,11 +105,11 @@ impl Published {
     }
 }
 
-/// The last record for which this holds, which holds for all before it.
-fn last_up_to(index: &File, holds: impl Fn(&Place) -> bool) -> io::Result<Option<(u64, Place)>> {
+/// The last record from this one on for which this holds, which holds for all before it.
+fn last_up_to(index: &File, kept: u64, holds: impl Fn(&Place) -> bool) -> io::Result<Option<(u64, Place)>> {
     let read =
         |number| index::read(index, number).ok_or_else(|| damaged(format!("the index has no sound record {number}")));
-    let (mut low, mut high) = (0, records(index)?);
+    let (mut low, mut high) = (kept, records(index)?);
     let mut last = None;
     while low < high {
         let middle = low + (high - low) / 2;

@@ -1,11 +1,10 @@
 //! Proofs: at many sizes they hold, with any change they do not, and a range of entries is held to the signed root.
 
 use serde_json::{Value, json};
-
-use super::tampering::{rewrite, with};
 use tlog_tiles::record_hash;
 use uuid::Uuid;
 
+use super::tampering::{rewrite, with};
 use super::*;
 use crate::ledger::checkpoint::Head;
 use crate::ledger::verify::proof::{ProofError, Proved, verify_proof};
@@ -137,7 +136,7 @@ fn a_proof_for_another_entry_tree_or_key_is_refuted_by_field() {
 
     let other = LogKey::make(&folder.path().join("other.key"), &settings.origin).unwrap();
     assert_eq!(refuted(&one, &[other.vkey().to_owned()], |_| {}), "checkpoint");
-    let forged = checkpoint::sign(&[&other], Head { size: 9, root: record_hash(b"x") }).unwrap();
+    let forged = checkpoint::sign(&other, Head { size: 9, root: record_hash(b"x") }).unwrap();
     assert_eq!(check(&|proof| proof["checkpoint"] = json!(String::from_utf8(forged.clone()).unwrap())), "checkpoint");
 
     let extension = serde_json::to_value(published.prove_since(&older).unwrap()).unwrap();
@@ -243,4 +242,62 @@ fn a_range_is_verified_without_the_rest_and_its_first_break_is_named() {
     let gone = |settings: &Settings| fs::remove_file(segment::path(&segments(&settings.path), firsts[0])).unwrap();
     assert_eq!(broken("gone", 0, 9, &gone).unwrap().entry, Some(0));
     assert_eq!(broken("gone-before", 800, 899, &gone), None);
+}
+
+#[test]
+fn what_is_kept_is_proved_and_ranged_after_pruning_also_under_a_new_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let (settings, clock) = (retaining::keeping(folder.path()), retaining::clock());
+    let published = Published::new(&settings.path);
+    let ledger = retaining::open(&Settings { retention: Retention::default(), ..settings.clone() }, &clock);
+    let gone = fill(&ledger, 20)[0].id();
+    ledger.close();
+    let older = fs::read(checkpoint_file(&settings.path)).unwrap();
+    let edge = retaining::prune(&settings, &clock, 400);
+    assert!(edge > 256 && !edge.is_multiple_of(256), "the edge is within a tile: {edge}");
+
+    let key = vkey(&settings);
+    let keys = [key.clone()];
+    assert_eq!(published.find(gone).unwrap(), None);
+    let kept = entries(&settings);
+    let size = edge + kept.len() as u64;
+    for (number, entry) in (edge..).zip(&kept) {
+        let found = published.find(id(entry)).unwrap().unwrap();
+        assert_eq!(found.number, number);
+        let proof = text(&published.prove(&found).unwrap().unwrap());
+        assert!(matches!(verify_proof(proof.as_bytes(), &keys), Ok(Proved::Receipt { index, .. }) if index == number));
+    }
+    verify_proof(text(&published.prove_since(&older).unwrap()).as_bytes(), &keys).unwrap();
+    let fetch = |path: String| published.fetch(Resource::parse(&path).unwrap()).unwrap();
+    let stretch = edge / 256;
+    assert_eq!((fetch("tile/entries/000".to_owned()), fetch(format!("tile/entries/{stretch:03}"))), (None, None));
+    assert!(fetch(format!("tile/entries/{:03}.p/{}", size / 256, size % 256)).is_some());
+    assert!(fetch("tile/0/000".to_owned()).is_some(), "hashes stay");
+    let mut all = published.filtered(&published::Filter::default()).unwrap();
+    assert_eq!(all.next().unwrap().map(|(number, _)| number), Some(edge));
+
+    // An older checkpoint that is before the edge is held to the hashes that stay.
+    assert_eq!(verify::verify_since(&settings.path, &key, Some(&older)).unwrap().since, Some(60));
+    let own = LogKey::read(&settings.key_file, &settings.origin).unwrap();
+    let forged = checkpoint::sign(&own, Head { size: 60, root: record_hash(b"another history") }).unwrap();
+    match verify::verify_since(&settings.path, &key, Some(&forged)) {
+        Err(VerifyError::Broken(found)) => assert_eq!(found.field, "the older checkpoint"),
+        other => panic!("{other:?}"),
+    }
+    verify_range(&settings.path, &key, edge, None).unwrap();
+    verify_range(&settings.path, &key, size - 1, None).unwrap();
+    match verify_range(&settings.path, &key, edge - 1, None) {
+        Err(VerifyError::Unreadable { source, .. }) => assert!(source.to_string().contains("were pruned"), "{source}"),
+        other => panic!("{other:?}"),
+    }
+
+    // The note of what was pruned goes over to a new key, too.
+    let new = LogKey::make(&folder.path().join("new.key"), &settings.origin).unwrap();
+    rotate(&settings.path, &own, &new).unwrap();
+    let settings = Settings { key_file: folder.path().join("new.key"), ..settings };
+    let ledger = retaining::open(&settings, &clock);
+    fill(&ledger, 2);
+    ledger.close();
+    assert_eq!(verify::verify_since(&settings.path, &key, Some(&older)).unwrap().pruned, edge);
+    verify_range(&settings.path, &key, edge, None).unwrap();
 }

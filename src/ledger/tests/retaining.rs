@@ -10,19 +10,19 @@ use super::*;
 const HOUR: i64 = 3_600_000_000;
 
 /// A ledger that prunes all that it may at once, once its clock has been moved by an hour.
-fn keeping(folder: &Path) -> Settings {
+pub(super) fn keeping(folder: &Path) -> Settings {
     let retention = Retention { keep: Some(Duration::from_secs(3600)), ..Retention::default() };
     let checkpoint_every = Duration::from_millis(1);
     Settings { segment_bytes: 40_000, checkpoint_every, retention, ..settings(folder) }
 }
 
-fn open(settings: &Settings, clock: &Arc<AtomicI64>) -> Ledger {
+pub(super) fn open(settings: &Settings, clock: &Arc<AtomicI64>) -> Ledger {
     let clock = Arc::clone(clock);
     let read: Clock = Arc::new(move || clock.load(Ordering::SeqCst));
     Ledger::open_with(settings, read, Box::new(|file| Arc::new(file))).unwrap()
 }
 
-fn clock() -> Arc<AtomicI64> {
+pub(super) fn clock() -> Arc<AtomicI64> {
     Arc::new(AtomicI64::new(1_767_225_600_000_000))
 }
 
@@ -31,7 +31,7 @@ fn firsts(settings: &Settings) -> Vec<u64> {
 }
 
 /// Fills a ledger, lets it grow old, and waits until what may go is gone. Gives the edge.
-fn prune(settings: &Settings, clock: &Arc<AtomicI64>, rounds: usize) -> u64 {
+pub(super) fn prune(settings: &Settings, clock: &Arc<AtomicI64>, rounds: usize) -> u64 {
     let ledger = open(settings, clock);
     let before = ledger.health().entries;
     fill(&ledger, rounds);

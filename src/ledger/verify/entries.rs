@@ -74,26 +74,6 @@ fn text<'v>(entry: &'v Value, field: &'static str) -> Result<&'v str, Fault> {
 }
 
 impl Entries {
-    /// From the first entry of a log that is whole.
-    pub(super) fn new(folder: &Path) -> Self {
-        Self {
-            folder: super::super::segments(folder),
-            before: None,
-            decisions: 0,
-            outcomes: 0,
-            policies: 0,
-            streams: HashMap::new(),
-            last: Uuid::nil(),
-            places: Vec::new(),
-            pruned: Uuid::nil(),
-            edge: 0,
-            ended_before: HashSet::new(),
-            recent: HashMap::new(),
-            recent_order: VecDeque::new(),
-            ended: Vec::new(),
-        }
-    }
-
     /// Goes on after what was pruned.
     pub(super) fn after(folder: &Path, pruned: &Pruned) -> Result<Self, Break> {
         let mut streams = HashMap::new();
@@ -101,13 +81,33 @@ impl Entries {
             let hash = hash.parse().map_err(|_| super::in_file(PRUNED, "holds a bad digest"))?;
             streams.insert(stream.clone(), hash);
         }
-        let (last, edge) = (pruned.last(), pruned.edge());
-        Ok(Self { streams, last, pruned: last, edge, ..Self::new(folder) })
+        Ok(Self {
+            folder: super::super::segments(folder),
+            before: None,
+            decisions: 0,
+            outcomes: 0,
+            policies: 0,
+            streams,
+            last: pruned.last(),
+            places: Vec::new(),
+            pruned: pruned.last(),
+            edge: pruned.edge(),
+            ended_before: HashSet::new(),
+            recent: HashMap::new(),
+            recent_order: VecDeque::new(),
+            ended: Vec::new(),
+        })
     }
 
     /// From somewhere within: what a stream's first entry follows cannot be told, and older decisions are looked up.
-    pub(super) fn within(folder: &Path) -> Self {
-        Self { before: Some(Published::new(folder)), ..Self::new(folder) }
+    pub(super) fn within(folder: &Path, pruned: &Pruned) -> Result<Self, Break> {
+        let (before, streams) = (Some(Published::new(folder)), HashMap::new());
+        Ok(Self { before, streams, last: Uuid::nil(), ..Self::after(folder, pruned)? })
+    }
+
+    /// For an entry by itself.
+    pub(super) fn none() -> Result<Self, Break> {
+        Self::after(Path::new(""), &Pruned::nothing())
     }
 
     /// Checks the next entry.

@@ -3,7 +3,6 @@
 //! The tree's arithmetic is that of RFC 9162 2.1.3.2 and 2.1.4.2, which verify the proofs of RFC 6962.
 
 use std::fmt;
-use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -154,8 +153,8 @@ fn receipt(proof: Receipt, vkeys: &[String]) -> Result<Proved, ProofError> {
         return refuted("receipt", error.to_string());
     }
     let id = entries::id(&receipt).map_err(|(field, problem)| ProofError::Refuted { field, problem })?;
-    let alone = Entries::new(Path::new("")).sound(&receipt, id, &bytes);
-    alone.map_err(|(field, problem)| ProofError::Refuted { field, problem })?;
+    let alone = Entries::none().map_err(|found| ProofError::Unreadable(found.to_string()))?;
+    alone.sound(&receipt, id, &bytes).map_err(|(field, problem)| ProofError::Refuted { field, problem })?;
     let hash = Digest::of(&bytes);
     if receipt_hash != hash.to_hex() {
         return refuted("receipt_hash", format!("is not the hash of the receipt, {hash}"));

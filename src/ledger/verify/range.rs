@@ -17,6 +17,7 @@ use super::{Break, VerifyError, in_file};
 use crate::ids::Digest;
 use crate::ledger::Published;
 use crate::ledger::checkpoint::{self, Head};
+use crate::ledger::pruned::{PRUNED, Pruned};
 use crate::ledger::scan::Scan;
 
 /// Hashes of a whole tile.
@@ -62,18 +63,35 @@ pub fn verify_range(folder: &Path, vkey: &str, from: u64, to: Option<u64>) -> Re
         return Err(VerifyError::Unreadable { path, source: io::Error::new(io::ErrorKind::InvalidInput, problem) });
     }
 
+    let edge_file = folder.join(PRUNED);
+    let pruned =
+        Pruned::load(folder, &key).map_err(|source| VerifyError::Unreadable { path: edge_file.clone(), source })?;
+    let pruned = pruned.map_err(|problem| in_file(PRUNED, problem))?;
+    if from < pruned.edge() {
+        let problem = format!("the entries before {} were pruned, and {from} was asked for", pruned.edge());
+        return Err(VerifyError::Unreadable {
+            path: edge_file,
+            source: io::Error::new(io::ErrorKind::NotFound, problem),
+        });
+    }
+
     let reader = Reader { folder, published: Published::new(folder), head };
     let mut above = Above::build(&reader)?;
-    let mut entries = Entries::within(folder);
+    let mut entries = Entries::within(folder, &pruned)?;
     // Whole tiles, so that each can be compared with the hash above it.
     let mut tile = from / WIDTH;
-    let mut scan = reader.scan(tile * WIDTH)?;
+    let mut scan = reader.scan((tile * WIDTH).max(pruned.edge()))?;
     while tile * WIDTH <= to {
         let start = tile * WIDTH;
         let end = head.size.min(start + WIDTH);
         let mut leaves = Vec::new();
         let mut wanted = Vec::new();
-        for number in start..end {
+        if start < pruned.edge() {
+            // Of those only the hashes are kept.
+            let gone = usize::try_from(pruned.edge() - start).unwrap_or(usize::MAX);
+            leaves.extend(reader.tile(0, tile)?.into_iter().take(gone));
+        }
+        for number in start.max(pruned.edge())..end {
             let json = reader.entry(&mut scan, number)?;
             leaves.push(leaf(json));
             if (from..=to).contains(&number) {
