@@ -71,11 +71,15 @@ impl Hall {
         let _turn = self.succession.blocking_lock();
         let tokens = (tokens != **self.tokens.load()).then_some(tokens);
         let replaced = self.snapshot.load().fingerprint;
+        if snapshot.fingerprint != replaced && self.unannounced.load(Ordering::Acquire) {
+            let first = in_force(&self.snapshot.load(), Cause::Start, None);
+            self.ledger.record_blocking(Record::Policy(first))?;
+            self.unannounced.store(false, Ordering::Release);
+        }
         let receipt = (snapshot.fingerprint != replaced)
             .then(|| self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)))))
             .transpose()?;
         if receipt.is_some() {
-            self.unannounced.store(false, Ordering::Release);
             self.source_hashes.keep(&snapshot);
             self.snapshot.store(Arc::new(snapshot));
             self.verdicts.forget();

@@ -1,6 +1,6 @@
 //! Checkpoints: the tree's size and root, signed (C2SP tlog-checkpoint in a signed-note).
 
-use signed_note::{Note, StandardVerifier, Verifier as _, VerifierList};
+use signed_note::{Note, Signature, StandardVerifier, Verifier as _, VerifierList};
 use tlog_tiles::{Checkpoint, Hash};
 
 use super::key::LogKey;
@@ -63,6 +63,19 @@ pub(super) fn read_with(bytes: &[u8], vkey: &str) -> Result<(Head, String), Stri
     Ok((Head { size: checkpoint.size(), root: *checkpoint.hash() }, checkpoint.extension().to_owned()))
 }
 
+/// Whose signatures a checkpoint has, as `<name>+<id>`, when it is a sound note and this key's is not among them.
+pub(super) fn strangers(bytes: &[u8], vkey: &str) -> Option<String> {
+    let note = Note::from_bytes(bytes).ok().filter(|note| note.to_bytes() == bytes)?;
+    let lines = bytes.get(note.text().len()..)?.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let signers = lines.map(|line| {
+        let signature = Signature::from_bytes(line).ok()?;
+        Some(format!("{}+{:08x}", signature.name(), signature.id()))
+    });
+    let signers: Vec<String> = signers.collect::<Option<_>>()?;
+    let ours = |signer: &String| vkey.strip_prefix(signer.as_str()).is_some_and(|rest| rest.starts_with('+'));
+    (!signers.is_empty() && !signers.iter().any(ours)).then(|| signers.join(" and "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +89,9 @@ mod tests {
         let note = sign(&key, head).unwrap();
         assert_eq!(read(&note, key.vkey()), Ok(head));
         assert!(read(&note, other.vkey()).is_err());
+        assert_eq!(strangers(&note, key.vkey()), None);
+        assert!(strangers(&note, other.vkey()).is_some_and(|signer| key.vkey().starts_with(&signer)));
+        assert_eq!(strangers(b"no note", key.vkey()), None);
         for bit in 0..note.len() * 8 {
             let mut bad = note.clone();
             bad[bit / 8] ^= 1 << (bit % 8);

@@ -53,6 +53,18 @@ pub enum OpenError {
     /// There is no key to sign with.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// It was last sealed with another key.
+    #[error("the ledger's `{}` is signed by `{signer}`, not by the key file `{}`, which is `{configured}`; set ledger.key_file and ledger.origin to those of the signer, or change keys with `hallgate key rotate`", path.display(), key_file.display())]
+    OtherKey {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Who signed it: `<name>+<id>`.
+        signer: String,
+        /// The configured key file.
+        key_file: PathBuf,
+        /// Its verifier key.
+        configured: String,
+    },
     /// What is stored does not hold together.
     #[error("the ledger's `{}` {problem}; run `hallgate audit verify` and keep a copy as evidence", path.display())]
     Broken {
@@ -109,6 +121,10 @@ pub(super) fn open(settings: &Settings, through: Through) -> Result<Restored, Op
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(broken(&checkpoint, "is missing")),
         note => note.map_err(failed(&checkpoint))?,
     };
+    if let Some(signer) = checkpoint::strangers(&note, key.vkey()) {
+        let (key_file, configured) = (settings.key_file.clone(), key.vkey().to_owned());
+        return Err(OpenError::OtherKey { path: checkpoint, signer, key_file, configured });
+    }
     let head = checkpoint::read(&note, key.vkey()).map_err(|problem| broken(&checkpoint, problem))?;
     let path = folder.join(pruned::PRUNED);
     let pruned = Pruned::load(folder, key.vkey()).map_err(failed(&path))?.map_err(|problem| broken(&path, problem))?;

@@ -13,8 +13,8 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::engine::{self, Denial, RouteInput, Verdict};
-use crate::ids::{DataLabel, Env, QosClass, TenantRisk};
+use crate::engine::{self, Decision, Denial, DenyCode, RouteInput, Verdict};
+use crate::ids::{DataLabel, Digest, Env, QosClass, TenantRisk};
 
 /// A ledger in this folder that signs only its first entry and when it is closed.
 pub(super) fn settings(folder: &Path) -> Settings {

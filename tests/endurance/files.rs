@@ -1,7 +1,8 @@
 //! Files that are lost, damaged or taken: what can be derived is made again, and evidence that does not hold stops all allows.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::house::{House, Process, until};
 use crate::stored::{Upstream, build, get, refuses, serves};
@@ -63,9 +64,15 @@ fn a_broken_ledger_starts_allows_nothing_and_says_why_until_it_is_put_right() {
         bytes[at] ^= 4;
         bytes
     };
+    // As it was when the process had ended, whatever has been recorded since.
+    let kept = house.path("kept");
+    let copy = |from: &Path, to: &Path| {
+        assert!(Command::new("cp").args(["-a", "-T"]).args([from, to]).status().unwrap().success());
+    };
+    copy(&house.path("ledger"), &kept);
     let restore = || {
-        fs::write(&segment, &whole).unwrap();
-        fs::write(&checkpoint, &note).unwrap();
+        fs::remove_dir_all(house.path("ledger")).unwrap();
+        copy(&kept, &house.path("ledger"));
     };
     let breaks: [(&str, &dyn Fn()); 5] = [
         ("damaged frame", &|| fs::write(&segment, flipped(&whole, whole.len() - 30)).unwrap()),

@@ -70,9 +70,18 @@ impl House {
         command
     }
 
-    /// Runs a command to its end: exit code, stdout, stderr.
+    /// Runs a command to its end: exit code, stdout, stderr. One that does not end has failed.
     pub fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        let child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let process = child.id().to_string();
+        let (ended, end) = channel::<()>();
+        thread::spawn(move || {
+            if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                Command::new("kill").args(["-KILL", &process]).status().unwrap();
+            }
+        });
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        drop(ended);
         (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
     }
 

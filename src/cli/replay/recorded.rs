@@ -105,7 +105,7 @@ fn of_bytes(bytes: &[u8], mode: Mode) -> (Option<String>, Found) {
     let found = match past::read(&json) {
         Ok(Entry::Decision(past)) => Found::Recorded(Box::new(Recorded::Asked(past))),
         Ok(Entry::Refusal) => Found::Refusal,
-        Ok(Entry::Outcome) => Found::Nothing,
+        Ok(Entry::Other) => Found::Nothing,
         Err(why) => Found::Cannot(why),
     };
     (json.as_object().and_then(id), found)
