@@ -47,6 +47,39 @@ fn a_file_that_cannot_grow_is_503_until_it_can() {
     house.verify();
 }
 
+#[test]
+fn each_policy_is_on_record_in_turn_also_when_the_disk_was_full_at_the_start() {
+    let upstream = Upstream::start();
+    let house = build(&upstream, "{ checkpoint_every: 50ms }");
+    let rules = house.path("rules.json");
+    let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    let conf = fs::canonicalize("conf/rules.json").unwrap();
+    let text = fs::read_to_string(&conf).unwrap();
+    fs::write(&rules, &text).unwrap();
+    house.write(&written.replace(conf.to_str().unwrap(), rules.to_str().unwrap()));
+    // An empty ledger fits, and no entry does.
+    let mut process = house.serve_under(&["sh", "-c", "trap '' XFSZ; exec prlimit --fsize=300: \"$@\"", "sh"]);
+    refuses(&process, &upstream, "the ledger is not writing: File too large");
+    fs::write(&rules, text.replace("rr_data_read", "rr_data_read_anew")).unwrap();
+    process.wait_for_log("since it cannot be recorded");
+    assert_eq!(entries(&[&house.path("ledger/segments")]).len(), 0);
+    limit(&process, "unlimited");
+    until(|| process.readiness() == Some(200));
+    serves(&process, &upstream);
+    process.wait_for_log("in force from the next request on");
+    serves(&process, &upstream);
+    process.signal();
+    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    let (code, out, err) = house.run(&["audit", "export"]);
+    assert_eq!(code, Some(0), "{err}");
+    let all: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let policies: Vec<_> = all.iter().filter(|entry| entry["kind"] == "policy").collect();
+    assert_eq!(policies.len(), 2, "{out}");
+    assert_eq!((&policies[0]["cause"], &policies[0]["replaces"]), (&"start".into(), &serde_json::Value::Null));
+    assert_eq!((&policies[1]["cause"], &policies[1]["replaces"]), (&"reload".into(), &policies[0]["snapshot"]));
+    assert_eq!(all[0]["kind"], "policy", "nothing is decided before its policy is on record");
+}
+
 /// Whether we may mount; if not, the reason is said aloud.
 fn may_mount() -> bool {
     let tried = Command::new("unshare").args(["-m", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"]).output();

@@ -147,7 +147,8 @@ impl Watch {
         if !sections.is_empty() && sections != self.said {
             tracing::warn!(%sections, "sections have changed that count from the next start on only");
         }
-        let mended = self.hall.readiness().refused_change.is_some();
+        let refused = self.hall.readiness().refused_change;
+        let mended = refused.is_some();
         self.said = sections;
         let Config { gate, snapshot, tokens, .. } = config;
         let (rules, workers, fingerprint) = (snapshot.rules.len(), snapshot.workers.len(), snapshot.fingerprint);
@@ -159,11 +160,10 @@ impl Watch {
             Ok(changed) => changed,
             Err(error) => {
                 let why = format!("the change cannot be recorded: {error}");
-                if self.said != why {
+                if refused.is_none_or(|refused| refused.first != why) {
                     tracing::error!(%error, "a change of files is not in force, since it cannot be recorded: it is tried again");
                 }
-                self.hall.refuse_change(1, why.clone());
-                self.said = why;
+                self.hall.refuse_change(1, why);
                 self.again_at = Some(Instant::now() + YOUNG);
                 return;
             }
