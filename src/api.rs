@@ -9,8 +9,10 @@ mod error;
 mod frame;
 mod listener;
 mod log;
+mod online;
 mod probes;
 mod receipts;
+mod registry;
 mod route;
 pub mod settings;
 
@@ -54,7 +56,11 @@ fn router(frame: Arc<Frame>, hall: Arc<Hall>, settings: &Settings) -> Router {
     let metrics = if settings.metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
     Router::new()
         .route("/api/route", post(route::route))
+        .route("/api/server/go-online", post(online::go_online))
+        .route("/api/server/go-offline", post(online::go_offline))
         .route("/wcp/receipts/{decision_id}", get(receipts::receipt))
+        .route("/wcp/registry/verify/{worker_id}", get(registry::verify))
+        .route("/wcp/registry/ban-list", get(registry::ban_list))
         .route("/log/{*resource}", log)
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))

@@ -9,6 +9,7 @@ mod kinds;
 mod policy;
 mod problem;
 mod reader;
+mod registry;
 mod variables;
 mod yaml;
 
@@ -29,6 +30,7 @@ use crate::{api, cache, ledger, proxy, telemetry};
 
 pub use fixed::Fixed;
 pub use problem::{Problem, Problems};
+pub use registry::Registry;
 pub use variables::Environment;
 
 use policy::Policy;
@@ -47,6 +49,8 @@ pub struct Config {
     pub tokens: Vec<Token>,
     /// Everything that decisions depend on, read from the policy's files.
     pub snapshot: Snapshot,
+    /// The remote registry; `None`: it is off.
+    pub registry: Option<Registry>,
     /// The cache.
     pub cache: cache::Settings,
     /// The ledger.
@@ -79,9 +83,9 @@ pub struct Checked {
 pub type Files = BTreeSet<PathBuf>;
 
 /// The sections of a configuration.
-const SECTIONS: [&str; 7] = ["gate", "hall", "policy", "cache", "ledger", "telemetry", "shutdown"];
+const SECTIONS: [&str; 8] = ["gate", "hall", "policy", "registry", "cache", "ledger", "telemetry", "shutdown"];
 /// Those that a later version will know.
-const LATER: [&str; 2] = ["registry", "approvals"];
+const LATER: [&str; 1] = ["approvals"];
 
 impl Config {
     /// Reads a configuration and the policy that it names.
@@ -174,6 +178,7 @@ struct Parts {
     gate: Option<Option<(proxy::Settings, Option<PathBuf>)>>,
     hall: Option<(api::Settings, Vec<Token>)>,
     policy: Option<Policy>,
+    registry: Option<Option<Registry>>,
     cache: Option<cache::Settings>,
     ledger: Option<(ledger::Settings, bool)>,
     telemetry: Option<telemetry::Settings>,
@@ -201,6 +206,7 @@ impl Parts {
         };
         let parts = Self {
             policy: top.section("policy").map(policy::read),
+            registry: top.section("registry").and_then(registry::read),
             cache: top.section("cache").and_then(cache),
             ledger: top.section("ledger").and_then(ledger),
             telemetry: top.section("telemetry").and_then(telemetry),
@@ -245,6 +251,7 @@ impl Parts {
             hall,
             tokens,
             snapshot: snapshot?,
+            registry: self.registry?,
             cache: self.cache?,
             ledger,
             telemetry: self.telemetry?,

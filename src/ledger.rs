@@ -24,6 +24,7 @@ mod rotation;
 mod scan;
 mod seal;
 mod segment;
+mod standing;
 mod tail;
 mod tree;
 pub mod verify;
@@ -52,6 +53,7 @@ pub use published::{Found, Published, ReceiptProof, Resource};
 pub use record::{Cause, Door, Ending, InForce, Outcome, Receipt, Record, RecordError, Refusal};
 pub use restore::OpenError;
 pub use rotation::{RotateError, rotate};
+pub use standing::{MOST_WORKERS, StandingChange};
 
 /// When an entry counts as committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

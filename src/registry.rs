@@ -2,4 +2,5 @@
 
 pub mod code;
 pub mod records;
+pub mod remote;
 pub mod sources;

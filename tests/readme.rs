@@ -100,7 +100,8 @@ fn agrees(sample: &Value, answer: &Value) -> bool {
 fn load(at: &str, text: &str) {
     let folder = configuration();
     fs::write(folder.path().join("sample.yaml"), text).unwrap();
-    let environment = |_: &str| Some("0123456789abcdef".to_owned());
+    // Any value will do for a secret, but not for an address.
+    let environment = |name: &str| (!name.starts_with("PYHALL_REGISTRY")).then(|| "0123456789abcdef".to_owned());
     let loaded = Config::load(&folder.path().join("sample.yaml"), &environment);
     loaded.unwrap_or_else(|problems| panic!("{at} does not load:\n{problems}"));
 }

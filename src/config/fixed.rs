@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Config, Shutdown};
+use super::{Config, Registry, Shutdown};
 use crate::{api, cache, ledger, proxy, telemetry};
 
 /// The sections that count from the start to the end of a process.
@@ -11,6 +11,7 @@ pub struct Fixed {
     gate: Option<proxy::Settings>,
     upstream_ca_file: Option<PathBuf>,
     hall: api::Settings,
+    registry: Option<Registry>,
     cache: cache::Settings,
     ledger: ledger::Settings,
     telemetry: telemetry::Settings,
@@ -25,6 +26,7 @@ impl Fixed {
             gate: config.gate.clone(),
             upstream_ca_file: config.upstream_ca_file.clone(),
             hall: config.hall.clone(),
+            registry: config.registry.clone(),
             cache: config.cache,
             ledger: config.ledger.clone(),
             telemetry: config.telemetry.clone(),
@@ -38,6 +40,7 @@ impl Fixed {
         let sections = [
             ("gate", self.gate == other.gate && self.upstream_ca_file == other.upstream_ca_file),
             ("hall", self.hall == other.hall),
+            ("registry", self.registry == other.registry),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),
             ("telemetry", self.telemetry == other.telemetry),

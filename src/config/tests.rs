@@ -18,9 +18,11 @@ fn read(text: &str) -> (String, Vec<String>) {
     let reading = Reading::new(Path::new("conf/hallgate.yaml"), &environment);
     let (document, faults) = yaml::parse(text);
     assert!(faults.is_empty(), "{faults:?}");
-    let Parts { gate, hall, policy, cache, ledger, telemetry, shutdown } =
+    let Parts { gate, hall, policy, registry, cache, ledger, telemetry, shutdown } =
         Parts::read(reading.document(document.as_ref().unwrap()), Needs::All);
-    let printed = format!("{gate:#?}\n{hall:#?}\n{policy:#?}\n{cache:?}\n{ledger:#?}\n{telemetry:?}\n{shutdown:?}");
+    let printed = format!(
+        "{gate:#?}\n{hall:#?}\n{policy:#?}\n{registry:#?}\n{cache:?}\n{ledger:#?}\n{telemetry:?}\n{shutdown:?}"
+    );
     let absent = reading.absent.take();
     let (problems, _) = reading.into_found();
     assert!(problems.is_empty(), "{problems:?}");
@@ -63,8 +65,18 @@ fn the_sample_shows_every_key() {
         !SAMPLE.contains(&format!("{name}:"))
     });
     assert_eq!(absent, Vec::<String>::new(), "add these to conf/hallgate.yaml");
-    let shown =
-        ["listen_h2c", "upstream_ca_file", "envs", "secret_file", "host", "file", "keep", "max_size", "export_dir"];
+    let shown = [
+        "listen_h2c",
+        "upstream_ca_file",
+        "envs",
+        "secret_file",
+        "host",
+        "file",
+        "api_key_file",
+        "keep",
+        "max_size",
+        "export_dir",
+    ];
     for key in shown {
         assert!(SAMPLE.contains(&format!("{key}:")), "{key}");
     }

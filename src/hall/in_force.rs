@@ -35,7 +35,7 @@ impl Hall {
     /// Whether these are in force already.
     #[must_use]
     pub fn holds(&self, snapshot: &Snapshot, tokens: &[Token]) -> bool {
-        self.snapshot.load().fingerprint == snapshot.fingerprint && self.tokens.load().holds(tokens)
+        self.snapshot.load().local == snapshot.local && self.tokens.load().holds(tokens)
     }
 
     /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread. When the
@@ -68,7 +68,8 @@ impl Hall {
     /// # Errors
     /// The entry could not be committed: what was in force stays in force.
     pub fn put_in_force(&self, snapshot: Snapshot, tokens: TokenBook) -> Result<Changed, CannotDecide> {
-        let _turn = self.succession.blocking_lock();
+        let vouching = self.succession.blocking_lock();
+        let snapshot = if self.abroad.is_some() { snapshot.heeding(&vouching) } else { snapshot };
         let tokens = (tokens != **self.tokens.load()).then_some(tokens);
         let replaced = self.snapshot.load().fingerprint;
         if snapshot.fingerprint != replaced && self.unannounced.load(Ordering::Acquire) {
@@ -80,10 +81,10 @@ impl Hall {
             .then(|| self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)))))
             .transpose()?;
         if receipt.is_some() {
-            self.source_hashes.keep(&snapshot);
-            self.snapshot.store(Arc::new(snapshot));
-            self.verdicts.forget();
-            self.show_snapshot();
+            self.succeed(snapshot);
+            if let Some(abroad) = &self.abroad {
+                abroad.changed.notify_one();
+            }
         }
         let changed = Changed { snapshot: receipt, tokens: tokens.is_some() };
         if let Some(tokens) = tokens {
@@ -93,6 +94,14 @@ impl Hall {
         self.metrics.snapshot_stale.set(0);
         self.count_reload(if changed.snapshot.is_some() || changed.tokens { "applied" } else { "unchanged" });
         Ok(changed)
+    }
+
+    /// Puts a snapshot in the place of the one in force, once that is on record.
+    pub(super) fn succeed(&self, snapshot: Snapshot) {
+        self.source_hashes.keep(&snapshot);
+        self.snapshot.store(Arc::new(snapshot));
+        self.verdicts.forget();
+        self.show_snapshot();
     }
 
     /// Notes that a change is refused: what was in force stays in force.
@@ -121,7 +130,7 @@ impl Hall {
     }
 }
 
-fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Digest>) -> InForce {
+pub(super) fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Digest>) -> InForce {
     InForce {
         cause,
         snapshot: snapshot.fingerprint,

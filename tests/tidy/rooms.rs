@@ -46,7 +46,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pingora_http", &["proxy"]),
     ("pingora_proxy", &["proxy"]),
     ("prometheus_client", &["telemetry"]),
-    ("reqwest", &["cli"]),
+    ("reqwest", &["cli", "registry"]),
     ("signed_note", &["ledger"]),
     ("subtle", &["hall"]),
     ("tempfile", &["cli"]),
