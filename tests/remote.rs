@@ -16,6 +16,8 @@ mod misbehaves;
 mod online;
 #[path = "remote/registry.rs"]
 mod registry;
+#[path = "remote/tls.rs"]
+mod tls;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -122,6 +124,29 @@ fn a_worker_that_the_registry_does_not_know_acts_only_if_it_need_not() {
     assert_eq!(process.verdict(LOCAL, "prod"), "ALLOWED");
     registry.say(NAMESPACED, "active");
     until(|| process.verdict(NAMESPACED, "prod") == "ALLOWED");
+}
+
+#[test]
+fn a_reload_lifts_nothing_that_the_registry_took_away() {
+    let registry = Registry::start(&[NAMESPACED, LOCAL]);
+    registry.say(NAMESPACED, "banned");
+    let process = House::asking(&registry.url(), "60s").serve();
+    until(|| process.verdict(NAMESPACED, "prod") == "DENY_WORKER_BANNED");
+    until(|| process.verdict(LOCAL, "prod") == "ALLOWED");
+    // From here on it is asked in vain.
+    registry.goes(Way::Closes);
+    let rules = process.house.folder.path().join("rules.json");
+    let other = std::fs::read_to_string(&rules).unwrap().replace("rr_read", "rr_other");
+    std::fs::write(&rules, other).unwrap();
+    until(|| {
+        assert_eq!(process.verdict(NAMESPACED, "prod"), "DENY_WORKER_BANNED");
+        process.route(LOCAL, "prod", false).1["matched_rule_id"] == "rr_other"
+    });
+    assert_eq!(process.verdict(NAMESPACED, "prod"), "DENY_WORKER_BANNED");
+    process.house.enroll(NAMESPACED, Some("b348ddb1e23127821fc5053a8049587f4a80eaa7040e2f0a40b2da07798f0ffa"));
+    let before = process.readyz()["snapshot"].clone();
+    until(|| process.readyz()["snapshot"] != before);
+    assert_eq!(process.verdict(NAMESPACED, "prod"), "DENY_WORKER_BANNED");
 }
 
 #[test]

@@ -74,8 +74,14 @@ impl House {
     }
 
     pub fn serve(self) -> Process {
+        self.serve_with(&[])
+    }
+
+    /// With this environment.
+    pub fn serve_with(self, environment: &[(&str, &str)]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hallgate"));
         command.args(["serve", "--config", "hallgate.yaml"]).current_dir(self.folder.path()).env_clear();
+        command.envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::new(Mutex::new(String::new()));
