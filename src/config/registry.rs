@@ -55,17 +55,22 @@ pub fn read(mut map: Map<'_>) -> Option<Option<Registry>> {
 
 /// The address: as it is written, else that of the environment, else the public one.
 fn url_of(map: &mut Map<'_>) -> Option<Arc<str>> {
-    let [one, other] = URL_VARIABLES.map(|name| map.variable(name));
-    if let (Some(one), Some(other)) = (&one, &other)
+    let mut named = URL_VARIABLES.into_iter().filter_map(|name| Some((name, map.variable(name)?)));
+    let (from_environment, other) = (named.next(), named.next());
+    if let (Some((first, one)), Some((second, other))) = (&from_environment, &other)
         && one.trim_end_matches('/') != other.trim_end_matches('/')
     {
-        let [first, second] = URL_VARIABLES;
         let message = format!("`{first}` and `{second}` name different registries");
         map.wrong("url", message, "set one of them, or both to the same");
         return None;
     }
-    let from_environment = one.or(other);
-    map.read("url", from_environment.as_deref().unwrap_or(PUBLIC), url)
+    match (map.get("url"), from_environment) {
+        (Some(written), _) => written.read(url),
+        (None, Some((name, value))) => url(&value)
+            .map_err(|wrong| map.wrong("url", format!("the value of `{name}` {}", wrong.is), wrong.help))
+            .ok(),
+        (None, None) => Some(Arc::from(PUBLIC)),
+    }
 }
 
 /// The key as an `authorization` header; `Some(None)` when there is none.
