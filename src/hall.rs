@@ -265,6 +265,7 @@ impl Hall {
             let state = abroad.state(&self.snapshot.load());
             self.metrics.registry_answer_age.set(abroad.age_seconds());
             self.metrics.registry_banned_hashes.set(state.banned_hashes.map_or(0, size));
+            self.metrics.registry_unreported_dispatches.set(count(abroad.unreported()));
             self.metrics.registry_unverified_workers.set(size(state.unverified_workers));
         }
         self.metrics.text()

@@ -203,6 +203,8 @@ pub struct Metrics {
     pub registry_answer_age: Gauge,
     /// Hashes on the remote registry's ban list.
     pub registry_banned_hashes: Gauge,
+    /// Dispatches that the remote registry has not been told of.
+    pub registry_unreported_dispatches: Gauge,
     /// Enrolled workers that do not act in prod and edge without the remote registry's word.
     pub registry_unverified_workers: Gauge,
     /// Requests that ended in a panic. Should always be zero.
@@ -245,6 +247,7 @@ impl Metrics {
             registry_refreshes: Family::default(),
             registry_answer_age: Gauge::default(),
             registry_banned_hashes: Gauge::default(),
+            registry_unreported_dispatches: Gauge::default(),
             registry_unverified_workers: Gauge::default(),
             panics: Counter::default(),
         };
@@ -309,6 +312,11 @@ impl Metrics {
             "registry_banned_hashes",
             "Hashes on the remote registry's ban list",
             m.registry_banned_hashes.clone(),
+        );
+        registry.register(
+            "registry_unreported_dispatches",
+            "Dispatches that the remote registry has not been told of",
+            m.registry_unreported_dispatches.clone(),
         );
         registry.register(
             "registry_unverified_workers",

@@ -197,6 +197,8 @@ fn dispatches_are_counted_until_the_registry_has_taken_the_counts() {
     assert_eq!((process.verdict(LOCAL, "prod"), process.through().0), ("ALLOWED".to_owned(), 200));
     assert_eq!(process.verdict("org.acme.nobody", "prod"), "DENY_WORKER_NOT_ENROLLED");
     until(|| counted(false).len() == 2);
+    assert_eq!(process.readyz()["registry"]["error"], Value::Null, "no decision depends on it");
+    until(|| process.metric("hallgate_registry_unreported_dispatches") == 5.0);
     registry.goes(Way::Sound);
     let all = BTreeMap::from([(NAMESPACED.to_owned(), 3), (LOCAL.to_owned(), 2)]);
     until(|| counted(true) == all);
@@ -204,6 +206,7 @@ fn dispatches_are_counted_until_the_registry_has_taken_the_counts() {
     let rounds = registry.times("ban-list");
     until(|| registry.times("ban-list") > rounds + 1);
     assert_eq!(counted(true), all);
+    assert_eq!(process.metric("hallgate_registry_unreported_dispatches"), 0.0);
 }
 
 #[test]
@@ -286,7 +289,13 @@ fn the_environment_names_the_registry_and_its_key() {
         assert_eq!(check(&[(name, "https://registry.example.org"), ("PYHALL_API_KEY", KEY)]).0, Some(0));
         let (code, said) = check(&[(name, "http://registry.example.org"), ("PYHALL_API_KEY", KEY)]);
         assert_eq!(code, Some(2));
-        assert!(said.contains("registry.url") && said.contains("in the clear") && said.contains(name) && !said.contains(KEY), "{said}");
+        assert!(
+            said.contains("registry.url")
+                && said.contains("in the clear")
+                && said.contains(name)
+                && !said.contains(KEY),
+            "{said}"
+        );
     }
     let (code, said) = check(&[("PYHALL_API_KEY", "two words")]);
     assert_eq!(code, Some(2));

@@ -91,6 +91,12 @@ impl Abroad {
         std::mem::take(&mut *self.dispatched.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// How many dispatches the registry has not been told of.
+    pub(super) fn unreported(&self) -> u64 {
+        let dispatched = self.dispatched.lock().unwrap_or_else(PoisonError::into_inner);
+        dispatched.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
     /// Takes counts back that could not be reported.
     pub fn keep_counts(&self, counts: BTreeMap<Arc<str>, u64>) {
         let mut dispatched = self.dispatched.lock().unwrap_or_else(PoisonError::into_inner);

@@ -82,9 +82,6 @@ impl Hall {
             .transpose()?;
         if receipt.is_some() {
             self.succeed(snapshot);
-            if let Some(abroad) = &self.abroad {
-                abroad.changed.notify_one();
-            }
         }
         let changed = Changed { snapshot: receipt, tokens: tokens.is_some() };
         if let Some(tokens) = tokens {
@@ -99,7 +96,11 @@ impl Hall {
     /// Puts a snapshot in the place of the one in force, once that is on record.
     pub(super) fn succeed(&self, snapshot: Snapshot) {
         self.source_hashes.keep(&snapshot);
-        self.snapshot.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        let before = self.snapshot.swap(Arc::clone(&snapshot));
+        if let Some(abroad) = self.abroad.as_ref().filter(|_| !snapshot.workers.keys().eq(before.workers.keys())) {
+            abroad.changed.notify_one();
+        }
         self.verdicts.forget();
         self.show_snapshot();
     }

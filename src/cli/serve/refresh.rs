@@ -90,6 +90,8 @@ struct State {
     /// Whether a first round is over.
     asked: bool,
     account: Option<Account>,
+    /// Dispatches could not be reported.
+    unreported: bool,
     /// What is heard could not be recorded, and is not in force.
     unheeded: bool,
 }
@@ -163,7 +165,8 @@ impl Asking {
             failure = self.ask_for_account(abroad).await.err().or(failure);
         }
         if !failure.as_ref().is_some_and(ends_a_round) {
-            failure = report(abroad).await.err().or(failure);
+            // Decisions do not depend on it: only a limit of the rate counts for the round.
+            failure = self.report(abroad).await.err().filter(ends_a_round).or(failure);
         }
         let result = failure.as_ref().map_or("ok", Failure::as_str);
         self.hall.metrics().registry_refreshes.get_or_create(&RefreshLabels { result }).inc();
@@ -227,6 +230,23 @@ impl Asking {
             }
         }
         failure
+    }
+
+    /// Reports dispatches. What could not be reported is kept.
+    async fn report(&mut self, abroad: &Abroad) -> Result<(), Failure> {
+        let counts = abroad.take_counts();
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let reported = self.meanwhile(abroad, abroad.client.report(&counts)).await;
+        if let Err(why) = &reported {
+            abroad.keep_counts(counts);
+            if !self.state.unreported {
+                tracing::warn!(%why, "the registry does not take the counts of dispatches: they are kept");
+            }
+        }
+        self.state.unreported = reported.is_err();
+        reported
     }
 
     /// Waits for something and heeds what is heard meanwhile.
@@ -299,13 +319,4 @@ impl Asking {
 /// Whether going on with a round is of no use.
 const fn ends_a_round(failure: &Failure) -> bool {
     matches!(failure, Failure::RateLimited(_))
-}
-
-/// Reports dispatches. What could not be reported is kept.
-async fn report(abroad: &Abroad) -> Result<(), Failure> {
-    let counts = abroad.take_counts();
-    if counts.is_empty() {
-        return Ok(());
-    }
-    abroad.client.report(&counts).await.inspect_err(|_| abroad.keep_counts(counts))
 }
