@@ -19,7 +19,6 @@ use tokio::sync::Mutex;
 
 use crate::cache::Verdicts;
 use crate::engine::input::written::sound_correlation_id;
-use crate::engine::snapshot::Vouching;
 use crate::engine::{self, Binding, Decision, DenyCode, Facts, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
@@ -111,8 +110,8 @@ pub struct Hall {
     draining: AtomicBool,
     /// The policy in force is not on record yet.
     unannounced: AtomicBool,
-    /// What is in force changes one after the other: whose turn it is holds what the remote registry says.
-    succession: Mutex<Vouching>,
+    /// What is in force changes one after the other.
+    succession: Mutex<()>,
     /// The remote registry, when there is one.
     abroad: Option<Abroad>,
     /// An operator has switched this hall off.

@@ -136,6 +136,8 @@ pub struct Snapshot {
     pub fingerprint: Fingerprint,
     /// The digest of it without the word of a remote registry.
     pub local: Fingerprint,
+    /// What a remote registry says, which is heeded in all of it.
+    pub vouching: Arc<Vouching>,
     /// The workers by their records, in the records' order.
     enrolled: Arc<[Worker]>,
     pub(crate) reads: Reads,
@@ -241,13 +243,13 @@ impl Snapshot {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self::put_together(settings, Arc::new(rules), workers.into(), &Vouching::default()))
+        Ok(Self::put_together(settings, Arc::new(rules), workers.into(), Arc::default()))
     }
 
     /// The same settings, rules and records, heeding what a remote registry says of the workers now. It can take a worker's
     /// standing away and never give it one.
     #[must_use]
-    pub fn heeding(&self, vouching: &Vouching) -> Self {
+    pub fn heeding(&self, vouching: Arc<Vouching>) -> Self {
         let (rules, enrolled) = (Arc::clone(&self.rules), Arc::clone(&self.enrolled));
         let snapshot = Self::put_together(self.settings.clone(), rules, enrolled, vouching);
         let snapshot = match &self.gate {
@@ -257,7 +259,7 @@ impl Snapshot {
         Self { local: self.local, ..snapshot }
     }
 
-    fn put_together(settings: Settings, rules: Arc<RuleSet>, enrolled: Arc<[Worker]>, vouching: &Vouching) -> Self {
+    fn put_together(settings: Settings, rules: Arc<RuleSet>, enrolled: Arc<[Worker]>, vouching: Arc<Vouching>) -> Self {
         let workers: Vec<Worker> = enrolled.iter().map(|worker| vouching.heeded(worker)).collect();
         let acting = acting::all(&workers, settings.mode);
         let fleet = Fleet::of(&workers);
@@ -266,8 +268,8 @@ impl Snapshot {
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
         let fingerprint = fingerprint::of(&settings, &rules, &by_id, &acting);
         let reads = Reads::of(&settings, &rules);
-        let (gate, local) = (None, fingerprint);
-        Self { reads, settings, rules, workers: by_id, gate, fingerprint, local, enrolled, prepared, fleet, acting }
+        let (gate, local, workers) = (None, fingerprint, by_id);
+        Self { reads, settings, rules, workers, gate, fingerprint, local, vouching, enrolled, prepared, fleet, acting }
     }
 
     /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.

@@ -135,8 +135,8 @@ impl Hall {
     #[must_use]
     pub fn asking(mut self, abroad: Abroad) -> Self {
         let vouching = Vouching { required: abroad.required, ..Vouching::default() };
-        self.snapshot.store(Arc::new(self.snapshot.load().heeding(&vouching)));
-        *self.succession.get_mut() = vouching;
+        let silent = self.snapshot.load().heeding(Arc::new(vouching));
+        self.snapshot.store(Arc::new(silent));
         self.in_good_standing.store(!abroad.require_standing, std::sync::atomic::Ordering::Release);
         self.abroad = Some(abroad);
         self.show_snapshot();
@@ -156,12 +156,12 @@ impl Hall {
     /// The entries could not be committed: what was in force stays in force.
     pub async fn heed(&self, registry: &Arc<str>, vouching: Vouching) -> Result<bool, CannotDecide> {
         self.announce().await?;
-        let mut heeded = self.succession.lock().await;
-        if *heeded == vouching {
+        let _turn = self.succession.lock().await;
+        let before = self.snapshot.load_full();
+        if *before.vouching == vouching {
             return Ok(false);
         }
-        let before = self.snapshot.load_full();
-        let snapshot = before.heeding(&vouching);
+        let snapshot = before.heeding(Arc::new(vouching));
         for (standing, workers) in changes(&before, &snapshot) {
             for workers in workers.chunks(MOST_WORKERS) {
                 let (registry, workers) = (Arc::clone(registry), workers.to_vec());
@@ -179,8 +179,10 @@ impl Hall {
             let policy = super::in_force::in_force(&snapshot, Cause::Registry, Some(before.fingerprint));
             self.ledger.record(Record::Policy(policy)).await?;
             self.succeed(snapshot);
+        } else {
+            // It has changed for nobody who is enrolled now.
+            self.snapshot.store(Arc::new(snapshot));
         }
-        *heeded = vouching;
         Ok(changed)
     }
 }

@@ -68,8 +68,10 @@ impl Hall {
     /// # Errors
     /// The entry could not be committed: what was in force stays in force.
     pub fn put_in_force(&self, snapshot: Snapshot, tokens: TokenBook) -> Result<Changed, CannotDecide> {
-        let vouching = self.succession.blocking_lock();
-        let snapshot = if self.abroad.is_some() { snapshot.heeding(&vouching) } else { snapshot };
+        let _turn = self.succession.blocking_lock();
+        // Files know nothing of what a remote registry says.
+        let vouching = Arc::clone(&self.snapshot.load().vouching);
+        let snapshot = if self.abroad.is_some() { snapshot.heeding(vouching) } else { snapshot };
         let tokens = (tokens != **self.tokens.load()).then_some(tokens);
         let replaced = self.snapshot.load().fingerprint;
         if snapshot.fingerprint != replaced && self.unannounced.load(Ordering::Acquire) {
