@@ -64,7 +64,7 @@ fn the_sample_shows_every_key() {
     });
     assert_eq!(absent, Vec::<String>::new(), "add these to conf/hallgate.yaml");
     let shown =
-        ["listen_h2c", "upstream_ca_file", "envs", "secret_file", "host", "file", "keep", "max_size", "export_dir"];
+        ["listen_h2c", "upstream_ca_file", "envs", "secret_file", "secret_sha256", "tokens_file", "per_token", "in_flight", "host", "file", "keep", "max_size", "export_dir"];
     for key in shown {
         assert!(SAMPLE.contains(&format!("{key}:")), "{key}");
     }
