@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod check;
+pub mod client;
 pub mod decide;
 pub mod demo;
 pub mod key;
@@ -11,6 +12,7 @@ mod lines;
 pub mod replay;
 pub mod serve;
 pub mod test;
+pub mod worker;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -39,6 +41,7 @@ enum Command {
     Replay(replay::Options),
     Audit(audit::Options),
     Key(key::Options),
+    Worker(worker::Options),
     Demo(demo::Options),
 }
 
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Replay(options) => replay::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Key(options) => key::run(&options),
+        Command::Worker(options) => worker::run(&options),
         Command::Demo(options) => demo::run(&options),
     }
 }
