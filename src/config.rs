@@ -242,11 +242,7 @@ impl Parts {
         let snapshot = self.policy.and_then(|policy| policy.snapshot(file, problems));
         let gate = self.gate?;
         let self::hall::Read { api: mut hall, tokens, limits, failures } = self.hall?;
-        let limits = Limits {
-            gate: gate.as_ref().map(|read| read.limits).unwrap_or_default(),
-            hall: limits,
-            failures,
-        };
+        let limits = Limits { gate: gate.as_ref().map(|read| read.limits).unwrap_or_default(), hall: limits, failures };
         let (gate, upstream_ca_file) = gate.map(|read| (read.gate, read.upstream_ca_file)).unzip();
         let (ledger, public_tiles) = self.ledger?;
         hall.public_tiles = public_tiles;

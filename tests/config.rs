@@ -93,9 +93,12 @@ fn secrets_come_from_files_without_their_last_newline_and_are_kept_as_digests() 
 #[test]
 fn a_file_with_nothing_or_more_than_a_secret_in_it_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for (content, why) in
-        [("", "is empty"), ("\n", "is empty"), ("hst_0123456789abcdef\n\n", "has an empty line"), ("short\n", "fewer than 16")]
-    {
+    for (content, why) in [
+        ("", "is empty"),
+        ("\n", "is empty"),
+        ("hst_0123456789abcdef\n\n", "has an empty line"),
+        ("short\n", "fewer than 16"),
+    ] {
         fs::write(folder.path().join("token"), content).unwrap();
         let file = written(folder.path(), "    - { name: make, secret_file: token, scopes: [route] }");
         let problems = Config::load(&file, &|_| None).unwrap_err();

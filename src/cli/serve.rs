@@ -128,7 +128,8 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// # Errors
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    let Config { gate, upstream_ca_file, hall: api, tokens, limits, snapshot, cache, ledger, telemetry: _, shutdown } = config;
+    let Config { gate, upstream_ca_file, hall: api, tokens, limits, snapshot, cache, ledger, telemetry: _, shutdown } =
+        config;
     let mut bound = Vec::new();
     let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
     let api = listen::bind_hall(api, &mut bound)?;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{kinds, limits};
 use super::problem::nearest;
 use super::reader::{Map, Value, Wrong};
+use super::{kinds, limits};
 use crate::hall::limits::DoorLimits;
 use crate::ids::DataLabel;
 use crate::proxy::Settings;

@@ -58,6 +58,9 @@ fn per_time(text: &str) -> Result<(NonZeroU32, Duration), Wrong> {
         Some((count(text.strip_suffix(unit)?.trim_end()).ok()?, Duration::from_secs(*seconds)))
     });
     found.ok_or_else(|| {
-        Wrong::new("is not a rate", "write a number from 1 to 1000000 for each second, minute or hour: `100/s`, `30/m` or `5/h`")
+        Wrong::new(
+            "is not a rate",
+            "write a number from 1 to 1000000 for each second, minute or hour: `100/s`, `30/m` or `5/h`",
+        )
     })
 }

@@ -104,7 +104,9 @@ impl Rates {
             let (Some(buckets), Some(key)) = (buckets, key) else { return Ok(()) };
             buckets.take(key).map_err(|retry_after| OverRate {
                 retry_after,
-                message: format!("the {whose} `{key}` is over its rate; send less, and again after `retry-after` seconds"),
+                message: format!(
+                    "the {whose} `{key}` is over its rate; send less, and again after `retry-after` seconds"
+                ),
                 noted: self.notes.take((whose, key)).is_ok(),
             })
         };
@@ -176,14 +178,15 @@ impl Hall {
         let queued = self.ledger.crowding();
         // When the queue is full, nothing can be recorded, which is another answer.
         if class != QosClass::P0 && queued >= from {
-            return Some(format!("{queued} % of what the ledger can queue is waiting, and {class} gives way from {from} % on"));
+            return Some(format!(
+                "{queued} % of what the ledger can queue is waiting, and {class} gives way from {from} % on"
+            ));
         }
         let most = usize::try_from(self.limits.of(door).in_flight?.get()).unwrap_or(usize::MAX);
         let now = usize::try_from(self.metrics.exchanges_in_flight.get()).unwrap_or_default();
         let full = now.saturating_mul(100) / most;
-        (full >= from).then(|| {
-            format!("{now} of at most {most} exchanges are in flight, and {class} gives way from {from} % on")
-        })
+        (full >= from)
+            .then(|| format!("{now} of at most {most} exchanges are in flight, and {class} gives way from {from} % on"))
     }
 
     /// Keeps the rest of the queue for what is most urgent: what is shed is recorded, too.

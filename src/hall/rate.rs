@@ -72,8 +72,7 @@ impl Buckets {
     fn take_at(&self, key: impl Hash, now: u64) -> Result<(), Duration> {
         let [one, other] = self.cells_of(key);
         let fill = |cell: &AtomicU64| {
-            let filled =
-                cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |dry_at| self.pour(dry_at, now).ok());
+            let filled = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |dry_at| self.pour(dry_at, now).ok());
             filled.map(drop).map_err(|dry_at| self.pour(dry_at, now).err().unwrap_or_default())
         };
         if std::ptr::eq(one, other) {

@@ -52,8 +52,7 @@ impl Answer {
         let code = denial.map_or(DenyCode::RequiresHumanApproval, |denial| denial.code);
         let reason = denial.map_or(code.meaning(), |denial| &*denial.message);
         let correlation = Some(&*decision.input.correlation_id);
-        let status =
-            if code == DenyCode::Overloaded { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
+        let status = if code == DenyCode::Overloaded { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
         Self::problem(status, code, reason, Some(recorded.receipt()), Some(decision), correlation)
     }
 
@@ -116,7 +115,13 @@ impl Answer {
         let at = jiff::Timestamp::from_microsecond(receipt.recorded_at_micros()).unwrap_or_default();
         let at = at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
         let body = serde_json::to_vec(&route_decision(recorded.decision(), &receipt.id().to_string(), &at))?;
-        Ok(Self { status: StatusCode::OK, body, content_type: "application/json", receipt: stamp(receipt), retry_after: None })
+        Ok(Self {
+            status: StatusCode::OK,
+            body,
+            content_type: "application/json",
+            receipt: stamp(receipt),
+            retry_after: None,
+        })
     }
 
     fn problem(
