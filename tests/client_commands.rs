@@ -1,5 +1,5 @@
 //! hallgate as a client of a running Hall, and what it says of its own command line.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "serve/house.rs"]
 #[expect(dead_code, reason = "the tests of `serve` use the rest of it")]

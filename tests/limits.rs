@@ -1,5 +1,5 @@
 //! Rates and overload with the real binary: how much of a token and of a tenant is let in, and who gives way first.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "serve/asking.rs"]
 mod asking;

@@ -1,5 +1,5 @@
 //! The README and the pages under `docs/`: every command in them is run, every answer compared, every configuration loaded.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "demo/running.rs"]
 mod running;

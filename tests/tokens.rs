@@ -1,5 +1,5 @@
 //! Session tokens with the real binary: made, rotated while they are used, and what becomes of whoever has none.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "serve/asking.rs"]
 mod asking;

@@ -218,37 +218,4 @@ pub fn over_rate(over: &OverRate, door: Door, token: Option<TokenName>, tenant: 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_is_at_least_a_second_and_never_too_short() {
-        for (wait, says) in [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (59_001, 60)] {
-            assert_eq!(seconds(Duration::from_millis(wait)), says, "{wait} ms");
-        }
-    }
-
-    #[test]
-    fn of_a_flood_one_entry_a_second_is_kept() {
-        let rate = Rate::new(NonZeroU32::MIN, Duration::from_secs(3600), NonZeroU32::MIN);
-        let rates = Rates::new(DoorLimits { per_token: Some(rate), per_tenant: Some(rate), in_flight: None });
-        let (make, n8n) = ("make".parse().unwrap(), "n8n".parse().unwrap());
-        assert_eq!(rates.admit(Some(&make), None), Ok(()));
-        let noted: Vec<bool> = (0..50).map(|_| rates.admit(Some(&make), None).unwrap_err().noted).collect();
-        assert!(noted[0] && noted.iter().filter(|noted| **noted).count() <= 2, "{noted:?}");
-        // A tenant's rate counts for all of its tokens, and for requests without one.
-        assert_eq!(rates.admit(Some(&n8n), Some("org.acme")), Ok(()));
-        let over = rates.admit(None, Some("org.acme")).unwrap_err();
-        assert!(over.noted && over.message.contains("tenant `org.acme`") && over.seconds() > 3000, "{over:?}");
-        assert_eq!(rates.admit(None, Some("org.other")), Ok(()));
-        // Nobody's requests are nobody's: the engine denies them.
-        assert_eq!(rates.admit(None, Some("")), Ok(()));
-        assert_eq!(rates.admit(None, Some("")), Ok(()));
-    }
-
-    #[test]
-    fn the_least_urgent_gives_way_first() {
-        let froms = [QosClass::P3, QosClass::P2, QosClass::P1, QosClass::P0].map(shed_from);
-        assert!(froms.is_sorted() && froms[3] == 100 && RESERVED > froms[2] && RESERVED < 100, "{froms:?}");
-    }
-}
+mod tests;
