@@ -91,6 +91,21 @@ fn secrets_come_from_files_without_their_last_newline_and_are_kept_as_digests() 
 }
 
 #[test]
+fn a_file_of_two_lines_holds_the_new_secret_and_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "    - { name: make, secret_file: token, scopes: [route] }");
+    fs::write(folder.path().join("token"), "hst_new-0123456789ab\r\nhst_old-0123456789ab\r\n").unwrap();
+    let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    let digests = ["hst_new-0123456789ab", "hst_old-0123456789ab"].map(|secret| Digest::of(secret.as_bytes()));
+    assert_eq!(config.tokens.first().unwrap().secrets, digests);
+
+    fs::write(folder.path().join("token"), "hst_one-0123456789ab\nhst_two-0123456789ab\nhst_three-0123456789ab\n")
+        .unwrap();
+    let problems = Config::load(&file, &|_| None).unwrap_err();
+    assert!(problems.to_string().contains("names 3 secrets"), "{problems}");
+}
+
+#[test]
 fn a_file_with_nothing_or_more_than_a_secret_in_it_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (content, why) in [

@@ -178,9 +178,13 @@ fn a_token_that_was_right_before_is_not_stopped_by_its_neighbours() {
 fn at_the_gate_guesses_are_slowed_and_a_fixed_identity_looks_at_none() {
     let guess = |process: &Process| ask(process.gate(), "GET /nowhere", &[("wcp-token", "hst_guess-0123456789")], "");
     let by_token = house(SLOW, "{ mode: token }");
-    let process = by_token.serve();
+    let mut process = by_token.serve();
     let said: Vec<u16> = (0..8).map(|_| guess(&process).status).collect();
     assert_eq!(said, [401, 401, 401, 401, 401, 429, 429, 429]);
+    for code in ["DENY_UNAUTHENTICATED", "DENY_RATE_LIMITED"] {
+        let line = process.wait_for_log(code);
+        assert!(line.contains("\"peer\":\"127.0.0.1:") && !line.contains("hst_"), "{line}");
+    }
 
     let fixed = house(SLOW, "{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }");
     let process = fixed.serve();
