@@ -134,8 +134,19 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// # Errors
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    let Config { gate, upstream_ca_file, hall: api, tokens, snapshot, registry, cache, ledger, telemetry: _, shutdown } =
-        config;
+    let Config {
+        gate,
+        upstream_ca_file,
+        hall: api,
+        tokens,
+        limits,
+        snapshot,
+        registry,
+        cache,
+        ledger,
+        telemetry: _,
+        shutdown,
+    } = config;
     one_provider();
     let abroad = registry.as_ref().map(asked_registry).transpose()?;
     if abroad.is_none() {
@@ -163,6 +174,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     warn_of_a_stranger(gate.as_ref(), &snapshot);
     let metrics = Arc::new(Metrics::new());
     let hall = Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics);
+    let hall = hall.limited(limits);
     let hall = Arc::new(match abroad {
         Some(abroad) => hall.asking(abroad),
         None => hall,
