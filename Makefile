@@ -50,9 +50,10 @@ build-tools:
 	@.ci/need cc=build-essential cmake
 
 # The clients that the tests drive: curl, Node's fetch, and Python's requests and OpenAI SDK; and what shows a process's system
-# calls and takes its disk away: strace, and util-linux.
+# calls and takes its disk away: strace, and util-linux. And what pods are made of: iproute2 for namespaces, iptables.
 tools: build-tools $(VENV)/installed
-	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates strace prlimit=util-linux unshare=util-linux mount
+	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates strace prlimit=util-linux unshare=util-linux mount \
+		ip=iproute2 iptables ip6tables=iptables setpriv=util-linux
 	@node -e 'typeof fetch === "function" || process.exit(1)' || \
 		{ echo "node $$(node --version) has no fetch; install Node.js 18 or later" >&2; exit 1; }
 
