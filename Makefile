@@ -9,9 +9,10 @@ ARGS ?=
 CARGO ?= cargo
 
 VENV := target/venv
+STATIC := target/static/hallgate
 RUST_SET_UP := https://rustup.rs
 
-.PHONY: help demo test soak kills bench check build-tools tools
+.PHONY: help demo test soak kills bench sbom check build-tools tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +20,7 @@ help: ## this list
 demo: build-tools ## the whole journey on embedded defaults, until Ctrl-C
 	$(CARGO) run --locked --quiet -- demo $(ARGS)
 
-test: tools ## every test, with what the tests need
+test: tools $(STATIC) ## every test, with what the tests need
 	$(CARGO) test --locked --no-fail-fast 2>&1 | .ci/sum-tests
 
 soak: build-tools ## 500 callers for a minute: nothing is lost, nothing is mixed up
@@ -34,6 +35,10 @@ check: build-tools ## formatting, lints and documentation, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+
+sbom: build-tools ## what the program is made of, and the licences of all of it, in target/sbom
+	@.ci/need python3
+	.ci/sbom target/sbom
 
 bench: build-tools ## the measurements that the README quotes
 	@.ci/need python3 wrk nginx
@@ -63,3 +68,10 @@ $(VENV)/installed: tests/clients/requirements.txt
 	python3 -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
+
+# The program as it is in the image: all of it in one file, C library included. Only the last step differs from the usual build.
+# Copied away, because the next build without the flag puts its own in that place.
+$(STATIC): $(shell find src -type f) Cargo.toml Cargo.lock | build-tools
+	$(CARGO) rustc --locked --bin hallgate -- -C target-feature=+crt-static
+	@mkdir -p $(@D)
+	cp $(or $(CARGO_TARGET_DIR),target)/debug/hallgate $@

@@ -1,15 +1,6 @@
 //! `k8s/redirect.sh` in network namespaces of its own: what apps that know nothing of the gate reach, and what they do not.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test stops at the first surprise, and says it when it cannot run"
-)]
 
-#[path = "redirect/fabric.rs"]
-mod fabric;
-
-use fabric::Fabric;
+use crate::fabric::Fabric;
 
 const ORDERS: &str = "http://orders.test/orders/1";
 
@@ -94,7 +85,7 @@ fn a_python_app_that_runs_as_root_without_capabilities_finds_no_way_around() {
     let Some(mut fabric) = Fabric::lay() else { return };
     redirected(&fabric, "8080");
     let gate = fabric.gate();
-    let app = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/redirect/app.py");
+    let app = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pod/app.py");
     let report = "http://orders.test/report";
     let run = || fabric.app("0", &["python3", app, ORDERS, report, "http://other.test/"]);
     let done = run();

@@ -63,7 +63,7 @@ impl Fabric {
             );
             fabric.ip(&["-n", &fabric.namespace(name)], &lines);
         }
-        let script = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/redirect").join(name);
+        let script = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pod").join(name);
         for host in ["orders", "other"] {
             let mut python = fabric.command(host, &["python3"]);
             python.arg(script("host.py")).arg(host).arg(fabric.path(host));
@@ -145,7 +145,7 @@ impl Fabric {
         seen.lines().map(str::to_owned).collect()
     }
 
-    /// Starts the gate in the pod as its own user, and waits until it is ready. Its process id is this child's.
+    /// Starts the gate in the pod as its own user.
     pub fn gate(&mut self) -> usize {
         let folder = self.path("gate");
         fs::create_dir(&folder).unwrap();
@@ -159,11 +159,17 @@ impl Fabric {
             .arg(folder.join("hallgate"))
             .args(["serve", "--config"])
             .arg(folder.join("hallgate.yaml"));
+        self.serve(gate)
+    }
+
+    /// Starts a gate in the pod, and waits until it is ready. Gives the number under which it can be killed.
+    pub fn serve(&mut self, mut gate: Command) -> usize {
         self.running.push(gate.stderr(fs::File::create(self.path("gate.log")).unwrap()).spawn().unwrap());
         let began = Instant::now();
         let ready = ["curl", "-sf", "-o", "/dev/null", "http://127.0.0.1:8765/readyz"];
         while !self.command("pod", &ready).status().unwrap().success() {
-            let waited = began.elapsed() < PATIENCE;
+            let ended = self.running.last_mut().unwrap().try_wait().unwrap();
+            let waited = ended.is_none() && began.elapsed() < PATIENCE;
             assert!(waited, "the gate is not ready:\n{}", fs::read_to_string(self.path("gate.log")).unwrap());
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -191,7 +197,7 @@ impl Drop for Fabric {
 }
 
 /// Runs a command that must succeed. Gives what it printed.
-fn run(command: &mut Command) -> String {
+pub fn run(command: &mut Command) -> String {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     child.stdout.take().unwrap().read_to_string(&mut said).unwrap();

@@ -1,0 +1,14 @@
+//! In a pod: nothing goes around the gate, the image holds all that it needs, and the manifests are what the code is.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test stops at the first surprise, and says it when it cannot run"
+)]
+
+#[path = "pod/fabric.rs"]
+mod fabric;
+#[path = "pod/image.rs"]
+mod image;
+#[path = "pod/redirect.rs"]
+mod redirect;
