@@ -14,7 +14,7 @@ COPY benches benches
 COPY .ci/sbom .ci/sbom
 RUN cargo rustc --locked --release --bin hallgate -- -C target-feature=+crt-static \
     && strip --strip-all -o /hallgate target/release/hallgate \
-    && test "$(stat --format %s /hallgate)" -lt 31457280
+    && test "$(stat --format %s /hallgate)" -lt 29360128
 RUN .ci/sbom /sbom && mkdir /ledger
 
 # Runs once before the app, with the capability NET_ADMIN, and ends.

@@ -10,6 +10,7 @@ CARGO ?= cargo
 
 VENV := target/venv
 STATIC := target/static/hallgate
+KUBECTL := target/kubectl
 RUST_SET_UP := https://rustup.rs
 
 .PHONY: help demo test soak kills bench sbom check build-tools tools
@@ -56,18 +57,23 @@ build-tools:
 
 # The clients that the tests drive: curl, Node's fetch, and Python's requests and OpenAI SDK; and what shows a process's system
 # calls and takes its disk away: strace, and util-linux. And what pods are made of: iproute2 for namespaces, iptables.
-tools: build-tools $(VENV)/installed
+tools: build-tools $(VENV)/installed $(KUBECTL)/installed
 	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates strace prlimit=util-linux unshare=util-linux mount \
 		ip=iproute2 iptables ip6tables=iptables setpriv=util-linux
 	@node -e 'typeof fetch === "function" || process.exit(1)' || \
 		{ echo "node $$(node --version) has no fetch; install Node.js 18 or later" >&2; exit 1; }
 
-$(VENV)/installed: tests/clients/requirements.txt
+$(VENV)/installed: tests/clients/requirements.txt tests/pod/requirements.txt
 	@.ci/need python3 curl
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
 	python3 -m venv --clear $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(addprefix --requirement ,$^)
 	@touch $@
+
+# kubectl, which renders kustomizations, and helm.
+$(KUBECTL)/installed: .ci/kubectl | $(VENV)/installed
+	.ci/kubectl $(KUBECTL) $(VENV)/bin/python
+	@mkdir -p $(@D) && touch $@
 
 # The program as it is in the image: all of it in one file, C library included. Only the last step differs from the usual build.
 # Copied away, because the next build without the flag puts its own in that place.

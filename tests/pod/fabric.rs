@@ -63,16 +63,21 @@ impl Fabric {
             );
             fabric.ip(&["-n", &fabric.namespace(name)], &lines);
         }
-        let script = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pod").join(name);
         for host in ["orders", "other"] {
-            let mut python = fabric.command(host, &["python3"]);
-            python.arg(script("host.py")).arg(host).arg(fabric.path(host));
-            fabric.start(python);
+            fabric.host(host, &["80", "9001"]);
         }
         let mut names = fabric.command("names", &["python3"]);
-        names.arg(script("names.py")).args(["orders.test=10.77.0.3,fd77::3", "other.test=10.77.0.4,fd77::4"]);
+        names.arg(script("names.py")).args(["orders.test=10.77.0.3,fd77::3", "orders=10.77.0.3,fd77::3"]);
+        names.arg("other.test=10.77.0.4,fd77::4");
         fabric.start(names);
         Some(fabric)
+    }
+
+    /// Starts something in a namespace that answers on these ports, and logs who calls.
+    pub fn host(&mut self, name: &str, ports: &[&str]) {
+        let mut python = self.command(name, &["python3"]);
+        python.arg(script("host.py")).arg(name).arg(self.path(name)).args(ports);
+        self.start(python);
     }
 
     /// A file of this network's.
@@ -122,10 +127,11 @@ impl Fabric {
         (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned())
     }
 
-    /// Runs `k8s/redirect.sh` in the pod.
+    /// Runs `k8s/redirect.sh` in the pod, with the one capability that the manifests give it.
     pub fn redirect(&self, to: &str) -> Output {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/redirect.sh");
-        self.command("pod", &["sh", script.to_str().unwrap(), GATE_UID, to]).output().unwrap()
+        let only = ["--bounding-set=-all,+net_admin", "--inh-caps=-all,+net_admin", "--no-new-privs", "sh"];
+        self.command("pod", &["setpriv"]).args(only).arg(script).args([GATE_UID, to]).output().unwrap()
     }
 
     /// The rules that are in force in the pod.
@@ -194,6 +200,10 @@ impl Drop for Fabric {
             let _ = Command::new("ip").args(["netns", "del", &self.namespace(name)]).output();
         }
     }
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pod").join(name)
 }
 
 /// Runs a command that must succeed. Gives what it printed.

@@ -1,4 +1,4 @@
-"""A host that the app could talk to: HTTP on 80 and 9001, UDP on 9999. Every contact is a line in its log."""
+"""`host.py NAME LOG PORT...`: a host that the app could talk to, by HTTP on its ports and UDP on 9999. Every contact is a line in its log."""
 
 import socket
 import socketserver
@@ -6,7 +6,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-name, log_path = sys.argv[1:]
+name, log_path, *ports = sys.argv[1:]
 log = open(log_path, "a", buffering=1)
 
 
@@ -45,7 +45,7 @@ class Udp(socketserver.UDPServer):
     address_family = socket.AF_INET6
 
 
-servers = [Http(("::", 80), Answer), Http(("::", 9001), Answer), Udp(("::", 9999), Datagram)]
+servers = [*(Http(("::", int(port)), Answer) for port in ports), Udp(("::", 9999), Datagram)]
 for server in servers:
     threading.Thread(target=server.serve_forever, daemon=True).start()
 print("up", flush=True)
