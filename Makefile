@@ -11,6 +11,8 @@ CARGO ?= cargo
 VENV := target/venv
 STATIC := target/static/hallgate
 KUBECTL := target/kubectl
+# The public reference implementation as its authors package it, with its own tests.
+REFERENCE := target/reference
 RUST_SET_UP := https://rustup.rs
 
 .PHONY: help demo test soak kills bench sbom check build-tools tools
@@ -48,6 +50,7 @@ bench: build-tools ## the measurements that the README quotes
 	target/bench-venv/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
 	$(CARGO) bench --locked --bench decide --bench ledger --bench growth
 	python3 benches/gate.py $(ARGS)
+	python3 benches/fairness.py
 	target/bench-venv/bin/python benches/reference.py
 
 # pingora's zlib is built with cmake.
@@ -68,6 +71,10 @@ $(VENV)/installed: tests/clients/requirements.txt tests/pod/requirements.txt
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
 	python3 -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(addprefix --requirement ,$^)
+	rm -rf $(REFERENCE)
+	$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary pyhall-wcp --dest $(REFERENCE) \
+		"$$(grep '^pyhall-wcp==' $<)"
+	tar --extract --strip-components=1 --directory $(REFERENCE) --file $(REFERENCE)/pyhall_wcp-*.tar.gz
 	@touch $@
 
 # kubectl, which renders kustomizations, and helm.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Config, Shutdown};
+use crate::hall::limits::Settings as Limits;
 use crate::{api, cache, ledger, proxy, telemetry};
 
 /// The sections that count from the start to the end of a process.
@@ -11,6 +12,7 @@ pub struct Fixed {
     gate: Option<proxy::Settings>,
     upstream_ca_file: Option<PathBuf>,
     hall: api::Settings,
+    limits: Limits,
     cache: cache::Settings,
     ledger: ledger::Settings,
     telemetry: telemetry::Settings,
@@ -25,6 +27,7 @@ impl Fixed {
             gate: config.gate.clone(),
             upstream_ca_file: config.upstream_ca_file.clone(),
             hall: config.hall.clone(),
+            limits: config.limits,
             cache: config.cache,
             ledger: config.ledger.clone(),
             telemetry: config.telemetry.clone(),
@@ -36,8 +39,17 @@ impl Fixed {
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         let sections = [
-            ("gate", self.gate == other.gate && self.upstream_ca_file == other.upstream_ca_file),
-            ("hall", self.hall == other.hall),
+            (
+                "gate",
+                self.gate == other.gate
+                    && self.upstream_ca_file == other.upstream_ca_file
+                    && self.limits.gate == other.limits.gate,
+            ),
+            (
+                "hall",
+                self.hall == other.hall
+                    && (self.limits.hall, self.limits.failures) == (other.limits.hall, other.limits.failures),
+            ),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),
             ("telemetry", self.telemetry == other.telemetry),
