@@ -229,14 +229,16 @@ impl Parts {
         let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
         let gate = self.gate.iter().flatten().map(|read| &read.gate);
         let listeners = gate.flat_map(|gate| {
-            let listen = match gate.listen {
-                Listen::Tcp(address) => Some(address),
-                Listen::Unix(_) => None,
+            let listen = match &gate.listen {
+                Listen::Tcp(address) => std::slice::from_ref(address),
+                Listen::Loopback(addresses) => addresses,
+                Listen::Unix(_) => &[],
             };
-            [("gate.listen", listen), ("gate.listen_h2c", gate.listen_h2c)]
+            let listen = listen.iter().map(|address| ("gate.listen", *address));
+            listen.chain(gate.listen_h2c.map(|address| ("gate.listen_h2c", address)))
         });
-        for (key, address) in listeners.chain([("hall.listen", self.hall.as_ref().map(|read| read.api.listen))]) {
-            let Some(address) = address.filter(|address| address.port() != 0) else { continue };
+        let hall = self.hall.as_ref().map(|read| ("hall.listen", read.api.listen));
+        for (key, address) in listeners.chain(hall).filter(|(_, address)| address.port() != 0) {
             if let Some((earlier, _)) = taken.iter().find(|(_, other)| *other == address) {
                 top.wrong(key, format!("`{address}` is taken by `{earlier}`"), "give each listener its own port");
             }

@@ -85,6 +85,9 @@ fn run(demo: &Demo, at: &str, script: &str) -> Option<Value> {
         .replace("http://127.0.0.1:8765", demo.introduced("hall"));
     let folder = tempfile::tempdir().unwrap();
     copy_configuration(&folder.path().join("conf"));
+    assert!(Command::new("cp").arg("-R").arg(root().join("k8s")).arg(folder.path()).status().unwrap().success());
+    // `make test` brings kubectl where the machine has none.
+    let script = format!("PATH=\"$PATH:{}\"\n{script}", root().join("target/kubectl").display());
     let run = demo.shell(&script, folder.path()).output().unwrap();
     assert!(run.status.success(), "{at}: {script}\n{}", String::from_utf8_lossy(&run.stderr));
     serde_json::from_slice(&run.stdout).ok()

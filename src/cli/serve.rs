@@ -238,10 +238,11 @@ fn server_conf(gate: Option<&proxy::Settings>, upstream_ca_file: Option<PathBuf>
 impl Running {
     /// Where the gate listens, when it does on TCP.
     #[must_use]
-    pub const fn gate_addr(&self) -> Option<SocketAddr> {
-        match self.gate {
-            Some(Listen::Tcp(address)) => Some(address),
-            _ => None,
+    pub fn gate_addr(&self) -> Option<SocketAddr> {
+        match &self.gate {
+            Some(Listen::Tcp(address)) => Some(*address),
+            Some(Listen::Loopback(addresses)) => addresses.first().copied(),
+            Some(Listen::Unix(_)) | None => None,
         }
     }
 
