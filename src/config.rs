@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::engine::Snapshot;
 use crate::hall::Token;
+use crate::hall::alerts::webhook;
 use crate::ledger::Durability;
 use crate::proxy::settings::Listen;
 use crate::telemetry::LogFormat;
@@ -51,6 +52,8 @@ pub struct Config {
     pub cache: cache::Settings,
     /// The ledger.
     pub ledger: ledger::Settings,
+    /// Where alerts are posted; `None`: nowhere.
+    pub webhook: Option<webhook::Settings>,
     /// Logs.
     pub telemetry: telemetry::Settings,
     /// How this process ends.
@@ -79,7 +82,7 @@ pub struct Checked {
 pub type Files = BTreeSet<PathBuf>;
 
 /// The sections of a configuration.
-const SECTIONS: [&str; 7] = ["gate", "hall", "policy", "cache", "ledger", "telemetry", "shutdown"];
+const SECTIONS: [&str; 8] = ["gate", "hall", "policy", "cache", "ledger", "alerts", "telemetry", "shutdown"];
 /// Those that a later version will know.
 const LATER: [&str; 2] = ["registry", "approvals"];
 
@@ -176,6 +179,7 @@ struct Parts {
     policy: Option<Policy>,
     cache: Option<cache::Settings>,
     ledger: Option<(ledger::Settings, bool)>,
+    alerts: Option<Option<webhook::Settings>>,
     telemetry: Option<telemetry::Settings>,
     shutdown: Option<Shutdown>,
 }
@@ -203,6 +207,7 @@ impl Parts {
             policy: top.section("policy").map(policy::read),
             cache: top.section("cache").and_then(cache),
             ledger: top.section("ledger").and_then(ledger),
+            alerts: top.section("alerts").and_then(alerts),
             telemetry: top.section("telemetry").and_then(telemetry),
             shutdown: top.section("shutdown").and_then(shutdown),
             gate,
@@ -247,6 +252,7 @@ impl Parts {
             snapshot: snapshot?,
             cache: self.cache?,
             ledger,
+            webhook: self.alerts?,
             telemetry: self.telemetry?,
             shutdown: self.shutdown?,
         })
@@ -306,6 +312,27 @@ fn origin(text: &str) -> Result<String, reader::Wrong> {
         return Ok(text.to_owned());
     }
     Err(reader::Wrong::new("is not a log's name", "write such as `hall.example.org/ledger`, without spaces and `+`"))
+}
+
+fn alerts(mut map: Map<'_>) -> Option<Option<webhook::Settings>> {
+    let url = map.maybe("webhook", kinds::webhook);
+    let secret = map.get("webhook_secret");
+    let file = map.get("webhook_secret_file");
+    let bearer = match (secret, file) {
+        (None, None) => Some(None),
+        (Some(secret), None) => secret.read_secret(kinds::bearer).map(Some),
+        (None, Some(file)) => file.read_file(kinds::bearer).map(Some),
+        (Some(_), Some(file)) => {
+            file.wrong("stands beside `webhook_secret`", "keep one of them");
+            None
+        }
+    };
+    if matches!((&url, &bearer), (Some(None), Some(Some(_)))) {
+        map.wrong("webhook", "is missing, but there is a secret for it", "write `webhook`, or remove the secret");
+    }
+    map.done(&[]);
+    let (url, bearer) = (url?, bearer?);
+    Some(url.map(|url| webhook::Settings { url, bearer }))
 }
 
 fn telemetry(mut map: Map<'_>) -> Option<telemetry::Settings> {

@@ -3,29 +3,37 @@
 //! What must never happen: a permit without a dispatching decision, or without its committed receipt. [`Recorded::permit`] is
 //! the only place that makes one, and it takes both.
 
+pub mod alerts;
 pub mod evidence;
 pub mod in_force;
+pub mod ingested;
 pub mod permit;
+pub mod reads;
+pub mod recent;
 pub mod tokens;
+pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Mutex;
 
 use crate::cache::Verdicts;
 use crate::engine::input::written::sound_correlation_id;
-use crate::engine::{self, Binding, Decision, Facts, Question, RouteInput, Snapshot};
+use crate::engine::{self, Binding, Decision, DenyCode, Facts, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
 use crate::telemetry::{DecisionLabels, Metrics, RefusalLabels};
+use ingested::Ingested;
 
 pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
+pub use alerts::{Alert, Alerts, Raised};
 pub use in_force::{Changed, RefusedChange};
 pub use permit::{Permit, Recorded};
+pub use recent::{Active, Counts, Recent, Row};
 pub use tokens::{Scope, Token, TokenBook};
 
 /// Who asks, as far as a credential or the gate's configuration proves it.
@@ -90,6 +98,13 @@ pub struct Hall {
     unannounced: AtomicBool,
     /// What is in force changes one after the other.
     succession: Mutex<()>,
+    recent: Arc<Recent>,
+    alerts: Alerts,
+    ingested: Ingested,
+    /// When this process began to decide, in microseconds since 1970 UTC, and by the steady clock.
+    began: (i64, Instant),
+    /// How many entries the ledger had then.
+    entries_before: u64,
 }
 
 impl Hall {
@@ -102,7 +117,13 @@ impl Hall {
         tokens: TokenBook,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let began = (now_micros(), Instant::now());
         let hall = Self {
+            recent: Arc::new(Recent::since(began.0)),
+            alerts: Alerts::default(),
+            ingested: Ingested::default(),
+            began,
+            entries_before: ledger.health().entries,
             snapshot: ArcSwap::from_pointee(snapshot),
             verdicts,
             source_hashes: SourceHashes::default(),
@@ -133,6 +154,10 @@ impl Hall {
             Record::Decision { decision: Arc::clone(&decision), door, token: caller.token, raw_body, worker_optional };
         let receipt = self.commit(record, decided).await?;
         self.count(&decision, door);
+        self.recent.note(Row::of_decision(&decision, door, &receipt));
+        if decision.verdict.denial.as_ref().is_some_and(|denial| denial.code == DenyCode::WorkerTampered) {
+            self.alert_of_tampering(&decision);
+        }
         tracing::debug!(
             decision_id = %receipt.id(),
             correlation_id = sound_correlation_id(&decision.input.correlation_id).as_deref(),
@@ -140,7 +165,7 @@ impl Hall {
             code = decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
             "decided"
         );
-        Ok(Recorded::new(decision, receipt, self.ledger.clone()))
+        Ok(Recorded::new(decision, receipt, self.ledger.clone(), Arc::clone(&self.recent)))
     }
 
     /// Records a request that was refused before it could be described.
@@ -152,7 +177,10 @@ impl Hall {
             .refusals
             .get_or_create(&RefusalLabels { door: refusal.door.as_str(), code: refusal.code.as_str() })
             .inc();
-        self.commit(Record::Refusal(refusal), Instant::now()).await
+        let row = Row::of_refusal(&refusal);
+        let receipt = self.commit(Record::Refusal(refusal), Instant::now()).await?;
+        self.recent.note(row.recorded_as(&receipt));
+        Ok(receipt)
     }
 
     /// The decision on one request, from memory where an equal question was decided before.
@@ -257,4 +285,10 @@ impl Hall {
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
+}
+
+/// The wall clock, in microseconds since 1970 UTC.
+fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -182,6 +182,8 @@ pub struct Metrics {
     pub snapshot_loaded: Gauge,
     /// 1 while the files on disk are refused and an older snapshot is in force.
     pub snapshot_stale: Gauge,
+    /// Alerts that a webhook was not told of. Should always be zero.
+    pub alerts_unsent: Counter,
     /// Requests that ended in a panic. Should always be zero.
     pub panics: Counter,
 }
@@ -218,6 +220,7 @@ impl Metrics {
             snapshot_info: Family::default(),
             snapshot_loaded: Gauge::default(),
             snapshot_stale: Gauge::default(),
+            alerts_unsent: Counter::default(),
             panics: Counter::default(),
         };
         let m = &mut metrics;
@@ -265,6 +268,11 @@ impl Metrics {
             m.snapshot_loaded.clone(),
         );
         registry.register("snapshot_stale", "1 while the files on disk are refused", m.snapshot_stale.clone());
+        registry.register(
+            "alerts_unsent",
+            "Alerts that the webhook was not told of; should always be zero",
+            m.alerts_unsent.clone(),
+        );
         registry.register("panics", "Requests that panicked; should always be zero", m.panics.clone());
         metrics
     }

@@ -21,6 +21,7 @@ use super::{ConfigFile, cannot, misconfigured};
 use crate::cache::Verdicts;
 use crate::config::{Config, Files, Fixed};
 use crate::engine::Snapshot;
+use crate::hall::watch::Watch;
 use crate::hall::{Hall, TokenBook};
 use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen};
@@ -29,6 +30,7 @@ use crate::{api, proxy};
 use ending::{End, Ending, Tasks};
 use listen::TakenError;
 use reload::Reloader;
+pub use trust::choose_cryptography;
 
 /// Run the gate and the Hall
 ///
@@ -66,6 +68,7 @@ pub struct Running {
     ledger: Ledger,
     end: watch::Sender<End>,
     server: Option<JoinHandle<()>>,
+    watch: Option<Watch>,
 }
 
 /// Runs the command until a signal ends it. 0: it ended in order; 1: it did not; 2: it could not start.
@@ -128,7 +131,9 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// # Errors
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    let Config { gate, upstream_ca_file, hall: api, tokens, snapshot, cache, ledger, telemetry: _, shutdown } = config;
+    let Config { gate, upstream_ca_file, hall: api, tokens, snapshot, cache, ledger, webhook, telemetry: _, shutdown } =
+        config;
+    choose_cryptography();
     let mut bound = Vec::new();
     let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
     let api = listen::bind_hall(api, &mut bound)?;
@@ -150,7 +155,11 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let metrics = Arc::new(Metrics::new());
     let hall = Arc::new(Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics));
 
+    if let Some(webhook) = webhook {
+        hall.tell_alerts(webhook)?;
+    }
     hall.begin();
+    let watch = Watch::start(Arc::clone(&hall))?;
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref(), upstream_ca_file)?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
@@ -164,7 +173,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     }
     let run = move || server.run(RunArgs { shutdown_signal: Box::new(ending) });
     let server = thread::Builder::new().name("server".to_owned()).spawn(run)?;
-    Ok(Running { gate: gate_at, hall: hall_at, decides: hall, ledger, end, server: Some(server) })
+    Ok(Running { gate: gate_at, hall: hall_at, decides: hall, ledger, end, server: Some(server), watch: Some(watch) })
 }
 
 /// A gate whose own worker is not enrolled is most likely a mistake, and not one that a configuration shows by itself.
@@ -223,6 +232,7 @@ impl Running {
         if !ended {
             tracing::error!("the server has panicked");
         }
+        self.watch = None;
         self.ledger.close();
         tracing::info!("ended");
         ended

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Config, Shutdown};
+use crate::hall::alerts::webhook;
 use crate::{api, cache, ledger, proxy, telemetry};
 
 /// The sections that count from the start to the end of a process.
@@ -13,6 +14,7 @@ pub struct Fixed {
     hall: api::Settings,
     cache: cache::Settings,
     ledger: ledger::Settings,
+    webhook: Option<webhook::Settings>,
     telemetry: telemetry::Settings,
     shutdown: Shutdown,
 }
@@ -27,6 +29,7 @@ impl Fixed {
             hall: config.hall.clone(),
             cache: config.cache,
             ledger: config.ledger.clone(),
+            webhook: config.webhook.clone(),
             telemetry: config.telemetry.clone(),
             shutdown: config.shutdown,
         }
@@ -40,6 +43,7 @@ impl Fixed {
             ("hall", self.hall == other.hall),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),
+            ("alerts", self.webhook == other.webhook),
             ("telemetry", self.telemetry == other.telemetry),
             ("shutdown", self.shutdown == other.shutdown),
         ];

@@ -19,12 +19,14 @@ pub fn read(mut hall: Map<'_>) -> Option<(Settings, Vec<Token>)> {
     let tokens = hall.need("tokens", TOKEN).and_then(|value| tokens(&value));
     let cors_origins = hall.list("cors_origins", kinds::origin);
     let metrics_need_token = hall.read("metrics_need_token", "false", kinds::flag);
+    let monitor = hall.read("monitor_unauthenticated_loopback", "false", kinds::flag);
     let threads = hall.read("threads", "1", kinds::number(1, 256));
     hall.done(&["tls", "console"]);
     let settings = Settings {
         listen: listen?,
         cors_origins: cors_origins?,
         metrics_need_token: metrics_need_token?,
+        monitor_unauthenticated_loopback: monitor?,
         // Written in the section `ledger`.
         public_tiles: false,
         threads: threads?,

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use crate::engine::json::Step;
 use crate::engine::policy_gate::{GateReads, PolicyGate};
-use crate::engine::{RouteInput, RuleSet};
+use crate::engine::{Catalogue, RouteInput, RuleSet};
 pub use acting::{Acting, Attestation, Code, Envelope, Source};
 pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
 
-use crate::ids::{CapabilityId, ControlId, Digest, Env, SpeciesId, TenantId, TenantRisk, WorkerId};
+use crate::ids::{CapabilityId, ControlId, Digest, Env, RiskTier, SpeciesId, TenantId, TenantRisk, WorkerId};
 
 /// The digest of everything in a snapshot: equal snapshots have equal fingerprints, also across processes.
 pub type Fingerprint = Digest;
@@ -25,6 +25,17 @@ pub enum Mode {
     Reference,
     /// What the specification asks for and the reference leaves out, too.
     Strict,
+}
+
+impl Mode {
+    /// `reference` or `strict`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Strict => "strict",
+        }
+    }
 }
 
 /// The policy's switches: the `policy` section without its files.
@@ -50,6 +61,8 @@ pub struct Settings {
     pub enforce_blast_scoring_in_prod: bool,
     /// Privilege envelopes for every dispatch.
     pub enforce_privilege_envelopes: bool,
+    /// Only capabilities of the catalogue.
+    pub require_known_capability: bool,
     /// Destinations that an envelope may name, by environment.
     pub egress_allowlist: BTreeMap<Env, BTreeSet<String>>,
     /// Known tenants and their risk; others count as high (strict, S9).
@@ -90,6 +103,8 @@ pub struct Worker {
     pub attestation: Attestation,
     /// Its privilege envelope, where the record has one.
     pub envelope: Option<Envelope>,
+    /// Its risk tier, where the record has one. Lists show it; no decision looks at it.
+    pub risk_tier: Option<RiskTier>,
 }
 
 /// Everything that a decision may depend on besides the question.
@@ -101,6 +116,8 @@ pub struct Snapshot {
     pub rules: RuleSet,
     /// The enrolled workers by id.
     pub workers: BTreeMap<WorkerId, Worker>,
+    /// Which capabilities there are.
+    pub catalogue: Catalogue,
     /// The policies that rules may ask.
     pub gate: Option<Arc<dyn PolicyGate>>,
     /// The digest of all of it.
@@ -220,7 +237,15 @@ impl Snapshot {
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
         let fingerprint = fingerprint::of(&settings, &rules, &by_id, &acting);
         let reads = Reads::of(&settings, &rules);
-        Ok(Self { reads, settings, rules, workers: by_id, gate: None, fingerprint, prepared, fleet, acting })
+        let catalogue = Catalogue::built_in();
+        Ok(Self { reads, settings, rules, workers: by_id, catalogue, gate: None, fingerprint, prepared, fleet, acting })
+    }
+
+    /// The same with another catalogue than the built-in one.
+    #[must_use]
+    pub fn catalogued_by(self, catalogue: Catalogue) -> Self {
+        let fingerprint = fingerprint::with_catalogue(&self.fingerprint, &catalogue.digest());
+        Self { fingerprint, catalogue, ..self }
     }
 
     /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.

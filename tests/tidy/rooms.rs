@@ -46,13 +46,15 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pingora_http", &["proxy"]),
     ("pingora_proxy", &["proxy"]),
     ("prometheus_client", &["telemetry"]),
-    ("reqwest", &["cli"]),
+    ("reqwest", &["cli", "hall/alerts"]),
     ("signed_note", &["ledger"]),
     ("subtle", &["hall"]),
     ("tempfile", &["cli"]),
     ("tlog_tiles", &["ledger"]),
     ("tower", &["api"]),
     ("tracing_subscriber", &["telemetry"]),
+    ("utoipa", &["api"]),
+    ("utoipa_axum", &["api"]),
 ];
 
 /// Outside crates that any room but the engine may use, and the engine those of them that do nothing but compute.

@@ -99,6 +99,7 @@ mod tests {
                 r#"-H 'Content-Type: application/json' -d '{"it":"isn'\''t"}'"#
             )
         );
+        crate::cli::serve::choose_cryptography();
         let sent = call.request(&Client::new()).build().unwrap();
         assert_eq!(sent.method(), Method::POST);
         assert_eq!(sent.headers()["authorization"], "Bearer hst_1");

@@ -4,6 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
+/// Has all clients of this process use the cryptography that pingora uses: without a choice theirs do not start.
+pub fn choose_cryptography() {
+    pingora_core::tls::install_default_crypto_provider();
+}
+
 /// Where systems keep all their CA certificates in one file.
 const SYSTEM: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",

@@ -10,6 +10,7 @@ use super::Upstream;
 async fn upstream() -> (Upstream, Client, String) {
     let upstream = Upstream::start("127.0.0.1:0".parse().unwrap(), "held by the gate").await.unwrap();
     let base = format!("http://{}", upstream.addr());
+    crate::cli::serve::choose_cryptography();
     (upstream, Client::new(), base)
 }
 

@@ -1,0 +1,140 @@
+//! A thread that looks after the hall once a second, so that no request has to: whether the ledger writes, whether the clock runs
+//! as it should, whether a worker is denied again and again. First of all it reads what the ledger remembers.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::alerts::{Kind, Raised};
+use super::{Hall, now_micros};
+
+/// How often it looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// The clocks may come apart by so much between two looks: NTP slews less, and a jump is more.
+const JUMP: i64 = 2_000_000;
+/// Denials of one worker that are too many…
+const DENIALS: u64 = 10;
+/// …within this time.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Looks after a hall until it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts to look after a hall.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn start(hall: Arc<Hall>) -> io::Result<Self> {
+        let (stop, stopped) = channel::<()>();
+        let watch = move || {
+            let mut looks = Looks::begin();
+            looks.after_ledger(&hall);
+            hall.recall();
+            // What was denied before this process was alerted before.
+            looks.after_workers(&hall, now_micros(), Instant::now());
+            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                looks.after_ledger(&hall);
+                looks.after_clock(&hall, now_micros(), Instant::now());
+                looks.after_workers(&hall, now_micros(), Instant::now());
+            }
+        };
+        let thread = thread::Builder::new().name("watch".to_owned()).spawn(watch)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that looks after the hall has panicked");
+        }
+    }
+}
+
+/// What was seen before.
+struct Looks {
+    writing: bool,
+    broken: bool,
+    /// The wall clock and the steady one, at the same moment.
+    clocks: (i64, Instant),
+    /// `None` before the first look.
+    denied: Option<HashMap<(Arc<str>, Arc<str>), Denied>>,
+}
+
+/// The denials of one worker since a window began.
+struct Denied {
+    since: Instant,
+    at_first: u64,
+}
+
+impl Looks {
+    fn begin() -> Self {
+        Self { writing: true, broken: false, clocks: (now_micros(), Instant::now()), denied: None }
+    }
+
+    fn after_ledger(&mut self, hall: &Hall) {
+        let health = hall.ledger.health();
+        if health.broken && !self.broken {
+            let why = health.error.as_deref().unwrap_or("what is stored does not hold together");
+            let message = format!("nothing is allowed or forwarded: {why}");
+            hall.alert(Raised::of_hall(Kind::LedgerBroken, message));
+        } else if !health.writing && self.writing && !health.broken {
+            let why = health.error.as_deref().unwrap_or("closed");
+            let message = format!("nothing is allowed or forwarded until it can be written again: {why}");
+            hall.alert(Raised::of_hall(Kind::LedgerNotWriting, message));
+        }
+        (self.writing, self.broken) = (health.writing, health.broken);
+    }
+
+    fn after_clock(&mut self, hall: &Hall, wall: i64, steady: Instant) {
+        let passed = i64::try_from(steady.duration_since(self.clocks.1).as_micros()).unwrap_or(i64::MAX);
+        let jumped = wall.saturating_sub(self.clocks.0).saturating_sub(passed);
+        self.clocks = (wall, steady);
+        if jumped.saturating_abs() >= JUMP {
+            let seconds = jumped / 1_000_000;
+            let message = format!("by {seconds} s; times in the ledger go on rising, but are not those of the clock");
+            hall.alert(Raised::of_hall(Kind::ClockJump, message));
+        }
+    }
+
+    /// Only enrolled workers: callers can make up names without end.
+    fn after_workers(&mut self, hall: &Hall, wall: i64, steady: Instant) {
+        let (today, snapshot) = (hall.recent.today(wall), hall.snapshot());
+        let begins = self.denied.is_none();
+        let all = self.denied.get_or_insert_default();
+        all.retain(|of, _| today.contains_key(of));
+        for (of, counts) in today {
+            if !snapshot.workers.contains_key(&*of.1) {
+                continue;
+            }
+            let at_first = if begins { counts.denials } else { 0 };
+            let denied = all.entry(of.clone()).or_insert(Denied { since: steady, at_first });
+            // A new day counts anew.
+            denied.at_first = denied.at_first.min(counts.denials);
+            let since = counts.denials - denied.at_first;
+            let over = steady.duration_since(denied.since) >= WINDOW;
+            if since >= DENIALS {
+                let (tenant, worker) = of;
+                hall.alert(Raised {
+                    kind: Kind::RepeatedDenials,
+                    message: format!("`{worker}` was denied {since} times within a minute"),
+                    tenant: Some(tenant).filter(|tenant| !tenant.is_empty()),
+                    worker: Some(worker),
+                    capability: None,
+                });
+            }
+            if since >= DENIALS || over {
+                *denied = Denied { since: steady, at_first: counts.denials };
+            }
+        }
+    }
+}
