@@ -315,7 +315,8 @@ fn origin(text: &str) -> Result<String, reader::Wrong> {
 }
 
 fn alerts(mut map: Map<'_>) -> Option<Option<webhook::Settings>> {
-    let url = map.maybe("webhook", kinds::webhook);
+    // Some services know who posts by the address alone.
+    let url = map.get("webhook").map_or(Some(None), |value| value.read_secret(kinds::webhook).map(Some));
     let secret = map.get("webhook_secret");
     let file = map.get("webhook_secret_file");
     let bearer = match (secret, file) {

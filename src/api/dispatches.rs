@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::answer::{json, timestamp};
 use crate::api::error::{NeedsReader, Refused};
+use crate::api::openapi;
 use crate::api::reader::{Monitor, Reader};
 use crate::engine::{DenyCode, Outcome};
 use crate::hall::ingested::External;
@@ -112,7 +113,7 @@ pub(super) struct ActiveExchanges {
 #[into_params(parameter_in = Query)]
 pub(super) struct Limit {
     /// At most so many, 50 if it is not said; below 1 counts as 1, and above 200 as 200.
-    #[param(value_type = Option<i64>)]
+    #[param(schema_with = openapi::any_integer)]
     limit: Option<String>,
 }
 
@@ -121,7 +122,7 @@ pub(super) struct Limit {
 #[into_params(parameter_in = Query)]
 pub(super) struct Newest {
     /// At most so many, 50 if it is not said; below 1 counts as 1, and above 1000 as 1000.
-    #[param(value_type = Option<i64>)]
+    #[param(schema_with = openapi::any_integer)]
     n: Option<String>,
 }
 
@@ -325,7 +326,7 @@ impl One {
 
 /// A text without what means something in HTML: Hall Monitor's screens do not escape it.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().filter(|c| !matches!(c, '<' | '>' | '&' | '"' | '\'' | '`')).collect()
+    text.chars().filter(|c| !matches!(c, '<' | '>' | '&' | '"' | '\'')).collect()
 }
 
 /// A number of a query, which is 50 if it is not there, and is put within bounds.

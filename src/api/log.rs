@@ -27,7 +27,7 @@ const FOR_EVER_IN_PRIVATE: &str = "private, max-age=31536000, immutable";
 /// `checkpoint`, `tile/<level>/<number>[.p/<width>]` or `tile/entries/<number>[.p/<width>]`. Entries always need a token that is bound
 /// to nothing; whether the rest needs a token is configured: `ledger.public_tiles`.
 #[utoipa::path(get, path = "/log/{resource}", tag = "log", security((), ("token" = [])),
-    params(("resource" = String, Path, description = "its name, slashes included")),
+    params(("resource" = String, Path, description = "its name, slashes included", example = "checkpoint")),
     responses(
         (status = 200, description = "a checkpoint as text, or a tile", content((String = "text/plain"), (Vec<u8> = "application/octet-stream"))),
         (status = 404, description = "no such part, not yet or no longer", body = super::error::Envelope),

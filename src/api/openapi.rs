@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use utoipa::openapi::schema::{Object, SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -98,6 +99,10 @@ pub(super) async fn document(State(hall): State<Arc<Hall>>, headers: HeaderMap) 
 
 /// A request for a decision. A value that means nothing is a denial, not an error; other keys are ignored.
 #[derive(ToSchema)]
+#[schema(example = json!({
+    "capability_id": "cap.data.read.v1", "worker_id": "wrk_make_acme_prod", "env": "prod", "data_label": "PUBLIC",
+    "tenant_id": "org.acme"
+}))]
 #[expect(dead_code, reason = "only described")]
 pub(super) struct RouteRequest {
     /// Such as `cap.data.write.v1`.
@@ -122,6 +127,7 @@ pub(super) struct RouteRequest {
     #[schema(value_type = Option<Object>)]
     blast_radius: Option<()>,
     /// 0 to 100; another is a denial.
+    #[schema(schema_with = any_integer_or_null)]
     blast_score: Option<i64>,
     #[schema(value_type = Option<Object>)]
     privilege_context: Option<()>,
@@ -133,6 +139,11 @@ pub(super) struct RouteRequest {
 
 /// A whole RouteInput (WCP_SPEC 4.1).
 #[derive(ToSchema)]
+#[schema(example = json!({
+    "capability_id": "cap.data.read.v1", "worker_id": "wrk_make_acme_prod", "env": "prod", "data_label": "PUBLIC",
+    "tenant_id": "org.acme", "tenant_risk": "low", "qos_class": "P2",
+    "correlation_id": "11111111-1111-4111-8111-111111111111"
+}))]
 #[expect(dead_code, reason = "only described")]
 pub(super) struct FullRouteRequest {
     capability_id: String,
@@ -147,12 +158,23 @@ pub(super) struct FullRouteRequest {
     request: Option<()>,
     #[schema(value_type = Option<Object>)]
     blast_radius: Option<()>,
+    #[schema(schema_with = any_integer_or_null)]
     blast_score: Option<i64>,
     #[schema(value_type = Option<Object>)]
     privilege_context: Option<()>,
     tenant_credential: Option<String>,
     #[schema(value_type = bool, required = false)]
     dry_run: bool,
+}
+
+/// An integer of any size: one that is too large is put within bounds.
+pub(super) fn any_integer() -> Object {
+    Object::with_type(Type::Integer)
+}
+
+/// The same, or null: one that is too large is a denial.
+fn any_integer_or_null() -> Object {
+    Object::with_type(SchemaType::from_iter([Type::Integer, Type::Null]))
 }
 
 /// A decision: the reference's RouteDecision, and beside it every field that some client reads.

@@ -67,8 +67,11 @@ struct Looks {
     /// The wall clock and the steady one, at the same moment.
     clocks: (i64, Instant),
     /// `None` before the first look.
-    denied: Option<HashMap<(Arc<str>, Arc<str>), Denied>>,
+    denied: Option<HashMap<Names, Denied>>,
 }
+
+/// A tenant and a worker.
+type Names = (Arc<str>, Arc<str>);
 
 /// The denials of one worker since a window began.
 struct Denied {

@@ -1,5 +1,6 @@
 //! The webhook: a thread of its own posts each alert as JSON, with a bearer, tries again for a while, and never holds anybody up.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -22,12 +23,18 @@ const PAUSES: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
 
 /// Where alerts are posted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The address: https, or http to this machine. It may hold a secret: never logged.
     pub url: String,
     /// Sent as `authorization: Bearer …`, if there is one; marked sensitive.
     pub bearer: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("bearer", &self.bearer).finish_non_exhaustive()
+    }
 }
 
 /// Posts alerts until it is dropped; what waits then is lost.

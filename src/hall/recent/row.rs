@@ -153,5 +153,9 @@ pub(super) fn short(text: &Arc<str>) -> Arc<str> {
 }
 
 fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(TEXT)).unwrap_or(text)
+    if text.len() <= TEXT {
+        return text;
+    }
+    let end = (0..=TEXT).rev().find(|at| text.is_char_boundary(*at));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
