@@ -14,8 +14,9 @@ use uuid::Uuid;
 use crate::engine::Binding;
 use webhook::Webhook;
 
-/// Alerts that are kept; of more the oldest goes, acknowledged ones first.
-const KEPT: usize = 200;
+/// Alerts of each kind that are kept; of more the oldest goes, acknowledged ones first. Of each kind, because callers choose
+/// tenants: however many there are, none drives out that the ledger is broken.
+const KEPT: usize = 50;
 
 /// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -206,10 +207,7 @@ impl Alerts {
                 news.then(|| alert.clone())
             }
             None => {
-                if alerts.len() >= KEPT {
-                    let known = alerts.iter().position(|alert| alert.acknowledged_at_micros.is_some());
-                    alerts.remove(known.unwrap_or(0));
-                }
+                make_room(&mut alerts, raised.kind);
                 let alert = Alert {
                     id: Uuid::new_v4(),
                     last: raised,
@@ -255,6 +253,17 @@ impl Alerts {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Alert>> {
         self.alerts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Lets the oldest of a kind go when there are too many, one that somebody knows of first.
+fn make_room(alerts: &mut VecDeque<Alert>, kind: Kind) {
+    let of_kind = |alert: &&Alert| alert.last.kind == kind;
+    if alerts.iter().filter(of_kind).count() < KEPT {
+        return;
+    }
+    let known = |alert: &Alert| of_kind(&alert) && alert.acknowledged_at_micros.is_some();
+    let goes = alerts.iter().position(known).or_else(|| alerts.iter().position(|alert| of_kind(&alert)));
+    goes.and_then(|at| alerts.remove(at));
 }
 
 fn told(alert: Alert) -> Told {
@@ -319,15 +328,24 @@ mod tests {
     #[test]
     fn alerts_are_bounded_and_acknowledged_ones_go_first() {
         let (alerts, all) = (Alerts::default(), Binding::default());
+        alerts.raise(Raised::of_hall(Kind::LedgerBroken, "broken".to_owned()), 0);
         alerts.raise(denials("org.acme", "first"), 0);
         alerts.raise(denials("org.acme", "known"), 1);
         let known = alerts.seen_by(&all)[0].id;
+        assert_eq!(alerts.seen_by(&all)[0].last.worker.as_deref(), Some("known"));
         alerts.acknowledge(known, &all, 2);
-        for n in 0..KEPT {
+        for n in 0..KEPT - 1 {
             alerts.raise(denials("org.acme", &format!("w{n}")), 3);
         }
         let seen = alerts.seen_by(&all);
-        assert_eq!(seen.len(), KEPT);
+        assert_eq!(seen.len(), 1 + KEPT);
         assert!(seen.iter().all(|alert| alert.id != known));
+        assert!(seen.iter().any(|alert| alert.last.worker.as_deref() == Some("first")));
+        for n in 0..1000 {
+            alerts.raise(denials(&format!("org.t{n}"), "first"), 4);
+        }
+        let seen = alerts.seen_by(&all);
+        assert_eq!(seen.len(), 1 + KEPT);
+        assert!(seen.iter().any(|alert| alert.last.kind == Kind::LedgerBroken));
     }
 }

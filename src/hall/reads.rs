@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::alerts::webhook::{self, Webhook};
 use super::alerts::{Kind, Raised};
 use super::ingested::{External, Ingested};
+use super::recent::row::short;
 use super::{Active, Alert, Counts, Hall, Row, now_micros};
 use crate::engine::snapshot::Worker;
 use crate::engine::{Binding, Decision, Snapshot};
@@ -30,14 +31,15 @@ impl Hall {
     }
 
     pub(super) fn alert_of_tampering(&self, decision: &Decision) {
-        let worker = decision.input.worker_id.clone();
+        let input = &decision.input;
+        let worker = input.worker_id.as_ref().map(short);
         let who = worker.as_deref().unwrap_or("a worker of a candidate species");
         self.alert(Raised {
             kind: Kind::WorkerTampered,
             message: format!("the code of `{who}` is not what was attested"),
-            tenant: Some(Arc::clone(&decision.input.tenant_id)),
+            tenant: Some(short(&input.tenant_id)),
             worker,
-            capability: Some(Arc::clone(&decision.input.capability_id)),
+            capability: Some(short(&input.capability_id)),
         });
     }
 

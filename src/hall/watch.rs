@@ -141,3 +141,42 @@ impl Looks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{self, Verdicts};
+    use crate::engine::snapshot::tests::empty;
+    use crate::hall::TokenBook;
+    use crate::ledger::{Durability, Ledger, Retention};
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn a_clock_that_jumps_is_an_alert_and_one_that_is_slewed_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&crate::ledger::Settings {
+            path: folder.path().join("ledger"),
+            durability: Durability::Process,
+            key_file: folder.path().join("hallgate.key"),
+            origin: "hallgate.test/ledger".to_owned(),
+            checkpoint_every: Duration::from_secs(60),
+            queue: 8,
+            segment_bytes: 1 << 20,
+            retention: Retention::default(),
+        })
+        .unwrap();
+        let verdicts = Verdicts::new(cache::Settings { capacity: 0 });
+        let hall = Hall::new(empty(), verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new()));
+        let mut looks = Looks::begin();
+        let (wall, steady) = looks.clocks;
+        let mut look = |wall: i64, after: u64| {
+            looks.after_clock(&hall, wall, steady + Duration::from_secs(after));
+            hall.alerts(&crate::engine::Binding::default()).first().map_or(0, |alert| alert.count)
+        };
+        assert_eq!(look(wall + 1_000_500, 1), 0, "half a millisecond in a second");
+        // A process that was stopped for an hour has lost nothing.
+        assert_eq!(look(wall + 3_601_000_000, 3_601), 0);
+        assert_eq!(look(wall + 3_602_000_000 + 3_600_000_000, 3_602), 1, "an hour ahead");
+        assert_eq!(look(wall + 3_603_000_000, 3_603), 2, "and back");
+    }
+}

@@ -145,3 +145,15 @@ fn a_broken_ledger_is_an_alert() {
     assert_eq!(get(process.hall(), READER, "/api/doctor").ok()["checks"]["db"]["status"], "fail");
     assert_eq!(get(process.hall(), READER, "/api/health").ok()["state"], "offline");
 }
+
+#[test]
+fn a_ledger_that_cannot_be_written_is_an_alert() {
+    let house = house("", "", "");
+    let process = house.serve();
+    post(process.hall(), ANY, "/api/route", READ).ok();
+    fs::remove_dir_all(house.path("ledger/segments")).unwrap();
+    post(process.hall(), ANY, "/api/route", READ).refused(503);
+    let raised = alert(&process, READER, "LEDGER_NOT_WRITING");
+    assert_eq!((&raised["severity"], &raised["count"]), (&json!("error"), &json!(1)));
+    assert_eq!(get(process.hall(), GLOBEX, "/api/alerts").ok()["count"], 0, "the hall's matters are no tenant's");
+}

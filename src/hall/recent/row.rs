@@ -148,7 +148,7 @@ pub(super) fn sees(reader: &Binding, tenant: Option<&Arc<str>>, worker: Option<&
 }
 
 /// The same text where it is short: shared, not copied.
-pub(super) fn short(text: &Arc<str>) -> Arc<str> {
+pub(in crate::hall) fn short(text: &Arc<str>) -> Arc<str> {
     if text.len() <= TEXT { Arc::clone(text) } else { Arc::from(cut(text)) }
 }
 
