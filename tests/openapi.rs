@@ -1,7 +1,7 @@
 //! The API as it is described: the committed description is the one that is served, and a fuzzer that believes it finds nothing wrong.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test openapi` writes the description anew.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "hall_api/hall.rs"]
 #[expect(dead_code, reason = "the other tests of the API use the rest of it")]

@@ -145,28 +145,11 @@ impl Looks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{self, Verdicts};
-    use crate::engine::snapshot::tests::empty;
-    use crate::hall::TokenBook;
-    use crate::ledger::{Durability, Ledger, Retention};
-    use crate::telemetry::Metrics;
+    use crate::hall::tests::hall;
 
     #[test]
     fn a_clock_that_jumps_is_an_alert_and_one_that_is_slewed_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(&crate::ledger::Settings {
-            path: folder.path().join("ledger"),
-            durability: Durability::Process,
-            key_file: folder.path().join("hallgate.key"),
-            origin: "hallgate.test/ledger".to_owned(),
-            checkpoint_every: Duration::from_secs(60),
-            queue: 8,
-            segment_bytes: 1 << 20,
-            retention: Retention::default(),
-        })
-        .unwrap();
-        let verdicts = Verdicts::new(cache::Settings { capacity: 0 });
-        let hall = Hall::new(empty(), verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new()));
+        let (hall, _folder) = hall();
         let mut looks = Looks::begin();
         let (wall, steady) = looks.clocks;
         let mut look = |wall: i64, after: u64| {
