@@ -224,9 +224,9 @@ pub(super) async fn compliance(State(hall): State<Arc<Hall>>, _: Reader) -> Resp
 /// What is well and what is not
 #[utoipa::path(get, path = "/api/doctor", tag = "hall", security(("token" = [])),
     responses((status = 200, description = "each check", body = Doctor), NeedsReader))]
-pub(super) async fn doctor(State(hall): State<Arc<Hall>>, _: Reader) -> Response {
+pub(super) async fn doctor(State(hall): State<Arc<Hall>>, reader: Reader) -> Response {
     let readiness = hall.readiness();
-    let checks = DoctorChecks::of(&hall, &readiness);
+    let checks = DoctorChecks::of(&hall, &readiness, !reader.binding.is_bound());
     let all =
         [&checks.connectivity, &checks.auth, &checks.binary_integrity, &checks.hall_server, &checks.db, &checks.config];
     let overall = ["fail", "warn"].into_iter().find(|worst| all.iter().any(|check| check.status == *worst));
@@ -274,8 +274,10 @@ impl Checks {
 }
 
 impl DoctorChecks {
-    fn of(hall: &Hall, readiness: &Readiness) -> Self {
+    /// Details of the hall's own matters only for who is bound to nothing: they may name other tenants.
+    fn of(hall: &Hall, readiness: &Readiness, details: bool) -> Self {
         let check = |status, message: String| Check { status, message };
+        let detail = |detail: &str| if details { format!(": {detail}") } else { String::new() };
         let ledger = &readiness.ledger;
         Self {
             connectivity: check("ok", "no registry is configured: local enrolment is the only authority".to_owned()),
@@ -284,19 +286,16 @@ impl DoctorChecks {
             hall_server: if readiness.ready {
                 check("ok", "ready".to_owned())
             } else {
-                check("fail", format!("not ready: {}", readiness.reasons.join("; ")))
+                check("fail", format!("not ready{}", detail(&readiness.reasons.join("; "))))
             },
             db: match &ledger.error {
                 _ if ledger.broken => check("fail", "the ledger is broken: run `audit verify`".to_owned()),
-                Some(error) => check("fail", format!("the ledger is not writing: {error}")),
+                Some(error) => check("fail", format!("the ledger is not writing{}", detail(error))),
                 None if ledger.prune_error.is_some() => check("warn", "the ledger cannot be pruned".to_owned()),
-                None => check("ok", format!("the ledger is writing; entries: {}", ledger.entries)),
+                None => check("ok", format!("the ledger is writing{}", detail(&format!("{} entries", ledger.entries)))),
             },
             config: match &readiness.refused_change {
-                Some(change) => check(
-                    "warn",
-                    format!("a change of files is refused, problems: {}: {}", change.problems, change.first),
-                ),
+                Some(change) => check("warn", format!("a change of files is refused{}", detail(&change.first))),
                 None => check("ok", format!("policy {} is in force", readiness.policy_version)),
             },
         }

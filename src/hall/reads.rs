@@ -100,7 +100,7 @@ impl Hall {
         let mut today = Counts::default();
         for ((tenant, worker), counts) in self.recent.today(now_micros()) {
             if counts_for(reader, &tenant, &worker) {
-                today.add(&counts);
+                today.add(&counts.within(reader.envs.as_deref()));
             }
         }
         let total = if reader.is_bound() { today } else { self.recent.total() };
@@ -114,7 +114,7 @@ impl Hall {
         let mut counted: BTreeMap<Arc<str>, Counts> = BTreeMap::new();
         for ((tenant, worker), counts) in self.recent.today(now_micros()) {
             if counts_for(reader, &tenant, &worker) {
-                counted.entry(worker).or_default().add(&counts);
+                counted.entry(worker).or_default().add(&counts.within(reader.envs.as_deref()));
             }
         }
         let tokens = self.tokens();

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::engine::{Binding, Decision};
 use crate::ledger::{Ending, Receipt};
-pub use counts::{Counts, Of};
+pub use counts::{ByEnv, Counts, Names, Of};
 use counts::{Day, Tally};
 pub use row::Row;
 
@@ -123,9 +123,9 @@ impl Recent {
         found
     }
 
-    /// Today's counts of each tenant and worker; the empty name stands for none that is known.
+    /// Today's counts of each tenant and worker.
     #[must_use]
-    pub fn today(&self, now_micros: i64) -> BTreeMap<(Arc<str>, Arc<str>), Counts> {
+    pub fn today(&self, now_micros: i64) -> BTreeMap<Names, ByEnv> {
         let mut all = BTreeMap::new();
         for shard in self.shards.iter().chain([&self.past]) {
             lock(shard).tally.add_to(&mut all, Day::of(now_micros));

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::alerts::{Kind, Raised};
+use super::recent::Names;
 use super::{Hall, now_micros};
 
 /// How often it looks.
@@ -70,9 +71,6 @@ struct Looks {
     denied: Option<HashMap<Names, Denied>>,
 }
 
-/// A tenant and a worker.
-type Names = (Arc<str>, Arc<str>);
-
 /// The denials of one worker since a window began.
 struct Denied {
     since: Instant,
@@ -116,6 +114,7 @@ impl Looks {
         let all = self.denied.get_or_insert_default();
         all.retain(|of, _| today.contains_key(of));
         for (of, counts) in today {
+            let counts = counts.within(None);
             if !snapshot.workers.contains_key(&*of.1) {
                 continue;
             }

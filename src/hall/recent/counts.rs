@@ -1,10 +1,11 @@
 //! Counts: of all time that is remembered, and of today (UTC) by tenant and worker. Probes are not counted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::row::{Row, short};
 use crate::engine::{Decision, Outcome};
+use crate::ids::Env;
 
 /// The most pairs of tenant and worker that have counts of their own; callers choose names, and memory is not theirs.
 const PAIRS: usize = 4096;
@@ -58,11 +59,51 @@ impl Counts {
     }
 }
 
-/// Whose count it is; the empty name stands for none that is known.
+/// How often, in each environment and in none that is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ByEnv {
+    envs: [Counts; Env::ALL.len()],
+    unknown: Counts,
+}
+
+impl ByEnv {
+    /// In these environments; `None`: everywhere, known or not.
+    #[must_use]
+    pub fn within(&self, envs: Option<&BTreeSet<Env>>) -> Counts {
+        let mut sum = Counts::default();
+        for (env, counts) in Env::ALL.iter().zip(&self.envs) {
+            if envs.is_none_or(|envs| envs.contains(env)) {
+                sum.add(counts);
+            }
+        }
+        if envs.is_none() {
+            sum.add(&self.unknown);
+        }
+        sum
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (mine, others) in self.envs.iter_mut().zip(&other.envs) {
+            mine.add(others);
+        }
+        self.unknown.add(&other.unknown);
+    }
+
+    fn of(&mut self, env: Option<Env>) -> &mut Counts {
+        let at = env.and_then(|env| Env::ALL.iter().position(|one| *one == env));
+        at.and_then(|at| self.envs.get_mut(at)).unwrap_or(&mut self.unknown)
+    }
+}
+
+/// A tenant and a worker; the empty name stands for none that is known.
+pub type Names = (Arc<str>, Arc<str>);
+
+/// Whose count it is.
 #[derive(Debug, Clone)]
 pub struct Of {
     tenant: Arc<str>,
     worker: Arc<str>,
+    env: Option<Env>,
 }
 
 impl Of {
@@ -70,14 +111,14 @@ impl Of {
     #[must_use]
     pub fn row(row: &Row) -> Self {
         let name = |name: Option<&Arc<str>>| name.cloned().unwrap_or_default();
-        Self { tenant: name(row.owner()), worker: name(row.worker.as_ref()) }
+        Self { tenant: name(row.owner()), worker: name(row.worker.as_ref()), env: row.env }
     }
 
     /// Those of a dispatched decision.
     #[must_use]
     pub fn decision(decision: &Decision) -> Self {
         let worker = decision.verdict.worker_id.as_ref().map(short).unwrap_or_default();
-        Self { tenant: short(&decision.input.tenant_id), worker }
+        Self { tenant: short(&decision.input.tenant_id), worker, env: Some(decision.input.env) }
     }
 }
 
@@ -87,10 +128,10 @@ pub(super) struct Tally {
     total: Counts,
     day: Day,
     /// By tenant, then by worker.
-    today: HashMap<Arc<str>, HashMap<Arc<str>, Counts>>,
+    today: HashMap<Arc<str>, HashMap<Arc<str>, ByEnv>>,
     pairs: usize,
     /// Of those that have no counts of their own.
-    others: Counts,
+    others: ByEnv,
 }
 
 impl Tally {
@@ -125,12 +166,12 @@ impl Tally {
         let there = self.today.get(&of.tenant).is_some_and(|workers| workers.contains_key(&of.worker));
         if !there {
             if self.pairs >= PAIRS {
-                return Some(&mut self.others);
+                return Some(self.others.of(of.env));
             }
             self.pairs += 1;
-            self.today.entry(Arc::clone(&of.tenant)).or_default().insert(Arc::clone(&of.worker), Counts::default());
+            self.today.entry(Arc::clone(&of.tenant)).or_default().insert(Arc::clone(&of.worker), ByEnv::default());
         }
-        self.today.get_mut(&of.tenant)?.get_mut(&of.worker)
+        Some(self.today.get_mut(&of.tenant)?.get_mut(&of.worker)?.of(of.env))
     }
 
     /// Of all that was seen.
@@ -139,7 +180,7 @@ impl Tally {
     }
 
     /// Adds the counts of this day.
-    pub(super) fn add_to(&self, all: &mut BTreeMap<(Arc<str>, Arc<str>), Counts>, day: Day) {
+    pub(super) fn add_to(&self, all: &mut BTreeMap<Names, ByEnv>, day: Day) {
         if day != self.day {
             return;
         }
@@ -148,7 +189,7 @@ impl Tally {
                 all.entry((Arc::clone(tenant), Arc::clone(worker))).or_default().add(counts);
             }
         }
-        if self.others != Counts::default() {
+        if self.others != ByEnv::default() {
             all.entry(Default::default()).or_default().add(&self.others);
         }
     }

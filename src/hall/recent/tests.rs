@@ -60,8 +60,8 @@ fn a_tenant_sees_its_own_rows_and_no_claim_of_others_to_be_it() {
     assert_eq!(seen("org.other"), [0; 0]);
     assert_eq!(recent.rows(10, |row| row.visible_to(&Binding::default())).len(), 3);
     let today = recent.today(5);
-    assert_eq!(today[&("org.acme".into(), "a".into())].decisions, 1);
-    assert_eq!(today[&("".into(), "g".into())].denials, 1);
+    assert_eq!(today[&("org.acme".into(), "a".into())].within(None).decisions, 1);
+    assert_eq!(today[&("".into(), "g".into())].within(None).denials, 1);
 }
 
 #[test]
@@ -69,13 +69,15 @@ fn a_new_day_begins_at_midnight_utc_and_probes_are_not_counted() {
     let recent = Recent::since(0);
     recent.note(row(1, DAY - 1, "org.acme", "a", None));
     recent.note(Row { dry_run: true, ..row(2, DAY - 1, "org.acme", "a", None) });
-    assert_eq!(recent.today(DAY - 1).values().map(|counts| counts.decisions).sum::<u64>(), 1);
+    assert_eq!(recent.today(DAY - 1).values().map(|counts| counts.within(None).decisions).sum::<u64>(), 1);
     assert!(recent.today(DAY).is_empty(), "yesterday's counts are not today's");
     recent.note(row(3, DAY, "org.acme", "a", Some(DenyCode::NoMatchingRule)));
     let today = recent.today(DAY);
     assert_eq!(today.len(), 1);
-    let counts = today[&("org.acme".into(), "a".into())];
+    let counts = today[&("org.acme".into(), "a".into())].within(None);
     assert_eq!((counts.decisions, counts.dispatches, counts.denials), (1, 0, 1));
+    let within = |env| today[&("org.acme".into(), "a".into())].within(Some(&[env].into())).decisions;
+    assert_eq!((within(Env::Prod), within(Env::Dev)), (1, 0));
     assert_eq!((recent.total().decisions, recent.rows(10, |_| true).len()), (2, 3));
 }
 
@@ -87,5 +89,5 @@ fn names_that_callers_choose_do_not_fill_the_memory() {
     }
     let today = recent.today(5);
     assert!(today.len() <= 4097, "{}", today.len());
-    assert_eq!(today.values().map(|counts| counts.decisions).sum::<u64>(), 20_000);
+    assert_eq!(today.values().map(|counts| counts.within(None).decisions).sum::<u64>(), 20_000);
 }
