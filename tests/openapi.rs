@@ -62,7 +62,8 @@ fn a_fuzzer_that_believes_the_description_finds_nothing() {
     let schemathesis = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/schemathesis");
     assert!(schemathesis.exists(), "{} is missing; run `make test`, which makes it", schemathesis.display());
     let token = format!("    - {{ name: all, secret: {ALL}, scopes: [route, read, ingest, admin] }}\n");
-    let house = hall::house("  metrics_need_token: true\n", "", "");
+    let house =
+        hall::house("  metrics_need_token: true\n  limits: { failures: { rate: 10000/s, burst: 100000 } }\n", "", "");
     let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
     house.write(&written.replace("  tokens:\n", &format!("  tokens:\n{token}")));
     let process = house.serve();

@@ -2,6 +2,7 @@
 //! look only there), and it alone has a key `error` (clients take a decision with that key for a failure).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -14,7 +15,7 @@ use crate::api::answer::json;
 use crate::api::frame::Said;
 use crate::engine::input::written::Unreadable;
 use crate::engine::{DenyCode, Outcome};
-use crate::hall::ReadError;
+use crate::hall::{OverRate, ReadError, limits};
 
 /// Why a request gets no decision.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub(super) struct Refused {
     pub(super) reason: Cow<'static, str>,
     /// The ledger entry that records it, when one does.
     recorded: Option<Uuid>,
+    /// Seconds until another try is worth it, for a 429.
+    retry_after: Option<u64>,
 }
 
 impl Refused {
@@ -37,7 +40,7 @@ impl Refused {
         code: DenyCode,
         reason: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, error: error.into(), code, reason: reason.into(), recorded: None }
+        Self { status, error: error.into(), code, reason: reason.into(), recorded: None, retry_after: None }
     }
 
     /// The same, with the ledger entry that records it.
@@ -53,6 +56,24 @@ impl Refused {
             DenyCode::Unauthenticated,
             "bearer session token missing or not valid; send exactly one `Authorization: Bearer` header",
         )
+    }
+
+    /// A credential from where too many were wrong: it was not looked at.
+    pub(super) fn slowed(wait: Duration) -> Self {
+        let refused = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests",
+            DenyCode::RateLimited,
+            "too many credentials from this network were not valid; correct the token, and try again after `retry-after` seconds",
+        );
+        Self { retry_after: Some(limits::seconds(wait)), ..refused }
+    }
+
+    /// More than the token or the tenant may send.
+    pub(super) fn over_rate(over: &OverRate) -> Self {
+        let reason = over.message.clone();
+        let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", DenyCode::RateLimited, reason);
+        Self { retry_after: Some(over.seconds()), ..refused }
     }
 
     /// A known token that may not do this.
@@ -253,10 +274,13 @@ pub(super) struct Envelope<'a> {
 pub(super) enum NeedsReader {
     /// No token, or one that is not known.
     #[response(status = 401)]
-    Unauthorized(#[to_schema] Envelope<'static>),
+    Unauthorized(Envelope<'static>),
     /// A token without the scope, or one that is bound where it may not be.
     #[response(status = 403)]
-    Forbidden(#[to_schema] Envelope<'static>),
+    Forbidden(Envelope<'static>),
+    /// Over the rate of the token or its tenant, or too many wrong credentials from there. `retry-after` says when to try again.
+    #[response(status = 429)]
+    TooMany(Envelope<'static>),
 }
 
 /// The refusals of whatever needs a token and a JSON body.
@@ -265,25 +289,28 @@ pub(super) enum NeedsReader {
 pub(super) enum NeedsBody {
     /// The body is no JSON object of the described form.
     #[response(status = 400)]
-    Invalid(#[to_schema] Envelope<'static>),
+    Invalid(Envelope<'static>),
     /// No token, or one that is not known.
     #[response(status = 401)]
-    Unauthorized(#[to_schema] Envelope<'static>),
+    Unauthorized(Envelope<'static>),
     /// A token without the scope, or one that is bound to something else.
     #[response(status = 403)]
-    Forbidden(#[to_schema] Envelope<'static>),
+    Forbidden(Envelope<'static>),
     /// The body did not arrive in time.
     #[response(status = 408)]
-    Timeout(#[to_schema] Envelope<'static>),
+    Timeout(Envelope<'static>),
     /// The body is too large.
     #[response(status = 413)]
-    TooLarge(#[to_schema] Envelope<'static>),
+    TooLarge(Envelope<'static>),
     /// The body is no JSON, or compressed.
     #[response(status = 415)]
-    Unsupported(#[to_schema] Envelope<'static>),
+    Unsupported(Envelope<'static>),
+    /// Over the rate of the token or its tenant, or too many wrong credentials from there. `retry-after` says when to try again.
+    #[response(status = 429)]
+    TooMany(Envelope<'static>),
     /// It could not be decided or recorded: nothing is allowed. `retry-after` says when to try again.
     #[response(status = 503)]
-    Unavailable(#[to_schema] Envelope<'static>),
+    Unavailable(Envelope<'static>),
 }
 
 impl IntoResponse for Refused {
@@ -312,6 +339,9 @@ impl IntoResponse for Refused {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(Said {
             code: self.code.as_str(),

@@ -131,9 +131,20 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// # Errors
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    let Config { gate, upstream_ca_file, hall: api, tokens, snapshot, cache, ledger, webhook, telemetry: _, shutdown } =
-        config;
     choose_cryptography();
+    let Config {
+        gate,
+        upstream_ca_file,
+        hall: api,
+        tokens,
+        limits,
+        snapshot,
+        cache,
+        ledger,
+        webhook,
+        telemetry: _,
+        shutdown,
+    } = config;
     let mut bound = Vec::new();
     let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
     let api = listen::bind_hall(api, &mut bound)?;
@@ -153,7 +164,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     );
     warn_of_a_stranger(gate.as_ref(), &snapshot);
     let metrics = Arc::new(Metrics::new());
-    let hall = Arc::new(Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics));
+    let hall = Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics);
+    let hall = Arc::new(hall.limited(limits));
 
     if let Some(webhook) = webhook {
         hall.tell_alerts(webhook)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Config, Shutdown};
 use crate::hall::alerts::webhook;
+use crate::hall::limits::Settings as Limits;
 use crate::{api, cache, ledger, proxy, telemetry};
 
 /// The sections that count from the start to the end of a process.
@@ -12,6 +13,7 @@ pub struct Fixed {
     gate: Option<proxy::Settings>,
     upstream_ca_file: Option<PathBuf>,
     hall: api::Settings,
+    limits: Limits,
     cache: cache::Settings,
     ledger: ledger::Settings,
     webhook: Option<webhook::Settings>,
@@ -27,6 +29,7 @@ impl Fixed {
             gate: config.gate.clone(),
             upstream_ca_file: config.upstream_ca_file.clone(),
             hall: config.hall.clone(),
+            limits: config.limits,
             cache: config.cache,
             ledger: config.ledger.clone(),
             webhook: config.webhook.clone(),
@@ -39,8 +42,17 @@ impl Fixed {
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         let sections = [
-            ("gate", self.gate == other.gate && self.upstream_ca_file == other.upstream_ca_file),
-            ("hall", self.hall == other.hall),
+            (
+                "gate",
+                self.gate == other.gate
+                    && self.upstream_ca_file == other.upstream_ca_file
+                    && self.limits.gate == other.limits.gate,
+            ),
+            (
+                "hall",
+                self.hall == other.hall
+                    && (self.limits.hall, self.limits.failures) == (other.limits.hall, other.limits.failures),
+            ),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),
             ("alerts", self.webhook == other.webhook),
