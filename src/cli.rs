@@ -92,7 +92,6 @@ fn environment(name: &str) -> Option<String> {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    serve::choose_cryptography();
     match Cli::parse().command {
         Command::Serve(options) => serve::run(&options),
         Command::Check(options) => check::run(&options),

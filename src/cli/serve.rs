@@ -30,7 +30,7 @@ use crate::{api, proxy};
 use ending::{End, Ending, Tasks};
 use listen::TakenError;
 use reload::Reloader;
-pub use trust::choose_cryptography;
+pub use trust::one_provider;
 
 /// Run the gate and the Hall
 ///
@@ -131,7 +131,7 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// # Errors
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    choose_cryptography();
+    one_provider();
     let Config {
         gate,
         upstream_ca_file,

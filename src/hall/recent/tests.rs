@@ -35,9 +35,12 @@ fn rows_come_newest_first_from_every_thread_and_are_bounded() {
     std::thread::scope(|scope| {
         for thread in 0..8_u128 {
             let recent = &recent;
-            scope.spawn(move || (0..500).for_each(|n| recent.note(row(n * 8 + thread, 5, "org.acme", "w", None))));
+            scope.spawn(move || (0..100).for_each(|n| recent.note(row(n * 8 + thread, 5, "org.acme", "w", None))));
         }
     });
+    let all: Vec<_> = recent.rows(usize::MAX, |_| true).iter().map(|row| row.id.as_u128()).collect();
+    assert_eq!(all, (0..800).rev().collect::<Vec<_>>());
+    (800..4000).for_each(|n| recent.note(row(n, 5, "org.acme", "w", None)));
     let rows = recent.rows(usize::MAX, |_| true);
     assert_eq!(rows.len(), ROWS);
     let expected: Vec<_> = (0..4000).rev().take(ROWS).map(Uuid::from_u128).collect();
