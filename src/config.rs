@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use crate::engine::Snapshot;
 use crate::hall::Token;
+use crate::hall::alerts::webhook;
 use crate::hall::limits::Settings as Limits;
 use crate::ledger::Durability;
 use crate::proxy::settings::Listen;
@@ -60,6 +61,8 @@ pub struct Config {
     pub cache: cache::Settings,
     /// The ledger.
     pub ledger: ledger::Settings,
+    /// Where alerts are posted; `None`: nowhere.
+    pub webhook: Option<webhook::Settings>,
     /// Logs.
     pub telemetry: telemetry::Settings,
     /// How this process ends.
@@ -88,7 +91,8 @@ pub struct Checked {
 pub type Files = BTreeSet<PathBuf>;
 
 /// The sections of a configuration.
-const SECTIONS: [&str; 8] = ["gate", "hall", "policy", "registry", "cache", "ledger", "telemetry", "shutdown"];
+const SECTIONS: [&str; 9] =
+    ["gate", "hall", "policy", "registry", "cache", "ledger", "alerts", "telemetry", "shutdown"];
 /// Those that a later version will know.
 const LATER: [&str; 1] = ["approvals"];
 
@@ -186,6 +190,7 @@ struct Parts {
     registry: Option<Option<Registry>>,
     cache: Option<cache::Settings>,
     ledger: Option<(ledger::Settings, bool)>,
+    alerts: Option<Option<webhook::Settings>>,
     telemetry: Option<telemetry::Settings>,
     shutdown: Option<Shutdown>,
 }
@@ -214,6 +219,7 @@ impl Parts {
             registry: top.section("registry").and_then(registry::read),
             cache: top.section("cache").and_then(cache),
             ledger: top.section("ledger").and_then(ledger),
+            alerts: top.section("alerts").and_then(alerts),
             telemetry: top.section("telemetry").and_then(telemetry),
             shutdown: top.section("shutdown").and_then(shutdown),
             gate,
@@ -264,6 +270,7 @@ impl Parts {
             registry: self.registry?,
             cache: self.cache?,
             ledger,
+            webhook: self.alerts?,
             telemetry: self.telemetry?,
             shutdown: self.shutdown?,
         })
@@ -323,6 +330,28 @@ fn origin(text: &str) -> Result<String, reader::Wrong> {
         return Ok(text.to_owned());
     }
     Err(reader::Wrong::new("is not a log's name", "write such as `hall.example.org/ledger`, without spaces and `+`"))
+}
+
+fn alerts(mut map: Map<'_>) -> Option<Option<webhook::Settings>> {
+    // Some services know who posts by the address alone.
+    let url = map.get("webhook").map_or(Some(None), |value| value.read_secret(kinds::webhook).map(Some));
+    let secret = map.get("webhook_secret");
+    let file = map.get("webhook_secret_file");
+    let bearer = match (secret, file) {
+        (None, None) => Some(None),
+        (Some(secret), None) => secret.read_secret(kinds::bearer).map(Some),
+        (None, Some(file)) => file.read_file(kinds::bearer).map(Some),
+        (Some(_), Some(file)) => {
+            file.wrong("stands beside `webhook_secret`", "keep one of them");
+            None
+        }
+    };
+    if matches!((&url, &bearer), (Some(None), Some(Some(_)))) {
+        map.wrong("webhook", "is missing, but there is a secret for it", "write `webhook`, or remove the secret");
+    }
+    map.done(&[]);
+    let (url, bearer) = (url?, bearer?);
+    Some(url.map(|url| webhook::Settings { url, bearer }))
 }
 
 fn telemetry(mut map: Map<'_>) -> Option<telemetry::Settings> {

@@ -4,18 +4,23 @@
 //! the only place that makes one, and it takes both.
 
 pub mod abroad;
+pub mod alerts;
 pub mod evidence;
 pub mod in_force;
+pub mod ingested;
 pub mod limits;
 pub mod online;
 pub mod permit;
 pub mod rate;
+pub mod reads;
+pub mod recent;
 mod strangers;
 pub mod tokens;
+pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Mutex;
@@ -27,13 +32,16 @@ use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
 use crate::telemetry::{DecisionLabels, Metrics};
+use ingested::Ingested;
 
 pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
 pub use abroad::{Abroad, AbroadState};
+pub use alerts::{Alert, Alerts, Raised};
 pub use in_force::{Changed, RefusedChange};
 pub use limits::OverRate;
 pub use online::NotOnline;
 pub use permit::{Permit, Recorded};
+pub use recent::{Active, Counts, Recent, Row};
 pub use tokens::{Scope, Token, TokenBook};
 
 pub use crate::registry::remote::{Account, BannedHash, Failure, Heard, Moment, Seen, Verified};
@@ -123,6 +131,13 @@ pub struct Hall {
     switched_off: AtomicBool,
     /// The account's standing lets this hall decide, or does not matter.
     in_good_standing: AtomicBool,
+    recent: Arc<Recent>,
+    alerts: Alerts,
+    ingested: Ingested,
+    /// When this process began to decide, in microseconds since 1970 UTC, and by the steady clock.
+    began: (i64, Instant),
+    /// How many entries the ledger had then.
+    entries_before: u64,
 }
 
 impl Hall {
@@ -135,7 +150,13 @@ impl Hall {
         tokens: TokenBook,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let began = (now_micros(), Instant::now());
         let hall = Self {
+            recent: Arc::new(Recent::since(began.0)),
+            alerts: Alerts::default(),
+            ingested: Ingested::default(),
+            began,
+            entries_before: ledger.health().entries,
             snapshot: ArcSwap::from_pointee(snapshot),
             verdicts,
             source_hashes: SourceHashes::default(),
@@ -175,6 +196,10 @@ impl Hall {
             Record::Decision { decision: Arc::clone(&decision), door, token: caller.token, raw_body, worker_optional };
         let receipt = self.commit(record, decided).await?;
         self.count(&decision, door);
+        self.recent.note(Row::of_decision(&decision, door, &receipt));
+        if decision.verdict.denial.as_ref().is_some_and(|denial| denial.code == DenyCode::WorkerTampered) {
+            self.alert_of_tampering(&decision);
+        }
         tracing::debug!(
             decision_id = %receipt.id(),
             correlation_id = sound_correlation_id(&decision.input.correlation_id).as_deref(),
@@ -182,7 +207,7 @@ impl Hall {
             code = decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
             "decided"
         );
-        Ok(Recorded::new(decision, receipt, self.ledger.clone()))
+        Ok(Recorded::new(decision, receipt, self.ledger.clone(), Arc::clone(&self.recent)))
     }
 
     /// Records a request that was refused before it could be described.
@@ -192,7 +217,10 @@ impl Hall {
     pub async fn refuse(&self, refusal: Refusal) -> Result<Receipt, CannotDecide> {
         self.count_refusal(&refusal);
         self.room_for(None).inspect_err(|_| self.cannot_record())?;
-        self.commit(Record::Refusal(refusal), Instant::now()).await
+        let row = Row::of_refusal(&refusal);
+        let receipt = self.commit(Record::Refusal(refusal), Instant::now()).await?;
+        self.recent.note(row.recorded_as(&receipt));
+        Ok(receipt)
     }
 
     /// The decision on one request, from memory where an equal question was decided before.
@@ -325,3 +353,12 @@ impl Hall {
         self.draining.load(Ordering::Relaxed)
     }
 }
+
+/// The wall clock, in microseconds since 1970 UTC.
+fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

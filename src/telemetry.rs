@@ -207,6 +207,8 @@ pub struct Metrics {
     pub registry_unreported_dispatches: Gauge,
     /// Enrolled workers that do not act in prod and edge without the remote registry's word.
     pub registry_unverified_workers: Gauge,
+    /// Alerts that a webhook was not told of. Should always be zero.
+    pub alerts_unsent: Counter,
     /// Requests that ended in a panic. Should always be zero.
     pub panics: Counter,
 }
@@ -249,6 +251,7 @@ impl Metrics {
             registry_banned_hashes: Gauge::default(),
             registry_unreported_dispatches: Gauge::default(),
             registry_unverified_workers: Gauge::default(),
+            alerts_unsent: Counter::default(),
             panics: Counter::default(),
         };
         let m = &mut metrics;
@@ -322,6 +325,11 @@ impl Metrics {
             "registry_unverified_workers",
             "Workers that do not act in prod and edge without the remote registry's word",
             m.registry_unverified_workers.clone(),
+        );
+        registry.register(
+            "alerts_unsent",
+            "Alerts that the webhook was not told of; should always be zero",
+            m.alerts_unsent.clone(),
         );
         registry.register("panics", "Requests that panicked; should always be zero", m.panics.clone());
         metrics

@@ -94,6 +94,7 @@ fn workers() -> impl Strategy<Value = Vec<Worker>> {
                     standing: [Standing::Active, Standing::Revoked, Standing::Banned, Standing::Unverified][standing],
                     attestation: Attestation::default(),
                     envelope: None,
+                    risk_tier: None,
                 })
                 .collect()
         })
@@ -115,6 +116,7 @@ fn policy() -> impl Strategy<Value = Arc<Snapshot>> {
             enforce_required_controls: controls,
             enforce_blast_scoring_in_prod: blast,
             enforce_privilege_envelopes: false,
+            require_known_capability: false,
             egress_allowlist: BTreeMap::new(),
             tenants: BTreeMap::from([("org.acme".parse().unwrap(), TenantRisk::Low)]),
         };
@@ -178,6 +180,7 @@ fn what_was_said_to_long_texts_is_not_remembered() {
         enforce_required_controls: true,
         enforce_blast_scoring_in_prod: true,
         enforce_privilege_envelopes: false,
+        require_known_capability: false,
         egress_allowlist: BTreeMap::new(),
         tenants: BTreeMap::new(),
     };

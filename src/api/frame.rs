@@ -32,6 +32,10 @@ pub(super) struct Said {
     pub(super) correlation_id: Option<Arc<str>>,
 }
 
+/// The request comes from a web page that may not read the answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ForeignOrigin;
+
 /// What [`frame`] needs to know.
 #[derive(Debug)]
 pub(super) struct Frame {
@@ -75,6 +79,9 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
     let began = Instant::now();
     let method = request.method().clone();
     let origin = request.headers_mut().remove(ORIGIN);
+    if origin.as_ref().is_some_and(|origin| !frame.origins.contains(origin)) {
+        request.extensions_mut().insert(ForeignOrigin);
+    }
     let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
     // Only a path of ours is logged: an unknown one may be anything, a secret included.
     let path = request.extensions().get::<MatchedPath>().cloned();

@@ -6,21 +6,27 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::answer::json;
 use crate::api::credential;
-use crate::api::error::Refused;
+use crate::api::error::{Envelope, NeedsReader, Refused};
 use crate::hall::{CannotDecide, Failure, Hall, NotOnline, Scope};
 
-#[derive(Serialize)]
-struct Online {
+/// The hall decides.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Online {
     ok: bool,
+    /// Null: this hall asks no registry.
     account_standing: Option<String>,
     tier_id: Option<String>,
 }
 
-#[derive(Serialize)]
-struct NotSwitched {
+/// The hall stays offline.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NotSwitched {
     ok: bool,
     error: &'static str,
     message: String,
@@ -29,12 +35,23 @@ struct NotSwitched {
     allowed: bool,
 }
 
-#[derive(Serialize)]
-struct Offline {
+/// The hall decides nothing more.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Offline {
     ok: bool,
 }
 
-/// `POST /api/server/go-online`. The body is not looked at.
+/// Switch the hall on: needs the scope `admin`; the body is not looked at
+#[utoipa::path(post, path = "/api/server/go-online", tag = "hall", security(("token" = [])),
+    responses(
+        (status = 200, description = "it decides", body = Online),
+        (status = 401, description = "no token, or one that is not known", body = Envelope<'static>),
+        (status = 403, description = "the token may not, or the account's standing does not let it", content((Envelope<'static> = "application/json"), (NotSwitched = "application/json"))),
+        (status = 429, description = "over a rate", body = Envelope<'static>),
+        (status = 502, description = "the registry's answer is of no use", body = NotSwitched),
+        (status = 503, description = "it could not be recorded, or the registry does not answer", content((Envelope<'static> = "application/json"), (NotSwitched = "application/json"))),
+    ))]
 pub(super) async fn go_online(State(hall): State<Arc<Hall>>, headers: HeaderMap) -> Response {
     let token = match admin(&hall, &headers) {
         Ok(token) => token,
@@ -65,7 +82,13 @@ pub(super) async fn go_online(State(hall): State<Arc<Hall>>, headers: HeaderMap)
     }
 }
 
-/// `POST /api/server/go-offline`.
+/// Switch the hall off: needs the scope `admin`; nothing is decided or forwarded until it is switched on
+#[utoipa::path(post, path = "/api/server/go-offline", tag = "hall", security(("token" = [])),
+    responses(
+        (status = 200, description = "it decides nothing more", body = Offline),
+        NeedsReader,
+        (status = 503, description = "it could not be recorded", body = Envelope<'static>),
+    ))]
 pub(super) async fn go_offline(State(hall): State<Arc<Hall>>, headers: HeaderMap) -> Result<Response, Refused> {
     let token = admin(&hall, &headers)?;
     hall.go_offline(token).await.map_err(|why| Refused::undecided(&CannotDecide::Record(why)))?;

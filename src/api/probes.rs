@@ -7,25 +7,30 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::answer::{json, timestamp};
 use crate::api::credential;
-use crate::api::error::Refused;
+use crate::api::error::{NeedsReader, Refused};
 use crate::hall::{Hall, Scope};
 use crate::ids::Digest;
 
 /// OpenMetrics text, which Prometheus reads under this type.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-#[derive(Serialize)]
-struct Alive {
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Alive {
     status: &'static str,
 }
 
-#[derive(Serialize)]
-struct Ready<'a> {
+/// Whether requests should be sent here.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ready<'a> {
     ready: bool,
     reasons: &'a [String],
+    #[schema(value_type = String)]
     snapshot: Digest,
     policy_version: &'a str,
     /// The change on disk that is not in force; left out when there is none. It does not stand against readiness: what was
@@ -38,7 +43,8 @@ struct Ready<'a> {
     registry: Option<RegistryState<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct RegistryState<'a> {
     url: &'a str,
     /// When it last gave an answer; null when it has given none.
@@ -49,14 +55,16 @@ struct RegistryState<'a> {
     unverified_workers: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ChangeState<'a> {
     since: String,
     problems: usize,
     first: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct LedgerState<'a> {
     writing: bool,
     error: Option<&'a str>,
@@ -68,12 +76,16 @@ struct LedgerState<'a> {
     prune_error: Option<&'a str>,
 }
 
-/// `GET /livez`: the process answers.
+/// The process answers
+#[utoipa::path(get, path = "/livez", tag = "probes", security(()),
+    responses((status = 200, description = "it does", body = Alive)))]
 pub(super) async fn livez() -> Response {
     json(StatusCode::OK, &Alive { status: "ok" })
 }
 
-/// `GET /readyz`: whether requests should be sent here, and if not, why.
+/// Whether requests should be sent here, and if not, why
+#[utoipa::path(get, path = "/readyz", tag = "probes", security(()),
+    responses((status = 200, description = "they should", body = Ready), (status = 503, description = "they should not", body = Ready)))]
 pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
     let now = hall.readiness();
     let status = if now.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -110,7 +122,11 @@ pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
     json(status, &ready)
 }
 
-/// `GET /metrics`.
+/// Counters in OpenMetrics text
+///
+/// Whether it needs a token is configured: `hall.metrics_need_token`.
+#[utoipa::path(get, path = "/metrics", tag = "probes", security((), ("token" = [])),
+    responses((status = 200, description = "the counters", body = String, content_type = "application/openmetrics-text"), NeedsReader))]
 pub(super) async fn metrics(State(hall): State<Arc<Hall>>) -> Response {
     ([(CONTENT_TYPE, OPENMETRICS)], hall.metrics_text()).into_response()
 }

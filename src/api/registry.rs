@@ -9,11 +9,13 @@ use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::answer::{json, timestamp};
 use crate::api::credential;
-use crate::api::error::Refused;
+use crate::api::error::{NeedsReader, Refused};
 use crate::hall::{BannedHash, Hall, Moment, Scope, Verified};
+use crate::ids::Digest;
 
 /// Where an answer that was remembered comes from.
 const CACHE: &str = "local-cache";
@@ -32,7 +34,39 @@ struct Known<'a> {
     stale: bool,
 }
 
-/// `GET /wcp/registry/verify/{worker_id}`: what the registry last said of an enrolled worker.
+/// What the registry last said of a worker, as it is described.
+#[derive(ToSchema)]
+#[schema(as = RegistryVerification)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct Verification {
+    worker_id: String,
+    /// active, revoked, banned, unknown, or another word of the registry's.
+    status: String,
+    current_hash: Option<String>,
+    banned: bool,
+    ban_reason: Option<String>,
+    attested_at: Option<String>,
+    ai_generated: bool,
+    ai_service: Option<String>,
+    ai_model: Option<String>,
+    ai_session_fingerprint: Option<String>,
+    /// `local-cache`, or `local-only` for a worker that is not enrolled here.
+    source: String,
+    /// When the registry was asked; null when it never is.
+    checked_at: Option<String>,
+    /// Whether the answer is too old to count.
+    stale: bool,
+}
+
+/// What the remote registry last said of an enrolled worker, from memory
+#[utoipa::path(get, path = "/wcp/registry/verify/{worker_id}", tag = "wcp", security(("token" = [])),
+    params(("worker_id" = String, Path, description = "the worker's id")),
+    responses(
+        (status = 200, description = "what it said", body = Verification),
+        (status = 400, description = "an id that is no text", body = crate::api::error::Envelope<'static>),
+        NeedsReader,
+        (status = 503, description = "it has not answered yet, or there is none", body = Unanswered),
+    ))]
 pub(super) async fn verify(
     State(hall): State<Arc<Hall>>,
     Path(id): Path<String>,
@@ -59,8 +93,10 @@ pub(super) async fn verify(
     })
 }
 
-#[derive(Serialize)]
-struct Unanswered {
+/// There is no answer of the registry's.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Unanswered {
     error: &'static str,
     source: &'static str,
     denied: bool,
@@ -92,7 +128,39 @@ struct BanList<'a> {
     source: &'static str,
 }
 
-/// `GET /wcp/registry/ban-list`: the hashes of code that the registry bans.
+/// The ban list, as it is described.
+#[derive(ToSchema)]
+#[schema(as = RegistryBanList)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct Bans {
+    count: usize,
+    hashes: Vec<String>,
+    entries: Vec<Ban>,
+    /// When the registry was asked for it; null when it has never answered.
+    updated_at: Option<String>,
+    /// Whether it is too old to count for anybody.
+    stale: bool,
+    /// `local-cache`, or `local-only` when there is no registry.
+    source: String,
+}
+
+/// A hash of code that is banned.
+#[derive(ToSchema)]
+#[schema(as = RegistryBan)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct Ban {
+    #[schema(value_type = String)]
+    sha256: Digest,
+    reason: Option<String>,
+    reported_at: Option<String>,
+    source: Option<String>,
+    /// How far the registry has looked at it. All of them count.
+    review_status: Option<String>,
+}
+
+/// The hashes of code that the remote registry bans, from memory
+#[utoipa::path(get, path = "/wcp/registry/ban-list", tag = "wcp", security(("token" = [])),
+    responses((status = 200, description = "the last list", body = Bans), NeedsReader))]
 pub(super) async fn ban_list(State(hall): State<Arc<Hall>>, headers: HeaderMap) -> Result<Response, Refused> {
     let token = credential::present(&hall, &headers)?;
     credential::require(&token, Scope::Read)?;

@@ -22,6 +22,7 @@ use super::{ConfigFile, cannot, misconfigured};
 use crate::cache::Verdicts;
 use crate::config::{Config, Files, Fixed, Registry};
 use crate::engine::Snapshot;
+use crate::hall::watch::Watch;
 use crate::hall::{Abroad, Hall, TokenBook};
 use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen};
@@ -32,7 +33,6 @@ use ending::{End, Ending, Tasks};
 use listen::TakenError;
 use refresh::Refresher;
 use reload::Reloader;
-
 pub use trust::one_provider;
 
 /// Run the gate and the Hall
@@ -72,6 +72,7 @@ pub struct Running {
     end: watch::Sender<End>,
     registry: Option<Refresher>,
     server: Option<JoinHandle<()>>,
+    watch: Option<Watch>,
 }
 
 /// Runs the command until a signal ends it. 0: it ended in order; 1: it did not; 2: it could not start.
@@ -134,6 +135,7 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// # Errors
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
+    one_provider();
     let Config {
         gate,
         upstream_ca_file,
@@ -144,10 +146,10 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         registry,
         cache,
         ledger,
+        webhook,
         telemetry: _,
         shutdown,
     } = config;
-    one_provider();
     let abroad = registry.as_ref().map(asked_registry).transpose()?;
     if abroad.is_none() {
         tracing::info!(
@@ -180,10 +182,14 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         None => hall,
     });
 
+    if let Some(webhook) = webhook {
+        hall.tell_alerts(webhook)?;
+    }
     hall.begin();
     let registry = registry
         .map(|registry| Refresher::start(&registry.settings, registry.require_standing, Arc::clone(&hall)))
         .transpose()?;
+    let watch = Watch::start(Arc::clone(&hall))?;
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref(), upstream_ca_file)?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
@@ -197,7 +203,16 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     }
     let run = move || server.run(RunArgs { shutdown_signal: Box::new(ending) });
     let server = thread::Builder::new().name("server".to_owned()).spawn(run)?;
-    Ok(Running { gate: gate_at, hall: hall_at, decides: hall, ledger, end, registry, server: Some(server) })
+    Ok(Running {
+        gate: gate_at,
+        hall: hall_at,
+        decides: hall,
+        ledger,
+        end,
+        registry,
+        server: Some(server),
+        watch: Some(watch),
+    })
 }
 
 /// The remote registry, of which nothing is known yet. Nothing is sent before the refresher starts.
@@ -271,6 +286,7 @@ impl Running {
             tracing::error!("the server has panicked");
         }
         drop(self.registry.take());
+        self.watch = None;
         self.ledger.close();
         tracing::info!("ended");
         ended

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Config, Registry, Shutdown};
+use crate::hall::alerts::webhook;
 use crate::hall::limits::Settings as Limits;
 use crate::{api, cache, ledger, proxy, telemetry};
 
@@ -16,6 +17,7 @@ pub struct Fixed {
     limits: Limits,
     cache: cache::Settings,
     ledger: ledger::Settings,
+    webhook: Option<webhook::Settings>,
     telemetry: telemetry::Settings,
     shutdown: Shutdown,
 }
@@ -32,6 +34,7 @@ impl Fixed {
             limits: config.limits,
             cache: config.cache,
             ledger: config.ledger.clone(),
+            webhook: config.webhook.clone(),
             telemetry: config.telemetry.clone(),
             shutdown: config.shutdown,
         }
@@ -55,6 +58,7 @@ impl Fixed {
             ("registry", self.registry == other.registry),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),
+            ("alerts", self.webhook == other.webhook),
             ("telemetry", self.telemetry == other.telemetry),
             ("shutdown", self.shutdown == other.shutdown),
         ];

@@ -26,6 +26,7 @@ pub fn read(mut hall: Map<'_>) -> Option<Read> {
     let tokens = tokens::read(&mut hall);
     let cors_origins = hall.list("cors_origins", kinds::origin);
     let metrics_need_token = hall.read("metrics_need_token", "false", kinds::flag);
+    let monitor = hall.read("monitor_unauthenticated_loopback", "false", kinds::flag);
     let threads = hall.read("threads", "1", kinds::number(1, 256));
     let limits = hall.section("limits").and_then(limits::of_hall);
     hall.done(&["tls", "console"]);
@@ -33,6 +34,7 @@ pub fn read(mut hall: Map<'_>) -> Option<Read> {
         listen: listen?,
         cors_origins: cors_origins?,
         metrics_need_token: metrics_need_token?,
+        monitor_unauthenticated_loopback: monitor?,
         // Written in the section `ledger`.
         public_tiles: false,
         threads: threads?,

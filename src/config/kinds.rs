@@ -136,6 +136,24 @@ pub fn origin(text: &str) -> Read<String> {
     }
 }
 
+/// Where alerts are posted: https, or http to this machine. The value may hold a secret, so it is not repeated.
+pub fn webhook(text: &str) -> Read<String> {
+    let help = "write such as `https://hooks.example.org/hallgate`, or http:// to localhost";
+    let wrong = |is: &str| Wrong::new(is.to_owned(), help);
+    let uri: http::Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(_)) | (Some("http"), Some("localhost" | "127.0.0.1" | "[::1]")) => Ok(text.to_owned()),
+        (Some("http"), Some(_)) => Err(wrong("is not encrypted")),
+        _ => Err(wrong("is not a URL of https")),
+    }
+}
+
+/// A secret that is sent as a bearer; marked sensitive, so that it is never printed.
+pub fn bearer(text: &str) -> Read<HeaderValue> {
+    secret(text)?;
+    header_value(&format!("Bearer {text}"))
+}
+
 /// An HTTP method.
 pub fn method(text: &str) -> Read<Method> {
     const KNOWN: [Method; 7] =

@@ -59,6 +59,7 @@ deny_codes! {
     UnknownTenant "DENY_UNKNOWN_TENANT" "the tenant is not one that this hall or this credential may act for" "add the tenant to policy.allowed_tenants, or use the tenant's own token",
     MissingTenantId "DENY_MISSING_TENANT_ID" "the request names no tenant" "send tenant_id, or bind the token to one",
     InvalidInput "DENY_INVALID_INPUT" "a field holds a value that is not allowed" "correct the field that the reason names",
+    UnknownCapability "DENY_UNKNOWN_CAPABILITY" "the capability is not in the catalogue" "correct capability_id, or add it to the file that policy.catalogue names",
     MissingWorkerId "DENY_MISSING_WORKER_ID" "the request names no worker where one is required" "send worker_id, or take the environment out of policy.require_worker_id",
     CredentialInvalid "DENY_CREDENTIAL_INVALID" "the credential is not bound to this worker" "use the worker's own token, or add the worker to the token's worker_ids",
     ShadowRulesDetected "DENY_SHADOW_RULES_DETECTED" "the rule set holds rules that can never match" "remove or reorder the rules that are named",

@@ -3,6 +3,7 @@
 mod attestation;
 mod blast;
 mod caller;
+mod catalogue;
 mod controls;
 mod correlation;
 mod envelope;
@@ -33,6 +34,7 @@ const BEFORE: &[(&str, Before, &str)] = &[
     ("caller", caller::gate, PRE_ROUTING),
     ("tenant", tenant::gate, PRE_ROUTING),
     ("input", input::gate, PRE_ROUTING),
+    ("catalogue", catalogue::gate, PRE_ROUTING),
     ("worker_required", worker_required::gate, PRE_ROUTING),
     ("shadow", shadow::gate, NO_MATCH),
 ];

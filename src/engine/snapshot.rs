@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use crate::engine::json::Step;
 use crate::engine::policy_gate::{GateReads, PolicyGate};
-use crate::engine::{RouteInput, RuleSet};
+use crate::engine::{Catalogue, RouteInput, RuleSet};
 pub use acting::{Acting, Attestation, Code, Envelope, Source};
 pub(crate) use fleet::Fleet;
 pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
 pub use vouching::{Required, Vouching};
 
-use crate::ids::{CapabilityId, ControlId, Digest, Env, SpeciesId, TenantId, TenantRisk, WorkerId};
+use crate::ids::{CapabilityId, ControlId, Digest, Env, RiskTier, SpeciesId, TenantId, TenantRisk, WorkerId};
 
 /// The digest of everything in a snapshot: equal snapshots have equal fingerprints, also across processes.
 pub type Fingerprint = Digest;
@@ -29,6 +29,17 @@ pub enum Mode {
     Reference,
     /// What the specification asks for and the reference leaves out, too.
     Strict,
+}
+
+impl Mode {
+    /// `reference` or `strict`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Strict => "strict",
+        }
+    }
 }
 
 /// The policy's switches: the `policy` section without its files.
@@ -54,6 +65,8 @@ pub struct Settings {
     pub enforce_blast_scoring_in_prod: bool,
     /// Privilege envelopes for every dispatch.
     pub enforce_privilege_envelopes: bool,
+    /// Only capabilities of the catalogue.
+    pub require_known_capability: bool,
     /// Destinations that an envelope may name, by environment.
     pub egress_allowlist: BTreeMap<Env, BTreeSet<String>>,
     /// Known tenants and their risk; others count as high (strict, S9).
@@ -119,6 +132,8 @@ pub struct Worker {
     pub attestation: Attestation,
     /// Its privilege envelope, where the record has one.
     pub envelope: Option<Envelope>,
+    /// Its risk tier, where the record has one. Lists show it; no decision looks at it.
+    pub risk_tier: Option<RiskTier>,
 }
 
 /// Everything that a decision may depend on besides the question.
@@ -130,6 +145,8 @@ pub struct Snapshot {
     pub rules: Arc<RuleSet>,
     /// The enrolled workers by id.
     pub workers: BTreeMap<WorkerId, Worker>,
+    /// Which capabilities there are.
+    pub catalogue: Catalogue,
     /// The policies that rules may ask.
     pub gate: Option<Arc<dyn PolicyGate>>,
     /// The digest of all of it.
@@ -252,6 +269,10 @@ impl Snapshot {
     pub fn heeding(&self, vouching: Arc<Vouching>) -> Self {
         let (rules, enrolled) = (Arc::clone(&self.rules), Arc::clone(&self.enrolled));
         let snapshot = Self::put_together(self.settings.clone(), rules, enrolled, vouching);
+        let snapshot = match self.catalogue.clone() {
+            built_in if built_in == Catalogue::built_in() => snapshot,
+            other => snapshot.catalogued_by(other),
+        };
         let snapshot = match &self.gate {
             Some(gate) => snapshot.gated_by(Arc::clone(gate)),
             None => snapshot,
@@ -268,8 +289,30 @@ impl Snapshot {
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
         let fingerprint = fingerprint::of(&settings, &rules, &by_id, &acting);
         let reads = Reads::of(&settings, &rules);
-        let (gate, local, workers) = (None, fingerprint, by_id);
-        Self { reads, settings, rules, workers, gate, fingerprint, local, vouching, enrolled, prepared, fleet, acting }
+        let (catalogue, gate, local, workers) = (Catalogue::built_in(), None, fingerprint, by_id);
+        Self {
+            reads,
+            settings,
+            rules,
+            workers,
+            catalogue,
+            gate,
+            fingerprint,
+            local,
+            vouching,
+            enrolled,
+            prepared,
+            fleet,
+            acting,
+        }
+    }
+
+    /// The same with another catalogue than the built-in one. To be done before policies are put behind it.
+    #[must_use]
+    pub fn catalogued_by(self, catalogue: Catalogue) -> Self {
+        let digest = catalogue.digest();
+        let catalogued = |fingerprint| fingerprint::with_catalogue(&fingerprint, &digest);
+        Self { fingerprint: catalogued(self.fingerprint), local: catalogued(self.local), catalogue, ..self }
     }
 
     /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
-use super::{CannotDecide, Hall, Receipt, Token, TokenBook};
+use super::alerts::{Kind, Raised};
+use super::{CannotDecide, Hall, Receipt, Token, TokenBook, now_micros};
 use crate::engine::Snapshot;
 use crate::ids::Digest;
 use crate::ledger::{Cause, InForce, Record, RecordError};
@@ -111,6 +111,8 @@ impl Hall {
     pub fn refuse_change(&self, problems: usize, first: String) {
         let before = self.refused_change.load_full();
         let since_micros = before.map_or_else(now_micros, |before| before.since_micros);
+        let message = format!("what was in force stays in force; problems: {problems}, the first: {first}");
+        self.alert(Raised::of_hall(Kind::ReloadRefused, message));
         self.refused_change.store(Some(Arc::new(RefusedChange { since_micros, problems, first })));
         self.metrics.snapshot_stale.set(1);
         self.count_reload("refused");
@@ -143,9 +145,4 @@ pub(super) fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Diges
         rules: snapshot.rules.len(),
         workers: snapshot.workers.len(),
     }
-}
-
-fn now_micros() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::engine::Binding;
 use crate::hall::Caller;
-use crate::ids::{Digest, InvalidId, TokenName};
+use crate::ids::{Digest, InvalidId, TenantId, TokenName, WorkerId};
 
 /// What a token may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,6 +106,25 @@ impl TokenBook {
     #[must_use]
     pub fn holds(&self, tokens: &[Token]) -> bool {
         self.tokens.iter().map(|token| &**token).eq(tokens)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// The workers that tokens of this tenant are bound to.
+    #[must_use]
+    pub fn workers_of(&self, tenant: &TenantId) -> BTreeSet<WorkerId> {
+        let of = self.tokens.iter().filter(|token| token.binding.tenant.as_ref() == Some(tenant));
+        of.filter_map(|token| token.binding.workers.as_deref()).flatten().cloned().collect()
     }
 
     /// The token whose secret this is. Takes the same time for every wrong secret.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::canonical::{self, Object};
 use super::queue::Ended;
 use super::{Door, InForce, Record, Refusal, standing};
-use crate::engine::{self, Decision, DenyCode, Mode};
+use crate::engine::{self, Decision, DenyCode};
 use crate::ids::{Digest, SupervisorLevel, TenantRisk, TokenName};
 
 /// The longest entry: what an entry bundle's 16-bit length can say (C2SP tlog-tiles).
@@ -219,11 +219,7 @@ fn push_policy(out: &mut Vec<u8>, policy: &InForce, stamp: &Stamp<'_>) {
     entry.string("canon", canonical::NAME);
     entry.string("cause", policy.cause.as_str());
     entry.string("kind", "policy");
-    let mode = match policy.mode {
-        Mode::Reference => "reference",
-        Mode::Strict => "strict",
-    };
-    entry.string("mode", mode);
+    entry.string("mode", policy.mode.as_str());
     entry.string("policy_version", &cut(&policy.version, TEXT));
     stamp.previous(&mut entry);
     entry.string("receipt_id", stamp.id.as_hyphenated().encode_lower(&mut id));

@@ -128,6 +128,7 @@ impl Running {
             listen: addr,
             cors_origins: setup.cors_origins,
             metrics_need_token: setup.metrics_need_token,
+            monitor_unauthenticated_loopback: false,
             public_tiles: setup.public_tiles,
             threads: 1,
         };
@@ -224,6 +225,7 @@ pub fn snapshot(version: &str) -> Snapshot {
         enforce_required_controls: true,
         enforce_blast_scoring_in_prod: true,
         enforce_privilege_envelopes: false,
+        require_known_capability: false,
         egress_allowlist: BTreeMap::new(),
         tenants: BTreeMap::from([("org.acme".parse().unwrap(), TenantRisk::Low)]),
     };
@@ -239,6 +241,7 @@ pub fn snapshot(version: &str) -> Snapshot {
         standing,
         attestation: Attestation::default(),
         envelope: None,
+        risk_tier: None,
     };
     let workers = vec![
         worker("wrk_make_acme_prod", Standing::Active),

@@ -48,7 +48,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pingora_http", &["proxy"]),
     ("pingora_proxy", &["proxy"]),
     ("prometheus_client", &["telemetry"]),
-    ("reqwest", &["cli", "registry"]),
+    ("reqwest", &["cli", "registry", "hall/alerts"]),
     ("rustix", &["main"]),
     ("signed_note", &["ledger"]),
     ("subtle", &["hall"]),
@@ -56,6 +56,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tlog_tiles", &["ledger"]),
     ("tower", &["api"]),
     ("tracing_subscriber", &["telemetry"]),
+    ("utoipa", &["api"]),
+    ("utoipa_axum", &["api"]),
 ];
 
 /// Outside crates that any room but the engine may use, and the engine those of them that do nothing but compute.

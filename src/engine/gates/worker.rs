@@ -79,7 +79,7 @@ fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Res
     }
     let declares = match &question.capability {
         Capability::Known(capability) => worker.capabilities.contains(&**capability),
-        Capability::Other | Capability::Malformed => false,
+        Capability::Other | Capability::Malformed | Capability::Unlisted => false,
     };
     if !declares {
         return refuse(DenyCode::WorkerCapabilityMismatch, "does not declare this capability");

@@ -72,6 +72,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             enforce_required_controls: controls,
             enforce_blast_scoring_in_prod: blast,
             enforce_privilege_envelopes: envelopes && signatory,
+            require_known_capability: false,
             egress_allowlist: [(Env::Prod, ["db.internal".to_owned()].into())].into(),
             tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
         }
@@ -101,6 +102,7 @@ fn worker(at: usize) -> impl Strategy<Value = Worker> {
             standing,
             attestation: Attestation { registered: code.map(|code| Digest::of(&[code])), source: None },
             envelope: envelope.map(|to| Envelope { egress: to.into_iter().map(Arc::from).collect() }),
+            risk_tier: None,
         },
     )
 }

@@ -54,6 +54,7 @@ fn hall(ledger: Ledger) -> Arc<Hall> {
         enforce_required_controls: true,
         enforce_blast_scoring_in_prod: true,
         enforce_privilege_envelopes: false,
+        require_known_capability: false,
         egress_allowlist: [].into(),
         tenants: [].into(),
     };
