@@ -41,6 +41,9 @@ fn survives(way: Way, result: &str) {
     assert!(process.metric("hallgate_registry_answer_age_seconds") >= 3.0);
     let (_, list) = process.call("GET", "/wcp/registry/ban-list", TOKEN);
     assert_eq!((&list["stale"], &list["count"]), (&json!(true), &json!(0)));
+    until(|| process.call("GET", "/alerts", TOKEN).1.to_string().contains("REGISTRY_STALE"));
+    let (_, health) = process.call("GET", "/wcp/health", TOKEN);
+    assert_eq!(health["registry"]["reachable"], false, "{health}");
 
     registry.goes(Way::Sound);
     until(|| process.verdict(NAMESPACED, "prod") == "ALLOWED");
