@@ -5,6 +5,7 @@
 
 pub(crate) mod answer;
 mod credential;
+mod enrolment;
 mod error;
 mod frame;
 mod listener;
@@ -54,6 +55,11 @@ fn router(frame: Arc<Frame>, hall: Arc<Hall>, settings: &Settings) -> Router {
     let metrics = if settings.metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
     Router::new()
         .route("/api/route", post(route::route))
+        .route("/enroll", post(enrolment::enroll))
+        .route("/wcp/workers/{worker_id}/revoke", post(enrolment::revoke))
+        .route("/wcp/workers/{worker_id}/restore", post(enrolment::restore))
+        .route("/wcp/registry/ban", post(enrolment::ban))
+        .route("/wcp/registry/unban", post(enrolment::unban))
         .route("/wcp/receipts/{decision_id}", get(receipts::receipt))
         .route("/log/{*resource}", log)
         .route("/livez", get(probes::livez))

@@ -24,6 +24,7 @@ use crate::engine::Snapshot;
 use crate::hall::Token;
 use crate::ledger::Durability;
 use crate::proxy::settings::Listen;
+use crate::registry::roster::Roster;
 use crate::telemetry::LogFormat;
 use crate::{api, cache, ledger, proxy, telemetry};
 
@@ -31,7 +32,7 @@ pub use fixed::Fixed;
 pub use problem::{Problem, Problems};
 pub use variables::Environment;
 
-use policy::Policy;
+use policy::{Loaded, Policy};
 use reader::{Map, Reading};
 
 /// A configuration that is whole and sound.
@@ -47,6 +48,10 @@ pub struct Config {
     pub tokens: Vec<Token>,
     /// Everything that decisions depend on, read from the policy's files.
     pub snapshot: Snapshot,
+    /// Who is enrolled.
+    pub roster: Roster,
+    /// The file of what is enrolled over the API; `None`: nothing is.
+    pub store: Option<PathBuf>,
     /// The cache.
     pub cache: cache::Settings,
     /// The ledger.
@@ -111,7 +116,10 @@ impl Config {
             top.done(&LATER);
             policy
         };
-        read_file(file, environment, read, |policy: Option<Policy>, problems| policy?.snapshot(file, problems)).0
+        read_file(file, environment, read, |policy: Option<Policy>, problems| {
+            policy?.load(file, problems).map(|loaded| loaded.snapshot)
+        })
+        .0
     }
 
     /// Reads all that is there: without `gate` and `hall` it is a policy that `serve` cannot run, and is fine as such.
@@ -127,7 +135,7 @@ impl Config {
             let snapshot = if serves {
                 parts.put_together(file, problems).map(|config| config.snapshot)
             } else {
-                parts.policy.and_then(|policy| policy.snapshot(file, problems))
+                parts.policy.and_then(|policy| policy.load(file, problems)).map(|loaded| loaded.snapshot)
             };
             Some(Checked { snapshot: snapshot?, serves })
         };
@@ -234,17 +242,20 @@ impl Parts {
     }
 
     fn put_together(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Config> {
-        let snapshot = self.policy.and_then(|policy| policy.snapshot(file, problems));
+        let loaded = self.policy.and_then(|policy| policy.load(file, problems));
         let (gate, upstream_ca_file) = self.gate?.unzip();
         let (mut hall, tokens) = self.hall?;
         let (ledger, public_tiles) = self.ledger?;
         hall.public_tiles = public_tiles;
+        let Loaded { snapshot, roster, store } = loaded?;
         Some(Config {
             gate,
             upstream_ca_file: upstream_ca_file.flatten(),
             hall,
             tokens,
-            snapshot: snapshot?,
+            snapshot,
+            roster,
+            store,
             cache: self.cache?,
             ledger,
             telemetry: self.telemetry?,

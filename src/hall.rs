@@ -3,13 +3,14 @@
 //! What must never happen: a permit without a dispatching decision, or without its committed receipt. [`Recorded::permit`] is
 //! the only place that makes one, and it takes both.
 
+pub mod enrolment;
 pub mod evidence;
 pub mod in_force;
 pub mod permit;
 pub mod tokens;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -21,10 +22,12 @@ use crate::engine::{self, Binding, Decision, Facts, Question, RouteInput, Snapsh
 use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
+use crate::registry::roster::Roster;
 use crate::telemetry::{DecisionLabels, Metrics, RefusalLabels};
 
 pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
-pub use in_force::{Changed, RefusedChange};
+pub use enrolment::{NotChanged, Registered};
+pub use in_force::{Changed, Loaded, NotInForce, RefusedChange};
 pub use permit::{Permit, Recorded};
 pub use tokens::{Scope, Token, TokenBook};
 
@@ -79,6 +82,10 @@ pub struct Readiness {
 #[derive(Debug)]
 pub struct Hall {
     snapshot: ArcSwap<Snapshot>,
+    /// Who is enrolled; the snapshot has what it comes to.
+    roster: ArcSwap<Roster>,
+    /// Who changes the registry, where workers are enrolled over the API.
+    clerk: OnceLock<enrolment::Clerk>,
     verdicts: Verdicts,
     source_hashes: SourceHashes,
     ledger: Ledger,
@@ -93,17 +100,20 @@ pub struct Hall {
 }
 
 impl Hall {
-    /// A hall that decides by this snapshot and records in this ledger.
+    /// A hall that decides by this policy and records in this ledger.
     #[must_use]
     pub fn new(
-        snapshot: Snapshot,
+        loaded: impl Into<Loaded>,
         verdicts: Verdicts,
         ledger: Ledger,
         tokens: TokenBook,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let Loaded { snapshot, roster } = loaded.into();
         let hall = Self {
             snapshot: ArcSwap::from_pointee(snapshot),
+            roster: ArcSwap::from_pointee(roster),
+            clerk: OnceLock::new(),
             verdicts,
             source_hashes: SourceHashes::default(),
             ledger,

@@ -93,7 +93,7 @@ async fn rule(hall: &Hall, token: &Token, received: Result<Vec<u8>, Refused>) ->
 }
 
 /// The body, whole, of an acceptable kind and size.
-async fn receive(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refused> {
+pub(super) async fn receive(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refused> {
     if !is_json(headers) {
         return Err(Refused::unsupported_type());
     }

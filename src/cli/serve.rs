@@ -21,9 +21,11 @@ use super::{ConfigFile, cannot, misconfigured};
 use crate::cache::Verdicts;
 use crate::config::{Config, Files, Fixed};
 use crate::engine::Snapshot;
+use crate::hall::enrolment::RegistryError;
 use crate::hall::{Hall, TokenBook};
 use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen};
+use crate::registry::store::Store;
 use crate::telemetry::{self, Metrics};
 use crate::{api, proxy};
 use ending::{End, Ending, Tasks};
@@ -48,6 +50,9 @@ pub enum StartError {
     /// The ledger cannot be opened.
     #[error("`ledger`: {0}")]
     Ledger(#[from] OpenError),
+    /// The registry's store cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A door cannot be built, or upstreams cannot be verified.
     #[error("{0}")]
     Door(String),
@@ -128,7 +133,8 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// # Errors
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    let Config { gate, upstream_ca_file, hall: api, tokens, snapshot, cache, ledger, telemetry: _, shutdown } = config;
+    let Config { gate, upstream_ca_file, hall: api, tokens, snapshot, roster, store, .. } = config;
+    let Config { cache, ledger, shutdown, .. } = config;
     let mut bound = Vec::new();
     let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
     let api = listen::bind_hall(api, &mut bound)?;
@@ -146,10 +152,13 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         vkey = ledger.vkey(),
         "starting"
     );
-    warn_of_a_stranger(gate.as_ref(), &snapshot);
-    let metrics = Arc::new(Metrics::new());
-    let hall = Arc::new(Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics));
-
+    let (verdicts, metrics) = (Verdicts::new(cache), Arc::new(Metrics::new()));
+    let hall = Hall::new((snapshot, roster), verdicts, ledger.clone(), TokenBook::new(tokens), metrics);
+    let hall = Arc::new(hall);
+    if let Some(store) = store {
+        hall.open_registry(Store::open(&store).map_err(RegistryError::from)?)?;
+    }
+    warn_of_a_stranger(gate.as_ref(), &hall.snapshot());
     hall.begin();
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref(), upstream_ca_file)?);
@@ -223,6 +232,7 @@ impl Running {
         if !ended {
             tracing::error!("the server has panicked");
         }
+        self.decides.close_registry();
         self.ledger.close();
         tracing::info!("ended");
         ended

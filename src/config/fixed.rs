@@ -11,6 +11,7 @@ pub struct Fixed {
     gate: Option<proxy::Settings>,
     upstream_ca_file: Option<PathBuf>,
     hall: api::Settings,
+    store: Option<PathBuf>,
     cache: cache::Settings,
     ledger: ledger::Settings,
     telemetry: telemetry::Settings,
@@ -25,6 +26,7 @@ impl Fixed {
             gate: config.gate.clone(),
             upstream_ca_file: config.upstream_ca_file.clone(),
             hall: config.hall.clone(),
+            store: config.store.clone(),
             cache: config.cache,
             ledger: config.ledger.clone(),
             telemetry: config.telemetry.clone(),
@@ -38,6 +40,7 @@ impl Fixed {
         let sections = [
             ("gate", self.gate == other.gate && self.upstream_ca_file == other.upstream_ca_file),
             ("hall", self.hall == other.hall),
+            ("policy.store", self.store == other.store),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),
             ("telemetry", self.telemetry == other.telemetry),

@@ -63,8 +63,18 @@ fn the_sample_shows_every_key() {
         !SAMPLE.contains(&format!("{name}:"))
     });
     assert_eq!(absent, Vec::<String>::new(), "add these to conf/hallgate.yaml");
-    let shown =
-        ["listen_h2c", "upstream_ca_file", "envs", "secret_file", "host", "file", "keep", "max_size", "export_dir"];
+    let shown = [
+        "listen_h2c",
+        "upstream_ca_file",
+        "envs",
+        "secret_file",
+        "host",
+        "file",
+        "keep",
+        "max_size",
+        "export_dir",
+        "store",
+    ];
     for key in shown {
         assert!(SAMPLE.contains(&format!("{key}:")), "{key}");
     }

@@ -92,15 +92,24 @@ pub struct Worker {
     pub envelope: Option<Envelope>,
 }
 
+/// Whether more workers may come while the snapshot's rules are in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roll {
+    /// All that there are are here: a species that none of them has is a mistake (strict, S7).
+    Closed,
+    /// Workers are enrolled over the API, too: a rule may wait for one, and denies until it is there.
+    Open,
+}
+
 /// Everything that a decision may depend on besides the question.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The switches.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// The rules, indexed by capability.
-    pub rules: RuleSet,
+    pub rules: Arc<RuleSet>,
     /// The enrolled workers by id.
-    pub workers: BTreeMap<WorkerId, Worker>,
+    pub workers: BTreeMap<WorkerId, Arc<Worker>>,
     /// The policies that rules may ask.
     pub gate: Option<Arc<dyn PolicyGate>>,
     /// The digest of all of it.
@@ -183,6 +192,20 @@ impl Snapshot {
     /// # Errors
     /// Every problem at once: what one part asks for and another lacks.
     pub fn build(settings: Settings, rules: RuleSet, workers: Vec<Worker>) -> Result<Self, Vec<Problem>> {
+        let workers = workers.into_iter().map(Arc::new).collect();
+        Self::of(Arc::new(settings), Arc::new(rules), workers, Roll::Closed)
+    }
+
+    /// The same of parts that others have, too; on an open roll a rule may wait for a worker that does not exist yet.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn of(
+        settings: Arc<Settings>,
+        rules: Arc<RuleSet>,
+        workers: Vec<Arc<Worker>>,
+        roll: Roll,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         if rules.mode != settings.mode {
             problems.push(Problem {
@@ -211,7 +234,7 @@ impl Snapshot {
             .flat_map(|worker| worker.implements.iter().map(ControlId::shared))
             .collect();
         let species = selection::Species::of(&by_id, &acting);
-        if settings.mode == Mode::Strict {
+        if settings.mode == Mode::Strict && roll == Roll::Closed {
             problems.extend(species.dangling(&rules));
         }
         if !problems.is_empty() {
@@ -221,6 +244,18 @@ impl Snapshot {
         let fingerprint = fingerprint::of(&settings, &rules, &by_id, &acting);
         let reads = Reads::of(&settings, &rules);
         Ok(Self { reads, settings, rules, workers: by_id, gate: None, fingerprint, prepared, fleet, acting })
+    }
+
+    /// The same settings, rules and policies with other workers, on an open roll.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn with_workers(&self, workers: Vec<Arc<Worker>>) -> Result<Self, Vec<Problem>> {
+        let snapshot = Self::of(Arc::clone(&self.settings), Arc::clone(&self.rules), workers, Roll::Open)?;
+        Ok(match &self.gate {
+            Some(gate) => snapshot.gated_by(Arc::clone(gate)),
+            None => snapshot,
+        })
     }
 
     /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.

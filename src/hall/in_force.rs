@@ -5,11 +5,49 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use super::{CannotDecide, Hall, Receipt, Token, TokenBook};
+use super::{Hall, Receipt, Token, TokenBook};
 use crate::engine::Snapshot;
 use crate::ids::Digest;
 use crate::ledger::{Cause, InForce, Record, RecordError};
+use crate::registry::records::{Enrolled, Reading};
+use crate::registry::roster::Roster;
+use crate::registry::store::Kept;
 use crate::telemetry::{ReloadLabels, SnapshotLabels};
+
+/// A policy as it was loaded: what decides, and who is enrolled.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What decides.
+    pub snapshot: Snapshot,
+    /// Who is enrolled, in the folder and, as far as that was read, in the store.
+    pub roster: Roster,
+}
+
+impl From<(Snapshot, Roster)> for Loaded {
+    fn from((snapshot, roster): (Snapshot, Roster)) -> Self {
+        Self { snapshot, roster }
+    }
+}
+
+/// The snapshot's workers, of whose records nothing else is known.
+impl From<Snapshot> for Loaded {
+    fn from(snapshot: Snapshot) -> Self {
+        let folder = snapshot.workers.values().map(|worker| Enrolled::from(Arc::clone(worker))).collect();
+        let roster = Roster::of(folder, Reading::default(), Kept::default()).unwrap_or_default();
+        Self { snapshot, roster }
+    }
+}
+
+/// Why a sound change of files is not in force all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotInForce {
+    /// Its entry could not be committed.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// It does not go with who was enrolled over the API.
+    #[error("{0}")]
+    Registry(String),
+}
 
 /// A change of files that is not in force because something in it is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,13 +100,38 @@ impl Hall {
         Ok(())
     }
 
+    /// The entry of the policy in force, if it is not on record yet. To be asked for with the succession's lock held.
+    pub(super) fn owed_policy(&self) -> Option<Record> {
+        let owed = self.unannounced.load(Ordering::Acquire);
+        owed.then(|| Record::Policy(in_force(&self.snapshot.load(), Cause::Start, None)))
+    }
+
+    /// Notes that what was owed is on record.
+    pub(super) fn announced(&self) {
+        self.unannounced.store(false, Ordering::Release);
+    }
+
     /// Puts a snapshot and tokens in force for every request that begins after this. What is the same as before stays; another
     /// snapshot's entry is committed first. It blocks this thread, which must be no runtime's.
     ///
     /// # Errors
-    /// The entry could not be committed: what was in force stays in force.
-    pub fn put_in_force(&self, snapshot: Snapshot, tokens: TokenBook) -> Result<Changed, CannotDecide> {
+    /// The entry could not be committed, or the change does not go with who was enrolled over the API meanwhile: what was in
+    /// force stays in force.
+    pub fn put_in_force(&self, loaded: impl Into<Loaded>, tokens: TokenBook) -> Result<Changed, NotInForce> {
+        let Loaded { mut snapshot, mut roster } = loaded.into();
         let _turn = self.succession.blocking_lock();
+        if self.clerk.get().is_some() {
+            // What was enrolled between the loading and now is in nobody's file.
+            roster = self.roster.load().on_folder_of(&roster).map_err(|problems| {
+                let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                NotInForce::Registry(told.join("; "))
+            })?;
+            snapshot = snapshot.with_workers(roster.workers()).map_err(|problems| {
+                let told: Vec<_> =
+                    problems.iter().map(|problem| format!("{} {}", problem.path, problem.message)).collect();
+                NotInForce::Registry(told.join("; "))
+            })?;
+        }
         let tokens = (tokens != **self.tokens.load()).then_some(tokens);
         let replaced = self.snapshot.load().fingerprint;
         if snapshot.fingerprint != replaced && self.unannounced.load(Ordering::Acquire) {
@@ -79,11 +142,9 @@ impl Hall {
         let receipt = (snapshot.fingerprint != replaced)
             .then(|| self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)))))
             .transpose()?;
+        self.roster.store(Arc::new(roster));
         if receipt.is_some() {
-            self.source_hashes.keep(&snapshot);
-            self.snapshot.store(Arc::new(snapshot));
-            self.verdicts.forget();
-            self.show_snapshot();
+            self.replace(snapshot);
         }
         let changed = Changed { snapshot: receipt, tokens: tokens.is_some() };
         if let Some(tokens) = tokens {
@@ -93,6 +154,14 @@ impl Hall {
         self.metrics.snapshot_stale.set(0);
         self.count_reload(if changed.snapshot.is_some() || changed.tokens { "applied" } else { "unchanged" });
         Ok(changed)
+    }
+
+    /// Has every request that begins after this decided by another snapshot. Its entry is committed.
+    pub(super) fn replace(&self, snapshot: Snapshot) {
+        self.source_hashes.keep(&snapshot);
+        self.snapshot.store(Arc::new(snapshot));
+        self.verdicts.forget();
+        self.show_snapshot();
     }
 
     /// Notes that a change is refused: what was in force stays in force.
@@ -121,7 +190,7 @@ impl Hall {
     }
 }
 
-fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Digest>) -> InForce {
+pub(super) fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Digest>) -> InForce {
     InForce {
         cause,
         snapshot: snapshot.fingerprint,

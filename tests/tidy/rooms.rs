@@ -47,6 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pingora_proxy", &["proxy"]),
     ("prometheus_client", &["telemetry"]),
     ("reqwest", &["cli"]),
+    ("rusqlite", &["registry"]),
     ("signed_note", &["ledger"]),
     ("subtle", &["hall"]),
     ("tempfile", &["cli"]),

@@ -81,7 +81,10 @@ pub(super) struct Species<'a> {
 }
 
 impl<'a> Species<'a> {
-    pub(super) fn of(workers: &'a BTreeMap<WorkerId, Worker>, acting: &'a BTreeMap<Arc<str>, Arc<Acting>>) -> Self {
+    pub(super) fn of(
+        workers: &'a BTreeMap<WorkerId, Arc<Worker>>,
+        acting: &'a BTreeMap<Arc<str>, Arc<Acting>>,
+    ) -> Self {
         let mut species: BTreeMap<&str, Vec<&Worker>> = BTreeMap::new();
         for worker in workers.values() {
             species.entry(worker.species.as_str()).or_default().push(worker);

@@ -24,6 +24,7 @@ pub(super) struct Entries {
     pub(super) decisions: u64,
     pub(super) outcomes: u64,
     pub(super) policies: u64,
+    pub(super) registry: u64,
     /// Each stream's last receipt hash.
     pub(super) streams: HashMap<String, Digest>,
     /// The last id.
@@ -87,6 +88,7 @@ impl Entries {
             decisions: 0,
             outcomes: 0,
             policies: 0,
+            registry: 0,
             streams,
             last: pruned.last(),
             places: Vec::new(),
@@ -141,6 +143,7 @@ impl Entries {
                 self.outcome(decided, hash, &stream).map_err(at(Some(id)))?;
             }
             Some("policy") => self.policy(&entry, &stream).map_err(at(Some(id)))?,
+            Some("registry") => self.registry(&entry).map_err(at(Some(id)))?,
             _ => return Err(at(Some(id))(("kind", "is none that this program knows".to_owned()))),
         }
         self.last = id;
@@ -210,6 +213,24 @@ impl Entries {
             return fault("snapshot", error.to_string());
         }
         self.policies += 1;
+        Ok(())
+    }
+
+    /// A change of the registry says what happened, and to whom or to what.
+    fn registry(&mut self, entry: &Value) -> Result<(), Fault> {
+        let about = match text(entry, "action")? {
+            "enrolled" | "updated" => &["worker_id", "record", "hash"][..],
+            "revoked" | "restored" => &["worker_id"],
+            "banned" | "unbanned" => &["hash"],
+            _ => return fault("action", "is none that this program knows"),
+        };
+        for field in about {
+            text(entry, field)?;
+        }
+        if let Some(Err(error)) = entry.get("hash").and_then(Value::as_str).map(str::parse::<Digest>) {
+            return fault("hash", error.to_string());
+        }
+        self.registry += 1;
         Ok(())
     }
 
