@@ -9,6 +9,8 @@ ARGS ?=
 CARGO ?= cargo
 
 VENV := target/venv
+# The public reference implementation as its authors package it, with its own tests.
+REFERENCE := target/reference
 RUST_SET_UP := https://rustup.rs
 
 .PHONY: help demo test soak kills bench check build-tools tools
@@ -61,4 +63,8 @@ $(VENV)/installed: tests/clients/requirements.txt
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
 	python3 -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	rm -rf $(REFERENCE)
+	$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary pyhall-wcp --dest $(REFERENCE) \
+		"$$(grep '^pyhall-wcp==' $<)"
+	tar --extract --strip-components=1 --directory $(REFERENCE) --file $(REFERENCE)/pyhall_wcp-*.tar.gz
 	@touch $@

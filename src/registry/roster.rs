@@ -244,6 +244,12 @@ impl Roster {
         }
     }
 
+    /// How many were enrolled over the API.
+    #[must_use]
+    pub fn stored(&self) -> usize {
+        self.stored.len()
+    }
+
     /// The banned hashes, in their order.
     pub fn bans(&self) -> impl Iterator<Item = (&Digest, &Mark)> {
         self.banned.iter()

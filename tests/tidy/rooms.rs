@@ -48,6 +48,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("reqwest", &["cli"]),
     ("rusqlite", &["registry"]),
+    ("rustix", &["main"]),
     ("signed_note", &["ledger"]),
     ("subtle", &["hall"]),
     ("tempfile", &["cli"]),

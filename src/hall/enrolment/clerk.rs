@@ -27,7 +27,7 @@ use crate::registry::store::Store;
 /// Changes that may wait; more are refused.
 const WAITING: usize = 1024;
 /// The most changes of one batch.
-const MOST: usize = 512;
+const MOST: usize = 1024;
 /// How often the clerk looks up when nothing comes.
 const LOOK: Duration = Duration::from_secs(1);
 /// Of its time the clerk leaves as much to deciding as it takes, up to this a batch: a revocation must not wait long.

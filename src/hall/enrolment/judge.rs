@@ -11,6 +11,9 @@ use crate::registry::change::Change;
 use crate::registry::records::Enrolled;
 use crate::registry::roster::{Listed, Origin, Roster};
 
+/// The most workers that are enrolled over the API: a token must not be able to fill the memory.
+const MOST: usize = 100_000;
+
 /// What a change comes to: what happens, or nothing where all is so already.
 pub(super) fn judge(job: &Job, roster: &Roster) -> Result<Option<RegistryAction>, NotChanged> {
     let token = &job.token;
@@ -49,7 +52,12 @@ fn enroll(token: &Token, enrolled: &Enrolled, roster: &Roster) -> Result<Option<
     if roster.ban_of(enrolled).is_some() {
         return Err(NotChanged::Banned);
     }
-    let Some(known) = roster.find(id.as_str()) else { return Ok(Some(RegistryAction::Enrolled)) };
+    let Some(known) = roster.find(id.as_str()) else {
+        if roster.stored() >= MOST {
+            return Err(NotChanged::Conflict(format!("{MOST} workers are enrolled over the API, and no more can be")));
+        }
+        return Ok(Some(RegistryAction::Enrolled));
+    };
     // As if it were nobody's: whose it is is not this caller's to learn.
     if let Err(why) = claim::may_enroll(token, known.enrolled).and_then(|()| claim::may_enroll(token, enrolled)) {
         return Err(NotChanged::NotAllowed(match &token.binding.tenant {
