@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
@@ -95,14 +96,14 @@ pub(super) async fn enroll(State(hall): State<Arc<Hall>>, request: Request) -> R
 /// Takes from a worker the right to act.
 pub(super) async fn revoke(
     State(hall): State<Arc<Hall>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
     let token = credential::present(&hall, &head.headers)?;
     let tried = async {
         credential::require_any(&token, TAKERS)?;
-        let reason = reason(optional(&head.headers, body).await?.as_ref())?;
+        let (id, reason) = (named(id), reason(optional(&head.headers, body).await?.as_ref())?);
         let registered = hall.revoke(&token, &id, reason).await.map_err(|why| Refused::not_changed(&why))?;
         Ok(of_worker(&id, &registered))
     };
@@ -112,13 +113,14 @@ pub(super) async fn revoke(
 /// Takes a revocation back.
 pub(super) async fn restore(
     State(hall): State<Arc<Hall>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
     let token = credential::present(&hall, &head.headers)?;
     let tried = async {
         credential::require(&token, Scope::Admin)?;
+        let id = named(id);
         optional(&head.headers, body).await?;
         let registered = hall.restore(&token, &id).await.map_err(|why| Refused::not_changed(&why))?;
         Ok(of_worker(&id, &registered))
@@ -151,6 +153,11 @@ pub(super) async fn unban(State(hall): State<Arc<Hall>>, request: Request) -> Re
         Ok(of_hash(hash, &registered))
     };
     recorded(&hall, &token, tried.await).await
+}
+
+/// The worker that a path names. What is no text is no worker's id.
+fn named(id: Result<Path<String>, PathRejection>) -> String {
+    id.map(|Path(id)| id).unwrap_or_default()
 }
 
 /// What was refused to a known token is on record before it is answered.

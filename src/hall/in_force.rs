@@ -70,10 +70,12 @@ pub struct Changed {
 }
 
 impl Hall {
-    /// Whether these are in force already.
+    /// Whether these are in force already. Records count, too, where no decision reads what changed: they say whose a worker is.
     #[must_use]
-    pub fn holds(&self, snapshot: &Snapshot, tokens: &[Token]) -> bool {
-        self.snapshot.load().fingerprint == snapshot.fingerprint && self.tokens.load().holds(tokens)
+    pub fn holds(&self, snapshot: &Snapshot, roster: &Roster, tokens: &[Token]) -> bool {
+        self.snapshot.load().fingerprint == snapshot.fingerprint
+            && self.roster.load().has_folder_of(roster)
+            && self.tokens.load().holds(tokens)
     }
 
     /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread. When the

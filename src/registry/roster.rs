@@ -157,6 +157,13 @@ impl Roster {
         if problems.is_empty() { Ok(roster) } else { Err(problems) }
     }
 
+    /// Whether the folder holds the same records, read alike.
+    #[must_use]
+    pub fn has_folder_of(&self, other: &Self) -> bool {
+        let hashes = |roster: &Self| roster.folder.workers.iter().map(|enrolled| enrolled.hash).collect::<Vec<_>>();
+        self.reading == other.reading && hashes(self) == hashes(other)
+    }
+
     fn twice(&self) -> impl Iterator<Item = RosterProblem> {
         self.stored.keys().filter(|id| self.folder.places.contains_key(*id)).map(|id| RosterProblem {
             worker_id: id.to_string(),

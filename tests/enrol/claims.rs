@@ -76,6 +76,10 @@ fn every_mistake_in_a_record_is_named_and_nothing_is_enrolled() {
         let (status, answer) = process.post(ADMIN, path, body);
         assert_eq!((status, &answer["error"]), (400, &error.into()), "{path} {body}: {answer}");
     }
+    for id in ["%ff", "a%20b", "%2e%2e"] {
+        let (status, answer) = process.post(ADMIN, &format!("/wcp/workers/{id}/revoke"), "");
+        assert_eq!((status, &answer["denied"]), (404, &true.into()), "{id}: {answer}");
+    }
     process.end();
     house.verify();
 }

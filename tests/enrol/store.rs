@@ -5,7 +5,7 @@ use std::fs;
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Value, json};
 
-use crate::house::{ADMIN, ENROLL, House, READER, hashed, reader, until};
+use crate::house::{ACME, ADMIN, ENROLL, GLOBEX, House, READER, hashed, reader, until};
 
 #[test]
 fn a_reload_keeps_who_was_enrolled_and_no_worker_is_in_both_places() {
@@ -38,6 +38,19 @@ fn a_reload_keeps_who_was_enrolled_and_no_worker_is_in_both_places() {
     assert_eq!([process.ask("wrk_a"), process.ask("wrk_b")], [Ok(()), Ok(())]);
     process.end();
     house.verify();
+}
+
+#[test]
+fn whose_a_worker_of_the_folder_is_changes_with_its_file() {
+    let house = House::new();
+    let process = house.serve();
+    let own = |owner: &str| json!({"worker_id": "wrk_own", "worker_species_id": "wrk.own", "capabilities": ["cap.own"], "owner": owner});
+    fs::write(house.path("enrolled/own.json"), own("org.acme").to_string()).unwrap();
+    until(|| process.post(ACME, "/wcp/workers/wrk_own/revoke", "").0 == 200);
+    // No decision reads the owner: the same snapshot stays in force.
+    fs::write(house.path("enrolled/own.json"), own("org.globex").to_string()).unwrap();
+    until(|| process.post(ACME, "/wcp/workers/wrk_own/revoke", "").0 == 404);
+    assert_eq!(process.post(GLOBEX, "/wcp/workers/wrk_own/restore", "").0, 200);
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl Watch {
         self.said = sections;
         let Config { gate, snapshot, roster, tokens, .. } = config;
         let (rules, workers, fingerprint) = (snapshot.rules.len(), snapshot.workers.len(), snapshot.fingerprint);
-        if !told && !mended && self.hall.holds(&snapshot, &tokens) {
+        if !told && !mended && self.hall.holds(&snapshot, &roster, &tokens) {
             return;
         }
         super::warn_of_a_stranger(gate.as_ref(), &snapshot);
