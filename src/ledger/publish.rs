@@ -89,6 +89,14 @@ impl Ledger {
         self.0.published.from_entry(number)
     }
 
+    /// Whether an entry with this id is there. It blocks this thread.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn has_entry(&self, id: Uuid) -> io::Result<bool> {
+        Ok(self.0.published.find(id)?.is_some())
+    }
+
     /// Reads on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,

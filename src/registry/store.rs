@@ -177,6 +177,27 @@ impl Store {
         kept(&self.connection, &self.path)
     }
 
+    /// What it keeps as the changes that it comes from, each with its entry: the last of each worker and hash.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds what cannot be.
+    pub fn changes(&self) -> Result<Vec<(Change, Stamp)>, StoreError> {
+        let failed = failed(&self.path);
+        let mut statement = self.connection.prepare(schema::CHANGES).map_err(&failed)?;
+        let rows = statement.query_map((), |row| {
+            let kind: String = row.get(0)?;
+            let texts: (String, Option<String>, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            Ok((kind, texts, row.get::<_, i64>(4)?, row.get::<_, Option<String>>(5)?))
+        });
+        let mut changes = Vec::new();
+        for row in rows.map_err(&failed)? {
+            let (kind, (key, text, id), at_micros, by) = row.map_err(&failed)?;
+            let change = change(&kind, &key, text.map(Arc::from), &id, at_micros, by.as_deref());
+            changes.push(change.map_err(|problem| StoreError::Damaged { path: self.path.clone(), problem })?);
+        }
+        Ok(changes)
+    }
+
     /// Keeps these changes, all or none. With them so many of the ledger's entries are taken.
     ///
     /// # Errors
@@ -191,6 +212,27 @@ impl Store {
         transaction.execute("UPDATE ledger SET taken = ?1", [taken]).map_err(&failed)?;
         transaction.commit().map_err(&failed)
     }
+}
+
+fn change(
+    kind: &str,
+    key: &str,
+    text: Option<Arc<str>>,
+    id: &str,
+    at_micros: i64,
+    by: Option<&str>,
+) -> Result<(Change, Stamp), String> {
+    let worker_id = || key.parse::<WorkerId>().map_err(|error| error.to_string());
+    let change = match kind {
+        "worker" => {
+            Change::Enroll { worker_id: worker_id()?, record: text.ok_or_else(|| format!("`{key}` has no record"))? }
+        }
+        "revocation" => Change::Revoke { worker_id: worker_id()?, reason: text },
+        _ => Change::Ban { hash: key.parse().map_err(|error: crate::ids::InvalidId| error.to_string())?, reason: text },
+    };
+    let id = Uuid::try_parse(id).map_err(|error| format!("`{key}` has no sound receipt_id: {error}"))?;
+    let by = by.map(str::parse).transpose().map_err(|error: crate::ids::InvalidId| error.to_string())?;
+    Ok((change, Stamp { id, at_micros, by }))
 }
 
 fn keep(connection: &Connection, change: &Change, stamp: &Stamp) -> rusqlite::Result<usize> {

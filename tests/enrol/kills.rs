@@ -83,6 +83,31 @@ fn a_store_that_is_lost_or_old_is_made_again_from_the_ledger() {
 }
 
 #[test]
+fn what_the_store_keeps_and_the_ledger_has_lost_is_recorded_again() {
+    let house = House::new();
+    let process = house.serve();
+    assert_eq!(process.enroll(ENROLL, reader("wrk_a", json!({}))).0, 201);
+    assert_eq!(process.enroll(ENROLL, reader("wrk_b", json!({}))).0, 201);
+    assert_eq!(process.post(ENROLL, "/wcp/workers/wrk_a/revoke", r#"{"reason":"on leave"}"#).0, 200);
+    assert_eq!(process.post(ADMIN, "/wcp/registry/ban", &json!({"hash": "0".repeat(64)}).to_string()).0, 200);
+    process.end();
+    fs::remove_dir_all(house.path("ledger")).unwrap();
+    for start in 0..2 {
+        let process = house.serve();
+        assert_eq!([process.ask("wrk_a"), process.ask("wrk_b")], [Err("DENY_WORKER_REVOKED".to_owned()), Ok(())]);
+        let entries = house.registry_entries();
+        let mut told: Vec<_> = entries.iter().map(|e| (e["action"].as_str(), e["worker_id"].as_str())).collect();
+        told.sort_unstable();
+        let (a, b) = (Some("wrk_a"), Some("wrk_b"));
+        let expected = [(Some("banned"), None), (Some("enrolled"), a), (Some("enrolled"), b), (Some("revoked"), a)];
+        assert_eq!(told, expected, "start {start}: once");
+        assert!(entries.iter().any(|entry| entry["reason"] == "on leave" && entry["token"] == "enroll"));
+        process.end();
+        house.verify();
+    }
+}
+
+#[test]
 fn killed_at_any_moment_it_has_all_that_was_answered_and_all_that_is_recorded() {
     let house = House::new();
     let answered = Mutex::new(BTreeSet::new());

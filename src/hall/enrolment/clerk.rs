@@ -221,8 +221,7 @@ impl Desk {
             }
         };
         let replaced = in_force_now.fingerprint;
-        let mut records: Vec<Record> =
-            accepted.iter().map(|one| recorded::record(one.action, &one.job.change, &one.job)).collect();
+        let mut records: Vec<Record> = accepted.iter().map(|one| recorded::record(one.action, &one.job)).collect();
         let changed = snapshot.fingerprint != replaced;
         if changed {
             records.extend(hall.owed_policy());

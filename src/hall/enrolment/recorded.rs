@@ -9,8 +9,10 @@ use uuid::Uuid;
 use super::RegistryError;
 use crate::engine::Json;
 use crate::engine::json::{Members, present};
+use crate::ids::{Digest, TokenName, WorkerId};
 use crate::ledger::{Ledger, Record, RegistryAction, RegistryChange};
 use crate::registry::change::{Change, Stamp};
+use crate::registry::hash;
 use crate::registry::store::Store;
 
 /// How many changes are given to the store at once.
@@ -18,27 +20,26 @@ const AT_ONCE: usize = 1000;
 /// What every entry of the registry has in it, and no other: a caller's quotes are escaped.
 const MARK: &str = "\"kind\":\"registry\"";
 
-/// The record of a change.
-pub(super) fn record(action: RegistryAction, change: &Change, job: &super::Job) -> Record {
-    let (worker, record, hash, reason) = match change {
+/// The record of a change that somebody asks for.
+pub(super) fn record(action: RegistryAction, job: &super::Job) -> Record {
+    let hash = job.enrolled.as_ref().map(|enrolled| enrolled.hash);
+    let change = of(&job.change, hash, Some(job.token.name.clone()));
+    Record::Registry(RegistryChange { action, tenant: super::judge::tenant(&job.token), ..change })
+}
+
+/// What an entry says of a change; of a record its hash, too.
+fn of(change: &Change, of_record: Option<Digest>, token: Option<TokenName>) -> RegistryChange {
+    let (action, worker, record, hash, reason) = match change {
         Change::Enroll { worker_id, record } => {
-            let hash = job.enrolled.as_ref().map(|enrolled| enrolled.hash);
-            (Some(worker_id), Some(Arc::clone(record)), hash, None)
+            (RegistryAction::Enrolled, Some(worker_id), Some(record), of_record, None)
         }
-        Change::Revoke { worker_id, reason } => (Some(worker_id), None, None, reason.clone()),
-        Change::Restore { worker_id } => (Some(worker_id), None, None, None),
-        Change::Ban { hash, reason } => (None, None, Some(*hash), reason.clone()),
-        Change::Unban { hash } => (None, None, Some(*hash), None),
+        Change::Revoke { worker_id, reason } => (RegistryAction::Revoked, Some(worker_id), None, None, reason.clone()),
+        Change::Restore { worker_id } => (RegistryAction::Restored, Some(worker_id), None, None, None),
+        Change::Ban { hash, reason } => (RegistryAction::Banned, None, None, Some(*hash), reason.clone()),
+        Change::Unban { hash } => (RegistryAction::Unbanned, None, None, Some(*hash), None),
     };
-    Record::Registry(RegistryChange {
-        action,
-        worker: worker.map(crate::ids::WorkerId::shared),
-        record,
-        hash,
-        reason,
-        token: Some(job.token.name.clone()),
-        tenant: super::judge::tenant(&job.token),
-    })
+    let (worker, record) = (worker.map(WorkerId::shared), record.map(Arc::clone));
+    RegistryChange { action, worker, record, hash, reason, token, tenant: None }
 }
 
 /// Gives a store what the ledger has and it has not: after a crash between the two, and when the store is new or an older one.
@@ -50,14 +51,7 @@ pub(super) fn bring_up(store: &mut Store, ledger: &Ledger) -> Result<(), Registr
     }
     let taken = store.kept()?.taken;
     if taken > health.entries {
-        tracing::warn!(
-            taken,
-            entries = health.entries,
-            "the ledger has fewer entries than the registry's store has taken: it lost its end, or it is another one; what was \
-             enrolled, revoked and banned stays so"
-        );
-        store.keep(&[], health.entries)?;
-        return Ok(());
+        return record_again(store, ledger);
     }
     if taken < health.pruned {
         tracing::warn!(
@@ -92,6 +86,43 @@ pub(super) fn bring_up(store: &mut Store, ledger: &Ledger) -> Result<(), Registr
         tracing::warn!(changes = found, "the registry's store was behind the ledger and was brought up to it");
     }
     Ok(())
+}
+
+/// Records again what a store keeps and the ledger has no entry of: a ledger that lost its end, as an unsynced one may in a power
+/// cut, or another one. What was revoked and banned stays so.
+fn record_again(store: &mut Store, ledger: &Ledger) -> Result<(), RegistryError> {
+    let mut lost = Vec::new();
+    for (change, stamp) in store.changes()? {
+        if !ledger.has_entry(stamp.id).map_err(RegistryError::Ledger)? {
+            lost.push((change, stamp));
+        }
+    }
+    tracing::warn!(
+        changes = lost.len(),
+        "the ledger has fewer entries than the registry's store has taken: it lost its end, or it is another one; what the \
+         store keeps of it is recorded again"
+    );
+    for some in lost.chunks(AT_ONCE) {
+        let records = some.iter().map(|(change, stamp)| again(change, stamp)).collect();
+        let receipts =
+            ledger.record_together(records).map_err(|error| RegistryError::Ledger(io::Error::other(error)))?;
+        let kept: Vec<_> = some
+            .iter()
+            .zip(receipts)
+            .map(|((change, stamp), receipt)| (change.clone(), Stamp { id: receipt.id(), ..stamp.clone() }))
+            .collect();
+        store.keep(&kept, ledger.health().entries)?;
+    }
+    Ok(store.keep(&[], ledger.health().entries)?)
+}
+
+fn again(change: &Change, stamp: &Stamp) -> Record {
+    let of_record = match change {
+        Change::Enroll { record, .. } => Json::parse(record.as_bytes()).ok(),
+        _ => None,
+    };
+    let of_record = of_record.as_ref().and_then(Json::as_object).map(hash::of_record);
+    Record::Registry(of(change, of_record, stamp.by.clone()))
 }
 
 /// Reads a change from its entry.

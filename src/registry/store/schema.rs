@@ -42,6 +42,12 @@ pub(super) const WORKERS: &str =
 pub(super) const REVOKED: &str = "SELECT worker_id, since, reason, 0, 0 FROM revocation ORDER BY worker_id";
 pub(super) const BANNED: &str = "SELECT hash, since, reason, 0, 0 FROM ban ORDER BY hash";
 
+/// What is kept as the changes that it comes from.
+pub(super) const CHANGES: &str = "
+SELECT 'worker', worker_id, record, receipt_id, updated_at, token FROM worker
+UNION ALL SELECT 'revocation', worker_id, reason, receipt_id, since, token FROM revocation
+UNION ALL SELECT 'ban', hash, reason, receipt_id, since, token FROM ban";
+
 /// Makes the tables where there are none, and checks whose they are.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     if is_there(connection, path)? {
