@@ -6,9 +6,11 @@ mod fixed;
 mod gate;
 mod hall;
 mod kinds;
+mod limits;
 mod policy;
 mod problem;
 mod reader;
+mod tokens;
 mod variables;
 mod yaml;
 
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 use crate::engine::Snapshot;
 use crate::hall::Token;
+use crate::hall::limits::Settings as Limits;
 use crate::ledger::Durability;
 use crate::proxy::settings::Listen;
 use crate::registry::roster::Roster;
@@ -46,6 +49,8 @@ pub struct Config {
     pub hall: api::Settings,
     /// The session tokens; one at least has the scope `route`.
     pub tokens: Vec<Token>,
+    /// How much each door lets in.
+    pub limits: Limits,
     /// Everything that decisions depend on, read from the policy's files.
     pub snapshot: Snapshot,
     /// Who is enrolled.
@@ -179,8 +184,8 @@ fn read_file<Read, T>(
 
 /// The sections as far as each could be read.
 struct Parts {
-    gate: Option<Option<(proxy::Settings, Option<PathBuf>)>>,
-    hall: Option<(api::Settings, Vec<Token>)>,
+    gate: Option<Option<gate::Read>>,
+    hall: Option<self::hall::Read>,
     policy: Option<Policy>,
     cache: Option<cache::Settings>,
     ledger: Option<(ledger::Settings, bool)>,
@@ -224,7 +229,7 @@ impl Parts {
     /// No two listeners on one address.
     fn check_listeners(&self, top: &Map<'_>) {
         let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
-        let gate = self.gate.iter().flatten().map(|(gate, _)| gate);
+        let gate = self.gate.iter().flatten().map(|read| &read.gate);
         let listeners = gate.flat_map(|gate| {
             let listen = match gate.listen {
                 Listen::Tcp(address) => Some(address),
@@ -232,7 +237,7 @@ impl Parts {
             };
             [("gate.listen", listen), ("gate.listen_h2c", gate.listen_h2c)]
         });
-        for (key, address) in listeners.chain([("hall.listen", self.hall.as_ref().map(|(hall, _)| hall.listen))]) {
+        for (key, address) in listeners.chain([("hall.listen", self.hall.as_ref().map(|read| read.api.listen))]) {
             let Some(address) = address.filter(|address| address.port() != 0) else { continue };
             if let Some((earlier, _)) = taken.iter().find(|(_, other)| *other == address) {
                 top.wrong(key, format!("`{address}` is taken by `{earlier}`"), "give each listener its own port");
@@ -243,8 +248,10 @@ impl Parts {
 
     fn put_together(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Config> {
         let loaded = self.policy.and_then(|policy| policy.load(file, problems));
-        let (gate, upstream_ca_file) = self.gate?.unzip();
-        let (mut hall, tokens) = self.hall?;
+        let gate = self.gate?;
+        let self::hall::Read { api: mut hall, tokens, limits, failures } = self.hall?;
+        let limits = Limits { gate: gate.as_ref().map(|read| read.limits).unwrap_or_default(), hall: limits, failures };
+        let (gate, upstream_ca_file) = gate.map(|read| (read.gate, read.upstream_ca_file)).unzip();
         let (ledger, public_tiles) = self.ledger?;
         hall.public_tiles = public_tiles;
         let Loaded { snapshot, roster, store } = loaded?;
@@ -253,6 +260,7 @@ impl Parts {
             upstream_ca_file: upstream_ca_file.flatten(),
             hall,
             tokens,
+            limits,
             snapshot,
             roster,
             store,

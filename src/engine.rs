@@ -18,7 +18,7 @@ pub mod snapshot;
 
 pub use decision::{Attested, Candidate, Decision, Denial, DenyCode, Outcome, Verdict};
 pub use explain::{Explanation, explain};
-pub use gates::{decide, whose_code};
+pub use gates::{decide, shed, whose_code};
 pub use input::{Binding, Facts, RouteInput};
 pub use json::{Json, JsonError};
 pub use policy_gate::PolicyGate;

@@ -6,7 +6,10 @@
 pub mod enrolment;
 pub mod evidence;
 pub mod in_force;
+pub mod limits;
 pub mod permit;
+pub mod rate;
+mod strangers;
 pub mod tokens;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,11 +26,12 @@ use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
 use crate::registry::roster::Roster;
-use crate::telemetry::{DecisionLabels, Metrics, RefusalLabels};
+use crate::telemetry::{DecisionLabels, Metrics};
 
 pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
 pub use enrolment::{NotChanged, Registered};
 pub use in_force::{Changed, Loaded, NotInForce, RefusedChange};
+pub use limits::OverRate;
 pub use permit::{Permit, Recorded};
 pub use tokens::{Scope, Token, TokenBook};
 
@@ -90,6 +94,7 @@ pub struct Hall {
     source_hashes: SourceHashes,
     ledger: Ledger,
     tokens: ArcSwap<TokenBook>,
+    limits: limits::Limits,
     metrics: Arc<Metrics>,
     refused_change: ArcSwapOption<RefusedChange>,
     draining: AtomicBool,
@@ -118,6 +123,7 @@ impl Hall {
             source_hashes: SourceHashes::default(),
             ledger,
             tokens: ArcSwap::from_pointee(tokens),
+            limits: limits::Limits::new(limits::Settings::default()),
             metrics,
             refused_change: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
@@ -136,7 +142,11 @@ impl Hall {
         let Ask { caller, input, door, raw_body } = ask;
         let began = Instant::now();
         let worker_optional = caller.binding.worker_optional;
-        let decision = Arc::new(self.decide(input, &Facts { binding: caller.binding }).await);
+        self.room_for(Some(input.qos_class)).inspect_err(|_| self.cannot_record())?;
+        let decision = Arc::new(match self.sheds(door, input.qos_class) {
+            None => self.decide(input, &Facts { binding: caller.binding }).await,
+            Some(why) => Decision::new(input, Arc::new(engine::shed(why)), &self.snapshot.load(), false),
+        });
         let decided = Instant::now();
         Metrics::observe(&self.metrics.decide_seconds, decided - began);
         let record =
@@ -158,10 +168,8 @@ impl Hall {
     /// # Errors
     /// The entry could not be committed: the caller gets 503.
     pub async fn refuse(&self, refusal: Refusal) -> Result<Receipt, CannotDecide> {
-        self.metrics
-            .refusals
-            .get_or_create(&RefusalLabels { door: refusal.door.as_str(), code: refusal.code.as_str() })
-            .inc();
+        self.count_refusal(&refusal);
+        self.room_for(None).inspect_err(|_| self.cannot_record())?;
         self.commit(Record::Refusal(refusal), Instant::now()).await
     }
 
@@ -179,12 +187,13 @@ impl Hall {
             Err(error) => Err(error),
         };
         Metrics::observe(&self.metrics.record_seconds, since.elapsed());
-        committed.map_err(|error| {
-            self.metrics.cannot_decide.inc();
-            // The writer says once that it cannot write, and each door's own line that this request got 503.
-            tracing::debug!(%error, "a request was refused because it could not be recorded");
-            CannotDecide::Record(error)
-        })
+        committed.inspect_err(|_| self.cannot_record()).map_err(CannotDecide::Record)
+    }
+
+    /// The writer says once that it cannot write, and each door's own line that this request got 503.
+    fn cannot_record(&self) {
+        self.metrics.cannot_decide.inc();
+        tracing::debug!("a request was refused because it could not be recorded");
     }
 
     fn count(&self, decision: &Decision, door: Door) {

@@ -261,6 +261,12 @@ impl Ledger {
         }
     }
 
+    /// How many percent of the records that may wait for the writer do.
+    #[must_use]
+    pub fn crowding(&self) -> usize {
+        self.0.shared.queue.crowding()
+    }
+
     /// Whether the ledger takes entries now.
     #[must_use]
     pub fn health(&self) -> Health {

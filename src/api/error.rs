@@ -2,6 +2,7 @@
 //! look only there), and it alone has a key `error` (clients take a decision with that key for a failure).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -13,7 +14,7 @@ use crate::api::answer::json;
 use crate::api::frame::Said;
 use crate::engine::input::written::Unreadable;
 use crate::engine::{DenyCode, Outcome};
-use crate::hall::{NotChanged, ReadError};
+use crate::hall::{NotChanged, OverRate, ReadError, limits};
 
 /// Why a request gets no decision.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub(super) struct Refused {
     recorded: Option<Uuid>,
     /// Whether the code is also said under the name that enrolling clients look for.
     coded: bool,
+    /// Seconds until another try is worth it, for a 429.
+    retry_after: Option<u64>,
 }
 
 impl Refused {
@@ -38,7 +41,15 @@ impl Refused {
         code: DenyCode,
         reason: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, error: error.into(), code, reason: reason.into(), recorded: None, coded: false }
+        Self {
+            status,
+            error: error.into(),
+            code,
+            reason: reason.into(),
+            recorded: None,
+            retry_after: None,
+            coded: false,
+        }
     }
 
     /// The same, with the ledger entry that records it.
@@ -92,6 +103,24 @@ impl Refused {
             DenyCode::Unauthenticated,
             "bearer session token missing or not valid; send exactly one `Authorization: Bearer` header",
         )
+    }
+
+    /// A credential from where too many were wrong: it was not looked at.
+    pub(super) fn slowed(wait: Duration) -> Self {
+        let refused = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests",
+            DenyCode::RateLimited,
+            "too many credentials from this network were not valid; correct the token, and try again after `retry-after` seconds",
+        );
+        Self { retry_after: Some(limits::seconds(wait)), ..refused }
+    }
+
+    /// More than the token or the tenant may send.
+    pub(super) fn over_rate(over: &OverRate) -> Self {
+        let reason = over.message.clone();
+        let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", DenyCode::RateLimited, reason);
+        Self { retry_after: Some(over.seconds()), ..refused }
     }
 
     /// A known token that may not do this.
@@ -272,6 +301,9 @@ impl IntoResponse for Refused {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(Said {
             code: self.code.as_str(),

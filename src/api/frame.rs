@@ -16,6 +16,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use uuid::Uuid;
 
+use crate::api::credential;
 use crate::api::error::Refused;
 use crate::api::listener::Peer;
 use crate::hall::Hall;
@@ -80,7 +81,18 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
     let mut response = if method == Method::OPTIONS && path.is_some() {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+        let path = path.as_ref().map(MatchedPath::as_str);
+        let answered = async {
+            // A probe is answered whatever it carries: a platform that restarts what does not answer must not be slowed.
+            if !matches!(path, Some("/livez" | "/readyz"))
+                && let Err(refused) =
+                    credential::admit(&frame.hall, request.headers(), peer.map(|peer| peer.ip())).await
+            {
+                return refused.into_response();
+            }
+            next.run(request).await
+        };
+        AssertUnwindSafe(answered).catch_unwind().await.unwrap_or_else(|_| {
             frame.hall.metrics().panics.inc();
             tracing::error!("a request panicked");
             Refused::internal().into_response()

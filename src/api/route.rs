@@ -69,6 +69,9 @@ async fn rule(hall: &Hall, token: &Token, received: Result<Vec<u8>, Refused>) ->
     let mode = hall.snapshot().settings.mode;
     match received.and_then(read).map(|written| written.describe(mode)) {
         Ok(Ok(input)) => {
+            if bound_tenant.is_none() {
+                credential::within_rates(hall, None, Some(Arc::clone(&input.tenant_id))).await?;
+            }
             let ask = Ask { caller: token.caller(), input, door: Door::Api, raw_body };
             let recorded = hall.rule(ask).await.map_err(|_| Refused::unrecorded())?;
             Ok(answer::decided(&recorded))

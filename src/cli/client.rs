@@ -54,7 +54,15 @@ impl Hall {
     /// # Errors
     /// There is no answer of a Hall.
     pub fn get(&self, path: &str) -> Result<Answer, CallError> {
-        self.call(Method::GET, path, None)
+        self.call(Method::GET, path, Some(&token()?), None)
+    }
+
+    /// Gets a path that needs no token, such as `/readyz`, without one.
+    ///
+    /// # Errors
+    /// There is no answer of a Hall.
+    pub fn get_openly(&self, path: &str) -> Result<Answer, CallError> {
+        self.call(Method::GET, path, None, None)
     }
 
     /// Posts JSON as it is written.
@@ -62,10 +70,16 @@ impl Hall {
     /// # Errors
     /// There is no answer of a Hall.
     pub fn post(&self, path: &str, body: Vec<u8>) -> Result<Answer, CallError> {
-        self.call(Method::POST, path, Some(body))
+        self.call(Method::POST, path, Some(&token()?), Some(body))
     }
 
-    fn call(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Answer, CallError> {
+    fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, CallError> {
         let address = || CallError::Address(self.hall_url.clone());
         let base = Url::parse(&self.hall_url).map_err(|_| address())?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
@@ -73,12 +87,14 @@ impl Hall {
         }
         let url = format!("{}{path}", self.hall_url.trim_end_matches('/'));
         let url = Url::parse(&url).map_err(|_| address())?;
-        let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).ok_or(CallError::NoToken)?;
         let unreachable = |error: &dyn std::error::Error| CallError::Unreachable(url.clone(), causes(error));
         // A redirect would carry the token elsewhere.
         let client = reqwest::Client::builder().redirect(redirect::Policy::none()).timeout(CALL_TIME).build();
         let client = client.map_err(|error| unreachable(&error))?;
-        let mut request = client.request(method, url.clone()).bearer_auth(token);
+        let mut request = client.request(method, url.clone());
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
@@ -94,6 +110,11 @@ impl Hall {
             Ok(Answer { status, body })
         })
     }
+}
+
+/// The session token.
+fn token() -> Result<String, CallError> {
+    std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).ok_or(CallError::NoToken)
 }
 
 /// The body, up to the limit.

@@ -133,7 +133,7 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// # Errors
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    let Config { gate, upstream_ca_file, hall: api, tokens, snapshot, roster, store, .. } = config;
+    let Config { gate, upstream_ca_file, hall: api, tokens, limits, snapshot, roster, store, .. } = config;
     let Config { cache, ledger, shutdown, .. } = config;
     let mut bound = Vec::new();
     let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
@@ -154,7 +154,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     );
     let (verdicts, metrics) = (Verdicts::new(cache), Arc::new(Metrics::new()));
     let hall = Hall::new((snapshot, roster), verdicts, ledger.clone(), TokenBook::new(tokens), metrics);
-    let hall = Arc::new(hall);
+    let hall = Arc::new(hall.limited(limits));
     if let Some(store) = store {
         hall.open_registry(Store::open(&store).map_err(RegistryError::from)?)?;
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Config, Shutdown};
+use crate::hall::limits::Settings as Limits;
 use crate::{api, cache, ledger, proxy, telemetry};
 
 /// The sections that count from the start to the end of a process.
@@ -12,6 +13,7 @@ pub struct Fixed {
     upstream_ca_file: Option<PathBuf>,
     hall: api::Settings,
     store: Option<PathBuf>,
+    limits: Limits,
     cache: cache::Settings,
     ledger: ledger::Settings,
     telemetry: telemetry::Settings,
@@ -27,6 +29,7 @@ impl Fixed {
             upstream_ca_file: config.upstream_ca_file.clone(),
             hall: config.hall.clone(),
             store: config.store.clone(),
+            limits: config.limits,
             cache: config.cache,
             ledger: config.ledger.clone(),
             telemetry: config.telemetry.clone(),
@@ -38,8 +41,17 @@ impl Fixed {
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         let sections = [
-            ("gate", self.gate == other.gate && self.upstream_ca_file == other.upstream_ca_file),
-            ("hall", self.hall == other.hall),
+            (
+                "gate",
+                self.gate == other.gate
+                    && self.upstream_ca_file == other.upstream_ca_file
+                    && self.limits.gate == other.limits.gate,
+            ),
+            (
+                "hall",
+                self.hall == other.hall
+                    && (self.limits.hall, self.limits.failures) == (other.limits.hall, other.limits.failures),
+            ),
             ("policy.store", self.store == other.store),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),

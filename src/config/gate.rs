@@ -6,15 +6,27 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::kinds;
 use super::problem::nearest;
 use super::reader::{Map, Value, Wrong};
+use super::{kinds, limits};
+use crate::hall::limits::DoorLimits;
 use crate::ids::DataLabel;
 use crate::proxy::Settings;
 use crate::proxy::settings::{CapabilityChoice, Identity, Listen, Route, Upstream};
 
-/// Reads the section, and the file of CA certificates for upstreams; `None` when something in it is wrong.
-pub fn read(mut gate: Map<'_>) -> Option<(Settings, Option<PathBuf>)> {
+/// What the section comes to.
+#[derive(Debug)]
+pub struct Read {
+    /// The gate itself.
+    pub gate: Settings,
+    /// The file of CA certificates for upstreams.
+    pub upstream_ca_file: Option<PathBuf>,
+    /// What is let in.
+    pub limits: DoorLimits,
+}
+
+/// Reads the section; `None` when something in it is wrong.
+pub fn read(mut gate: Map<'_>) -> Option<Read> {
     let listen = gate.read("listen", "127.0.0.1:8080", listen);
     let listen_h2c = gate.maybe("listen_h2c", kinds::address);
     let env = gate.read("env", "prod", kinds::id);
@@ -37,7 +49,8 @@ pub fn read(mut gate: Map<'_>) -> Option<(Settings, Option<PathBuf>)> {
     let idle_timeout = gate.read("idle_timeout", "1m", kinds::some_time);
     let upgraded_idle_timeout = gate.read("upgraded_idle_timeout", "1h", kinds::some_time);
     let upstream_ca_file = gate.get("upstream_ca_file").map(|value| value.path());
-    gate.done(&["tls", "limits", "rate", "catalogue"]);
+    let limits = gate.section("limits").and_then(limits::of_gate);
+    gate.done(&["tls", "catalogue"]);
     let settings = Settings {
         listen: listen?,
         listen_h2c: listen_h2c?,
@@ -51,7 +64,7 @@ pub fn read(mut gate: Map<'_>) -> Option<(Settings, Option<PathBuf>)> {
         idle_timeout: idle_timeout?,
         upgraded_idle_timeout: upgraded_idle_timeout?,
     };
-    Some((settings, upstream_ca_file.flatten()))
+    Some(Read { gate: settings, upstream_ca_file: upstream_ca_file.flatten(), limits: limits? })
 }
 
 fn listen(text: &str) -> Result<Listen, Wrong> {

@@ -198,6 +198,23 @@ pub fn secret(text: &str) -> Read<crate::ids::Digest> {
     Ok(crate::ids::Digest::of(text.as_bytes()))
 }
 
+/// The content of a file of session tokens: a secret, or two lines with the new one and the old one while it is rotated.
+pub fn secrets(text: &str) -> Read<Vec<crate::ids::Digest>> {
+    let line = |line: &str| match line.strip_suffix('\r').unwrap_or(line) {
+        "" => Err(Wrong::new("has an empty line", "write one secret, or two while it is rotated, each on a line")),
+        line => secret(line),
+    };
+    text.split('\n').map(line).collect()
+}
+
+/// A SHA-256 digest.
+pub fn digest(text: &str) -> Read<crate::ids::Digest> {
+    text.parse().map_err(|_| {
+        let help = "write what `hallgate token new` prints, or the hash of the secret without a newline, in lower case";
+        Wrong::new("is not a SHA-256 digest of 64 hex digits", help)
+    })
+}
+
 /// A host name in lower case without port.
 pub fn host(text: &str) -> Read<String> {
     let sound = text.len() <= 253

@@ -66,7 +66,11 @@ impl<'a> Reading<'a> {
     /// What was found wrong, in the order of the file, and which files the policy and the tokens come from.
     pub fn into_found(self) -> (Vec<Problem>, BTreeSet<PathBuf>) {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| problem.place);
+        problems.sort_by(|one, other| {
+            // Those of files that this one names come behind its own.
+            let place = |problem: &Problem| (problem.file != self.file, problem.place);
+            place(one).cmp(&place(other))
+        });
         (problems, self.files.into_inner())
     }
 
@@ -76,7 +80,7 @@ impl<'a> Reading<'a> {
         // Workers' own code is not ours to load: it is looked at when it is about to act. The store is the process's own to write.
         let not_ours = key.starts_with("policy.allowed_worker_dirs") || key == "policy.store";
         let of_policy = key.starts_with("policy.") && !not_ours;
-        if of_policy || key.starts_with("hall.tokens[") {
+        if of_policy || key.starts_with("hall.tokens") || key.starts_with("tokens[") {
             self.files.borrow_mut().insert(path.clone());
         }
         path
@@ -177,6 +181,36 @@ impl<'a> Value<'a> {
     /// A path, relative to the folder of the configuration file.
     pub fn path(&self) -> Option<PathBuf> {
         Some(self.reading.path(&self.path, &self.text()?))
+    }
+
+    /// The mapping in the file that this value names. `help` says what to write into it.
+    pub fn document<T>(&self, help: &str, read: impl FnOnce(Map<'_>) -> Option<T>) -> Option<T> {
+        let path = self.path()?;
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                self.wrong(format!("`{}` cannot be read: {error}", path.display()), "name a file that can be read");
+                return None;
+            }
+        };
+        let reading = Reading::new(&path, self.reading.environment);
+        let (document, faults) = yaml::parse(&text);
+        let whole = faults.is_empty();
+        for fault in faults {
+            reading.note(fault.place, "", fault.message, if document.is_none() { help } else { fault.help });
+        }
+        let value = document.as_ref().and_then(|document| read(reading.document(document)));
+        #[cfg(test)]
+        self.reading.absent.borrow_mut().append(&mut reading.absent.borrow_mut());
+        let (problems, files) = reading.into_found();
+        self.reading.problems.borrow_mut().extend(problems);
+        self.reading.files.borrow_mut().extend(files);
+        value.filter(|_| whole)
+    }
+
+    /// Whether this is a list.
+    pub fn is_list(&self) -> bool {
+        self.node.as_sequence().is_some()
     }
 
     /// The values of a list.

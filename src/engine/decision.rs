@@ -87,6 +87,8 @@ deny_codes! {
     NoRoute "DENY_NO_ROUTE" "the gate has no route for this host, path and method" "add a route, or correct the request",
     CapabilityNotOnRoute "DENY_CAPABILITY_NOT_ON_ROUTE" "the capability that is claimed is not one of this route" "claim one that the route lists",
     Unauthenticated "DENY_UNAUTHENTICATED" "no valid credential was given" "send Authorization: Bearer with a session token",
+    RateLimited "DENY_RATE_LIMITED" "the token, the tenant or the network sends more than it may" "wait for Retry-After seconds, or have the operator raise the limit that the reason names",
+    Overloaded "DENY_OVERLOADED" "there is more to do than can be done, and this is less urgent" "try again later; urgent requests say so in qos_class",
     AuditUnavailable "DENY_AUDIT_UNAVAILABLE" "the decision could not be recorded" "try again after Retry-After; the operator sees why in the log",
     HallOffline "DENY_HALL_OFFLINE" "the hall is not ready" "try again after Retry-After",
 }

@@ -126,6 +126,12 @@ pub(crate) fn decide_before(question: &Question, snapshot: &Snapshot, listener: 
     case.permitted()
 }
 
+/// The verdict on a request that no gate is asked about, because there is too much to do.
+#[must_use]
+pub fn shed(why: String) -> Verdict {
+    refused(Denial::new(DenyCode::Overloaded, why), PRE_ROUTING)
+}
+
 /// A denial before any rule matched.
 fn refused(denial: Denial, rule_id: &str) -> Verdict {
     Verdict {

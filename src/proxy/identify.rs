@@ -76,7 +76,7 @@ mod tests {
     fn book() -> TokenBook {
         let token = |name: &str, scope, tenant: Option<&str>, workers: &[&str]| Token {
             name: name.parse().unwrap(),
-            secret: Digest::of(name.as_bytes()),
+            secrets: vec![Digest::of(name.as_bytes())],
             scopes: BTreeSet::from([scope]),
             binding: Binding {
                 tenant: tenant.map(|tenant| tenant.parse().unwrap()),

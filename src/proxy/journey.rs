@@ -1,12 +1,13 @@
 //! The journey of one request: admit, identify, describe, decide, record; then a permit to forward, or an answer instead.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Uri;
 use pingora_proxy::Session;
 
 use crate::engine::DenyCode;
-use crate::hall::{Ask, Door, Recorded, Refusal};
+use crate::hall::{Ask, Door, OverRate, Recorded, Refusal, limits};
 use crate::proxy::admit::admit;
 use crate::proxy::describe;
 use crate::proxy::destination::Destination;
@@ -30,6 +31,10 @@ pub enum Unasked {
     Refused(Box<Refusal>),
     /// Nobody that we know. Counted but not recorded: whoever has no credential must not be able to fill the ledger.
     Unauthenticated,
+    /// From where too many credentials were wrong: this one is not taken. Counted but not recorded, as those were.
+    Slowed(Duration),
+    /// Over the rate of its token or tenant; the refusal is recorded once in a while.
+    OverRate(OverRate, Box<Refusal>),
 }
 
 impl Parts {
@@ -59,7 +64,21 @@ impl Parts {
         let correlation = describe::correlation(claims, &request.headers);
         exchange.correlation = Some(Arc::clone(&correlation));
 
-        let who = self.identify.who(claims, &self.hall.tokens()).ok_or(Unasked::Unauthenticated)?;
+        let who = self.identify.who(claims, &self.hall.tokens());
+        let token = who.as_ref().and_then(|who| who.caller.token.as_ref());
+        // Where the identity is fixed, a token is not looked at and proves nothing, nor fails to.
+        if claims.token.is_some() && (who.is_none() || token.is_some()) {
+            let peer = session.client_addr().and_then(|peer| peer.as_inet()).map(|peer| peer.ip());
+            self.hall.met(peer, token).map_err(Unasked::Slowed)?;
+        }
+        let who = who.ok_or(Unasked::Unauthenticated)?;
+        let (token, tenant) = (who.caller.token.as_ref(), &who.tenant);
+        self.hall.admit(Door::Gate, token, Some(tenant)).map_err(|over| {
+            let tenant = Some(Arc::clone(tenant)).filter(|tenant| !tenant.is_empty());
+            let mut refusal = limits::over_rate(&over, Door::Gate, token.cloned(), tenant);
+            refusal.correlation_id = Some(Arc::clone(&correlation));
+            Unasked::OverRate(over, Box::new(refusal))
+        })?;
 
         let path = &*admitted.target.path;
         let way = self.routes.find(&admitted.host, path, &request.method).ok_or_else(|| {
@@ -101,6 +120,20 @@ impl Parts {
                 let labels = RefusalLabels { door: Door::Gate.as_str(), code };
                 self.hall.metrics().refusals.get_or_create(&labels).inc();
                 Ok(Some(Answer::unauthenticated()))
+            }
+            Err(Unasked::Slowed(wait)) => {
+                let code = DenyCode::RateLimited;
+                exchange.refused = code.as_str();
+                let labels = RefusalLabels { door: Door::Gate.as_str(), code: code.as_str() };
+                self.hall.metrics().refusals.get_or_create(&labels).inc();
+                let reason = "too many credentials from this network were not valid";
+                Ok(Some(Answer::over_rate(reason, limits::seconds(wait), None, exchange.correlation.as_deref())))
+            }
+            Err(Unasked::OverRate(over, refusal)) => {
+                exchange.refused = refusal.code.as_str();
+                exchange.receipt = self.hall.turn_away(&over, *refusal).await;
+                let (receipt, correlation) = (exchange.receipt.as_ref(), exchange.correlation.as_deref());
+                Ok(Some(Answer::over_rate(&over.message, over.seconds(), receipt, correlation)))
             }
         };
         // The hall has counted and logged why it cannot.

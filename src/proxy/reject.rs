@@ -15,7 +15,7 @@ use crate::proxy::forward::{DECISION_ID, RECEIPT};
 /// A denied body of at most this many bytes is read and thrown away, so that its connection can go on.
 const DRAINED: u64 = 64 * 1024;
 /// Seconds after which a 503 is worth another try.
-const RETRY_SECONDS: &str = "1";
+const RETRY_SECONDS: u64 = 1;
 
 /// An answer of the gate's own.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct Answer {
     body: Vec<u8>,
     content_type: &'static str,
     receipt: Option<(HeaderValue, HeaderValue)>,
+    /// Seconds after which another try is worth it.
+    retry_after: Option<u64>,
 }
 
 /// RFC 9457, with the fields that callers of the Hall API know. The `type` is `about:blank`: `code` tells problems apart.
@@ -42,7 +44,7 @@ struct Problem<'a> {
 }
 
 impl Answer {
-    /// A decision that does not dispatch: 403.
+    /// A decision that does not dispatch: 403, or 503 when there is only too much to do.
     #[must_use]
     pub fn denied(recorded: &Recorded) -> Self {
         let decision = recorded.decision();
@@ -50,7 +52,8 @@ impl Answer {
         let code = denial.map_or(DenyCode::RequiresHumanApproval, |denial| denial.code);
         let reason = denial.map_or(code.meaning(), |denial| &*denial.message);
         let correlation = Some(&*decision.input.correlation_id);
-        Self::problem(StatusCode::FORBIDDEN, code, reason, Some(recorded.receipt()), Some(decision), correlation)
+        let status = if code == DenyCode::Overloaded { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
+        Self::problem(status, code, reason, Some(recorded.receipt()), Some(decision), correlation)
     }
 
     /// A request that was refused before a decision, and recorded.
@@ -62,6 +65,14 @@ impl Answer {
             _ => StatusCode::BAD_REQUEST,
         };
         Self::problem(status, code, reason, Some(receipt), None, correlation)
+    }
+
+    /// Over a rate: 429.
+    #[must_use]
+    pub fn over_rate(reason: &str, seconds: u64, receipt: Option<&Receipt>, correlation: Option<&str>) -> Self {
+        let code = DenyCode::RateLimited;
+        let answer = Self::problem(StatusCode::TOO_MANY_REQUESTS, code, reason, receipt, None, correlation);
+        Self { retry_after: Some(seconds), ..answer }
     }
 
     /// Nobody that we know: 401.
@@ -104,7 +115,13 @@ impl Answer {
         let at = jiff::Timestamp::from_microsecond(receipt.recorded_at_micros()).unwrap_or_default();
         let at = at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
         let body = serde_json::to_vec(&route_decision(recorded.decision(), &receipt.id().to_string(), &at))?;
-        Ok(Self { status: StatusCode::OK, body, content_type: "application/json", receipt: stamp(receipt) })
+        Ok(Self {
+            status: StatusCode::OK,
+            body,
+            content_type: "application/json",
+            receipt: stamp(receipt),
+            retry_after: None,
+        })
     }
 
     fn problem(
@@ -142,7 +159,8 @@ impl Answer {
         };
         // Texts and numbers always make JSON.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
-        Self { status, body, content_type: "application/problem+json", receipt: receipt.and_then(stamp) }
+        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS);
+        Self { status, body, content_type: "application/problem+json", receipt: receipt.and_then(stamp), retry_after }
     }
 
     fn head(&self) -> Result<ResponseHeader> {
@@ -154,8 +172,8 @@ impl Answer {
             head.insert_header(DECISION_ID, id.clone())?;
             head.insert_header(RECEIPT, receipt.clone())?;
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            head.insert_header(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))?;
+        if let Some(seconds) = self.retry_after {
+            head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
         }
         if self.status == StatusCode::UNAUTHORIZED {
             // The header is the scheme: `Bearer` would send a client's own Authorization, which is the upstream's.

@@ -205,7 +205,7 @@ impl Drop for Running {
 fn token(name: &str, secret: &str, scope: Scope, tenant: Option<&str>) -> Token {
     Token {
         name: name.parse().unwrap(),
-        secret: Digest::of(secret.as_bytes()),
+        secrets: vec![Digest::of(secret.as_bytes())],
         scopes: BTreeSet::from([scope]),
         binding: Binding { tenant: tenant.map(|id| id.parse().unwrap()), ..Binding::default() },
     }

@@ -152,7 +152,7 @@ fn snapshot() -> Snapshot {
 fn tokens() -> TokenBook {
     let token = |name: &str, secret: &str, scope, worker: &str| Token {
         name: name.parse().unwrap(),
-        secret: Digest::of(secret.as_bytes()),
+        secrets: vec![Digest::of(secret.as_bytes())],
         scopes: BTreeSet::from([scope]),
         binding: Binding {
             tenant: Some(TENANT.parse().unwrap()),

@@ -28,6 +28,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["api", "cli/demo/upstream"]),
     ("cedar_policy", &["policy"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("crc32fast", &["ledger"]),
     ("ed25519_dalek", &["ledger"]),
     ("flate2", &["api"]),

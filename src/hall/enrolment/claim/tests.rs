@@ -60,7 +60,7 @@ fn whose_a_worker_is_all_that_says_it_must_say_and_something_must() {
 fn a_token_enrolls_only_what_it_is_bound_to() {
     let token = |binding| Token {
         name: "ops".parse().unwrap(),
-        secret: Digest::of(b"x"),
+        secrets: vec![Digest::of(b"x")],
         scopes: BTreeSet::from([Scope::Enroll]),
         binding,
     };
