@@ -10,8 +10,10 @@ mod error;
 mod frame;
 mod listener;
 mod log;
+mod online;
 mod probes;
 mod receipts;
+mod registry;
 mod route;
 pub mod settings;
 
@@ -60,7 +62,11 @@ fn router(frame: Arc<Frame>, hall: Arc<Hall>, settings: &Settings) -> Router {
         .route("/wcp/workers/{worker_id}/restore", post(enrolment::restore))
         .route("/wcp/registry/ban", post(enrolment::ban))
         .route("/wcp/registry/unban", post(enrolment::unban))
+        .route("/api/server/go-online", post(online::go_online))
+        .route("/api/server/go-offline", post(online::go_offline))
         .route("/wcp/receipts/{decision_id}", get(receipts::receipt))
+        .route("/wcp/registry/verify/{worker_id}", get(registry::verify))
+        .route("/wcp/registry/ban-list", get(registry::ban_list))
         .route("/log/{*resource}", log)
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))

@@ -10,6 +10,7 @@ mod limits;
 mod policy;
 mod problem;
 mod reader;
+mod registry;
 mod tokens;
 mod variables;
 mod yaml;
@@ -33,6 +34,7 @@ use crate::{api, cache, ledger, proxy, telemetry};
 
 pub use fixed::Fixed;
 pub use problem::{Problem, Problems};
+pub use registry::Registry;
 pub use variables::Environment;
 
 use policy::{Loaded, Policy};
@@ -57,6 +59,8 @@ pub struct Config {
     pub roster: Roster,
     /// The file of what is enrolled over the API; `None`: nothing is.
     pub store: Option<PathBuf>,
+    /// The remote registry; `None`: it is off.
+    pub registry: Option<Registry>,
     /// The cache.
     pub cache: cache::Settings,
     /// The ledger.
@@ -89,9 +93,9 @@ pub struct Checked {
 pub type Files = BTreeSet<PathBuf>;
 
 /// The sections of a configuration.
-const SECTIONS: [&str; 7] = ["gate", "hall", "policy", "cache", "ledger", "telemetry", "shutdown"];
+const SECTIONS: [&str; 8] = ["gate", "hall", "policy", "registry", "cache", "ledger", "telemetry", "shutdown"];
 /// Those that a later version will know.
-const LATER: [&str; 2] = ["registry", "approvals"];
+const LATER: [&str; 1] = ["approvals"];
 
 impl Config {
     /// Reads a configuration and the policy that it names.
@@ -187,6 +191,7 @@ struct Parts {
     gate: Option<Option<gate::Read>>,
     hall: Option<self::hall::Read>,
     policy: Option<Policy>,
+    registry: Option<Option<Registry>>,
     cache: Option<cache::Settings>,
     ledger: Option<(ledger::Settings, bool)>,
     telemetry: Option<telemetry::Settings>,
@@ -214,6 +219,7 @@ impl Parts {
         };
         let parts = Self {
             policy: top.section("policy").map(policy::read),
+            registry: top.section("registry").and_then(registry::read),
             cache: top.section("cache").and_then(cache),
             ledger: top.section("ledger").and_then(ledger),
             telemetry: top.section("telemetry").and_then(telemetry),
@@ -231,14 +237,16 @@ impl Parts {
         let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
         let gate = self.gate.iter().flatten().map(|read| &read.gate);
         let listeners = gate.flat_map(|gate| {
-            let listen = match gate.listen {
-                Listen::Tcp(address) => Some(address),
-                Listen::Unix(_) => None,
+            let listen = match &gate.listen {
+                Listen::Tcp(address) => std::slice::from_ref(address),
+                Listen::Loopback(addresses) => addresses,
+                Listen::Unix(_) => &[],
             };
-            [("gate.listen", listen), ("gate.listen_h2c", gate.listen_h2c)]
+            let listen = listen.iter().map(|address| ("gate.listen", *address));
+            listen.chain(gate.listen_h2c.map(|address| ("gate.listen_h2c", address)))
         });
-        for (key, address) in listeners.chain([("hall.listen", self.hall.as_ref().map(|read| read.api.listen))]) {
-            let Some(address) = address.filter(|address| address.port() != 0) else { continue };
+        let hall = self.hall.as_ref().map(|read| ("hall.listen", read.api.listen));
+        for (key, address) in listeners.chain(hall).filter(|(_, address)| address.port() != 0) {
             if let Some((earlier, _)) = taken.iter().find(|(_, other)| *other == address) {
                 top.wrong(key, format!("`{address}` is taken by `{earlier}`"), "give each listener its own port");
             }
@@ -264,6 +272,7 @@ impl Parts {
             snapshot,
             roster,
             store,
+            registry: self.registry?,
             cache: self.cache?,
             ledger,
             telemetry: self.telemetry?,

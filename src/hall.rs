@@ -3,10 +3,12 @@
 //! What must never happen: a permit without a dispatching decision, or without its committed receipt. [`Recorded::permit`] is
 //! the only place that makes one, and it takes both.
 
+pub mod abroad;
 pub mod enrolment;
 pub mod evidence;
 pub mod in_force;
 pub mod limits;
+pub mod online;
 pub mod permit;
 pub mod rate;
 mod strangers;
@@ -21,7 +23,7 @@ use tokio::sync::Mutex;
 
 use crate::cache::Verdicts;
 use crate::engine::input::written::sound_correlation_id;
-use crate::engine::{self, Binding, Decision, Facts, Question, RouteInput, Snapshot};
+use crate::engine::{self, Binding, Decision, DenyCode, Facts, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
@@ -29,11 +31,15 @@ use crate::registry::roster::Roster;
 use crate::telemetry::{DecisionLabels, Metrics};
 
 pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
+pub use abroad::{Abroad, AbroadState};
 pub use enrolment::{NotChanged, Registered};
 pub use in_force::{Changed, Loaded, NotInForce, RefusedChange};
 pub use limits::OverRate;
+pub use online::NotOnline;
 pub use permit::{Permit, Recorded};
 pub use tokens::{Scope, Token, TokenBook};
+
+pub use crate::registry::remote::{Account, BannedHash, Failure, Heard, Moment, Seen, Verified};
 
 /// Who asks, as far as a credential or the gate's configuration proves it.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +69,20 @@ pub enum CannotDecide {
     /// The ledger did not commit the entry.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The hall is offline.
+    #[error("the hall is offline")]
+    Offline,
+}
+
+impl CannotDecide {
+    /// The deny code of what is answered instead.
+    #[must_use]
+    pub const fn code(&self) -> DenyCode {
+        match self {
+            Self::Record(_) => DenyCode::AuditUnavailable,
+            Self::Offline => DenyCode::HallOffline,
+        }
+    }
 }
 
 /// Whether requests should be sent here, and if not, why.
@@ -80,6 +100,8 @@ pub struct Readiness {
     pub refused_change: Option<Arc<RefusedChange>>,
     /// Whether the ledger takes entries.
     pub ledger: Health,
+    /// How the remote registry stands, when there is one.
+    pub registry: Option<AbroadState>,
 }
 
 /// The hall: one per process, shared by both doors.
@@ -102,6 +124,12 @@ pub struct Hall {
     unannounced: AtomicBool,
     /// What is in force changes one after the other.
     succession: Mutex<()>,
+    /// The remote registry, when there is one.
+    abroad: Option<Abroad>,
+    /// An operator has switched this hall off.
+    switched_off: AtomicBool,
+    /// The account's standing lets this hall decide, or does not matter.
+    in_good_standing: AtomicBool,
 }
 
 impl Hall {
@@ -129,6 +157,9 @@ impl Hall {
             draining: AtomicBool::new(false),
             unannounced: AtomicBool::new(false),
             succession: Mutex::default(),
+            abroad: None,
+            switched_off: AtomicBool::new(false),
+            in_good_standing: AtomicBool::new(true),
         };
         hall.show_snapshot();
         hall
@@ -140,6 +171,7 @@ impl Hall {
     /// The entry could not be committed: the caller gets 503 and nothing may be forwarded.
     pub async fn rule(&self, ask: Ask) -> Result<Recorded, CannotDecide> {
         let Ask { caller, input, door, raw_body } = ask;
+        self.require_online(door)?;
         let began = Instant::now();
         let worker_optional = caller.binding.worker_optional;
         self.room_for(Some(input.qos_class)).inspect_err(|_| self.cannot_record())?;
@@ -209,6 +241,11 @@ impl Hall {
         if decision.verdict.gated.erred {
             self.metrics.policy_errors.inc();
         }
+        if let (Some(abroad), Some(worker)) = (&self.abroad, &decision.verdict.worker_id)
+            && !decision.input.dry_run
+        {
+            abroad.count(worker);
+        }
     }
 
     /// The snapshot in force.
@@ -240,6 +277,15 @@ impl Hall {
         self.metrics.ledger_broken.set(i64::from(health.broken));
         self.metrics.ledger_pruned.set(count(health.pruned));
         self.metrics.ledger_prune_failing.set(i64::from(health.prune_error.is_some()));
+        self.metrics.online.set(i64::from(self.is_online()));
+        if let Some(abroad) = &self.abroad {
+            let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+            let state = abroad.state(&self.snapshot.load());
+            self.metrics.registry_answer_age.set(abroad.age_seconds());
+            self.metrics.registry_banned_hashes.set(state.banned_hashes.map_or(0, size));
+            self.metrics.registry_unreported_dispatches.set(count(abroad.unreported()));
+            self.metrics.registry_unverified_workers.set(size(state.unverified_workers));
+        }
         self.metrics.text()
     }
 
@@ -256,6 +302,17 @@ impl Hall {
             reasons.push(format!("the ledger is not writing: {why}"));
         }
         let snapshot = self.snapshot.load();
+        if !self.is_online() {
+            reasons.push("offline".to_owned());
+        }
+        let registry = self.abroad.as_ref().map(|abroad| abroad.state(&snapshot));
+        // Requests that come sooner would be denied for no better reason.
+        if let (Some(abroad), Some(state)) = (&self.abroad, &registry)
+            && state.unverified_workers > 0
+            && !abroad.seen().asked
+        {
+            reasons.push("the registry has not been asked yet".to_owned());
+        }
         Readiness {
             ready: reasons.is_empty(),
             reasons,
@@ -263,6 +320,7 @@ impl Hall {
             policy_version: Arc::clone(&snapshot.settings.version),
             refused_change: self.refused_change.load_full(),
             ledger: health,
+            registry,
         }
     }
 

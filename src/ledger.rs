@@ -24,6 +24,7 @@ mod rotation;
 mod scan;
 mod seal;
 mod segment;
+mod standing;
 mod tail;
 mod tree;
 pub mod verify;
@@ -54,6 +55,7 @@ pub use record::{
 };
 pub use restore::OpenError;
 pub use rotation::{RotateError, rotate};
+pub use standing::{MOST_WORKERS, StandingChange};
 
 /// When an entry counts as committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

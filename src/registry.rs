@@ -4,6 +4,7 @@ pub mod change;
 pub mod code;
 pub mod hash;
 pub mod records;
+pub mod remote;
 pub mod roster;
 pub mod sources;
 pub mod store;

@@ -78,7 +78,7 @@ fn rules() -> impl Strategy<Value = String> {
 }
 
 fn workers() -> impl Strategy<Value = Vec<Worker>> {
-    vec((select(&SPECIES[..]), subsequence(&CAPABILITIES, 0..=3), subsequence(&CONTROLS, 0..=2), 0..3_usize), 0..3)
+    vec((select(&SPECIES[..]), subsequence(&CAPABILITIES, 0..=3), subsequence(&CONTROLS, 0..=2), 0..4_usize), 0..3)
         .prop_map(|workers| {
             workers
                 .into_iter()
@@ -91,7 +91,7 @@ fn workers() -> impl Strategy<Value = Vec<Worker>> {
                     required_controls: BTreeSet::new(),
                     allowed_environments: None,
                     blast_sum: None,
-                    standing: [Standing::Active, Standing::Revoked, Standing::Banned][standing],
+                    standing: [Standing::Active, Standing::Revoked, Standing::Banned, Standing::Unverified][standing],
                     attestation: Attestation::default(),
                     envelope: None,
                 })

@@ -176,7 +176,7 @@ async fn recorded(hall: &Hall, token: &Token, tried: Result<Response, Refused>) 
         correlation_id: None,
         raw_body: None,
     };
-    let receipt = hall.refuse(refusal).await.map_err(|_| Refused::unrecorded())?;
+    let receipt = hall.refuse(refusal).await.map_err(|why| Refused::undecided(&why))?;
     Err(refused.recorded_as(receipt.id()))
 }
 
@@ -229,11 +229,7 @@ fn text(members: Option<&Members>, key: &str) -> Option<String> {
 }
 
 fn of_worker(id: &str, registered: &Registered) -> Response {
-    let status = match registered.standing {
-        Standing::Active => "active",
-        Standing::Revoked => "revoked",
-        Standing::Banned => "banned",
-    };
+    let status = registered.standing.as_str();
     json(StatusCode::OK, &Worker { ok: true, worker_id: id, status, receipt_id: receipt_id(registered) })
 }
 

@@ -14,7 +14,7 @@ use crate::api::answer::json;
 use crate::api::frame::Said;
 use crate::engine::input::written::Unreadable;
 use crate::engine::{DenyCode, Outcome};
-use crate::hall::{NotChanged, OverRate, ReadError, limits};
+use crate::hall::{CannotDecide, NotChanged, OverRate, ReadError, limits};
 
 /// Why a request gets no decision.
 #[derive(Debug, Clone)]
@@ -247,8 +247,16 @@ impl Refused {
         )
     }
 
-    /// The entry could not be committed, so there is no decision.
-    pub(super) fn unrecorded() -> Self {
+    /// The entry could not be committed, or the hall is offline, so there is no decision.
+    pub(super) fn undecided(why: &CannotDecide) -> Self {
+        if *why == CannotDecide::Offline {
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "offline",
+                DenyCode::HallOffline,
+                "the hall is offline and decides nothing; an operator can switch it on",
+            );
+        }
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",

@@ -33,6 +33,20 @@ struct Ready<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     refused_change: Option<ChangeState<'a>>,
     ledger: LedgerState<'a>,
+    /// Left out when it is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry: Option<RegistryState<'a>>,
+}
+
+#[derive(Serialize)]
+struct RegistryState<'a> {
+    url: &'a str,
+    /// When it last gave an answer; null when it has given none.
+    answered_at: Option<String>,
+    /// Why the last round did not get all answers.
+    error: Option<&'a str>,
+    banned_hashes: Option<usize>,
+    unverified_workers: usize,
 }
 
 #[derive(Serialize)]
@@ -77,6 +91,13 @@ pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
         problems: change.problems,
         first: &change.first,
     });
+    let registry = now.registry.as_ref().map(|registry| RegistryState {
+        url: &registry.url,
+        answered_at: registry.answered_micros.map(timestamp),
+        error: registry.error.as_deref(),
+        banned_hashes: registry.banned_hashes,
+        unverified_workers: registry.unverified_workers,
+    });
     let ready = Ready {
         ready: now.ready,
         reasons: &now.reasons,
@@ -84,6 +105,7 @@ pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
         policy_version: &now.policy_version,
         refused_change,
         ledger,
+        registry,
     };
     json(status, &ready)
 }

@@ -73,7 +73,7 @@ async fn rule(hall: &Hall, token: &Token, received: Result<Vec<u8>, Refused>) ->
                 credential::within_rates(hall, None, Some(Arc::clone(&input.tenant_id))).await?;
             }
             let ask = Ask { caller: token.caller(), input, door: Door::Api, raw_body };
-            let recorded = hall.rule(ask).await.map_err(|_| Refused::unrecorded())?;
+            let recorded = hall.rule(ask).await.map_err(|why| Refused::undecided(&why))?;
             Ok(answer::decided(&recorded))
         }
         Ok(Err(unacceptable)) => {
@@ -84,12 +84,12 @@ async fn rule(hall: &Hall, token: &Token, received: Result<Vec<u8>, Refused>) ->
                 correlation_id: written.sound_correlation_id(),
                 ..refusal(DenyCode::InvalidInput, &unacceptable.message)
             };
-            let receipt = hall.refuse(refusal).await.map_err(|_| Refused::unrecorded())?;
+            let receipt = hall.refuse(refusal).await.map_err(|why| Refused::undecided(&why))?;
             Ok(answer::refused(&unacceptable, &receipt, &hall.snapshot()))
         }
         Err(refused) => {
             let refusal = refusal(refused.code, &refused.reason);
-            let receipt = hall.refuse(refusal).await.map_err(|_| Refused::unrecorded())?;
+            let receipt = hall.refuse(refusal).await.map_err(|why| Refused::undecided(&why))?;
             Err(refused.recorded_as(receipt.id()))
         }
     }

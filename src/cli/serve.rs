@@ -2,6 +2,7 @@
 
 mod ending;
 mod listen;
+mod refresh;
 mod reload;
 mod trust;
 
@@ -19,18 +20,22 @@ use tokio::sync::watch;
 
 use super::{ConfigFile, cannot, misconfigured};
 use crate::cache::Verdicts;
-use crate::config::{Config, Files, Fixed};
+use crate::config::{Config, Files, Fixed, Registry};
 use crate::engine::Snapshot;
 use crate::hall::enrolment::RegistryError;
-use crate::hall::{Hall, TokenBook};
+use crate::hall::{Abroad, Hall, TokenBook};
 use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen};
+use crate::registry::remote::Client;
 use crate::registry::store::Store;
 use crate::telemetry::{self, Metrics};
 use crate::{api, proxy};
 use ending::{End, Ending, Tasks};
 use listen::TakenError;
+use refresh::Refresher;
 use reload::Reloader;
+
+pub use trust::one_provider;
 
 /// Run the gate and the Hall
 ///
@@ -70,6 +75,7 @@ pub struct Running {
     decides: Arc<Hall>,
     ledger: Ledger,
     end: watch::Sender<End>,
+    registry: Option<Refresher>,
     server: Option<JoinHandle<()>>,
 }
 
@@ -134,7 +140,14 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
     let Config { gate, upstream_ca_file, hall: api, tokens, limits, snapshot, roster, store, .. } = config;
-    let Config { cache, ledger, shutdown, .. } = config;
+    let Config { registry, cache, ledger, shutdown, .. } = config;
+    one_provider();
+    let abroad = registry.as_ref().map(asked_registry).transpose()?;
+    if abroad.is_none() {
+        tracing::info!(
+            "the registry is off, since it has no key: the records of enrolled workers are the only authority"
+        );
+    }
     let mut bound = Vec::new();
     let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
     let api = listen::bind_hall(api, &mut bound)?;
@@ -154,12 +167,19 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     );
     let (verdicts, metrics) = (Verdicts::new(cache), Arc::new(Metrics::new()));
     let hall = Hall::new((snapshot, roster), verdicts, ledger.clone(), TokenBook::new(tokens), metrics);
-    let hall = Arc::new(hall.limited(limits));
+    let hall = hall.limited(limits);
+    let hall = Arc::new(match abroad {
+        Some(abroad) => hall.asking(abroad),
+        None => hall,
+    });
     if let Some(store) = store {
         hall.open_registry(Store::open(&store).map_err(RegistryError::from)?)?;
     }
     warn_of_a_stranger(gate.as_ref(), &hall.snapshot());
     hall.begin();
+    let registry = registry
+        .map(|registry| Refresher::start(&registry.settings, registry.require_standing, Arc::clone(&hall)))
+        .transpose()?;
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref(), upstream_ca_file)?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
@@ -173,7 +193,20 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     }
     let run = move || server.run(RunArgs { shutdown_signal: Box::new(ending) });
     let server = thread::Builder::new().name("server".to_owned()).spawn(run)?;
-    Ok(Running { gate: gate_at, hall: hall_at, decides: hall, ledger, end, server: Some(server) })
+    Ok(Running { gate: gate_at, hall: hall_at, decides: hall, ledger, end, registry, server: Some(server) })
+}
+
+/// The remote registry, of which nothing is known yet. Nothing is sent before the refresher starts.
+fn asked_registry(registry: &Registry) -> Result<Abroad, StartError> {
+    let client = Client::new(&registry.settings).map_err(StartError::Door)?;
+    tracing::info!(
+        url = %registry.settings.url,
+        refresh = ?registry.settings.refresh,
+        max_stale = ?registry.settings.max_stale,
+        require_standing = registry.require_standing,
+        "the registry is asked about every enrolled worker"
+    );
+    Ok(Abroad::new(Arc::new(client), registry.settings.required, registry.require_standing))
 }
 
 /// A gate whose own worker is not enrolled is most likely a mistake, and not one that a configuration shows by itself.
@@ -201,10 +234,11 @@ fn server_conf(gate: Option<&proxy::Settings>, upstream_ca_file: Option<PathBuf>
 impl Running {
     /// Where the gate listens, when it does on TCP.
     #[must_use]
-    pub const fn gate_addr(&self) -> Option<SocketAddr> {
-        match self.gate {
-            Some(Listen::Tcp(address)) => Some(address),
-            _ => None,
+    pub fn gate_addr(&self) -> Option<SocketAddr> {
+        match &self.gate {
+            Some(Listen::Tcp(address)) => Some(*address),
+            Some(Listen::Loopback(addresses)) => addresses.first().copied(),
+            Some(Listen::Unix(_)) | None => None,
         }
     }
 
@@ -232,6 +266,7 @@ impl Running {
         if !ended {
             tracing::error!("the server has panicked");
         }
+        drop(self.registry.take());
         self.decides.close_registry();
         self.ledger.close();
         tracing::info!("ended");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Config, Shutdown};
+use super::{Config, Registry, Shutdown};
 use crate::hall::limits::Settings as Limits;
 use crate::{api, cache, ledger, proxy, telemetry};
 
@@ -13,6 +13,7 @@ pub struct Fixed {
     upstream_ca_file: Option<PathBuf>,
     hall: api::Settings,
     store: Option<PathBuf>,
+    registry: Option<Registry>,
     limits: Limits,
     cache: cache::Settings,
     ledger: ledger::Settings,
@@ -29,6 +30,7 @@ impl Fixed {
             upstream_ca_file: config.upstream_ca_file.clone(),
             hall: config.hall.clone(),
             store: config.store.clone(),
+            registry: config.registry.clone(),
             limits: config.limits,
             cache: config.cache,
             ledger: config.ledger.clone(),
@@ -53,6 +55,7 @@ impl Fixed {
                     && (self.limits.hall, self.limits.failures) == (other.limits.hall, other.limits.failures),
             ),
             ("policy.store", self.store == other.store),
+            ("registry", self.registry == other.registry),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),
             ("telemetry", self.telemetry == other.telemetry),

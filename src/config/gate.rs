@@ -1,6 +1,7 @@
 //! The `gate` section: listeners, identity, upstreams and routes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -71,8 +72,18 @@ fn listen(text: &str) -> Result<Listen, Wrong> {
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') => Ok(Listen::Unix(PathBuf::from(path))),
         Some(_) => Err(Wrong::new("is not an absolute path", "write such as `unix:/run/hallgate/gate.sock`")),
-        None => kinds::address(text).map(Listen::Tcp),
+        None => match text.strip_prefix("localhost:") {
+            Some(port) => kinds::number(0, u16::MAX)(port)
+                .map(|port| Listen::Loopback(loopback(port)))
+                .map_err(|_| Wrong::new("has no port behind `localhost:`", "write such as `localhost:8080`")),
+            None => kinds::address(text).map(Listen::Tcp),
+        },
     }
+}
+
+fn loopback(port: u16) -> Vec<SocketAddr> {
+    let addresses: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    addresses.map(|address| SocketAddr::new(address, port)).to_vec()
 }
 
 #[derive(Clone, Copy)]

@@ -139,6 +139,12 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether variables leave nothing of it.
+    pub fn comes_to_nothing(&self) -> bool {
+        let text = self.node.as_scalar().map(|scalar| expand(scalar.as_str(), self.reading.environment));
+        text.is_some_and(|text| text.is_ok_and(|text| text.is_empty()))
+    }
+
     /// The value as its kind. Problems quote what is written, never what a variable stands for.
     pub fn read<T>(&self, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
         let text = self.text()?;
@@ -297,6 +303,11 @@ impl<'a> Map<'a> {
     /// Notes a problem with a key of this mapping, at the mapping's place.
     pub fn wrong(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
         self.reading.note(self.place, &self.path_of(key), message, help);
+    }
+
+    /// A variable of the environment; one that is empty is not set.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        (self.reading.environment)(name).filter(|value| !value.is_empty())
     }
 
     /// The value of a key that may be absent.

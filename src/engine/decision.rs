@@ -75,6 +75,7 @@ deny_codes! {
     WorkerNotEnrolled "DENY_WORKER_NOT_ENROLLED" "the worker that is named is not enrolled here" "enroll the worker, or correct worker_id",
     WorkerBanned "DENY_WORKER_BANNED" "the worker is banned" "replace the worker",
     WorkerRevoked "DENY_WORKER_REVOKED" "the worker is not active" "activate the worker, or use another",
+    RegistryUnavailable "DENY_REGISTRY_UNAVAILABLE" "the registry that must vouch for the worker has not, or not lately" "see `registry` in /readyz for why it does not answer, or change registry.require",
     WorkerCapabilityMismatch "DENY_WORKER_CAPABILITY_MISMATCH" "the worker does not declare this capability" "add the capability to the worker's record",
     EnvNotAllowed "DENY_ENV_NOT_ALLOWED" "the worker or the credential is not allowed in this environment" "add the environment to the record or the token",
     WorkerNotCandidate "DENY_WORKER_NOT_CANDIDATE" "the worker's species is no candidate of the matched rule" "add the species to the rule's candidates",

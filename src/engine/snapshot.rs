@@ -2,7 +2,9 @@
 
 mod acting;
 mod fingerprint;
+mod fleet;
 mod selection;
+mod vouching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +13,9 @@ use crate::engine::json::Step;
 use crate::engine::policy_gate::{GateReads, PolicyGate};
 use crate::engine::{RouteInput, RuleSet};
 pub use acting::{Acting, Attestation, Code, Envelope, Source};
+pub(crate) use fleet::Fleet;
 pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
+pub use vouching::{Required, Vouching};
 
 use crate::ids::{CapabilityId, ControlId, Digest, Env, SpeciesId, TenantId, TenantRisk, WorkerId};
 
@@ -56,15 +60,40 @@ pub struct Settings {
     pub tenants: BTreeMap<TenantId, TenantRisk>,
 }
 
-/// A worker's standing. Only an active one dispatches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A worker's standing, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Standing {
     /// May be dispatched.
     Active,
+    /// May be, but not in prod and edge: the registry that must vouch for it has not, or not lately.
+    Unverified,
     /// May not: revoked, retired or unknown.
     Revoked,
     /// May not, ever.
     Banned,
+}
+
+impl Standing {
+    /// Whether a worker of this standing may be dispatched there.
+    #[must_use]
+    pub const fn may_act(self, env: Env) -> bool {
+        match self {
+            Self::Active => true,
+            Self::Unverified => !env.is_production(),
+            Self::Revoked | Self::Banned => false,
+        }
+    }
+
+    /// The standing in entries and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Unverified => "unverified",
+            Self::Revoked => "revoked",
+            Self::Banned => "banned",
+        }
+    }
 }
 
 /// An enrolled worker, as far as decisions look at it.
@@ -84,7 +113,7 @@ pub struct Worker {
     pub allowed_environments: Option<BTreeSet<Env>>,
     /// Its 0–25 blast sum, where the record has one (strict, S6).
     pub blast_sum: Option<u8>,
-    /// Its standing.
+    /// Its standing. In a snapshot that heeds a remote registry, the worse of the record's and the registry's.
     pub standing: Standing,
     /// What was attested of its code.
     pub attestation: Attestation,
@@ -114,10 +143,16 @@ pub struct Snapshot {
     pub gate: Option<Arc<dyn PolicyGate>>,
     /// The digest of all of it.
     pub fingerprint: Fingerprint,
+    /// The digest of it without the word of a remote registry.
+    pub local: Fingerprint,
+    /// What a remote registry says, which is heeded in all of it.
+    pub vouching: Arc<Vouching>,
+    /// The workers by their records, in the records' order.
+    enrolled: Arc<[Arc<Worker>]>,
     pub(crate) reads: Reads,
     pub(crate) prepared: Vec<Prepared>,
-    /// The controls that any active worker implements.
-    pub(crate) fleet: BTreeSet<Arc<str>>,
+    /// The controls that workers which may act implement.
+    pub(crate) fleet: Fleet,
     /// Everybody who may act, by worker id; in reference mode by species.
     pub(crate) acting: BTreeMap<Arc<str>, Arc<Acting>>,
 }
@@ -218,51 +253,76 @@ impl Snapshot {
                 help: "read the rules in the policy's mode".into(),
             });
         }
-        let acting = acting::all(&workers, settings.mode);
-        let mut by_id = BTreeMap::new();
-        for worker in workers {
+        let mut ids = BTreeSet::new();
+        for worker in workers.iter().filter(|worker| !ids.insert(&worker.worker_id)) {
             let path = format!("workers.{}", worker.worker_id);
-            if by_id.insert(worker.worker_id.clone(), worker).is_some() {
-                let message = "is enrolled twice".into();
-                let help = "give each worker an id of its own".into();
-                problems.push(Problem { path, in_rules: Vec::new(), message, help });
-            }
+            let message = "is enrolled twice".into();
+            let help = "give each worker an id of its own".into();
+            problems.push(Problem { path, in_rules: Vec::new(), message, help });
         }
-        let fleet = by_id
-            .values()
-            .filter(|worker| worker.standing == Standing::Active)
-            .flat_map(|worker| worker.implements.iter().map(ControlId::shared))
-            .collect();
-        let species = selection::Species::of(&by_id, &acting);
         if settings.mode == Mode::Strict && roll == Roll::Closed {
-            problems.extend(species.dangling(&rules));
+            problems.extend(selection::dangling(&workers, &rules));
         }
         if !problems.is_empty() {
             return Err(problems);
         }
+        Ok(Self::put_together(settings, rules, workers.into(), Arc::default()))
+    }
+
+    /// The same settings, rules and records, heeding what a remote registry says of the workers now. It can take a worker's
+    /// standing away and never give it one.
+    #[must_use]
+    pub fn heeding(&self, vouching: Arc<Vouching>) -> Self {
+        let (settings, rules) = (Arc::clone(&self.settings), Arc::clone(&self.rules));
+        let snapshot = Self::put_together(settings, rules, Arc::clone(&self.enrolled), vouching);
+        Self { local: self.local, ..snapshot.gated_as(self) }
+    }
+
+    fn put_together(
+        settings: Arc<Settings>,
+        rules: Arc<RuleSet>,
+        enrolled: Arc<[Arc<Worker>]>,
+        vouching: Arc<Vouching>,
+    ) -> Self {
+        let workers: Vec<_> = enrolled.iter().map(|worker| vouching.heeded(worker)).collect();
+        let acting = acting::all(&workers, settings.mode);
+        let fleet = Fleet::of(&workers);
+        let by_id: BTreeMap<_, _> = workers.into_iter().map(|worker| (worker.worker_id.clone(), worker)).collect();
+        let species = selection::Species::of(&by_id, &acting);
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
         let fingerprint = fingerprint::of(&settings, &rules, &by_id, &acting);
         let reads = Reads::of(&settings, &rules);
-        Ok(Self { reads, settings, rules, workers: by_id, gate: None, fingerprint, prepared, fleet, acting })
+        let (gate, local, workers) = (None, fingerprint, by_id);
+        Self { reads, settings, rules, workers, gate, fingerprint, local, vouching, enrolled, prepared, fleet, acting }
     }
 
-    /// The same settings, rules and policies with other workers, on an open roll.
+    /// The same settings, rules and policies with other workers, on an open roll. What a remote registry says is heeded as before,
+    /// of the others, too.
     ///
     /// # Errors
     /// As [`Self::build`].
     pub fn with_workers(&self, workers: Vec<Arc<Worker>>) -> Result<Self, Vec<Problem>> {
         let snapshot = Self::of(Arc::clone(&self.settings), Arc::clone(&self.rules), workers, Roll::Open)?;
-        Ok(match &self.gate {
-            Some(gate) => snapshot.gated_by(Arc::clone(gate)),
-            None => snapshot,
-        })
+        let snapshot = snapshot.gated_as(self);
+        let says_nothing = *self.vouching == Vouching::default();
+        Ok(if says_nothing { snapshot } else { snapshot.heeding(Arc::clone(&self.vouching)) })
+    }
+
+    /// The same with the other's policies.
+    fn gated_as(self, other: &Self) -> Self {
+        match &other.gate {
+            Some(gate) => self.gated_by(Arc::clone(gate)),
+            None => self,
+        }
     }
 
     /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.
     #[must_use]
     pub fn gated_by(self, gate: Arc<dyn PolicyGate>) -> Self {
         let reads = if self.asking_rules() > 0 { self.reads.and(gate.reads()) } else { self.reads };
-        Self { reads, fingerprint: fingerprint::with_gate(&self.fingerprint, &gate.digest()), gate: Some(gate), ..self }
+        let policies = gate.digest();
+        let gated = |fingerprint| fingerprint::with_gate(&fingerprint, &policies);
+        Self { reads, fingerprint: gated(self.fingerprint), local: gated(self.local), gate: Some(gate), ..self }
     }
 
     /// How many rules ask the policy gate.

@@ -114,7 +114,7 @@ impl Hall {
             RegistryError::Snapshot(problems.iter().map(|p| format!("{} {}", p.path, p.message)).collect())
         })?;
         self.roster.store(Arc::new(roster));
-        self.replace(snapshot);
+        self.succeed(snapshot);
         let clerk = Clerk::start(self, store).map_err(RegistryError::Thread)?;
         let _one_registry_only = self.clerk.set(clerk);
         Ok(())
@@ -194,3 +194,6 @@ impl Hall {
         clerk.change(Job::new(token, Change::Unban { hash }, None)).await
     }
 }
+
+#[cfg(test)]
+mod tests;

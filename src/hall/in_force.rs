@@ -73,7 +73,7 @@ impl Hall {
     /// Whether these are in force already. Records count, too, where no decision reads what changed: they say whose a worker is.
     #[must_use]
     pub fn holds(&self, snapshot: &Snapshot, roster: &Roster, tokens: &[Token]) -> bool {
-        self.snapshot.load().fingerprint == snapshot.fingerprint
+        self.snapshot.load().local == snapshot.local
             && self.roster.load().has_folder_of(roster)
             && self.tokens.load().holds(tokens)
     }
@@ -134,6 +134,10 @@ impl Hall {
                 NotInForce::Registry(told.join("; "))
             })?;
         }
+        if self.abroad.is_some() {
+            // Files know nothing of what a remote registry says.
+            snapshot = snapshot.heeding(Arc::clone(&self.snapshot.load().vouching));
+        }
         let tokens = (tokens != **self.tokens.load()).then_some(tokens);
         let replaced = self.snapshot.load().fingerprint;
         if snapshot.fingerprint != replaced && self.unannounced.load(Ordering::Acquire) {
@@ -145,9 +149,7 @@ impl Hall {
             .then(|| self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)))))
             .transpose()?;
         self.roster.store(Arc::new(roster));
-        if receipt.is_some() {
-            self.replace(snapshot);
-        }
+        self.succeed(snapshot);
         let changed = Changed { snapshot: receipt, tokens: tokens.is_some() };
         if let Some(tokens) = tokens {
             self.tokens.store(Arc::new(tokens));
@@ -158,10 +160,18 @@ impl Hall {
         Ok(changed)
     }
 
-    /// Has every request that begins after this decided by another snapshot. Its entry is committed.
-    pub(super) fn replace(&self, snapshot: Snapshot) {
+    /// Puts a snapshot in the place of the one in force, once that is on record. Also one with the same fingerprint: a worker that
+    /// may not act by a remote registry's word may have lost its own right, too, which no decision shows before that word changes.
+    pub(super) fn succeed(&self, snapshot: Snapshot) {
         self.source_hashes.keep(&snapshot);
-        self.snapshot.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        let before = self.snapshot.swap(Arc::clone(&snapshot));
+        if let Some(abroad) = self.abroad.as_ref().filter(|_| !snapshot.workers.keys().eq(before.workers.keys())) {
+            abroad.changed.notify_one();
+        }
+        if snapshot.fingerprint == before.fingerprint {
+            return;
+        }
         self.verdicts.forget();
         self.show_snapshot();
     }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::canonical::{self, Object};
 use super::queue::Ended;
-use super::{Door, InForce, Record, Refusal, RegistryChange};
+use super::{Door, InForce, Record, Refusal, RegistryChange, standing};
 use crate::engine::{self, Decision, DenyCode, Mode};
 use crate::ids::{Digest, SupervisorLevel, TenantRisk, TokenName};
 
@@ -45,7 +45,7 @@ pub(super) struct Stamp<'a> {
 }
 
 impl Stamp<'_> {
-    fn previous(&self, object: &mut Object<'_>) {
+    pub(super) fn previous(&self, object: &mut Object<'_>) {
         match &self.previous {
             Some(hash) => object.digest("prev_receipt_hash", hash),
             None => object.null("prev_receipt_hash"),
@@ -61,7 +61,7 @@ pub(super) fn tenant(record: &Record) -> Option<&str> {
             (!unknown).then_some(&*decision.input.tenant_id)
         }
         Record::Refusal(refusal) => refusal.tenant.as_deref(),
-        Record::Policy(_) => None,
+        Record::Policy(_) | Record::Standing(_) => None,
         Record::Registry(change) => change.tenant.as_deref(),
     }
 }
@@ -81,6 +81,7 @@ pub(super) fn push_record(out: &mut Vec<u8>, record: &Record, stamp: &Stamp<'_>)
         Record::Refusal(refusal) => push_refusal(out, refusal, stamp),
         Record::Policy(policy) => push_policy(out, policy, stamp),
         Record::Registry(change) => push_registry(out, change, stamp),
+        Record::Standing(change) => standing::push(out, change, stamp),
     }
 }
 

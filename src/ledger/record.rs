@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::StandingChange;
 use crate::engine::{Decision, DenyCode, Mode};
 use crate::ids::{Digest, TokenName};
 
@@ -48,6 +49,8 @@ pub enum Record {
     Policy(InForce),
     /// A change of the registry.
     Registry(RegistryChange),
+    /// A change of who may act that no record of ours makes.
+    Standing(StandingChange),
 }
 
 /// What happened to a worker, or to a hash, in the registry.
@@ -112,7 +115,7 @@ pub enum Cause {
     Start,
     /// Its files have changed.
     Reload,
-    /// Workers were enrolled, revoked or banned over the API.
+    /// Workers were enrolled, revoked or banned over the API, or what a remote registry says of them has changed.
     Registry,
 }
 

@@ -137,9 +137,9 @@ impl Parts {
             }
         };
         // The hall has counted and logged why it cannot.
-        ruled.unwrap_or_else(|_| {
-            exchange.refused = DenyCode::AuditUnavailable.as_str();
-            Some(Answer::cannot_decide(exchange.correlation_id()))
+        ruled.unwrap_or_else(|why| {
+            exchange.refused = why.code().as_str();
+            Some(Answer::cannot_decide(why.code(), exchange.correlation_id()))
         })
     }
 
@@ -155,7 +155,7 @@ impl Parts {
         if recorded.decision().input.dry_run {
             return Some(Answer::probe(&recorded).unwrap_or_else(|error| {
                 tracing::error!(%error, "a decision cannot be written as JSON");
-                Answer::cannot_decide(exchange.correlation_id())
+                Answer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())
             }));
         }
         let id = recorded.receipt().id().hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).parse();
@@ -173,7 +173,7 @@ impl Parts {
                 });
                 None
             }
-            (Ok(_), Err(_)) => Some(Answer::cannot_decide(exchange.correlation_id())),
+            (Ok(_), Err(_)) => Some(Answer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())),
             (Err(recorded), _) => Some(Answer::denied(&recorded)),
         }
     }

@@ -83,10 +83,9 @@ impl Answer {
         Self::written(StatusCode::UNAUTHORIZED, code.as_str(), code.meaning(), detail, None, None, None)
     }
 
-    /// Not decided or not recorded: 503.
+    /// Not decided or not recorded, and why: 503.
     #[must_use]
-    pub fn cannot_decide(correlation: Option<&str>) -> Self {
-        let code = DenyCode::AuditUnavailable;
+    pub fn cannot_decide(code: DenyCode, correlation: Option<&str>) -> Self {
         Self::problem(StatusCode::SERVICE_UNAVAILABLE, code, code.meaning(), None, None, correlation)
     }
 

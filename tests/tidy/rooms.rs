@@ -48,7 +48,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pingora_http", &["proxy"]),
     ("pingora_proxy", &["proxy"]),
     ("prometheus_client", &["telemetry"]),
-    ("reqwest", &["cli"]),
+    ("reqwest", &["cli", "registry"]),
     ("rusqlite", &["registry"]),
     ("rustix", &["main"]),
     ("signed_note", &["ledger"]),

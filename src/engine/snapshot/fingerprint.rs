@@ -132,6 +132,7 @@ fn described(worker: &Worker, all: &mut Description) {
         Standing::Active => 0,
         Standing::Revoked => 1,
         Standing::Banned => 2,
+        Standing::Unverified => 3,
     });
     attested(attestation, all);
     enveloped(envelope.as_ref(), all);

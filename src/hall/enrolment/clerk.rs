@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::judge::judge;
 use super::{NotChanged, Registered, recorded};
+use crate::engine::Snapshot;
 use crate::engine::snapshot::Standing;
 use crate::hall::in_force::in_force;
 use crate::hall::{Hall, Token};
@@ -71,7 +72,7 @@ impl Clerk {
     pub(super) fn start(hall: &Arc<Hall>, store: Store) -> io::Result<Self> {
         let (jobs, come) = sync_channel(WAITING);
         let desk = Desk { hall: Arc::downgrade(hall), store, behind: false, noted: hall.ledger.health().entries };
-        let thread = thread::Builder::new().name("registry".to_owned()).spawn(move || desk.run(&come))?;
+        let thread = thread::Builder::new().name("enrolment".to_owned()).spawn(move || desk.run(&come))?;
         Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
     }
 
@@ -188,7 +189,7 @@ impl Desk {
         if !changes.is_empty() {
             self.keep(hall, &changes);
         }
-        let now = hall.roster.load();
+        let now = (hall.roster.load_full(), hall.snapshot.load_full());
         for job in settled {
             let known = worker(&job.change).is_some();
             let registered = registered(&now, &job.change, None, known);
@@ -212,7 +213,7 @@ impl Desk {
             accepted.into_iter().for_each(|one| one.job.answer(Err(why.clone())));
             Vec::new()
         };
-        let in_force_now = hall.snapshot.load();
+        let in_force_now = hall.snapshot.load_full();
         let snapshot = match in_force_now.with_workers(planned.workers()) {
             Ok(snapshot) => snapshot,
             Err(problems) => {
@@ -248,8 +249,8 @@ impl Desk {
         hall.roster.store(Arc::new(roster));
         if changed {
             hall.announced();
-            hall.replace(snapshot);
         }
+        hall.succeed(snapshot);
         changes
     }
 
@@ -293,7 +294,12 @@ fn worker(change: &Change) -> Option<&str> {
 }
 
 /// What a change has come to.
-fn registered(roster: &Roster, change: &Change, receipt: Option<Receipt>, known: bool) -> Registered {
+fn registered(
+    (roster, snapshot): &(Arc<Roster>, Arc<Snapshot>),
+    change: &Change,
+    receipt: Option<Receipt>,
+    known: bool,
+) -> Registered {
     let (standing, workers) = match change {
         Change::Ban { hash, .. } | Change::Unban { hash } => {
             let of =
@@ -303,8 +309,9 @@ fn registered(roster: &Roster, change: &Change, receipt: Option<Receipt>, known:
             (banned, about.map(|listed| listed.enrolled.worker.worker_id.clone()).collect())
         }
         of_worker => {
-            let listed = worker(of_worker).and_then(|id| roster.find(id));
-            (listed.map_or(Standing::Revoked, |listed| listed.standing), Vec::new())
+            // The snapshot knows what a remote registry says of it, too.
+            let in_force = worker(of_worker).and_then(|id| snapshot.workers.get(id));
+            (in_force.map_or(Standing::Revoked, |worker| worker.standing), Vec::new())
         }
     };
     Registered { receipt, known, standing, workers }

@@ -69,10 +69,11 @@ pub(super) fn bring_up(store: &mut Store, ledger: &Ledger) -> Result<(), Registr
             break;
         }
         if std::str::from_utf8(json).is_ok_and(|text| text.contains(MARK)) {
-            changes.push(read(json).map_err(|problem| {
+            let read = read(json).map_err(|problem| {
                 RegistryError::Ledger(io::Error::new(io::ErrorKind::InvalidData, format!("entry {number}: {problem}")))
-            })?);
-            found += 1;
+            })?;
+            found += usize::from(read.is_some());
+            changes.extend(read);
         }
         if changes.len() >= AT_ONCE {
             store.keep(&changes, number + 1)?;
@@ -125,10 +126,13 @@ fn again(change: &Change, stamp: &Stamp) -> Record {
     Record::Registry(of(change, of_record, stamp.by.clone()))
 }
 
-/// Reads a change from its entry.
-fn read(json: &[u8]) -> Result<(Change, Stamp), String> {
+/// Reads a change from its entry. `None`: it says what a remote registry or an operator did, which no store keeps.
+fn read(json: &[u8]) -> Result<Option<(Change, Stamp)>, String> {
     let entry = Json::parse(json).map_err(|error| error.to_string())?;
     let entry = entry.as_object().ok_or("it is no object")?;
+    if present(entry, "action").is_none() && present(entry, "cause").is_some() {
+        return Ok(None);
+    }
     let optional = |key: &str| present(entry, key).and_then(Json::as_str).map(Arc::clone);
     let worker = || word(entry, "worker_id");
     let change = match &*text(entry, "action")? {
@@ -146,7 +150,7 @@ fn read(json: &[u8]) -> Result<(Change, Stamp), String> {
         at_micros: at.as_microsecond(),
         by: by.map_err(|error: crate::ids::InvalidId| error.to_string())?,
     };
-    Ok((change, stamp))
+    Ok(Some((change, stamp)))
 }
 
 fn text(entry: &Members, key: &str) -> Result<Arc<str>, String> {

@@ -9,7 +9,7 @@ use uuid::{Uuid, Variant};
 use super::super::canonical;
 use super::super::index::{EVERY, Place};
 use super::super::pruned::{PRUNED, Pruned};
-use super::super::{Published, chain, mint, segment};
+use super::super::{Published, chain, mint, segment, standing};
 use super::{Break, VerifyError};
 use crate::ids::Digest;
 
@@ -63,7 +63,7 @@ impl Decided {
 }
 
 /// A field that does not hold, and why.
-pub(super) type Fault = (&'static str, String);
+pub(in crate::ledger) type Fault = (&'static str, String);
 
 fn fault<T>(field: &'static str, problem: impl Into<String>) -> Result<T, Fault> {
     Err((field, problem.into()))
@@ -143,7 +143,15 @@ impl Entries {
                 self.outcome(decided, hash, &stream).map_err(at(Some(id)))?;
             }
             Some("policy") => self.policy(&entry, &stream).map_err(at(Some(id)))?,
-            Some("registry") => self.registry(&entry).map_err(at(Some(id)))?,
+            Some("registry") => {
+                // Changes of our own registry say what was done, others why somebody may or may not act.
+                let checked = match entry.get("action") {
+                    Some(_) => registry(&entry),
+                    None => standing::sound(&entry, &stream),
+                };
+                checked.map_err(at(Some(id)))?;
+                self.registry += 1;
+            }
             _ => return Err(at(Some(id))(("kind", "is none that this program knows".to_owned()))),
         }
         self.last = id;
@@ -213,24 +221,6 @@ impl Entries {
             return fault("snapshot", error.to_string());
         }
         self.policies += 1;
-        Ok(())
-    }
-
-    /// A change of the registry says what happened, and to whom or to what.
-    fn registry(&mut self, entry: &Value) -> Result<(), Fault> {
-        let about = match text(entry, "action")? {
-            "enrolled" | "updated" => &["worker_id", "record", "hash"][..],
-            "revoked" | "restored" => &["worker_id"],
-            "banned" | "unbanned" => &["hash"],
-            _ => return fault("action", "is none that this program knows"),
-        };
-        for field in about {
-            text(entry, field)?;
-        }
-        if let Some(Err(error)) = entry.get("hash").and_then(Value::as_str).map(str::parse::<Digest>) {
-            return fault("hash", error.to_string());
-        }
-        self.registry += 1;
         Ok(())
     }
 
@@ -318,6 +308,23 @@ pub(super) fn id(entry: &Value) -> Result<Uuid, Fault> {
         Some(id) if id.as_hyphenated().to_string() == text => Ok(id),
         _ => fault("receipt_id", "is no UUIDv7"),
     }
+}
+
+/// A change of the registry says what happened, and to whom or to what.
+fn registry(entry: &Value) -> Result<(), Fault> {
+    let about = match text(entry, "action")? {
+        "enrolled" | "updated" => &["worker_id", "record", "hash"][..],
+        "revoked" | "restored" => &["worker_id"],
+        "banned" | "unbanned" => &["hash"],
+        _ => return fault("action", "is none that this program knows"),
+    };
+    for field in about {
+        text(entry, field)?;
+    }
+    if let Some(Err(error)) = entry.get("hash").and_then(Value::as_str).map(str::parse::<Digest>) {
+        return fault("hash", error.to_string());
+    }
+    Ok(())
 }
 
 /// Whether a decision let a request through.

@@ -1,0 +1,114 @@
+//! What the remote registry says, from memory: `GET /wcp/registry/verify/{worker_id}` and `GET /wcp/registry/ban-list`. No request
+//! waits for the registry.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::api::answer::{json, timestamp};
+use crate::api::credential;
+use crate::api::error::Refused;
+use crate::hall::{BannedHash, Hall, Moment, Scope, Verified};
+
+/// Where an answer that was remembered comes from.
+const CACHE: &str = "local-cache";
+/// Where one comes from that only we could give.
+const LOCAL: &str = "local-only";
+const REGISTRY: &str = "pyhall-registry";
+
+#[derive(Serialize)]
+struct Known<'a> {
+    #[serde(flatten)]
+    verified: &'a Verified,
+    source: &'static str,
+    /// When the registry was asked; null when it never is, since no such worker is enrolled here.
+    checked_at: Option<String>,
+    /// Whether the answer is too old to count for the worker.
+    stale: bool,
+}
+
+/// `GET /wcp/registry/verify/{worker_id}`: what the registry last said of an enrolled worker.
+pub(super) async fn verify(
+    State(hall): State<Arc<Hall>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let token = credential::present(&hall, &headers)?;
+    credential::require(&token, Scope::Read)?;
+    let Some(abroad) = hall.abroad() else { return Ok(no_answer(StatusCode::SERVICE_UNAVAILABLE, LOCAL, None)) };
+    let seen = abroad.seen();
+    if let Some(heard) = seen.workers.get(&*id) {
+        let stale = heard.asked.instant.elapsed() >= seen.max_stale;
+        let checked_at = Some(timestamp(heard.asked.micros));
+        return Ok(json(StatusCode::OK, &Known { verified: &heard.verified, source: CACHE, checked_at, stale }));
+    }
+    if !hall.snapshot().workers.contains_key(&*id) {
+        let verified = &Verified::unknown(&id);
+        return Ok(json(StatusCode::OK, &Known { verified, source: LOCAL, checked_at: None, stale: true }));
+    }
+    Ok(match seen.limited_until {
+        Some(until) if until.instant > Instant::now() => {
+            no_answer(StatusCode::TOO_MANY_REQUESTS, REGISTRY, Some(until))
+        }
+        _ => no_answer(StatusCode::SERVICE_UNAVAILABLE, REGISTRY, None),
+    })
+}
+
+#[derive(Serialize)]
+struct Unanswered {
+    error: &'static str,
+    source: &'static str,
+    denied: bool,
+    allowed: bool,
+    reason: &'static str,
+}
+
+fn no_answer(status: StatusCode, source: &'static str, until: Option<Moment>) -> Response {
+    let (error, reason) = match (status, source) {
+        (StatusCode::TOO_MANY_REQUESTS, _) => ("rate limited", "the registry limits the rate; see `retry-after`"),
+        (_, LOCAL) => ("no registry", "no registry is configured: set PYHALL_API_KEY or registry.api_key"),
+        _ => ("unavailable", "the registry has not answered yet; /readyz says why"),
+    };
+    let mut response = json(status, &Unanswered { error, source, denied: true, allowed: false, reason });
+    let seconds = until.map_or(1, |until| until.instant.saturating_duration_since(Instant::now()).as_secs() + 1);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+#[derive(Serialize)]
+struct BanList<'a> {
+    count: usize,
+    hashes: Vec<String>,
+    entries: &'a [BannedHash],
+    /// When the registry was asked for it; null when it has never answered.
+    updated_at: Option<String>,
+    /// Whether it is too old to count for anybody.
+    stale: bool,
+    source: &'static str,
+}
+
+/// `GET /wcp/registry/ban-list`: the hashes of code that the registry bans.
+pub(super) async fn ban_list(State(hall): State<Arc<Hall>>, headers: HeaderMap) -> Result<Response, Refused> {
+    let token = credential::present(&hall, &headers)?;
+    credential::require(&token, Scope::Read)?;
+    let seen = hall.abroad().map(|abroad| abroad.seen());
+    let source = if seen.is_some() { CACHE } else { LOCAL };
+    let bans = seen.as_ref().and_then(|seen| seen.bans.as_ref().map(|(list, asked)| (list, asked, seen.max_stale)));
+    let list = match bans {
+        Some((list, asked, max_stale)) => BanList {
+            count: list.hashes.len(),
+            hashes: list.hashes.iter().map(|hash| hash.to_hex()).collect(),
+            entries: &list.entries,
+            updated_at: Some(timestamp(asked.micros)),
+            stale: asked.instant.elapsed() >= max_stale,
+            source,
+        },
+        None => BanList { count: 0, hashes: Vec::new(), entries: &[], updated_at: None, stale: true, source },
+    };
+    Ok(json(StatusCode::OK, &list).into_response())
+}
