@@ -13,6 +13,7 @@ pub struct Fixed {
     gate: Option<proxy::Settings>,
     upstream_ca_file: Option<PathBuf>,
     hall: api::Settings,
+    store: Option<PathBuf>,
     registry: Option<Registry>,
     limits: Limits,
     cache: cache::Settings,
@@ -30,6 +31,7 @@ impl Fixed {
             gate: config.gate.clone(),
             upstream_ca_file: config.upstream_ca_file.clone(),
             hall: config.hall.clone(),
+            store: config.store.clone(),
             registry: config.registry.clone(),
             limits: config.limits,
             cache: config.cache,
@@ -55,6 +57,7 @@ impl Fixed {
                 self.hall == other.hall
                     && (self.limits.hall, self.limits.failures) == (other.limits.hall, other.limits.failures),
             ),
+            ("policy.store", self.store == other.store),
             ("registry", self.registry == other.registry),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),

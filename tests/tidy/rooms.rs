@@ -49,6 +49,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pingora_proxy", &["proxy"]),
     ("prometheus_client", &["telemetry"]),
     ("reqwest", &["cli", "registry", "hall/alerts"]),
+    ("rusqlite", &["registry"]),
     ("rustix", &["main"]),
     ("signed_note", &["ledger"]),
     ("subtle", &["hall"]),
