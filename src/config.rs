@@ -5,10 +5,12 @@
 mod fixed;
 mod gate;
 mod hall;
+mod identity;
 mod kinds;
 mod policy;
 mod problem;
 mod reader;
+mod tls;
 mod variables;
 mod yaml;
 
@@ -39,8 +41,6 @@ use reader::{Map, Reading};
 pub struct Config {
     /// The gate; `None` when this process is a Hall only.
     pub gate: Option<proxy::Settings>,
-    /// CA certificates by which upstreams are verified; `None`: the system's.
-    pub upstream_ca_file: Option<PathBuf>,
     /// The Hall API.
     pub hall: api::Settings,
     /// The session tokens; one at least has the scope `route`.
@@ -75,7 +75,7 @@ pub struct Checked {
     pub serves: bool,
 }
 
-/// The files and folders that a configuration's policy and tokens come from, itself among them.
+/// The files and folders that a configuration's policy, tokens and certificates come from, itself among them.
 pub type Files = BTreeSet<PathBuf>;
 
 /// The sections of a configuration.
@@ -171,7 +171,7 @@ fn read_file<Read, T>(
 
 /// The sections as far as each could be read.
 struct Parts {
-    gate: Option<Option<(proxy::Settings, Option<PathBuf>)>>,
+    gate: Option<Option<proxy::Settings>>,
     hall: Option<(api::Settings, Vec<Token>)>,
     policy: Option<Policy>,
     cache: Option<cache::Settings>,
@@ -216,7 +216,7 @@ impl Parts {
     /// No two listeners on one address.
     fn check_listeners(&self, top: &Map<'_>) {
         let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
-        let gate = self.gate.iter().flatten().map(|(gate, _)| gate);
+        let gate = self.gate.iter().flatten();
         let listeners = gate.flat_map(|gate| {
             let listen = match gate.listen {
                 Listen::Tcp(address) => Some(address),
@@ -235,13 +235,11 @@ impl Parts {
 
     fn put_together(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Config> {
         let snapshot = self.policy.and_then(|policy| policy.snapshot(file, problems));
-        let (gate, upstream_ca_file) = self.gate?.unzip();
         let (mut hall, tokens) = self.hall?;
         let (ledger, public_tiles) = self.ledger?;
         hall.public_tiles = public_tiles;
         Some(Config {
-            gate,
-            upstream_ca_file: upstream_ca_file.flatten(),
+            gate: self.gate?,
             hall,
             tokens,
             snapshot: snapshot?,

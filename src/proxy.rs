@@ -13,10 +13,12 @@ mod gate;
 mod identify;
 mod journey;
 mod peer;
+mod peers;
 mod reject;
 mod resolve;
 mod routes;
 mod target;
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -52,15 +54,18 @@ pub fn service(
     hall: Arc<Hall>,
     conf: &Arc<ServerConf>,
 ) -> Result<Vec<Box<dyn ServiceWithDependents>>, String> {
-    let Settings { listen, listen_h2c, header_timeout, idle_timeout, threads, .. } = &settings;
+    let Settings { listen, tls, listen_h2c, header_timeout, idle_timeout, threads, .. } = &settings;
     let (header_timeout, idle_timeout) = (*header_timeout, *idle_timeout);
-    let listener = match listen {
+    let mut listener = match listen {
         Listen::Tcp(address) => tcp(*address),
         Listen::Unix(path) => {
             let path = path.to_str().ok_or("`gate.listen` is not UTF-8")?;
             ListenerConfig::uds(path).permissions(Permissions::from_mode(0o660))
         }
     };
+    if let Some(tls) = tls {
+        listener = listener.tls(tls.settings(true).map_err(|error| format!("`gate.tls`: {error}"))?);
+    }
     let mut doors = vec![("gate", listener, false)];
     doors.extend(listen_h2c.map(|address| ("gate-h2c", tcp(address), true)));
     let threads = *threads;
@@ -83,9 +88,10 @@ fn tcp(address: SocketAddr) -> ListenerConfig {
 fn gate(settings: Settings, hall: Arc<Hall>) -> Result<Gate, String> {
     let named = settings.upstreams.values().any(|upstream| resolve::literal(upstream).is_none());
     let resolver = named.then(|| resolve::resolver(&settings.dns_servers)).transpose()?;
+    let identify = Identify::new(settings.identity);
     let mut destinations = BTreeMap::new();
     for (group, (name, upstream)) in (0..).step_by(2).zip(&settings.upstreams) {
-        let destination = Destination::new(upstream, group, resolver.clone(), hall.metrics())?;
+        let destination = Destination::new(upstream, group, resolver.clone(), identify.headers(), hall.metrics())?;
         destinations.insert(name.as_str(), Arc::new(destination));
     }
     let routes = Routes::new(settings.routes, |upstream| {
@@ -93,7 +99,7 @@ fn gate(settings: Settings, hall: Arc<Hall>) -> Result<Gate, String> {
     })?;
     Ok(Gate::new(Parts {
         hall,
-        identify: Identify::new(settings.identity),
+        identify,
         describe: Describe::new(settings.env),
         routes,
         idle_timeout: settings.idle_timeout,

@@ -18,9 +18,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
+use pingora_core::protocols::tls::SslDigest;
 use pingora_core::server::ShutdownWatch;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
+
+use crate::tls;
 
 /// Connections at one time; more are closed as they come.
 const CONNECTIONS: usize = 4096;
@@ -55,6 +58,11 @@ impl Listener {
 impl ServerApp for Listener {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let peer = peer(&stream);
+        // What the handshake left is there, and does not say that nothing may be served.
+        let refused = |digest: Arc<SslDigest>| tls::connection(&digest).is_none_or(tls::Connection::is_refused);
+        if stream.get_ssl_digest().is_some_and(refused) {
+            return None;
+        }
         let Ok(_place) = self.places.try_acquire() else {
             tracing::warn!(peer = ?peer.0, "a connection was closed: {CONNECTIONS} are open");
             return None;

@@ -23,7 +23,7 @@ use crate::config::{Config, Files, Fixed};
 use crate::engine::Snapshot;
 use crate::hall::{Hall, TokenBook};
 use crate::ledger::{Ledger, OpenError};
-use crate::proxy::settings::{Identity, Listen};
+use crate::proxy::settings::{Identity, Listen, Upstream};
 use crate::telemetry::{self, Metrics};
 use crate::{api, proxy};
 use ending::{End, Ending, Tasks};
@@ -128,7 +128,7 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// # Errors
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    let Config { gate, upstream_ca_file, hall: api, tokens, snapshot, cache, ledger, telemetry: _, shutdown } = config;
+    let Config { gate, hall: api, tokens, snapshot, cache, ledger, telemetry: _, shutdown } = config;
     let mut bound = Vec::new();
     let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
     let api = listen::bind_hall(api, &mut bound)?;
@@ -152,7 +152,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
 
     hall.begin();
 
-    let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref(), upstream_ca_file)?);
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref())?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
     let gate = gate.map_err(StartError::Door)?.unwrap_or_default();
     let api = api::service(api, Arc::clone(&hall)).map_err(StartError::Door)?;
@@ -177,9 +177,10 @@ fn warn_of_a_stranger(gate: Option<&proxy::Settings>, snapshot: &Snapshot) {
 }
 
 /// pingora's part of the configuration. It neither waits nor drains: [`Ending`] does.
-fn server_conf(gate: Option<&proxy::Settings>, upstream_ca_file: Option<PathBuf>) -> Result<ServerConf, StartError> {
-    let tls = gate.is_some_and(|gate| gate.upstreams.values().any(|upstream| upstream.tls));
-    let ca_file = trust::ca_file(tls, upstream_ca_file).map_err(StartError::Door)?;
+fn server_conf(gate: Option<&proxy::Settings>) -> Result<ServerConf, StartError> {
+    let by_system = |upstream: &Arc<Upstream>| upstream.tls && upstream.authorities.is_none();
+    let ca_file =
+        trust::ca_file(gate.is_some_and(|gate| gate.upstreams.values().any(by_system))).map_err(StartError::Door)?;
     Ok(ServerConf {
         ca_file: Some(ca_file),
         grace_period_seconds: Some(0),

@@ -1,7 +1,5 @@
 //! What of a configuration a running process cannot change: it has to start again.
 
-use std::path::PathBuf;
-
 use super::{Config, Shutdown};
 use crate::{api, cache, ledger, proxy, telemetry};
 
@@ -9,7 +7,6 @@ use crate::{api, cache, ledger, proxy, telemetry};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fixed {
     gate: Option<proxy::Settings>,
-    upstream_ca_file: Option<PathBuf>,
     hall: api::Settings,
     cache: cache::Settings,
     ledger: ledger::Settings,
@@ -23,7 +20,6 @@ impl Fixed {
     pub fn of(config: &Config) -> Self {
         Self {
             gate: config.gate.clone(),
-            upstream_ca_file: config.upstream_ca_file.clone(),
             hall: config.hall.clone(),
             cache: config.cache,
             ledger: config.ledger.clone(),
@@ -36,7 +32,7 @@ impl Fixed {
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         let sections = [
-            ("gate", self.gate == other.gate && self.upstream_ca_file == other.upstream_ca_file),
+            ("gate", self.gate == other.gate),
             ("hall", self.hall == other.hall),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),
@@ -44,5 +40,26 @@ impl Fixed {
             ("shutdown", self.shutdown == other.shutdown),
         ];
         sections.into_iter().filter(|(_, same)| !same).map(|(section, _)| section).collect()
+    }
+
+    /// Has the listeners and upstreams that run use the certificates of another reading, where it has some for them. Whether any
+    /// of them is another one.
+    #[must_use]
+    pub fn take_certificates(&self, other: &Self) -> bool {
+        let mut changed = false;
+        if let (Some(ours), Some(theirs)) = (&self.hall.tls, &other.hall.tls) {
+            changed |= ours.take(theirs);
+        }
+        let (Some(ours), Some(theirs)) = (&self.gate, &other.gate) else { return changed };
+        if let (Some(ours), Some(theirs)) = (&ours.tls, &theirs.tls) {
+            changed |= ours.take(theirs);
+        }
+        for (name, upstream) in &ours.upstreams {
+            let theirs = theirs.upstreams.get(name).and_then(|upstream| upstream.authorities.as_ref());
+            if let (Some(ours), Some(theirs)) = (&upstream.authorities, theirs) {
+                changed |= ours.take(theirs);
+            }
+        }
+        changed
     }
 }

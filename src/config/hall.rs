@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::kinds;
 use super::reader::{Map, Value, Wrong};
+use super::tls;
 use crate::api::Settings;
 use crate::engine::Binding;
 use crate::hall::{Scope, Token};
@@ -16,13 +17,15 @@ const TOKEN: &str = "add `- { name: make, secret: \"${HALL_SESSION_TOKEN}\", sco
 /// Reads the section; `None` when something in it is wrong.
 pub fn read(mut hall: Map<'_>) -> Option<(Settings, Vec<Token>)> {
     let listen = hall.read("listen", "127.0.0.1:8765", kinds::address);
+    let tls = hall.get("tls").map_or(Some(None), |value| tls::server(value.map()?).map(Some));
     let tokens = hall.need("tokens", TOKEN).and_then(|value| tokens(&value));
     let cors_origins = hall.list("cors_origins", kinds::origin);
     let metrics_need_token = hall.read("metrics_need_token", "false", kinds::flag);
     let threads = hall.read("threads", "1", kinds::number(1, 256));
-    hall.done(&["tls", "console"]);
+    hall.done(&["console"]);
     let settings = Settings {
         listen: listen?,
+        tls: tls?,
         cors_origins: cors_origins?,
         metrics_need_token: metrics_need_token?,
         // Written in the section `ledger`.

@@ -63,7 +63,7 @@ impl<'a> Reading<'a> {
         });
     }
 
-    /// What was found wrong, in the order of the file, and which files the policy and the tokens come from.
+    /// What was found wrong, in the order of the file, and which files the policy, the tokens and the certificates come from.
     pub fn into_found(self) -> (Vec<Problem>, BTreeSet<PathBuf>) {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| problem.place);
@@ -75,7 +75,9 @@ impl<'a> Reading<'a> {
         let path = self.file.parent().unwrap_or(Path::new("")).join(written);
         // Workers' own code is not ours to load: it is looked at when it is about to act.
         let of_policy = key.starts_with("policy.") && !key.starts_with("policy.allowed_worker_dirs");
-        if of_policy || key.starts_with("hall.tokens[") {
+        let of_tls =
+            ["gate.tls.", "hall.tls."].iter().any(|section| key.starts_with(section)) || key.ends_with("ca_file");
+        if of_policy || of_tls || key.starts_with("hall.tokens[") {
             self.files.borrow_mut().insert(path.clone());
         }
         path

@@ -63,8 +63,28 @@ fn the_sample_shows_every_key() {
         !SAMPLE.contains(&format!("{name}:"))
     });
     assert_eq!(absent, Vec::<String>::new(), "add these to conf/hallgate.yaml");
-    let shown =
-        ["listen_h2c", "upstream_ca_file", "envs", "secret_file", "host", "file", "keep", "max_size", "export_dir"];
+    let shown = [
+        "listen_h2c",
+        "upstream_ca_file",
+        "envs",
+        "secret_file",
+        "host",
+        "file",
+        "keep",
+        "max_size",
+        "export_dir",
+        "tls",
+        "cert_file",
+        "key_file",
+        "client_ca_file",
+        "require_client_cert",
+        "ca_file",
+        "ids",
+        "pattern",
+        "peers",
+        "worker_header",
+        "tenant_header",
+    ];
     for key in shown {
         assert!(SAMPLE.contains(&format!("{key}:")), "{key}");
     }

@@ -1,5 +1,6 @@
 //! The journey of one request: admit, identify, describe, decide, record; then a permit to forward, or an answer instead.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::Uri;
@@ -12,10 +13,11 @@ use crate::proxy::describe;
 use crate::proxy::destination::Destination;
 use crate::proxy::exchange::{Exchange, Forward, InFlight};
 use crate::proxy::forward;
-use crate::proxy::gate::Parts;
-use crate::proxy::identify::Who;
+use crate::proxy::gate::{Parts, connection};
+use crate::proxy::identify::{From, Unknown, Who};
 use crate::proxy::reject::Answer;
 use crate::telemetry::RefusalLabels;
+use crate::tls;
 
 /// A described request, and where it goes if it may.
 pub struct Asked {
@@ -59,7 +61,15 @@ impl Parts {
         let correlation = describe::correlation(claims, &request.headers);
         exchange.correlation = Some(Arc::clone(&correlation));
 
-        let who = self.identify.who(claims, &self.hall.tokens()).ok_or(Unasked::Unauthenticated)?;
+        let from = From {
+            address: session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip),
+            workload: connection(session).and_then(tls::Connection::workload),
+        };
+        let who = self.identify.who(claims, &request.headers, from, &self.hall.tokens());
+        let who = who.map_err(|unknown| match unknown {
+            Unknown::Unproved => Unasked::Unauthenticated,
+            Unknown::Malformed(why) => refused(DenyCode::MalformedClaim, why, None, Some(&correlation)),
+        })?;
 
         let path = &*admitted.target.path;
         let way = self.routes.find(&admitted.host, path, &request.method).ok_or_else(|| {
@@ -100,7 +110,7 @@ impl Parts {
                 exchange.refused = code;
                 let labels = RefusalLabels { door: Door::Gate.as_str(), code };
                 self.hall.metrics().refusals.get_or_create(&labels).inc();
-                Ok(Some(Answer::unauthenticated()))
+                Ok(Some(Answer::unauthenticated(self.identify.wanted())))
             }
         };
         // The hall has counted and logged why it cannot.

@@ -24,6 +24,7 @@ pub struct Answer {
     body: Vec<u8>,
     content_type: &'static str,
     receipt: Option<(HeaderValue, HeaderValue)>,
+    challenge: Option<&'static str>,
 }
 
 /// RFC 9457, with the fields that callers of the Hall API know. The `type` is `about:blank`: `code` tells problems apart.
@@ -64,12 +65,13 @@ impl Answer {
         Self::problem(status, code, reason, Some(receipt), None, correlation)
     }
 
-    /// Nobody that we know: 401.
+    /// Nobody that we know: 401, with a challenge and what to do.
     #[must_use]
-    pub fn unauthenticated() -> Self {
+    pub fn unauthenticated((challenge, remedy): (&'static str, &str)) -> Self {
         let code = DenyCode::Unauthenticated;
-        let detail = format!("{}: send a session token with the scope `route` in wcp-token", code.meaning());
-        Self::written(StatusCode::UNAUTHORIZED, code.as_str(), code.meaning(), detail, None, None, None)
+        let detail = format!("{}: {remedy}", code.meaning());
+        let answer = Self::written(StatusCode::UNAUTHORIZED, code.as_str(), code.meaning(), detail, None, None, None);
+        Self { challenge: Some(challenge), ..answer }
     }
 
     /// Not decided or not recorded: 503.
@@ -104,7 +106,13 @@ impl Answer {
         let at = jiff::Timestamp::from_microsecond(receipt.recorded_at_micros()).unwrap_or_default();
         let at = at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
         let body = serde_json::to_vec(&route_decision(recorded.decision(), &receipt.id().to_string(), &at))?;
-        Ok(Self { status: StatusCode::OK, body, content_type: "application/json", receipt: stamp(receipt) })
+        Ok(Self {
+            status: StatusCode::OK,
+            body,
+            content_type: "application/json",
+            receipt: stamp(receipt),
+            challenge: None,
+        })
     }
 
     fn problem(
@@ -142,7 +150,13 @@ impl Answer {
         };
         // Texts and numbers always make JSON.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
-        Self { status, body, content_type: "application/problem+json", receipt: receipt.and_then(stamp) }
+        Self {
+            status,
+            body,
+            content_type: "application/problem+json",
+            receipt: receipt.and_then(stamp),
+            challenge: None,
+        }
     }
 
     fn head(&self) -> Result<ResponseHeader> {
@@ -157,9 +171,9 @@ impl Answer {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             head.insert_header(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))?;
         }
-        if self.status == StatusCode::UNAUTHORIZED {
-            // The header is the scheme: `Bearer` would send a client's own Authorization, which is the upstream's.
-            head.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static("wcp-token realm=\"hallgate\""))?;
+        if let Some(challenge) = self.challenge {
+            // The scheme is never `Bearer`: that would send a client's own Authorization, which is the upstream's.
+            head.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))?;
         }
         Ok(head)
     }
