@@ -124,7 +124,11 @@ impl Identify {
                 if !peers.iter().any(|peers| peers.include(from.address)) {
                     return Err(Unknown::Unproved);
                 }
-                Ok(one(only(headers, worker)?, only(headers, tenant)?))
+                match (only(headers, worker), only(headers, tenant)) {
+                    (Ok(worker), Ok(tenant)) => Ok(one(worker, tenant)),
+                    (Err(why @ Unknown::Malformed(_)), _) | (_, Err(why @ Unknown::Malformed(_))) => Err(why),
+                    _ => Err(Unknown::Unproved),
+                }
             }
         }
     }
