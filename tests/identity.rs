@@ -339,7 +339,9 @@ fn nobody_is_taken_for_another() {
     let mut count = 0;
     for mode in modes(&listener, &clients) {
         let house = House::build("{}");
-        listener.issue(&[authority::GATE]).write(&house.path(""), "gate");
+        let issued = listener.issue(&[authority::GATE]);
+        fs::write(house.path("gate.crt"), &issued.pem).unwrap();
+        fs::write(house.path("gate.key"), &issued.key_pem).unwrap();
         fs::write(house.path("clients.crt"), &clients.pem).unwrap();
         house.write(&configuration(&mode, mirror.address));
         let mut process = house.serve();

@@ -85,3 +85,39 @@ impl Workload {
 pub fn connection(digest: &SslDigest) -> Option<&Connection> {
     digest.extension.get::<Connection>()
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
+
+    use super::*;
+
+    fn workload(names: &[SanType], year: i32) -> Option<String> {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.subject_alt_names = names.to_vec();
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(year, 1, 1);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        Connection::proved(certificate.der()).workload().map(ToString::to_string)
+    }
+
+    #[test]
+    fn a_certificate_names_one_workload_until_it_expires() {
+        let uri = |text: &str| SanType::URI(text.try_into().unwrap());
+        let host = SanType::DnsName("a.example".try_into().unwrap());
+        assert_eq!(workload(&[host.clone(), uri("spiffe://a/b")], 4096).as_deref(), Some("spiffe://a/b"));
+        assert_eq!(workload(&[uri("spiffe://a/b")], 2020), None, "on a connection that outlived it");
+        for names in [
+            &[][..],
+            &[host],
+            &[uri("https://a/b")],
+            &[uri("spiffe://a/b"), uri("spiffe://a/b")],
+            &[uri("spiffe://a/b"), uri("https://a/b")],
+            &[uri("spiffe://a/b/")],
+        ] {
+            assert_eq!(workload(names, 4096), None, "{names:?}");
+        }
+        assert!(Connection::proved(b"no certificate").workload().is_none());
+        assert!(Connection::refused().workload().is_none() && Connection::refused().is_refused());
+    }
+}

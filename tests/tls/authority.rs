@@ -1,11 +1,9 @@
 //! Authorities, certificates and TLS clients for tests.
 
-use std::fs;
 use std::net::TcpStream;
-use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -34,6 +32,8 @@ impl Authority {
     pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([]).unwrap();
+        // Else it has the name that its certificates have, and OpenSSL takes those for self-signed ones.
+        params.distinguished_name.push(DnType::CommonName, "an authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap();
         Self { pem: certificate.pem(), certificate: certificate.der().clone(), issuer: Issuer::new(params, key) }
@@ -59,14 +59,6 @@ impl Authority {
             key_pem: key.serialize_pem(),
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
         }
-    }
-}
-
-impl Issued {
-    /// Writes both into a folder, under this name.
-    pub fn write(&self, folder: &Path, name: &str) {
-        fs::write(folder.join(format!("{name}.crt")), &self.pem).unwrap();
-        fs::write(folder.join(format!("{name}.key")), &self.key_pem).unwrap();
     }
 }
 
