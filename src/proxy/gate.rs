@@ -120,7 +120,10 @@ impl ProxyHttp for Gate {
             connection.has_spoken();
         }
         let idle = self.0.idle_timeout;
-        if session.get_keepalive().is_some() {
+        if self.0.hall.is_draining() {
+            // Its caller is told, and goes elsewhere before the listener closes.
+            session.set_keepalive(None);
+        } else if session.get_keepalive().is_some() {
             session.set_keepalive(Some(idle.as_secs().max(1)));
         }
         session.set_read_timeout(Some(idle));
