@@ -26,7 +26,7 @@ use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen, Upstream};
 use crate::telemetry::{self, Metrics};
 use crate::{api, proxy};
-use ending::{End, Ending, Tasks};
+use ending::{End, Ending};
 use listen::TakenError;
 use reload::Reloader;
 
@@ -156,11 +156,14 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
     let gate = gate.map_err(StartError::Door)?.unwrap_or_default();
     let api = api::service(api, Arc::clone(&hall)).map_err(StartError::Door)?;
-    let (end, ending) = Ending::new(Arc::clone(&hall), ledger.clone(), shutdown);
-    let doors = gate.into_iter().map(|service| (service, Tasks::Lasting));
-    for (service, tasks) in doors.chain(api.into_iter().map(|service| (service, Tasks::Requests))) {
+    let socket = match &gate_at {
+        Some(Listen::Unix(path)) => Some(path.clone()),
+        _ => None,
+    };
+    let (end, ending) = Ending::new(Arc::clone(&hall), ledger.clone(), socket, shutdown);
+    for service in gate.into_iter().chain(api) {
         let sockets = listen::claim(&*service, &mut bound).map_err(StartError::Door)?;
-        server.add_boxed_service(Box::new(ending.door(service, sockets, tasks)));
+        server.add_boxed_service(Box::new(ending.door(service, sockets)));
     }
     let run = move || server.run(RunArgs { shutdown_signal: Box::new(ending) });
     let server = thread::Builder::new().name("server".to_owned()).spawn(run)?;

@@ -11,12 +11,12 @@ use crate::hall::{Ask, Door, Recorded, Refusal};
 use crate::proxy::admit::admit;
 use crate::proxy::describe;
 use crate::proxy::destination::Destination;
-use crate::proxy::exchange::{Exchange, Forward, InFlight};
+use crate::proxy::exchange::{Exchange, Forward};
 use crate::proxy::forward;
 use crate::proxy::gate::{Parts, connection};
 use crate::proxy::identify::{From, Unknown, Who};
 use crate::proxy::reject::Answer;
-use crate::telemetry::RefusalLabels;
+use crate::telemetry::{InFlight, RefusalLabels};
 use crate::tls;
 
 /// A described request, and where it goes if it may.
