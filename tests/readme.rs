@@ -100,6 +100,9 @@ fn agrees(sample: &Value, answer: &Value) -> bool {
 fn load(at: &str, text: &str) {
     let folder = configuration();
     fs::write(folder.path().join("sample.yaml"), text).unwrap();
+    for (from, to) in [("one.crt", "tls.crt"), ("one.key", "tls.key"), ("other.crt", "ca.crt")] {
+        fs::copy(root().join("tests/config/tls").join(from), folder.path().join(to)).unwrap();
+    }
     let environment = |_: &str| Some("0123456789abcdef".to_owned());
     let loaded = Config::load(&folder.path().join("sample.yaml"), &environment);
     loaded.unwrap_or_else(|problems| panic!("{at} does not load:\n{problems}"));
