@@ -9,9 +9,13 @@ ARGS ?=
 CARGO ?= cargo
 
 VENV := target/venv
+STATIC := target/static/hallgate
+KUBECTL := target/kubectl
+# The public reference implementation as its authors package it, with its own tests.
+REFERENCE := target/reference
 RUST_SET_UP := https://rustup.rs
 
-.PHONY: help demo test soak kills bench check build-tools tools
+.PHONY: help demo test soak kills bench sbom check build-tools tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +23,7 @@ help: ## this list
 demo: build-tools ## the whole journey on embedded defaults, until Ctrl-C
 	$(CARGO) run --locked --quiet -- demo $(ARGS)
 
-test: tools ## every test, with what the tests need
+test: tools $(STATIC) ## every test, with what the tests need
 	$(CARGO) test --locked --no-fail-fast 2>&1 | .ci/sum-tests
 
 soak: build-tools ## 500 callers for a minute: nothing is lost, nothing is mixed up
@@ -35,6 +39,10 @@ check: build-tools ## formatting, lints and documentation, warnings denied
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 
+sbom: build-tools ## what the program is made of, and the licences of all of it, in target/sbom
+	@.ci/need python3
+	.ci/sbom target/sbom
+
 bench: build-tools ## the measurements that the README quotes
 	@.ci/need python3 wrk nginx
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
@@ -43,6 +51,7 @@ bench: build-tools ## the measurements that the README quotes
 	$(CARGO) bench --locked --bench decide --bench ledger --bench growth
 	python3 benches/gate.py $(ARGS)
 	python3 benches/start.py
+	python3 benches/fairness.py
 	target/bench-venv/bin/python benches/reference.py
 
 # pingora's zlib is built with cmake.
@@ -51,15 +60,32 @@ build-tools:
 	@.ci/need cc=build-essential cmake
 
 # The clients that the tests drive: curl, Node's fetch, and Python's requests and OpenAI SDK; and what shows a process's system
-# calls and takes its disk away: strace, and util-linux.
-tools: build-tools $(VENV)/installed
-	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates strace prlimit=util-linux unshare=util-linux mount
+# calls and takes its disk away: strace, and util-linux. And what pods are made of: iproute2 for namespaces, iptables.
+tools: build-tools $(VENV)/installed $(KUBECTL)/installed
+	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates strace prlimit=util-linux unshare=util-linux mount \
+		ip=iproute2 iptables ip6tables=iptables setpriv=util-linux
 	@node -e 'typeof fetch === "function" || process.exit(1)' || \
 		{ echo "node $$(node --version) has no fetch; install Node.js 18 or later" >&2; exit 1; }
 
-$(VENV)/installed: tests/clients/requirements.txt
+$(VENV)/installed: tests/clients/requirements.txt tests/pod/requirements.txt
 	@.ci/need python3 curl
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
 	python3 -m venv --clear $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(addprefix --requirement ,$^)
+	rm -rf $(REFERENCE)
+	$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary pyhall-wcp --dest $(REFERENCE) \
+		"$$(grep '^pyhall-wcp==' $<)"
+	tar --extract --strip-components=1 --directory $(REFERENCE) --file $(REFERENCE)/pyhall_wcp-*.tar.gz
 	@touch $@
+
+# kubectl, which renders kustomizations, and helm.
+$(KUBECTL)/installed: .ci/kubectl | $(VENV)/installed
+	.ci/kubectl $(KUBECTL) $(VENV)/bin/python
+	@mkdir -p $(@D) && touch $@
+
+# The program as it is in the image: all of it in one file, C library included. Only the last step differs from the usual build.
+# Copied away, because the next build without the flag puts its own in that place.
+$(STATIC): $(shell find src -type f) Cargo.toml Cargo.lock | build-tools
+	$(CARGO) rustc --locked --bin hallgate -- -C target-feature=+crt-static
+	@mkdir -p $(@D)
+	cp $(or $(CARGO_TARGET_DIR),target)/debug/hallgate $@

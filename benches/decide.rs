@@ -67,6 +67,7 @@ fn snapshot(rules: usize, policies: Option<&str>) -> Snapshot {
         standing: Standing::Active,
         attestation: Attestation::default(),
         envelope: None,
+        risk_tier: None,
     };
     let settings = Settings {
         mode: Mode::Strict,
@@ -79,6 +80,7 @@ fn snapshot(rules: usize, policies: Option<&str>) -> Snapshot {
         enforce_required_controls: true,
         enforce_blast_scoring_in_prod: true,
         enforce_privilege_envelopes: false,
+        require_known_capability: false,
         egress_allowlist: BTreeMap::new(),
         tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
     };

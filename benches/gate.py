@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "hst_bench_0123456789abcdef"
 TICKS = os.sysconf("SC_CLK_TCK")
 BODY = "x" * 232
+BODY_OF_ROUTE = {"capability_id": "cap.data.read.v1", "worker_id": "wrk_bench", "env": "prod", "data_label": "INTERNAL"}
 
 
 def built():
@@ -134,6 +135,16 @@ telemetry: {{ level: warn }}
     return process
 
 
+def post_script(folder):
+    """Has wrk ask the Hall for a decision."""
+    script = folder / "route.lua"
+    script.write_text(
+        f"wrk.method='POST'; wrk.headers['Authorization']='Bearer {TOKEN}';"
+        f"wrk.headers['Content-Type']='application/json'; wrk.body='{json.dumps(BODY_OF_ROUTE)}'"
+    )
+    return script
+
+
 def rule(name, capability, species):
     return {
         "rule_id": name,
@@ -190,12 +201,7 @@ def main():
         port = free_port()
         bare = Process("bare pingora", 0, [bare_binary, f"127.0.0.1:{port}", f"127.0.0.1:{upstream.port}"], port)
         ours = gate(binary, folder, upstream.port)
-        post = folder / "route.lua"
-        body = {"capability_id": "cap.data.read.v1", "worker_id": "wrk_bench", "env": "prod", "data_label": "INTERNAL"}
-        post.write_text(
-            f"wrk.method='POST'; wrk.headers['Authorization']='Bearer {TOKEN}';"
-            f"wrk.headers['Content-Type']='application/json'; wrk.body='{json.dumps(body)}'"
-        )
+        post = post_script(folder)
         idle = {"gate": ours.memory(), "bare": bare.memory()}
         try:
             for process in (bare, ours):

@@ -1,24 +1,34 @@
-//! The Hall's HTTP API, served by axum on a pingora listener: `POST /api/route`, receipts, the log, probes and metrics.
+//! The Hall's HTTP API, served by axum on a pingora listener: decisions, what was decided, receipts, the log, probes and metrics.
 //!
 //! Every answer but a 200 carries the error envelope of `error`, so that a client that looks only at `denied` is refused.
 //! The exception is a request that is not HTTP at all: hyper answers it with a bare 400 and closes.
 
+mod alerts;
 pub(crate) mod answer;
+mod catalogue;
 mod credential;
+mod dispatches;
 mod error;
 mod frame;
+mod health;
+mod ingest;
 mod listener;
 mod log;
+mod online;
+pub mod openapi;
 mod probes;
+mod reader;
 mod receipts;
+mod registry;
 mod route;
 pub mod settings;
+mod workers;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::get;
 use pingora_core::listeners::ListenerConfig;
 use pingora_core::protocols::l4::stream::L4BufferSettings;
 use pingora_core::services::ServiceWithDependents;
@@ -28,6 +38,7 @@ use crate::hall::Hall;
 use error::Refused;
 use frame::Frame;
 use listener::Listener;
+use reader::Shared;
 
 pub use settings::Settings;
 
@@ -55,15 +66,13 @@ pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn Servic
 fn router(frame: Arc<Frame>, hall: Arc<Hall>, settings: &Settings) -> Router {
     let log = if settings.public_tiles { get(log::public) } else { get(log::for_readers) };
     let metrics = if settings.metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
-    Router::new()
-        .route("/api/route", post(route::route))
-        .route("/wcp/receipts/{decision_id}", get(receipts::receipt))
+    let shared = Shared { hall, monitor: settings.monitor_unauthenticated_loopback };
+    openapi::paths()
         .route("/log/{*resource}", log)
-        .route("/livez", get(probes::livez))
-        .route("/readyz", get(probes::readyz))
         .route("/metrics", metrics)
+        .route("/openapi.json", get(openapi::document))
         .fallback(async || Refused::not_found())
         .method_not_allowed_fallback(async || Refused::method_not_allowed())
         .layer(from_fn_with_state(frame, frame::frame))
-        .with_state(hall)
+        .with_state(shared)
 }

@@ -4,20 +4,26 @@
 
 pub mod audit;
 pub mod check;
+pub mod client;
 pub mod decide;
 pub mod demo;
 pub mod key;
 mod lines;
+pub mod manual;
 pub mod replay;
+pub mod route;
 pub mod serve;
+pub mod status;
 pub mod test;
+pub mod token;
+pub mod worker;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Checked, Config, Files, Problems};
 use crate::engine::Snapshot;
@@ -39,7 +45,13 @@ enum Command {
     Replay(replay::Options),
     Audit(audit::Options),
     Key(key::Options),
+    Token(token::Options),
+    Worker(worker::Options),
+    Route(route::Options),
+    Status(status::Options),
     Demo(demo::Options),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 /// Which configuration.
@@ -88,7 +100,13 @@ pub fn main() -> ExitCode {
         Command::Replay(options) => replay::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Key(options) => key::run(&options),
+        Command::Worker(options) => worker::run(&options),
+        Command::Token(options) => token::run(&options),
+        Command::Route(options) => route::run(&options),
+        Command::Status(options) => status::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Completions(options) => manual::complete(&options, Cli::command()),
+        Command::Man(options) => manual::man(&options, Cli::command()),
     }
 }
 

@@ -7,10 +7,13 @@ mod gate;
 mod hall;
 mod identity;
 mod kinds;
+mod limits;
 mod policy;
 mod problem;
 mod reader;
+mod registry;
 mod tls;
+mod tokens;
 mod variables;
 mod yaml;
 
@@ -24,6 +27,8 @@ use std::time::Duration;
 
 use crate::engine::Snapshot;
 use crate::hall::Token;
+use crate::hall::alerts::webhook;
+use crate::hall::limits::Settings as Limits;
 use crate::ledger::Durability;
 use crate::proxy::settings::Listen;
 use crate::telemetry::LogFormat;
@@ -31,6 +36,7 @@ use crate::{api, cache, ledger, proxy, telemetry};
 
 pub use fixed::Fixed;
 pub use problem::{Problem, Problems};
+pub use registry::Registry;
 pub use variables::Environment;
 
 use policy::Policy;
@@ -45,12 +51,18 @@ pub struct Config {
     pub hall: api::Settings,
     /// The session tokens; one at least has the scope `route`.
     pub tokens: Vec<Token>,
+    /// How much each door lets in.
+    pub limits: Limits,
     /// Everything that decisions depend on, read from the policy's files.
     pub snapshot: Snapshot,
+    /// The remote registry; `None`: it is off.
+    pub registry: Option<Registry>,
     /// The cache.
     pub cache: cache::Settings,
     /// The ledger.
     pub ledger: ledger::Settings,
+    /// Where alerts are posted; `None`: nowhere.
+    pub webhook: Option<webhook::Settings>,
     /// Logs.
     pub telemetry: telemetry::Settings,
     /// How this process ends.
@@ -79,9 +91,10 @@ pub struct Checked {
 pub type Files = BTreeSet<PathBuf>;
 
 /// The sections of a configuration.
-const SECTIONS: [&str; 7] = ["gate", "hall", "policy", "cache", "ledger", "telemetry", "shutdown"];
+const SECTIONS: [&str; 9] =
+    ["gate", "hall", "policy", "registry", "cache", "ledger", "alerts", "telemetry", "shutdown"];
 /// Those that a later version will know.
-const LATER: [&str; 2] = ["registry", "approvals"];
+const LATER: [&str; 1] = ["approvals"];
 
 impl Config {
     /// Reads a configuration and the policy that it names.
@@ -171,11 +184,13 @@ fn read_file<Read, T>(
 
 /// The sections as far as each could be read.
 struct Parts {
-    gate: Option<Option<proxy::Settings>>,
-    hall: Option<(api::Settings, Vec<Token>)>,
+    gate: Option<Option<gate::Read>>,
+    hall: Option<self::hall::Read>,
     policy: Option<Policy>,
+    registry: Option<Option<Registry>>,
     cache: Option<cache::Settings>,
     ledger: Option<(ledger::Settings, bool)>,
+    alerts: Option<Option<webhook::Settings>>,
     telemetry: Option<telemetry::Settings>,
     shutdown: Option<Shutdown>,
 }
@@ -201,8 +216,10 @@ impl Parts {
         };
         let parts = Self {
             policy: top.section("policy").map(policy::read),
+            registry: top.section("registry").and_then(registry::read),
             cache: top.section("cache").and_then(cache),
             ledger: top.section("ledger").and_then(ledger),
+            alerts: top.section("alerts").and_then(alerts),
             telemetry: top.section("telemetry").and_then(telemetry),
             shutdown: top.section("shutdown").and_then(shutdown),
             gate,
@@ -216,16 +233,18 @@ impl Parts {
     /// No two listeners on one address.
     fn check_listeners(&self, top: &Map<'_>) {
         let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
-        let gate = self.gate.iter().flatten();
+        let gate = self.gate.iter().flatten().map(|read| &read.gate);
         let listeners = gate.flat_map(|gate| {
-            let listen = match gate.listen {
-                Listen::Tcp(address) => Some(address),
-                Listen::Unix(_) => None,
+            let listen = match &gate.listen {
+                Listen::Tcp(address) => std::slice::from_ref(address),
+                Listen::Loopback(addresses) => addresses,
+                Listen::Unix(_) => &[],
             };
-            [("gate.listen", listen), ("gate.listen_h2c", gate.listen_h2c)]
+            let listen = listen.iter().map(|address| ("gate.listen", *address));
+            listen.chain(gate.listen_h2c.map(|address| ("gate.listen_h2c", address)))
         });
-        for (key, address) in listeners.chain([("hall.listen", self.hall.as_ref().map(|(hall, _)| hall.listen))]) {
-            let Some(address) = address.filter(|address| address.port() != 0) else { continue };
+        let hall = self.hall.as_ref().map(|read| ("hall.listen", read.api.listen));
+        for (key, address) in listeners.chain(hall).filter(|(_, address)| address.port() != 0) {
             if let Some((earlier, _)) = taken.iter().find(|(_, other)| *other == address) {
                 top.wrong(key, format!("`{address}` is taken by `{earlier}`"), "give each listener its own port");
             }
@@ -235,16 +254,21 @@ impl Parts {
 
     fn put_together(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Config> {
         let snapshot = self.policy.and_then(|policy| policy.snapshot(file, problems));
-        let (mut hall, tokens) = self.hall?;
+        let gate = self.gate?;
+        let self::hall::Read { api: mut hall, tokens, limits, failures } = self.hall?;
+        let limits = Limits { gate: gate.as_ref().map(|read| read.limits).unwrap_or_default(), hall: limits, failures };
         let (ledger, public_tiles) = self.ledger?;
         hall.public_tiles = public_tiles;
         Some(Config {
-            gate: self.gate?,
+            gate: gate.map(|read| read.gate),
             hall,
             tokens,
+            limits,
             snapshot: snapshot?,
+            registry: self.registry?,
             cache: self.cache?,
             ledger,
+            webhook: self.alerts?,
             telemetry: self.telemetry?,
             shutdown: self.shutdown?,
         })
@@ -304,6 +328,28 @@ fn origin(text: &str) -> Result<String, reader::Wrong> {
         return Ok(text.to_owned());
     }
     Err(reader::Wrong::new("is not a log's name", "write such as `hall.example.org/ledger`, without spaces and `+`"))
+}
+
+fn alerts(mut map: Map<'_>) -> Option<Option<webhook::Settings>> {
+    // Some services know who posts by the address alone.
+    let url = map.get("webhook").map_or(Some(None), |value| value.read_secret(kinds::webhook).map(Some));
+    let secret = map.get("webhook_secret");
+    let file = map.get("webhook_secret_file");
+    let bearer = match (secret, file) {
+        (None, None) => Some(None),
+        (Some(secret), None) => secret.read_secret(kinds::bearer).map(Some),
+        (None, Some(file)) => file.read_file(kinds::bearer).map(Some),
+        (Some(_), Some(file)) => {
+            file.wrong("stands beside `webhook_secret`", "keep one of them");
+            None
+        }
+    };
+    if matches!((&url, &bearer), (Some(None), Some(Some(_)))) {
+        map.wrong("webhook", "is missing, but there is a secret for it", "write `webhook`, or remove the secret");
+    }
+    map.done(&[]);
+    let (url, bearer) = (url?, bearer?);
+    Some(url.map(|url| webhook::Settings { url, bearer }))
 }
 
 fn telemetry(mut map: Map<'_>) -> Option<telemetry::Settings> {

@@ -5,6 +5,7 @@
 //! the code of whoever acts, [`whose_code`] says so, and [`Question::knowing`] takes what was found.
 
 pub mod artifact;
+pub mod catalogue;
 pub mod decision;
 pub mod explain;
 pub mod gates;
@@ -16,9 +17,10 @@ pub mod route_decision;
 pub mod rules;
 pub mod snapshot;
 
+pub use catalogue::Catalogue;
 pub use decision::{Attested, Candidate, Decision, Denial, DenyCode, Outcome, Verdict};
 pub use explain::{Explanation, explain};
-pub use gates::{decide, whose_code};
+pub use gates::{decide, shed, whose_code};
 pub use input::{Binding, Facts, RouteInput};
 pub use json::{Json, JsonError};
 pub use policy_gate::PolicyGate;

@@ -3,30 +3,48 @@
 //! What must never happen: a permit without a dispatching decision, or without its committed receipt. [`Recorded::permit`] is
 //! the only place that makes one, and it takes both.
 
+pub mod abroad;
+pub mod alerts;
 pub mod evidence;
 pub mod in_force;
+pub mod ingested;
+pub mod limits;
+pub mod online;
 pub mod permit;
+pub mod rate;
+pub mod reads;
+pub mod recent;
+mod strangers;
 pub mod tokens;
+pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Mutex;
 
 use crate::cache::Verdicts;
 use crate::engine::input::written::sound_correlation_id;
-use crate::engine::{self, Binding, Decision, Facts, Question, RouteInput, Snapshot};
+use crate::engine::{self, Binding, Decision, DenyCode, Facts, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
-use crate::telemetry::{DecisionLabels, Metrics, RefusalLabels};
+use crate::telemetry::{DecisionLabels, Metrics};
+use ingested::Ingested;
 
 pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
+pub use abroad::{Abroad, AbroadState};
+pub use alerts::{Alert, Alerts, Raised};
 pub use in_force::{Changed, RefusedChange};
+pub use limits::OverRate;
+pub use online::NotOnline;
 pub use permit::{Permit, Recorded};
+pub use recent::{Active, Counts, Recent, Row};
 pub use tokens::{Scope, Token, TokenBook};
+
+pub use crate::registry::remote::{Account, BannedHash, Failure, Heard, Moment, Seen, Verified};
 
 /// Who asks, as far as a credential or the gate's configuration proves it.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +74,20 @@ pub enum CannotDecide {
     /// The ledger did not commit the entry.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The hall is offline.
+    #[error("the hall is offline")]
+    Offline,
+}
+
+impl CannotDecide {
+    /// The deny code of what is answered instead.
+    #[must_use]
+    pub const fn code(&self) -> DenyCode {
+        match self {
+            Self::Record(_) => DenyCode::AuditUnavailable,
+            Self::Offline => DenyCode::HallOffline,
+        }
+    }
 }
 
 /// Whether requests should be sent here, and if not, why.
@@ -73,6 +105,8 @@ pub struct Readiness {
     pub refused_change: Option<Arc<RefusedChange>>,
     /// Whether the ledger takes entries.
     pub ledger: Health,
+    /// How the remote registry stands, when there is one.
+    pub registry: Option<AbroadState>,
 }
 
 /// The hall: one per process, shared by both doors.
@@ -83,6 +117,7 @@ pub struct Hall {
     source_hashes: SourceHashes,
     ledger: Ledger,
     tokens: ArcSwap<TokenBook>,
+    limits: limits::Limits,
     metrics: Arc<Metrics>,
     refused_change: ArcSwapOption<RefusedChange>,
     draining: AtomicBool,
@@ -90,6 +125,19 @@ pub struct Hall {
     unannounced: AtomicBool,
     /// What is in force changes one after the other.
     succession: Mutex<()>,
+    /// The remote registry, when there is one.
+    abroad: Option<Abroad>,
+    /// An operator has switched this hall off.
+    switched_off: AtomicBool,
+    /// The account's standing lets this hall decide, or does not matter.
+    in_good_standing: AtomicBool,
+    recent: Arc<Recent>,
+    alerts: Alerts,
+    ingested: Ingested,
+    /// When this process began to decide, in microseconds since 1970 UTC, and by the steady clock.
+    began: (i64, Instant),
+    /// How many entries the ledger had then.
+    entries_before: u64,
 }
 
 impl Hall {
@@ -102,17 +150,27 @@ impl Hall {
         tokens: TokenBook,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let began = (now_micros(), Instant::now());
         let hall = Self {
+            recent: Arc::new(Recent::since(began.0)),
+            alerts: Alerts::default(),
+            ingested: Ingested::default(),
+            began,
+            entries_before: ledger.health().entries,
             snapshot: ArcSwap::from_pointee(snapshot),
             verdicts,
             source_hashes: SourceHashes::default(),
             ledger,
             tokens: ArcSwap::from_pointee(tokens),
+            limits: limits::Limits::new(limits::Settings::default()),
             metrics,
             refused_change: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
             unannounced: AtomicBool::new(false),
             succession: Mutex::default(),
+            abroad: None,
+            switched_off: AtomicBool::new(false),
+            in_good_standing: AtomicBool::new(true),
         };
         hall.show_snapshot();
         hall
@@ -124,15 +182,24 @@ impl Hall {
     /// The entry could not be committed: the caller gets 503 and nothing may be forwarded.
     pub async fn rule(&self, ask: Ask) -> Result<Recorded, CannotDecide> {
         let Ask { caller, input, door, raw_body } = ask;
+        self.require_online(door)?;
         let began = Instant::now();
         let worker_optional = caller.binding.worker_optional;
-        let decision = Arc::new(self.decide(input, &Facts { binding: caller.binding }).await);
+        self.room_for(Some(input.qos_class)).inspect_err(|_| self.cannot_record())?;
+        let decision = Arc::new(match self.sheds(door, input.qos_class) {
+            None => self.decide(input, &Facts { binding: caller.binding }).await,
+            Some(why) => Decision::new(input, Arc::new(engine::shed(why)), &self.snapshot.load(), false),
+        });
         let decided = Instant::now();
         Metrics::observe(&self.metrics.decide_seconds, decided - began);
         let record =
             Record::Decision { decision: Arc::clone(&decision), door, token: caller.token, raw_body, worker_optional };
         let receipt = self.commit(record, decided).await?;
         self.count(&decision, door);
+        self.recent.note(Row::of_decision(&decision, door, &receipt));
+        if decision.verdict.denial.as_ref().is_some_and(|denial| denial.code == DenyCode::WorkerTampered) {
+            self.alert_of_tampering(&decision);
+        }
         tracing::debug!(
             decision_id = %receipt.id(),
             correlation_id = sound_correlation_id(&decision.input.correlation_id).as_deref(),
@@ -140,7 +207,7 @@ impl Hall {
             code = decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
             "decided"
         );
-        Ok(Recorded::new(decision, receipt, self.ledger.clone()))
+        Ok(Recorded::new(decision, receipt, self.ledger.clone(), Arc::clone(&self.recent)))
     }
 
     /// Records a request that was refused before it could be described.
@@ -148,11 +215,12 @@ impl Hall {
     /// # Errors
     /// The entry could not be committed: the caller gets 503.
     pub async fn refuse(&self, refusal: Refusal) -> Result<Receipt, CannotDecide> {
-        self.metrics
-            .refusals
-            .get_or_create(&RefusalLabels { door: refusal.door.as_str(), code: refusal.code.as_str() })
-            .inc();
-        self.commit(Record::Refusal(refusal), Instant::now()).await
+        self.count_refusal(&refusal);
+        self.room_for(None).inspect_err(|_| self.cannot_record())?;
+        let row = Row::of_refusal(&refusal);
+        let receipt = self.commit(Record::Refusal(refusal), Instant::now()).await?;
+        self.recent.note(row.recorded_as(&receipt));
+        Ok(receipt)
     }
 
     /// The decision on one request, from memory where an equal question was decided before.
@@ -169,12 +237,13 @@ impl Hall {
             Err(error) => Err(error),
         };
         Metrics::observe(&self.metrics.record_seconds, since.elapsed());
-        committed.map_err(|error| {
-            self.metrics.cannot_decide.inc();
-            // The writer says once that it cannot write, and each door's own line that this request got 503.
-            tracing::debug!(%error, "a request was refused because it could not be recorded");
-            CannotDecide::Record(error)
-        })
+        committed.inspect_err(|_| self.cannot_record()).map_err(CannotDecide::Record)
+    }
+
+    /// The writer says once that it cannot write, and each door's own line that this request got 503.
+    fn cannot_record(&self) {
+        self.metrics.cannot_decide.inc();
+        tracing::debug!("a request was refused because it could not be recorded");
     }
 
     fn count(&self, decision: &Decision, door: Door) {
@@ -189,6 +258,11 @@ impl Hall {
         self.metrics.decisions.get_or_create(&labels).inc();
         if decision.verdict.gated.erred {
             self.metrics.policy_errors.inc();
+        }
+        if let (Some(abroad), Some(worker)) = (&self.abroad, &decision.verdict.worker_id)
+            && !decision.input.dry_run
+        {
+            abroad.count(worker);
         }
     }
 
@@ -221,6 +295,15 @@ impl Hall {
         self.metrics.ledger_broken.set(i64::from(health.broken));
         self.metrics.ledger_pruned.set(count(health.pruned));
         self.metrics.ledger_prune_failing.set(i64::from(health.prune_error.is_some()));
+        self.metrics.online.set(i64::from(self.is_online()));
+        if let Some(abroad) = &self.abroad {
+            let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+            let state = abroad.state(&self.snapshot.load());
+            self.metrics.registry_answer_age.set(abroad.age_seconds());
+            self.metrics.registry_banned_hashes.set(state.banned_hashes.map_or(0, size));
+            self.metrics.registry_unreported_dispatches.set(count(abroad.unreported()));
+            self.metrics.registry_unverified_workers.set(size(state.unverified_workers));
+        }
         self.metrics.text()
     }
 
@@ -237,6 +320,17 @@ impl Hall {
             reasons.push(format!("the ledger is not writing: {why}"));
         }
         let snapshot = self.snapshot.load();
+        if !self.is_online() {
+            reasons.push("offline".to_owned());
+        }
+        let registry = self.abroad.as_ref().map(|abroad| abroad.state(&snapshot));
+        // Requests that come sooner would be denied for no better reason.
+        if let (Some(abroad), Some(state)) = (&self.abroad, &registry)
+            && state.unverified_workers > 0
+            && !abroad.seen().asked
+        {
+            reasons.push("the registry has not been asked yet".to_owned());
+        }
         Readiness {
             ready: reasons.is_empty(),
             reasons,
@@ -244,6 +338,7 @@ impl Hall {
             policy_version: Arc::clone(&snapshot.settings.version),
             refused_change: self.refused_change.load_full(),
             ledger: health,
+            registry,
         }
     }
 
@@ -258,3 +353,12 @@ impl Hall {
         self.draining.load(Ordering::Relaxed)
     }
 }
+
+/// The wall clock, in microseconds since 1970 UTC.
+fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -235,6 +235,36 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// What kind of thing a catalogue describes.
+    EntityKind, "a kind of entity: capability, worker_species, control, profile or policy" {
+        /// Something that may be asked for.
+        Capability = "capability",
+        /// Something that may do it.
+        WorkerSpecies = "worker_species",
+        /// Something that holds it in check.
+        Control = "control",
+        /// Controls that go together.
+        Profile = "profile",
+        /// A policy.
+        Policy = "policy",
+    }
+}
+
+vocabulary! {
+    /// How much can go wrong with a capability or a worker, in rising order.
+    RiskTier, "a risk tier: low, medium, high or critical" {
+        /// Little.
+        Low = "low",
+        /// Something.
+        Medium = "medium",
+        /// Much.
+        High = "high",
+        /// The worst.
+        Critical = "critical",
+    }
+}
+
+vocabulary! {
     /// The service class of a request; P0 is the most urgent.
     QosClass, "a QoS class: P0, P1, P2 or P3" {
         /// Most urgent.

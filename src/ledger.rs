@@ -18,12 +18,14 @@ mod publish;
 pub mod published;
 mod queue;
 pub mod reading;
+mod recall;
 mod record;
 mod restore;
 mod rotation;
 mod scan;
 mod seal;
 mod segment;
+mod standing;
 mod tail;
 mod tree;
 pub mod verify;
@@ -49,9 +51,11 @@ pub use key::{KeyError, LogKey};
 pub use prune::Retention;
 pub use publish::ReadError;
 pub use published::{Found, Published, ReceiptProof, Resource};
+pub use recall::{Past, Stretch};
 pub use record::{Cause, Door, Ending, InForce, Outcome, Receipt, Record, RecordError, Refusal};
 pub use restore::OpenError;
 pub use rotation::{RotateError, rotate};
+pub use standing::{MOST_WORKERS, StandingChange};
 
 /// When an entry counts as committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,6 +246,12 @@ impl Ledger {
         if !self.0.shared.queue.outcome(ended) {
             tracing::error!(decision_id = %receipt.receipt_id, "the ledger is closed without the end of this exchange");
         }
+    }
+
+    /// How many percent of the records that may wait for the writer do.
+    #[must_use]
+    pub fn crowding(&self) -> usize {
+        self.0.shared.queue.crowding()
     }
 
     /// Whether the ledger takes entries now.

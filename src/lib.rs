@@ -21,7 +21,7 @@
 //! - [`ledger`]: Append-only evidence: every decision, refusal and outcome, durable before its effect, chained and signed.
 //! - [`hall`]: The waist: look up facts, ask the question, decide or remember, record, and mint the permit. Both doors come through here.
 //! - [`proxy`]: The gate: pingora's phases, each one line of ours: admit, identify, describe, rule, forward or reject.
-//! - [`api`]: The Hall's HTTP API, served by axum on a pingora listener: `POST /api/route`, receipts, the log, probes and metrics.
+//! - [`api`]: The Hall's HTTP API, served by axum on a pingora listener: decisions, what was decided, receipts, the log, probes and metrics.
 //! - [`config`]: The configuration: the YAML as it is written, and what is true once all of it is checked. Every problem is reported together.
 //! - [`cli`]: The command line: one file a command. Exit codes: 0 yes, 1 no (denied, differs, broken), 2 cannot.
 //!

@@ -45,7 +45,7 @@ pub use settings::Settings;
 /// Bytes that are read from a caller at once. pingora's 64 KiB double the memory of a connection for 2 % of throughput.
 const READ_BUFFER: usize = 8 * 1024;
 
-/// The gate as services of a pingora server, one for each listener. Nothing is bound before the server runs them.
+/// The gate as services of a pingora server, one for each kind of listener. Nothing is bound before the server runs them.
 ///
 /// # Errors
 /// The settings cannot be used; names the key and what to change.
@@ -56,26 +56,33 @@ pub fn service(
 ) -> Result<Vec<Box<dyn ServiceWithDependents>>, String> {
     let Settings { listen, tls, listen_h2c, header_timeout, idle_timeout, threads, .. } = &settings;
     let (header_timeout, idle_timeout) = (*header_timeout, *idle_timeout);
-    let mut listener = match listen {
-        Listen::Tcp(address) => tcp(*address),
+    let listeners = match listen {
+        Listen::Tcp(address) => vec![tcp(*address)],
+        Listen::Loopback(addresses) => addresses.iter().copied().map(tcp).collect(),
         Listen::Unix(path) => {
             let path = path.to_str().ok_or("`gate.listen` is not UTF-8")?;
-            ListenerConfig::uds(path).permissions(Permissions::from_mode(0o660))
+            vec![ListenerConfig::uds(path).permissions(Permissions::from_mode(0o660))]
         }
     };
-    if let Some(tls) = tls {
-        listener = listener.tls(tls.settings(true).map_err(|error| format!("`gate.tls`: {error}"))?);
-    }
-    let mut doors = vec![("gate", listener, false)];
-    doors.extend(listen_h2c.map(|address| ("gate-h2c", tcp(address), true)));
+    let listeners = match tls {
+        None => listeners,
+        Some(tls) => listeners
+            .into_iter()
+            .map(|listener| Ok(listener.tls(tls.settings(true).map_err(|error| format!("`gate.tls`: {error}"))?)))
+            .collect::<Result<_, String>>()?,
+    };
+    let mut doors = vec![("gate", listeners, false)];
+    doors.extend(listen_h2c.map(|address| ("gate-h2c", vec![tcp(address)], true)));
     let threads = *threads;
 
     let gate = gate(settings, hall)?;
-    let services = doors.into_iter().map(|(name, listener, h2c)| {
+    let services = doors.into_iter().map(|(name, listeners, h2c)| {
         let door = Door::new(gate.clone(), conf, h2c, header_timeout, idle_timeout);
         let mut service = Service::new(name.to_owned(), door);
         service.threads = Some(threads);
-        service.add_listener(listener.l4_buffer(L4BufferSettings::default().read(READ_BUFFER)));
+        for listener in listeners {
+            service.add_listener(listener.l4_buffer(L4BufferSettings::default().read(READ_BUFFER)));
+        }
         Box::new(service) as Box<dyn ServiceWithDependents>
     });
     Ok(services.collect())

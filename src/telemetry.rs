@@ -146,6 +146,19 @@ impl EncodeLabelSet for ReloadLabels {
     }
 }
 
+/// Labels of one round of questions to the remote registry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RefreshLabels {
+    /// `ok`, or why not all answers came.
+    pub result: &'static str,
+}
+
+impl EncodeLabelSet for RefreshLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        [("result", self.result)].encode(encoder)
+    }
+}
+
 /// Labels of the snapshot in force.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SnapshotLabels {
@@ -203,6 +216,20 @@ pub struct Metrics {
     pub snapshot_loaded: Gauge,
     /// 1 while the files on disk are refused and an older snapshot is in force.
     pub snapshot_stale: Gauge,
+    /// 1 while this hall decides; 0 while it is offline.
+    pub online: Gauge,
+    /// Rounds of questions to the remote registry by how they ended.
+    pub registry_refreshes: Family<RefreshLabels, Counter>,
+    /// Seconds since the remote registry last answered.
+    pub registry_answer_age: Gauge,
+    /// Hashes on the remote registry's ban list.
+    pub registry_banned_hashes: Gauge,
+    /// Dispatches that the remote registry has not been told of.
+    pub registry_unreported_dispatches: Gauge,
+    /// Enrolled workers that do not act in prod and edge without the remote registry's word.
+    pub registry_unverified_workers: Gauge,
+    /// Alerts that a webhook was not told of. Should always be zero.
+    pub alerts_unsent: Counter,
     /// Requests that ended in a panic. Should always be zero.
     pub panics: Counter,
 }
@@ -240,6 +267,13 @@ impl Metrics {
             snapshot_info: Family::default(),
             snapshot_loaded: Gauge::default(),
             snapshot_stale: Gauge::default(),
+            online: Gauge::default(),
+            registry_refreshes: Family::default(),
+            registry_answer_age: Gauge::default(),
+            registry_banned_hashes: Gauge::default(),
+            registry_unreported_dispatches: Gauge::default(),
+            registry_unverified_workers: Gauge::default(),
+            alerts_unsent: Counter::default(),
             panics: Counter::default(),
         };
         let m = &mut metrics;
@@ -288,6 +322,38 @@ impl Metrics {
             m.snapshot_loaded.clone(),
         );
         registry.register("snapshot_stale", "1 while the files on disk are refused", m.snapshot_stale.clone());
+        registry.register("online", "1 while this hall decides", m.online.clone());
+        registry.register(
+            "registry_refreshes",
+            "Rounds of questions to the remote registry by how they ended",
+            m.registry_refreshes.clone(),
+        );
+        registry.register_with_unit(
+            "registry_answer_age",
+            "Time since the remote registry last answered",
+            Unit::Seconds,
+            m.registry_answer_age.clone(),
+        );
+        registry.register(
+            "registry_banned_hashes",
+            "Hashes on the remote registry's ban list",
+            m.registry_banned_hashes.clone(),
+        );
+        registry.register(
+            "registry_unreported_dispatches",
+            "Dispatches that the remote registry has not been told of",
+            m.registry_unreported_dispatches.clone(),
+        );
+        registry.register(
+            "registry_unverified_workers",
+            "Workers that do not act in prod and edge without the remote registry's word",
+            m.registry_unverified_workers.clone(),
+        );
+        registry.register(
+            "alerts_unsent",
+            "Alerts that the webhook was not told of; should always be zero",
+            m.alerts_unsent.clone(),
+        );
         registry.register("panics", "Requests that panicked; should always be zero", m.panics.clone());
         metrics
     }

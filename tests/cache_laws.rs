@@ -78,7 +78,7 @@ fn rules() -> impl Strategy<Value = String> {
 }
 
 fn workers() -> impl Strategy<Value = Vec<Worker>> {
-    vec((select(&SPECIES[..]), subsequence(&CAPABILITIES, 0..=3), subsequence(&CONTROLS, 0..=2), 0..3_usize), 0..3)
+    vec((select(&SPECIES[..]), subsequence(&CAPABILITIES, 0..=3), subsequence(&CONTROLS, 0..=2), 0..4_usize), 0..3)
         .prop_map(|workers| {
             workers
                 .into_iter()
@@ -91,9 +91,10 @@ fn workers() -> impl Strategy<Value = Vec<Worker>> {
                     required_controls: BTreeSet::new(),
                     allowed_environments: None,
                     blast_sum: None,
-                    standing: [Standing::Active, Standing::Revoked, Standing::Banned][standing],
+                    standing: [Standing::Active, Standing::Revoked, Standing::Banned, Standing::Unverified][standing],
                     attestation: Attestation::default(),
                     envelope: None,
+                    risk_tier: None,
                 })
                 .collect()
         })
@@ -115,6 +116,7 @@ fn policy() -> impl Strategy<Value = Arc<Snapshot>> {
             enforce_required_controls: controls,
             enforce_blast_scoring_in_prod: blast,
             enforce_privilege_envelopes: false,
+            require_known_capability: false,
             egress_allowlist: BTreeMap::new(),
             tenants: BTreeMap::from([("org.acme".parse().unwrap(), TenantRisk::Low)]),
         };
@@ -178,6 +180,7 @@ fn what_was_said_to_long_texts_is_not_remembered() {
         enforce_required_controls: true,
         enforce_blast_scoring_in_prod: true,
         enforce_privilege_envelopes: false,
+        require_known_capability: false,
         egress_allowlist: BTreeMap::new(),
         tenants: BTreeMap::new(),
     };

@@ -81,7 +81,7 @@ fn secrets_come_from_files_without_their_last_newline_and_are_kept_as_digests() 
         ["unix", "dos", "none"].map(|name| format!("    - {{ name: {name}, secret_file: {name}, scopes: [route] }}"));
     let file = written(folder.path(), &tokens.join("\n"));
     let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
-    let digests: BTreeSet<_> = config.tokens.iter().map(|token| token.secret).collect();
+    let digests: BTreeSet<_> = config.tokens.iter().flat_map(|token| token.secrets.clone()).collect();
     let expected =
         ["hst_0123456789abcdef", "hst_0123456789abcdeg", "hst_0123456789abcdeh"].map(|s| Digest::of(s.as_bytes()));
     assert_eq!(digests, BTreeSet::from(expected));
@@ -91,11 +91,29 @@ fn secrets_come_from_files_without_their_last_newline_and_are_kept_as_digests() 
 }
 
 #[test]
+fn a_file_of_two_lines_holds_the_new_secret_and_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "    - { name: make, secret_file: token, scopes: [route] }");
+    fs::write(folder.path().join("token"), "hst_new-0123456789ab\r\nhst_old-0123456789ab\r\n").unwrap();
+    let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    let digests = ["hst_new-0123456789ab", "hst_old-0123456789ab"].map(|secret| Digest::of(secret.as_bytes()));
+    assert_eq!(config.tokens.first().unwrap().secrets, digests);
+
+    fs::write(folder.path().join("token"), "hst_one-0123456789ab\nhst_two-0123456789ab\nhst_three-0123456789ab\n")
+        .unwrap();
+    let problems = Config::load(&file, &|_| None).unwrap_err();
+    assert!(problems.to_string().contains("names 3 secrets"), "{problems}");
+}
+
+#[test]
 fn a_file_with_nothing_or_more_than_a_secret_in_it_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for (content, why) in
-        [("", "is empty"), ("\n", "is empty"), ("hst_0123456789abcdef\n\n", "has spaces"), ("short\n", "fewer than 16")]
-    {
+    for (content, why) in [
+        ("", "is empty"),
+        ("\n", "is empty"),
+        ("hst_0123456789abcdef\n\n", "has an empty line"),
+        ("short\n", "fewer than 16"),
+    ] {
         fs::write(folder.path().join("token"), content).unwrap();
         let file = written(folder.path(), "    - { name: make, secret_file: token, scopes: [route] }");
         let problems = Config::load(&file, &|_| None).unwrap_err();

@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hallgate::engine::Json;
@@ -16,6 +16,13 @@ use serde_json::Value;
 mod folder;
 
 use folder::{Folder, input, written};
+
+/// The Python that has the reference.
+fn python() -> PathBuf {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
+    assert!(python.exists(), "{} is missing; run `make test`, which makes it", python.display());
+    python
+}
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(format!("DIFFERENTIAL_{name}")).map_or(default, |text| text.parse().unwrap())
@@ -46,11 +53,9 @@ fn comparable(mut ours: Value, denied: bool) -> Value {
 
 #[test]
 fn every_decision_is_the_references() {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
-    assert!(python.exists(), "{} is missing; run `make test`, which makes it", python.display());
     let (seed, policies, requests) = (setting("SEED", 1), setting("POLICIES", 150), setting("REQUESTS", 12));
     let house = tempfile::tempdir().unwrap();
-    let made = Command::new(python)
+    let made = Command::new(python())
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/reference.py"))
         .arg(house.path())
         .args([seed, policies, requests].map(|number| number.to_string()))
@@ -110,4 +115,23 @@ fn every_decision_is_the_references() {
             assert!(codes.contains_key(code), "no case reached {code}");
         }
     }
+}
+
+#[test]
+fn the_references_own_router_tests_pass_with_us_in_its_place() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ran = Command::new(python())
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "router_suite"])
+        .arg(here.join("target/reference/tests/test_router.py"))
+        .env("PYTHONPATH", here.join("tests/differential"))
+        .env("HALLGATE", env!("CARGO_BIN_EXE_hallgate"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    // The seven are named, each with its reason, in `router_suite.py`.
+    assert!(
+        ran.status.success() && said.contains("64 passed, 7 skipped"),
+        "{said}{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
 }

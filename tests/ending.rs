@@ -1,6 +1,6 @@
 //! How the process ends for those who are connected: upgraded connections go on and are closed in the end, idle ones hold nothing
 //! up, and the last checkpoint has all entries under it.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "serve/house.rs"]
 #[expect(dead_code, reason = "the tests of `serve` use the rest of it")]

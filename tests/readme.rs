@@ -1,5 +1,5 @@
 //! The README and the pages under `docs/`: every command in them is run, every answer compared, every configuration loaded.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "demo/running.rs"]
 mod running;
@@ -62,6 +62,11 @@ fn every_sample_on_every_page_is_true() {
                         assert!(agrees(&sample, &said), "{at} shows {sample:#}\nbut the answer is {said:#}");
                     }
                 }
+                "json request" => said = Some(asked(&demo, &at, &text)),
+                "python" | "ts" | "js step" => said = Some(script(&demo, &at, &language, &text)),
+                "python node" => {
+                    said = Some(node(&at, &text, &before.unwrap_or_else(|| panic!("{at}: no answer before it"))))
+                }
                 "yaml" => load(&at, &text),
                 "cedar" => permit(&at, &text),
                 "text" => {}
@@ -80,9 +85,92 @@ fn run(demo: &Demo, at: &str, script: &str) -> Option<Value> {
         .replace("http://127.0.0.1:8765", demo.introduced("hall"));
     let folder = tempfile::tempdir().unwrap();
     copy_configuration(&folder.path().join("conf"));
+    assert!(Command::new("cp").arg("-R").arg(root().join("k8s")).arg(folder.path()).status().unwrap().success());
+    // `make test` brings kubectl where the machine has none.
+    let script = format!("PATH=\"$PATH:{}\"\n{script}", root().join("target/kubectl").display());
     let run = demo.shell(&script, folder.path()).output().unwrap();
     assert!(run.status.success(), "{at}: {script}\n{}", String::from_utf8_lossy(&run.stderr));
     serde_json::from_slice(&run.stdout).ok()
+}
+
+/// What a platform's fields stand for.
+fn mapped(text: &str) -> String {
+    let mut parts = text.split("{{");
+    let mut mapped = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (field, rest) = part.split_once("}}").unwrap();
+        let value = [("worker_id", "wrk_make_acme_prod"), ("data_label", "INTERNAL")]
+            .iter()
+            .find(|(name, _)| field.contains(name));
+        mapped.push_str(value.unwrap_or_else(|| panic!("what does {field} stand for?")).1);
+        mapped.push_str(rest);
+    }
+    mapped
+}
+
+/// Posts the body that a page has a platform send, and gives the answer.
+fn asked(demo: &Demo, at: &str, body: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("body"), mapped(body)).unwrap();
+    let post = "curl -sS --fail-with-body $HALL/api/route -H \"Authorization: Bearer $HALL_SESSION_TOKEN\" \
+                -H 'Content-Type: application/json' --data-binary @body";
+    let run = demo.shell(post, folder.path()).env("HALL", demo.introduced("hall")).output().unwrap();
+    let answer = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{at}: {answer}");
+    serde_json::from_str(&answer).unwrap()
+}
+
+/// Runs a program of a page, and gives what it prints: JSON.
+fn script(demo: &Demo, at: &str, language: &str, text: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(if language == "python" { "sample.py" } else { "sample.mjs" });
+    // A step's default export is run as Pipedream does it.
+    let text = if language == "js step" {
+        let event = "{ worker_id: 'wrk_make_acme_prod', data_label: 'INTERNAL' }";
+        let step = text.replacen("export default", "const step =", 1);
+        format!(
+            "const defineComponent = (component) => component;\nconst $ = {{ flow: {{ exit: (why) => {{ throw new Error(why) }} }} }};\n\
+             {step}\nconsole.log(JSON.stringify(await step.run({{ steps: {{ trigger: {{ event: {event} }} }}, $ }})));\n"
+        )
+    } else {
+        text.to_owned()
+    };
+    fs::write(&file, text).unwrap();
+    let program = if language == "python" { python() } else { PathBuf::from("node") };
+    let run = Command::new(program)
+        .arg(&file)
+        .env("PYHALL_HALL_URL", demo.introduced("hall"))
+        .env("HALL_SESSION_TOKEN", demo.exported("HALL_SESSION_TOKEN"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{at}: {said}{}", String::from_utf8_lossy(&run.stderr));
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{at}: {error}: {said}"))
+}
+
+/// Runs a code node of Dify on an answer of the Hall, and on what is no decision, which must never pass.
+fn node(at: &str, text: &str, answer: &Value) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("node.py");
+    let call = "import sys\nprint(json.dumps(main(sys.argv[1], int(sys.argv[2]))))\n";
+    let unindented: Vec<&str> = text.lines().map(|line| line.strip_prefix("   ").unwrap_or(line)).collect();
+    fs::write(&file, format!("{}\n{call}", unindented.join("\n"))).unwrap();
+    let main = |body: &Value, status: &str| {
+        let run = Command::new(python()).arg(&file).args([&body.to_string(), status]).output().unwrap();
+        assert!(run.status.success(), "{at}: {}", String::from_utf8_lossy(&run.stderr));
+        serde_json::from_slice::<Value>(&run.stdout).unwrap()
+    };
+    let refused = serde_json::json!({ "error": "unavailable", "denied": true, "decision_id": null });
+    assert_eq!(main(&refused, "503")["denied"], "true", "{at}");
+    assert_eq!(main(answer, "500")["denied"], "true", "{at}");
+    main(answer, "200")
+}
+
+/// The Python of the virtual environment that `make test` makes.
+fn python() -> PathBuf {
+    let python = root().join("target/venv/bin/python");
+    assert!(python.exists(), "{} is missing; run `make test`, which makes it", python.display());
+    python
 }
 
 /// Whether everything that a sample shows is in the answer. `…` stands for any text.
@@ -103,7 +191,8 @@ fn load(at: &str, text: &str) {
     for (from, to) in [("one.crt", "tls.crt"), ("one.key", "tls.key"), ("other.crt", "ca.crt")] {
         fs::copy(root().join("tests/config/tls").join(from), folder.path().join(to)).unwrap();
     }
-    let environment = |_: &str| Some("0123456789abcdef".to_owned());
+    // Any value will do for a secret, but not for an address.
+    let environment = |name: &str| (!name.starts_with("PYHALL_REGISTRY")).then(|| "0123456789abcdef".to_owned());
     let loaded = Config::load(&folder.path().join("sample.yaml"), &environment);
     loaded.unwrap_or_else(|problems| panic!("{at} does not load:\n{problems}"));
 }

@@ -2,18 +2,20 @@
 //! look only there), and it alone has a key `error` (clients take a decision with that key for a failure).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
 use uuid::Uuid;
 
 use crate::api::answer::json;
 use crate::api::frame::Said;
 use crate::engine::input::written::Unreadable;
 use crate::engine::{DenyCode, Outcome};
-use crate::hall::ReadError;
+use crate::hall::{CannotDecide, OverRate, ReadError, limits};
 
 /// Why a request gets no decision.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub(super) struct Refused {
     pub(super) reason: Cow<'static, str>,
     /// The ledger entry that records it, when one does.
     recorded: Option<Uuid>,
+    /// Seconds until another try is worth it, for a 429.
+    retry_after: Option<u64>,
 }
 
 impl Refused {
@@ -36,7 +40,7 @@ impl Refused {
         code: DenyCode,
         reason: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, error: error.into(), code, reason: reason.into(), recorded: None }
+        Self { status, error: error.into(), code, reason: reason.into(), recorded: None, retry_after: None }
     }
 
     /// The same, with the ledger entry that records it.
@@ -52,6 +56,24 @@ impl Refused {
             DenyCode::Unauthenticated,
             "bearer session token missing or not valid; send exactly one `Authorization: Bearer` header",
         )
+    }
+
+    /// A credential from where too many were wrong: it was not looked at.
+    pub(super) fn slowed(wait: Duration) -> Self {
+        let refused = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests",
+            DenyCode::RateLimited,
+            "too many credentials from this network were not valid; correct the token, and try again after `retry-after` seconds",
+        );
+        Self { retry_after: Some(limits::seconds(wait)), ..refused }
+    }
+
+    /// More than the token or the tenant may send.
+    pub(super) fn over_rate(over: &OverRate) -> Self {
+        let reason = over.message.clone();
+        let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", DenyCode::RateLimited, reason);
+        Self { retry_after: Some(over.seconds()), ..refused }
     }
 
     /// A known token that may not do this.
@@ -87,6 +109,38 @@ impl Refused {
             "not found",
             DenyCode::MalformedClaim,
             "no receipt has this id, or not any more; send the `decision_id` of an answer",
+        )
+    }
+
+    /// There is no such alert that this token may see.
+    pub(super) fn no_alert() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not found",
+            DenyCode::MalformedClaim,
+            "no alert has this id, or not any more; send an `id` of `/api/alerts`",
+        )
+    }
+
+    /// A parameter of the query means nothing.
+    pub(super) fn bad_parameter(name: &str, what: &str, expected: &str) -> Self {
+        let error = format!("invalid parameter: {name}");
+        let reason = format!("the query's `{name}` {what}; send {expected}");
+        Self::new(StatusCode::BAD_REQUEST, error, DenyCode::InvalidInput, reason)
+    }
+
+    /// A field of the body means nothing; which, and what to change.
+    pub(super) fn bad_body(why: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid body", DenyCode::InvalidInput, why.to_owned())
+    }
+
+    /// A report of another's decision than the token is bound to.
+    pub(super) fn not_its_own() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            DenyCode::CredentialInvalid,
+            "the token is bound, and this decision is not of its tenant, workers and environments; use its own token",
         )
     }
 
@@ -178,8 +232,16 @@ impl Refused {
         )
     }
 
-    /// The entry could not be committed, so there is no decision.
-    pub(super) fn unrecorded() -> Self {
+    /// The entry could not be committed, or the hall is offline, so there is no decision.
+    pub(super) fn undecided(why: &CannotDecide) -> Self {
+        if *why == CannotDecide::Offline {
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "offline",
+                DenyCode::HallOffline,
+                "the hall is offline and decides nothing; an operator can switch it on",
+            );
+        }
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
@@ -189,18 +251,74 @@ impl Refused {
     }
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// The body of every answer but a success. It always says that the request is denied.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Envelope<'a> {
+    /// For programs; stable.
     error: &'a str,
+    /// Always true.
     denied: bool,
+    /// Always false.
     allowed: bool,
+    /// Always DENY.
     outcome: &'static str,
+    /// The ledger's entry, when there is one.
     decision_id: Option<String>,
+    #[schema(value_type = Option<String>)]
     selected_worker_species_id: (),
+    #[schema(value_type = Option<String>)]
     worker_id: (),
+    #[schema(value_type = Option<String>)]
     artifact_hash: (),
     deny_reason: &'static str,
+    /// For humans: what is wrong and what to change.
     reason: &'a str,
+}
+
+/// The refusals of whatever needs a token that may read.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(super) enum NeedsReader {
+    /// No token, or one that is not known.
+    #[response(status = 401)]
+    Unauthorized(Envelope<'static>),
+    /// A token without the scope, or one that is bound where it may not be.
+    #[response(status = 403)]
+    Forbidden(Envelope<'static>),
+    /// Over the rate of the token or its tenant, or too many wrong credentials from there. `retry-after` says when to try again.
+    #[response(status = 429)]
+    TooMany(Envelope<'static>),
+}
+
+/// The refusals of whatever needs a token and a JSON body.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(super) enum NeedsBody {
+    /// The body is no JSON object of the described form.
+    #[response(status = 400)]
+    Invalid(Envelope<'static>),
+    /// No token, or one that is not known.
+    #[response(status = 401)]
+    Unauthorized(Envelope<'static>),
+    /// A token without the scope, or one that is bound to something else.
+    #[response(status = 403)]
+    Forbidden(Envelope<'static>),
+    /// The body did not arrive in time.
+    #[response(status = 408)]
+    Timeout(Envelope<'static>),
+    /// The body is too large.
+    #[response(status = 413)]
+    TooLarge(Envelope<'static>),
+    /// The body is no JSON, or compressed.
+    #[response(status = 415)]
+    Unsupported(Envelope<'static>),
+    /// Over the rate of the token or its tenant, or too many wrong credentials from there. `retry-after` says when to try again.
+    #[response(status = 429)]
+    TooMany(Envelope<'static>),
+    /// It could not be decided or recorded: nothing is allowed. `retry-after` says when to try again.
+    #[response(status = 503)]
+    Unavailable(Envelope<'static>),
 }
 
 impl IntoResponse for Refused {
@@ -229,6 +347,9 @@ impl IntoResponse for Refused {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(Said {
             code: self.code.as_str(),

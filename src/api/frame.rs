@@ -16,6 +16,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use uuid::Uuid;
 
+use crate::api::credential;
 use crate::api::error::Refused;
 use crate::api::listener::Peer;
 use crate::hall::Hall;
@@ -30,6 +31,10 @@ pub(super) struct Said {
     /// The correlation id, when there is a sound one.
     pub(super) correlation_id: Option<Arc<str>>,
 }
+
+/// The request comes from a web page that may not read the answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ForeignOrigin;
 
 /// What [`frame`] needs to know.
 #[derive(Debug)]
@@ -74,13 +79,27 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
     let began = Instant::now();
     let method = request.method().clone();
     let origin = request.headers_mut().remove(ORIGIN);
+    if origin.as_ref().is_some_and(|origin| !frame.origins.contains(origin)) {
+        request.extensions_mut().insert(ForeignOrigin);
+    }
     let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
     // Only a path of ours is logged: an unknown one may be anything, a secret included.
     let path = request.extensions().get::<MatchedPath>().cloned();
     let mut response = if method == Method::OPTIONS && path.is_some() {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+        let path = path.as_ref().map(MatchedPath::as_str);
+        let answered = async {
+            // A probe is answered whatever it carries: a platform that restarts what does not answer must not be slowed.
+            if !matches!(path, Some("/livez" | "/readyz"))
+                && let Err(refused) =
+                    credential::admit(&frame.hall, request.headers(), peer.map(|peer| peer.ip())).await
+            {
+                return refused.into_response();
+            }
+            next.run(request).await
+        };
+        AssertUnwindSafe(answered).catch_unwind().await.unwrap_or_else(|_| {
             frame.hall.metrics().panics.inc();
             tracing::error!("a request panicked");
             Refused::internal().into_response()

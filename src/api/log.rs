@@ -13,7 +13,7 @@ use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYP
 use http::{HeaderMap, HeaderValue};
 
 use crate::api::credential;
-use crate::api::error::Refused;
+use crate::api::error::{NeedsReader, Refused};
 use crate::hall::{Hall, Resource, Scope};
 
 /// Whoever asks for it again gets the newest.
@@ -22,7 +22,16 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// The same, but not in a cache that others share.
 const FOR_EVER_IN_PRIVATE: &str = "private, max-age=31536000, immutable";
 
-/// Where checkpoint and hash tiles are public.
+/// A part of the log as C2SP tlog-tiles names them
+///
+/// `checkpoint`, `tile/<level>/<number>[.p/<width>]` or `tile/entries/<number>[.p/<width>]`. Entries always need a token that is bound
+/// to nothing; whether the rest needs a token is configured: `ledger.public_tiles`.
+#[utoipa::path(get, path = "/log/{resource}", tag = "log", security((), ("token" = [])),
+    params(("resource" = String, Path, description = "its name, slashes included", example = "checkpoint")),
+    responses(
+        (status = 200, description = "a checkpoint as text, or a tile", content((String = "text/plain"), (Vec<u8> = "application/octet-stream"))),
+        (status = 404, description = "no such part, not yet or no longer", body = super::error::Envelope),
+        (status = 503, description = "the ledger cannot be read now", body = super::error::Envelope), NeedsReader))]
 pub(super) async fn public(
     hall: State<Arc<Hall>>,
     path: Path<String>,

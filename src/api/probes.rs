@@ -7,25 +7,30 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::answer::{json, timestamp};
 use crate::api::credential;
-use crate::api::error::Refused;
+use crate::api::error::{NeedsReader, Refused};
 use crate::hall::{Hall, Scope};
 use crate::ids::Digest;
 
 /// OpenMetrics text, which Prometheus reads under this type.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-#[derive(Serialize)]
-struct Alive {
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Alive {
     status: &'static str,
 }
 
-#[derive(Serialize)]
-struct Ready<'a> {
+/// Whether requests should be sent here.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ready<'a> {
     ready: bool,
     reasons: &'a [String],
+    #[schema(value_type = String)]
     snapshot: Digest,
     policy_version: &'a str,
     /// The change on disk that is not in force; left out when there is none. It does not stand against readiness: what was
@@ -33,16 +38,33 @@ struct Ready<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     refused_change: Option<ChangeState<'a>>,
     ledger: LedgerState<'a>,
+    /// Left out when it is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry: Option<RegistryState<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RegistryState<'a> {
+    url: &'a str,
+    /// When it last gave an answer; null when it has given none.
+    answered_at: Option<String>,
+    /// Why the last round did not get all answers.
+    error: Option<&'a str>,
+    banned_hashes: Option<usize>,
+    unverified_workers: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ChangeState<'a> {
     since: String,
     problems: usize,
     first: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct LedgerState<'a> {
     writing: bool,
     error: Option<&'a str>,
@@ -54,12 +76,16 @@ struct LedgerState<'a> {
     prune_error: Option<&'a str>,
 }
 
-/// `GET /livez`: the process answers.
+/// The process answers
+#[utoipa::path(get, path = "/livez", tag = "probes", security(()),
+    responses((status = 200, description = "it does", body = Alive)))]
 pub(super) async fn livez() -> Response {
     json(StatusCode::OK, &Alive { status: "ok" })
 }
 
-/// `GET /readyz`: whether requests should be sent here, and if not, why.
+/// Whether requests should be sent here, and if not, why
+#[utoipa::path(get, path = "/readyz", tag = "probes", security(()),
+    responses((status = 200, description = "they should", body = Ready), (status = 503, description = "they should not", body = Ready)))]
 pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
     let now = hall.readiness();
     let status = if now.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -77,6 +103,13 @@ pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
         problems: change.problems,
         first: &change.first,
     });
+    let registry = now.registry.as_ref().map(|registry| RegistryState {
+        url: &registry.url,
+        answered_at: registry.answered_micros.map(timestamp),
+        error: registry.error.as_deref(),
+        banned_hashes: registry.banned_hashes,
+        unverified_workers: registry.unverified_workers,
+    });
     let ready = Ready {
         ready: now.ready,
         reasons: &now.reasons,
@@ -84,11 +117,16 @@ pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
         policy_version: &now.policy_version,
         refused_change,
         ledger,
+        registry,
     };
     json(status, &ready)
 }
 
-/// `GET /metrics`.
+/// Counters in OpenMetrics text
+///
+/// Whether it needs a token is configured: `hall.metrics_need_token`.
+#[utoipa::path(get, path = "/metrics", tag = "probes", security((), ("token" = [])),
+    responses((status = 200, description = "the counters", body = String, content_type = "application/openmetrics-text"), NeedsReader))]
 pub(super) async fn metrics(State(hall): State<Arc<Hall>>) -> Response {
     ([(CONTENT_TYPE, OPENMETRICS)], hall.metrics_text()).into_response()
 }

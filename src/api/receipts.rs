@@ -9,10 +9,18 @@ use uuid::Uuid;
 
 use crate::api::answer::json;
 use crate::api::credential;
-use crate::api::error::Refused;
+use crate::api::error::{NeedsReader, Refused};
+use crate::api::openapi::ProvenReceipt;
 use crate::hall::{Hall, Scope};
 
-/// Answers with the proof of one receipt. An id that is none, one that is not there and another tenant's are answered alike.
+/// A receipt with the proof that it is in the log
+///
+/// An id that is none, one that is not there and another tenant's are answered alike.
+#[utoipa::path(get, path = "/wcp/receipts/{decision_id}", tag = "wcp", security(("token" = [])),
+    params(("decision_id" = String, Path, description = "the `decision_id` of an answer")),
+    responses((status = 200, description = "the receipt and its proof", body = ProvenReceipt),
+        (status = 404, description = "no such receipt", body = super::error::Envelope),
+        (status = 503, description = "the ledger cannot be read or sign now", body = super::error::Envelope), NeedsReader))]
 pub(super) async fn receipt(
     State(hall): State<Arc<Hall>>,
     Path(id): Path<String>,

@@ -14,7 +14,8 @@ use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 use uuid::Uuid;
 
-use crate::api::error::Refused;
+use crate::api::error::{NeedsBody, Refused};
+use crate::api::openapi::{FullRouteRequest, RouteAnswer, RouteRequest};
 use crate::api::{answer, credential};
 use crate::engine::DenyCode;
 use crate::engine::input::written::{Absent, LONGEST, Written};
@@ -29,10 +30,37 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 /// ledger may still commit the entry: then a decision is on record that nobody was given.
 const DECIDE_TIME: Duration = Duration::from_millis(1500);
 
-/// Answers one routing request.
+/// How much of a request has to be there.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// What a no-code platform sends; defaults never lower a risk.
+    Any,
+    /// A whole RouteInput (WCP_SPEC 4.1).
+    Full,
+}
+
+/// Ask for a decision
+///
+/// A denial is a 200 with `denied: true`. The entry in the ledger is committed before the answer.
+#[utoipa::path(post, path = "/api/route", tag = "route", security(("token" = [])), request_body = RouteRequest,
+    responses((status = 200, description = "the decision, allowed or denied", body = RouteAnswer), NeedsBody))]
 pub(super) async fn route(State(hall): State<Arc<Hall>>, request: Request) -> Response {
+    answer(&hall, request, Form::Any).await
+}
+
+/// Ask for a decision on a whole RouteInput
+///
+/// The same as `/api/route`, but what WCP_SPEC 4.1 demands has to be there.
+#[utoipa::path(post, path = "/wcp/route", tag = "wcp", security(("token" = [])), request_body = FullRouteRequest,
+    responses((status = 200, description = "the decision, allowed or denied", body = RouteAnswer), NeedsBody))]
+pub(super) async fn full(State(hall): State<Arc<Hall>>, request: Request) -> Response {
+    answer(&hall, request, Form::Full).await
+}
+
+/// Answers one routing request.
+async fn answer(hall: &Hall, request: Request, form: Form) -> Response {
     let (head, body) = request.into_parts();
-    let token = match credential::present(&hall, &head.headers) {
+    let token = match credential::present(hall, &head.headers) {
         Ok(token) => token,
         Err(refused) => return refused.into_response(),
     };
@@ -40,7 +68,7 @@ pub(super) async fn route(State(hall): State<Arc<Hall>>, request: Request) -> Re
         Ok(()) => receive(&head.headers, body).await,
         Err(refused) => Err(refused),
     };
-    match tokio::time::timeout(DECIDE_TIME, rule(&hall, &token, received)).await {
+    match tokio::time::timeout(DECIDE_TIME, rule(hall, &token, received, form)).await {
         Ok(answer) => answer.unwrap_or_else(IntoResponse::into_response),
         Err(_) => {
             hall.metrics().cannot_decide.inc();
@@ -51,7 +79,7 @@ pub(super) async fn route(State(hall): State<Arc<Hall>>, request: Request) -> Re
 }
 
 /// Decides, or refuses, and records.
-async fn rule(hall: &Hall, token: &Token, received: Result<Vec<u8>, Refused>) -> Result<Response, Refused> {
+async fn rule(hall: &Hall, token: &Token, received: Result<Vec<u8>, Refused>, form: Form) -> Result<Response, Refused> {
     let raw_body = received.as_ref().ok().map(|body| Digest::of(body));
     let bound_tenant = token.binding.tenant.as_ref();
     let refusal = |code, message: &str| Refusal {
@@ -65,12 +93,21 @@ async fn rule(hall: &Hall, token: &Token, received: Result<Vec<u8>, Refused>) ->
         raw_body,
     };
     let absent = Absent { tenant: bound_tenant, correlation_id: &|| Uuid::new_v4().to_string().into() };
-    let read = |body: Vec<u8>| Written::read(&body, &absent).map_err(|why| Refused::unreadable(&why));
+    let read = |body: Vec<u8>| {
+        let written = match form {
+            Form::Any => Written::read(&body, &absent),
+            Form::Full => Written::read_full(&body, &absent),
+        };
+        written.map_err(|why| Refused::unreadable(&why))
+    };
     let mode = hall.snapshot().settings.mode;
     match received.and_then(read).map(|written| written.describe(mode)) {
         Ok(Ok(input)) => {
+            if bound_tenant.is_none() {
+                credential::within_rates(hall, None, Some(Arc::clone(&input.tenant_id))).await?;
+            }
             let ask = Ask { caller: token.caller(), input, door: Door::Api, raw_body };
-            let recorded = hall.rule(ask).await.map_err(|_| Refused::unrecorded())?;
+            let recorded = hall.rule(ask).await.map_err(|why| Refused::undecided(&why))?;
             Ok(answer::decided(&recorded))
         }
         Ok(Err(unacceptable)) => {
@@ -81,19 +118,19 @@ async fn rule(hall: &Hall, token: &Token, received: Result<Vec<u8>, Refused>) ->
                 correlation_id: written.sound_correlation_id(),
                 ..refusal(DenyCode::InvalidInput, &unacceptable.message)
             };
-            let receipt = hall.refuse(refusal).await.map_err(|_| Refused::unrecorded())?;
+            let receipt = hall.refuse(refusal).await.map_err(|why| Refused::undecided(&why))?;
             Ok(answer::refused(&unacceptable, &receipt, &hall.snapshot()))
         }
         Err(refused) => {
             let refusal = refusal(refused.code, &refused.reason);
-            let receipt = hall.refuse(refusal).await.map_err(|_| Refused::unrecorded())?;
+            let receipt = hall.refuse(refusal).await.map_err(|why| Refused::undecided(&why))?;
             Err(refused.recorded_as(receipt.id()))
         }
     }
 }
 
 /// The body, whole, of an acceptable kind and size.
-async fn receive(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refused> {
+pub(super) async fn receive(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refused> {
     if !is_json(headers) {
         return Err(Refused::unsupported_type());
     }

@@ -15,6 +15,8 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` needs a token with the scope `read`.
     pub metrics_need_token: bool,
+    /// Whether Hall Monitor on this machine reads without a token.
+    pub monitor_unauthenticated_loopback: bool,
     /// Whether checkpoint and hash tiles of the log need no token; entries always do.
     pub public_tiles: bool,
     /// Worker threads of the API's runtime.

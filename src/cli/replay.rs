@@ -176,6 +176,11 @@ impl Replay<'_> {
             self.count.replayed += 1;
             return;
         }
+        // No policy was asked: there was too much to do.
+        if past.said.deny_code.as_deref() == Some(DenyCode::Overloaded.as_str()) {
+            self.count.refusals += 1;
+            return;
+        }
         let facts = past.facts();
         let PastDecision { said, input, is_whole, .. } = past;
         if self.judge.looks_at_code(&input, &facts) {

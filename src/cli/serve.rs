@@ -2,6 +2,7 @@
 
 mod ending;
 mod listen;
+mod refresh;
 mod reload;
 mod trust;
 
@@ -19,16 +20,20 @@ use tokio::sync::watch;
 
 use super::{ConfigFile, cannot, misconfigured};
 use crate::cache::Verdicts;
-use crate::config::{Config, Files, Fixed};
+use crate::config::{Config, Files, Fixed, Registry};
 use crate::engine::Snapshot;
-use crate::hall::{Hall, TokenBook};
+use crate::hall::watch::Watch;
+use crate::hall::{Abroad, Hall, TokenBook};
 use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen, Upstream};
+use crate::registry::remote::Client;
 use crate::telemetry::{self, Metrics};
 use crate::{api, proxy};
 use ending::{End, Ending};
 use listen::TakenError;
+use refresh::Refresher;
 use reload::Reloader;
+pub use trust::one_provider;
 
 /// Run the gate and the Hall
 ///
@@ -65,7 +70,9 @@ pub struct Running {
     decides: Arc<Hall>,
     ledger: Ledger,
     end: watch::Sender<End>,
+    registry: Option<Refresher>,
     server: Option<JoinHandle<()>>,
+    watch: Option<Watch>,
 }
 
 /// Runs the command until a signal ends it. 0: it ended in order; 1: it did not; 2: it could not start.
@@ -128,7 +135,15 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// # Errors
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    let Config { gate, hall: api, tokens, snapshot, cache, ledger, telemetry: _, shutdown } = config;
+    one_provider();
+    let Config { gate, hall: api, tokens, limits, snapshot, registry, cache, ledger, webhook, telemetry: _, shutdown } =
+        config;
+    let abroad = registry.as_ref().map(asked_registry).transpose()?;
+    if abroad.is_none() {
+        tracing::info!(
+            "the registry is off, since it has no key: the records of enrolled workers are the only authority"
+        );
+    }
     let mut bound = Vec::new();
     let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
     let api = listen::bind_hall(api, &mut bound)?;
@@ -148,9 +163,21 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     );
     warn_of_a_stranger(gate.as_ref(), &snapshot);
     let metrics = Arc::new(Metrics::new());
-    let hall = Arc::new(Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics));
+    let hall = Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics);
+    let hall = hall.limited(limits);
+    let hall = Arc::new(match abroad {
+        Some(abroad) => hall.asking(abroad),
+        None => hall,
+    });
 
+    if let Some(webhook) = webhook {
+        hall.tell_alerts(webhook)?;
+    }
     hall.begin();
+    let registry = registry
+        .map(|registry| Refresher::start(&registry.settings, registry.require_standing, Arc::clone(&hall)))
+        .transpose()?;
+    let watch = Watch::start(Arc::clone(&hall))?;
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref())?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
@@ -167,7 +194,29 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     }
     let run = move || server.run(RunArgs { shutdown_signal: Box::new(ending) });
     let server = thread::Builder::new().name("server".to_owned()).spawn(run)?;
-    Ok(Running { gate: gate_at, hall: hall_at, decides: hall, ledger, end, server: Some(server) })
+    Ok(Running {
+        gate: gate_at,
+        hall: hall_at,
+        decides: hall,
+        ledger,
+        end,
+        registry,
+        server: Some(server),
+        watch: Some(watch),
+    })
+}
+
+/// The remote registry, of which nothing is known yet. Nothing is sent before the refresher starts.
+fn asked_registry(registry: &Registry) -> Result<Abroad, StartError> {
+    let client = Client::new(&registry.settings).map_err(StartError::Door)?;
+    tracing::info!(
+        url = %registry.settings.url,
+        refresh = ?registry.settings.refresh,
+        max_stale = ?registry.settings.max_stale,
+        require_standing = registry.require_standing,
+        "the registry is asked about every enrolled worker"
+    );
+    Ok(Abroad::new(Arc::new(client), registry.settings.required, registry.require_standing))
 }
 
 /// A gate whose own worker is not enrolled is most likely a mistake, and not one that a configuration shows by itself.
@@ -196,10 +245,11 @@ fn server_conf(gate: Option<&proxy::Settings>) -> Result<ServerConf, StartError>
 impl Running {
     /// Where the gate listens, when it does on TCP.
     #[must_use]
-    pub const fn gate_addr(&self) -> Option<SocketAddr> {
-        match self.gate {
-            Some(Listen::Tcp(address)) => Some(address),
-            _ => None,
+    pub fn gate_addr(&self) -> Option<SocketAddr> {
+        match &self.gate {
+            Some(Listen::Tcp(address)) => Some(*address),
+            Some(Listen::Loopback(addresses)) => addresses.first().copied(),
+            Some(Listen::Unix(_)) | None => None,
         }
     }
 
@@ -227,6 +277,8 @@ impl Running {
         if !ended {
             tracing::error!("the server has panicked");
         }
+        drop(self.registry.take());
+        self.watch = None;
         self.ledger.close();
         tracing::info!("ended");
         ended

@@ -1,6 +1,8 @@
 //! What of a configuration a running process cannot change: it has to start again.
 
-use super::{Config, Shutdown};
+use super::{Config, Registry, Shutdown};
+use crate::hall::alerts::webhook;
+use crate::hall::limits::Settings as Limits;
 use crate::{api, cache, ledger, proxy, telemetry};
 
 /// The sections that count from the start to the end of a process.
@@ -8,8 +10,11 @@ use crate::{api, cache, ledger, proxy, telemetry};
 pub struct Fixed {
     gate: Option<proxy::Settings>,
     hall: api::Settings,
+    registry: Option<Registry>,
+    limits: Limits,
     cache: cache::Settings,
     ledger: ledger::Settings,
+    webhook: Option<webhook::Settings>,
     telemetry: telemetry::Settings,
     shutdown: Shutdown,
 }
@@ -21,8 +26,11 @@ impl Fixed {
         Self {
             gate: config.gate.clone(),
             hall: config.hall.clone(),
+            registry: config.registry.clone(),
+            limits: config.limits,
             cache: config.cache,
             ledger: config.ledger.clone(),
+            webhook: config.webhook.clone(),
             telemetry: config.telemetry.clone(),
             shutdown: config.shutdown,
         }
@@ -32,10 +40,16 @@ impl Fixed {
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         let sections = [
-            ("gate", self.gate == other.gate),
-            ("hall", self.hall == other.hall),
+            ("gate", self.gate == other.gate && self.limits.gate == other.limits.gate),
+            (
+                "hall",
+                self.hall == other.hall
+                    && (self.limits.hall, self.limits.failures) == (other.limits.hall, other.limits.failures),
+            ),
+            ("registry", self.registry == other.registry),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),
+            ("alerts", self.webhook == other.webhook),
             ("telemetry", self.telemetry == other.telemetry),
             ("shutdown", self.shutdown == other.shutdown),
         ];

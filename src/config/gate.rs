@@ -1,22 +1,32 @@
 //! The `gate` section: listeners, identity, upstreams and routes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::kinds;
 use super::problem::nearest;
 use super::reader::{Map, Value, Wrong};
-use super::{identity, tls};
+use super::{identity, kinds, limits, tls};
+use crate::hall::limits::DoorLimits;
 use crate::ids::DataLabel;
 use crate::proxy::Settings;
 use crate::proxy::settings::{CapabilityChoice, Identity, Listen, Route, Upstream};
 use crate::tls::{Authorities, Server};
 
+/// What the section comes to.
+#[derive(Debug)]
+pub struct Read {
+    /// The gate itself.
+    pub gate: Settings,
+    /// What is let in.
+    pub limits: DoorLimits,
+}
+
 /// Reads the section; `None` when something in it is wrong.
-pub fn read(mut gate: Map<'_>) -> Option<Settings> {
+pub fn read(mut gate: Map<'_>) -> Option<Read> {
     let listen = gate.read("listen", "127.0.0.1:8080", listen);
     let tls = gate.get("tls").map(|value| tls::server(value.map()?));
     let h2c = gate.get("listen_h2c");
@@ -57,13 +67,14 @@ pub fn read(mut gate: Map<'_>) -> Option<Settings> {
     let header_timeout = gate.read("header_timeout", "10s", kinds::some_time);
     let idle_timeout = gate.read("idle_timeout", "1m", kinds::some_time);
     let upgraded_idle_timeout = gate.read("upgraded_idle_timeout", "1h", kinds::some_time);
-    gate.done(&["limits", "rate", "catalogue"]);
+    let limits = gate.section("limits").and_then(limits::of_gate);
+    gate.done(&["catalogue"]);
     // An error in one of these files is an error here.
     let tls = tls.map_or(Some(None), |tls| tls.map(Some));
     if upstream_ca.is_some_and(|authorities| authorities.is_none()) {
         return None;
     }
-    Some(Settings {
+    let settings = Settings {
         listen: listen?,
         tls: tls?,
         listen_h2c: listen_h2c?,
@@ -76,15 +87,26 @@ pub fn read(mut gate: Map<'_>) -> Option<Settings> {
         header_timeout: header_timeout?,
         idle_timeout: idle_timeout?,
         upgraded_idle_timeout: upgraded_idle_timeout?,
-    })
+    };
+    Some(Read { gate: settings, limits: limits? })
 }
 
 fn listen(text: &str) -> Result<Listen, Wrong> {
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') => Ok(Listen::Unix(PathBuf::from(path))),
         Some(_) => Err(Wrong::new("is not an absolute path", "write such as `unix:/run/hallgate/gate.sock`")),
-        None => kinds::address(text).map(Listen::Tcp),
+        None => match text.strip_prefix("localhost:") {
+            Some(port) => kinds::number(0, u16::MAX)(port)
+                .map(|port| Listen::Loopback(loopback(port)))
+                .map_err(|_| Wrong::new("has no port behind `localhost:`", "write such as `localhost:8080`")),
+            None => kinds::address(text).map(Listen::Tcp),
+        },
     }
+}
+
+fn loopback(port: u16) -> Vec<SocketAddr> {
+    let addresses: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    addresses.map(|address| SocketAddr::new(address, port)).to_vec()
 }
 
 /// The upstreams that are sound, and the names of all.

@@ -136,6 +136,24 @@ pub fn origin(text: &str) -> Read<String> {
     }
 }
 
+/// Where alerts are posted: https, or http to this machine. The value may hold a secret, so it is not repeated.
+pub fn webhook(text: &str) -> Read<String> {
+    let help = "write such as `https://hooks.example.org/hallgate`, or http:// to localhost";
+    let wrong = |is: &str| Wrong::new(is.to_owned(), help);
+    let uri: http::Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(_)) | (Some("http"), Some("localhost" | "127.0.0.1" | "[::1]")) => Ok(text.to_owned()),
+        (Some("http"), Some(_)) => Err(wrong("is not encrypted")),
+        _ => Err(wrong("is not a URL of https")),
+    }
+}
+
+/// A secret that is sent as a bearer; marked sensitive, so that it is never printed.
+pub fn bearer(text: &str) -> Read<HeaderValue> {
+    secret(text)?;
+    header_value(&format!("Bearer {text}"))
+}
+
 /// An HTTP method.
 pub fn method(text: &str) -> Read<Method> {
     const KNOWN: [Method; 7] =
@@ -196,6 +214,23 @@ pub fn secret(text: &str) -> Read<crate::ids::Digest> {
         ));
     }
     Ok(crate::ids::Digest::of(text.as_bytes()))
+}
+
+/// The content of a file of session tokens: a secret, or two lines with the new one and the old one while it is rotated.
+pub fn secrets(text: &str) -> Read<Vec<crate::ids::Digest>> {
+    let line = |line: &str| match line.strip_suffix('\r').unwrap_or(line) {
+        "" => Err(Wrong::new("has an empty line", "write one secret, or two while it is rotated, each on a line")),
+        line => secret(line),
+    };
+    text.split('\n').map(line).collect()
+}
+
+/// A SHA-256 digest.
+pub fn digest(text: &str) -> Read<crate::ids::Digest> {
+    text.parse().map_err(|_| {
+        let help = "write what `hallgate token new` prints, or the hash of the secret without a newline, in lower case";
+        Wrong::new("is not a SHA-256 digest of 64 hex digits", help)
+    })
 }
 
 /// A host name in lower case without port.

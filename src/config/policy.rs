@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::reader::{Map, Value};
 use crate::engine::json::Lines;
 use crate::engine::snapshot::{self, Worker};
-use crate::engine::{Mode, RuleSet, Settings, Snapshot};
+use crate::engine::{Catalogue, Mode, RuleSet, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
 use crate::policy::{self, CedarGate};
 use crate::registry::records;
@@ -26,6 +26,8 @@ pub struct Policy {
     workers: Option<PathBuf>,
     /// The Cedar policies; `Some(None)` when there are none.
     gate: Option<Option<PathBuf>>,
+    /// The catalogue's file; `Some(None)` when there is none.
+    catalogue: Option<Option<PathBuf>>,
     /// The folders outside of which no source file of a worker is read; none: anywhere.
     allowed_worker_dirs: Option<Vec<PathBuf>>,
 }
@@ -39,10 +41,11 @@ pub fn read(mut policy: Map<'_>) -> Policy {
     let workers = policy.path("workers", "enrolled");
     let settings = settings(&mut policy, mode);
     let gate = policy.get("gate").map_or(Some(None), |value| value.path().map(Some));
+    let catalogue = policy.get("catalogue").map_or(Some(None), |value| value.path().map(Some));
     let mode = mode.unwrap_or(Mode::Strict);
     let allowed_worker_dirs = policy.get("allowed_worker_dirs").map_or(Some(Vec::new()), |dirs| folders(&dirs, mode));
-    policy.done(&["catalogue"]);
-    Policy { mode, settings, rules, workers, gate, allowed_worker_dirs }
+    policy.done(&[]);
+    Policy { mode, settings, rules, workers, gate, catalogue, allowed_worker_dirs }
 }
 
 fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
@@ -57,6 +60,7 @@ fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
     let enforce_required_controls = policy.read("enforce_required_controls", "true", kinds::flag);
     let enforce_blast_scoring_in_prod = policy.read("enforce_blast_scoring_in_prod", "true", kinds::flag);
     let enforce_privilege_envelopes = policy.read("enforce_privilege_envelopes", "false", kinds::flag);
+    let require_known_capability = policy.read("require_known_capability", "false", kinds::flag);
     let egress_allowlist = policy.section("egress_allowlist").and_then(egress);
     let tenants = policy.get("tenants").map_or_else(|| Some(BTreeMap::new()), |value| tenants(&value));
     Some(Settings {
@@ -70,6 +74,7 @@ fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
         enforce_required_controls: enforce_required_controls?,
         enforce_blast_scoring_in_prod: enforce_blast_scoring_in_prod?,
         enforce_privilege_envelopes: enforce_privilege_envelopes?,
+        require_known_capability: require_known_capability?,
         egress_allowlist: egress_allowlist?,
         tenants: tenants?,
     })
@@ -117,7 +122,7 @@ struct RulesFile {
 impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
     pub fn snapshot(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Snapshot> {
-        let Self { mode, settings, rules, workers, gate, allowed_worker_dirs } = self;
+        let Self { mode, settings, rules, workers, gate, catalogue, allowed_worker_dirs } = self;
         let rules = rules.and_then(|path| RulesFile::read(path, problems));
         let parsed = rules.as_ref().and_then(|rules| rules.parse(mode, problems));
         // Where a folder is wrong, the records are read all the same, for what else is wrong with them.
@@ -125,16 +130,39 @@ impl Policy {
             Sources::new(file.parent().unwrap_or(Path::new("")), allowed_worker_dirs.as_deref().unwrap_or(&[]));
         let workers = workers.and_then(|folder| load_workers(&folder, mode, &sources, problems));
         let gate = gate.and_then(|path| path.map_or(Some(None), |path| load_gate(&path, problems).map(Some)));
+        let catalogue =
+            catalogue.and_then(|path| path.map_or(Some(None), |path| load_catalogue(&path, problems).map(Some)));
         allowed_worker_dirs?;
         let rules = rules?;
         let snapshot = Snapshot::build(settings?, parsed?, workers?)
             .map_err(|found| problems.extend(found.into_iter().map(|problem| rules.placed(problem, file))))
             .ok()?;
+        let snapshot = match catalogue? {
+            Some(catalogue) => snapshot.catalogued_by(catalogue),
+            None => snapshot,
+        };
         Some(match gate? {
             Some(gate) => snapshot.gated_by(Arc::new(gate)),
             None => snapshot,
         })
     }
+}
+
+fn load_catalogue(path: &Path, problems: &mut Vec<Problem>) -> Option<Catalogue> {
+    let problem = |place, key, message, help| Problem { file: path.to_owned(), place, key, message, help };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let help = "write the catalogue, or correct `policy.catalogue`".to_owned();
+        problems.push(problem(None, String::new(), format!("the catalogue cannot be read: {error}"), help));
+    });
+    Catalogue::parse(&text.ok()?)
+        .map_err(|found| {
+            problems.extend(
+                found
+                    .into_iter()
+                    .map(|found| problem(Some((found.line, found.column)), found.path, found.message, found.help)),
+            );
+        })
+        .ok()
 }
 
 fn load_gate(path: &Path, problems: &mut Vec<Problem>) -> Option<CedarGate> {

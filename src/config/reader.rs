@@ -66,7 +66,11 @@ impl<'a> Reading<'a> {
     /// What was found wrong, in the order of the file, and which files the policy, the tokens and the certificates come from.
     pub fn into_found(self) -> (Vec<Problem>, BTreeSet<PathBuf>) {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| problem.place);
+        problems.sort_by(|one, other| {
+            // Those of files that this one names come behind its own.
+            let place = |problem: &Problem| (problem.file != self.file, problem.place);
+            place(one).cmp(&place(other))
+        });
         (problems, self.files.into_inner())
     }
 
@@ -77,7 +81,7 @@ impl<'a> Reading<'a> {
         let of_policy = key.starts_with("policy.") && !key.starts_with("policy.allowed_worker_dirs");
         let of_tls =
             ["gate.tls.", "hall.tls."].iter().any(|section| key.starts_with(section)) || key.ends_with("ca_file");
-        if of_policy || of_tls || key.starts_with("hall.tokens[") {
+        if of_policy || of_tls || key.starts_with("hall.tokens") || key.starts_with("tokens[") {
             self.files.borrow_mut().insert(path.clone());
         }
         path
@@ -136,6 +140,12 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether variables leave nothing of it.
+    pub fn comes_to_nothing(&self) -> bool {
+        let text = self.node.as_scalar().map(|scalar| expand(scalar.as_str(), self.reading.environment));
+        text.is_some_and(|text| text.is_ok_and(|text| text.is_empty()))
+    }
+
     /// The value as its kind. Problems quote what is written, never what a variable stands for.
     pub fn read<T>(&self, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
         let text = self.text()?;
@@ -178,6 +188,36 @@ impl<'a> Value<'a> {
     /// A path, relative to the folder of the configuration file.
     pub fn path(&self) -> Option<PathBuf> {
         Some(self.reading.path(&self.path, &self.text()?))
+    }
+
+    /// The mapping in the file that this value names. `help` says what to write into it.
+    pub fn document<T>(&self, help: &str, read: impl FnOnce(Map<'_>) -> Option<T>) -> Option<T> {
+        let path = self.path()?;
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                self.wrong(format!("`{}` cannot be read: {error}", path.display()), "name a file that can be read");
+                return None;
+            }
+        };
+        let reading = Reading::new(&path, self.reading.environment);
+        let (document, faults) = yaml::parse(&text);
+        let whole = faults.is_empty();
+        for fault in faults {
+            reading.note(fault.place, "", fault.message, if document.is_none() { help } else { fault.help });
+        }
+        let value = document.as_ref().and_then(|document| read(reading.document(document)));
+        #[cfg(test)]
+        self.reading.absent.borrow_mut().append(&mut reading.absent.borrow_mut());
+        let (problems, files) = reading.into_found();
+        self.reading.problems.borrow_mut().extend(problems);
+        self.reading.files.borrow_mut().extend(files);
+        value.filter(|_| whole)
+    }
+
+    /// Whether this is a list.
+    pub fn is_list(&self) -> bool {
+        self.node.as_sequence().is_some()
     }
 
     /// The values of a list.
@@ -264,6 +304,11 @@ impl<'a> Map<'a> {
     /// Notes a problem with a key of this mapping, at the mapping's place.
     pub fn wrong(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
         self.reading.note(self.place, &self.path_of(key), message, help);
+    }
+
+    /// A variable of the environment; one that is empty is not set.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        (self.reading.environment)(name).filter(|value| !value.is_empty())
     }
 
     /// The value of a key that may be absent.

@@ -18,9 +18,11 @@ fn read(text: &str) -> (String, Vec<String>) {
     let reading = Reading::new(Path::new("conf/hallgate.yaml"), &environment);
     let (document, faults) = yaml::parse(text);
     assert!(faults.is_empty(), "{faults:?}");
-    let Parts { gate, hall, policy, cache, ledger, telemetry, shutdown } =
+    let Parts { gate, hall, policy, registry, cache, ledger, alerts, telemetry, shutdown } =
         Parts::read(reading.document(document.as_ref().unwrap()), Needs::All);
-    let printed = format!("{gate:#?}\n{hall:#?}\n{policy:#?}\n{cache:?}\n{ledger:#?}\n{telemetry:?}\n{shutdown:?}");
+    let printed = format!(
+        "{gate:#?}\n{hall:#?}\n{policy:#?}\n{registry:#?}\n{cache:?}\n{ledger:#?}\n{alerts:?}\n{telemetry:?}\n{shutdown:?}"
+    );
     let absent = reading.absent.take();
     let (problems, _) = reading.into_found();
     assert!(problems.is_empty(), "{problems:?}");
@@ -68,8 +70,13 @@ fn the_sample_shows_every_key() {
         "upstream_ca_file",
         "envs",
         "secret_file",
+        "secret_sha256",
+        "tokens_file",
+        "per_token",
+        "in_flight",
         "host",
         "file",
+        "api_key_file",
         "keep",
         "max_size",
         "export_dir",

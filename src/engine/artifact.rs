@@ -49,6 +49,24 @@ pub fn artifact_hash(input: &RouteInput, decided: TenantRisk) -> Digest {
 
 /// Appends a value as Python's `json.dumps(sort_keys=True)` writes it: `, ` and `: `, ASCII only, floats as `repr`.
 pub fn python_json(value: &Json, into: &mut String) {
+    write(value, &SPACED, into);
+}
+
+/// The same with the separators `,` and `:`, as enrolment hashes are made.
+pub fn compact_python_json(value: &Json, into: &mut String) {
+    write(value, &COMPACT, into);
+}
+
+/// What stands between elements, and between a key and its value.
+struct Separators {
+    elements: &'static str,
+    key: &'static str,
+}
+
+const SPACED: Separators = Separators { elements: ", ", key: ": " };
+const COMPACT: Separators = Separators { elements: ",", key: ":" };
+
+fn write(value: &Json, separators: &Separators, into: &mut String) {
     match value {
         Json::Null => into.push_str("null"),
         Json::Bool(true) => into.push_str("true"),
@@ -60,9 +78,9 @@ pub fn python_json(value: &Json, into: &mut String) {
             into.push('[');
             for (at, element) in elements.iter().enumerate() {
                 if at > 0 {
-                    into.push_str(", ");
+                    into.push_str(separators.elements);
                 }
-                python_json(element, into);
+                write(element, separators, into);
             }
             into.push(']');
         }
@@ -71,11 +89,11 @@ pub fn python_json(value: &Json, into: &mut String) {
             into.push('{');
             for (at, (key, member)) in members.iter().enumerate() {
                 if at > 0 {
-                    into.push_str(", ");
+                    into.push_str(separators.elements);
                 }
                 string(key, into);
-                into.push_str(": ");
-                python_json(member, into);
+                into.push_str(separators.key);
+                write(member, separators, into);
             }
             into.push('}');
         }

@@ -159,7 +159,7 @@ fn remark(gate: &str, verdict: &Verdict, rule: Option<&MatchedRule>) -> Option<S
 fn nearest(question: &Question, snapshot: &Snapshot) -> Vec<NearRule> {
     let capability = match &question.capability {
         Capability::Known(name) => &**name,
-        Capability::Other | Capability::Malformed => "",
+        Capability::Other | Capability::Malformed | Capability::Unlisted => "",
     };
     let cell = cell(question);
     let about = snapshot.rules.rules.iter().enumerate().filter(|(_, rule)| rule.is_about(capability));

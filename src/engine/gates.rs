@@ -3,6 +3,7 @@
 mod attestation;
 mod blast;
 mod caller;
+mod catalogue;
 mod controls;
 mod correlation;
 mod envelope;
@@ -33,6 +34,7 @@ const BEFORE: &[(&str, Before, &str)] = &[
     ("caller", caller::gate, PRE_ROUTING),
     ("tenant", tenant::gate, PRE_ROUTING),
     ("input", input::gate, PRE_ROUTING),
+    ("catalogue", catalogue::gate, PRE_ROUTING),
     ("worker_required", worker_required::gate, PRE_ROUTING),
     ("shadow", shadow::gate, NO_MATCH),
 ];
@@ -124,6 +126,12 @@ pub(crate) fn decide_before(question: &Question, snapshot: &Snapshot, listener: 
         }
     }
     case.permitted()
+}
+
+/// The verdict on a request that no gate is asked about, because there is too much to do.
+#[must_use]
+pub fn shed(why: String) -> Verdict {
+    refused(Denial::new(DenyCode::Overloaded, why), PRE_ROUTING)
 }
 
 /// A denial before any rule matched.

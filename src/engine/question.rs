@@ -70,6 +70,8 @@ pub(crate) enum Capability {
     Other,
     /// It is no capability at all (strict).
     Malformed,
+    /// It is not in the catalogue, where the policy wants it to be.
+    Unlisted,
 }
 
 /// The worker that the request names.
@@ -95,7 +97,7 @@ impl Question {
     pub fn is_small(&self) -> bool {
         let capability = match &self.capability {
             Capability::Known(capability) => capability.len(),
-            Capability::Other | Capability::Malformed => 0,
+            Capability::Other | Capability::Malformed | Capability::Unlisted => 0,
         };
         capability + self.said.as_ref().map_or(0, |said| said.bytes()) <= MOST_BYTES
     }
@@ -192,10 +194,14 @@ fn heuristic(input: &RouteInput) -> u8 {
 impl Capability {
     fn of(input: &RouteInput, worker: &Named, snapshot: &Snapshot, reads: Reads) -> Self {
         let capability = &*input.capability_id;
+        let is_malformed = || snapshot.settings.mode == Mode::Strict && capability.parse::<CapabilityId>().is_err();
+        if snapshot.settings.require_known_capability && snapshot.catalogue.capability(capability).is_none() {
+            return if is_malformed() { Self::Malformed } else { Self::Unlisted };
+        }
         if let Some(known) = snapshot.rules.known_capability(capability) {
             return Self::Known(known);
         }
-        if snapshot.settings.mode == Mode::Strict && capability.parse::<CapabilityId>().is_err() {
+        if is_malformed() {
             return Self::Malformed;
         }
         if reads.gate.capability {

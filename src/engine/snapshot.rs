@@ -2,18 +2,22 @@
 
 mod acting;
 mod fingerprint;
+mod fleet;
 mod selection;
+mod vouching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::json::Step;
 use crate::engine::policy_gate::{GateReads, PolicyGate};
-use crate::engine::{RouteInput, RuleSet};
+use crate::engine::{Catalogue, RouteInput, RuleSet};
 pub use acting::{Acting, Attestation, Code, Envelope, Source};
+pub(crate) use fleet::Fleet;
 pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
+pub use vouching::{Required, Vouching};
 
-use crate::ids::{CapabilityId, ControlId, Digest, Env, SpeciesId, TenantId, TenantRisk, WorkerId};
+use crate::ids::{CapabilityId, ControlId, Digest, Env, RiskTier, SpeciesId, TenantId, TenantRisk, WorkerId};
 
 /// The digest of everything in a snapshot: equal snapshots have equal fingerprints, also across processes.
 pub type Fingerprint = Digest;
@@ -25,6 +29,17 @@ pub enum Mode {
     Reference,
     /// What the specification asks for and the reference leaves out, too.
     Strict,
+}
+
+impl Mode {
+    /// `reference` or `strict`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Strict => "strict",
+        }
+    }
 }
 
 /// The policy's switches: the `policy` section without its files.
@@ -50,21 +65,48 @@ pub struct Settings {
     pub enforce_blast_scoring_in_prod: bool,
     /// Privilege envelopes for every dispatch.
     pub enforce_privilege_envelopes: bool,
+    /// Only capabilities of the catalogue.
+    pub require_known_capability: bool,
     /// Destinations that an envelope may name, by environment.
     pub egress_allowlist: BTreeMap<Env, BTreeSet<String>>,
     /// Known tenants and their risk; others count as high (strict, S9).
     pub tenants: BTreeMap<TenantId, TenantRisk>,
 }
 
-/// A worker's standing. Only an active one dispatches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A worker's standing, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Standing {
     /// May be dispatched.
     Active,
+    /// May be, but not in prod and edge: the registry that must vouch for it has not, or not lately.
+    Unverified,
     /// May not: revoked, retired or unknown.
     Revoked,
     /// May not, ever.
     Banned,
+}
+
+impl Standing {
+    /// Whether a worker of this standing may be dispatched there.
+    #[must_use]
+    pub const fn may_act(self, env: Env) -> bool {
+        match self {
+            Self::Active => true,
+            Self::Unverified => !env.is_production(),
+            Self::Revoked | Self::Banned => false,
+        }
+    }
+
+    /// The standing in entries and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Unverified => "unverified",
+            Self::Revoked => "revoked",
+            Self::Banned => "banned",
+        }
+    }
 }
 
 /// An enrolled worker, as far as decisions look at it.
@@ -84,12 +126,14 @@ pub struct Worker {
     pub allowed_environments: Option<BTreeSet<Env>>,
     /// Its 0–25 blast sum, where the record has one (strict, S6).
     pub blast_sum: Option<u8>,
-    /// Its standing.
+    /// Its standing. In a snapshot that heeds a remote registry, the worse of the record's and the registry's.
     pub standing: Standing,
     /// What was attested of its code.
     pub attestation: Attestation,
     /// Its privilege envelope, where the record has one.
     pub envelope: Option<Envelope>,
+    /// Its risk tier, where the record has one. Lists show it; no decision looks at it.
+    pub risk_tier: Option<RiskTier>,
 }
 
 /// Everything that a decision may depend on besides the question.
@@ -98,17 +142,25 @@ pub struct Snapshot {
     /// The switches.
     pub settings: Settings,
     /// The rules, indexed by capability.
-    pub rules: RuleSet,
+    pub rules: Arc<RuleSet>,
     /// The enrolled workers by id.
     pub workers: BTreeMap<WorkerId, Worker>,
+    /// Which capabilities there are.
+    pub catalogue: Catalogue,
     /// The policies that rules may ask.
     pub gate: Option<Arc<dyn PolicyGate>>,
     /// The digest of all of it.
     pub fingerprint: Fingerprint,
+    /// The digest of it without the word of a remote registry.
+    pub local: Fingerprint,
+    /// What a remote registry says, which is heeded in all of it.
+    pub vouching: Arc<Vouching>,
+    /// The workers by their records, in the records' order.
+    enrolled: Arc<[Worker]>,
     pub(crate) reads: Reads,
     pub(crate) prepared: Vec<Prepared>,
-    /// The controls that any active worker implements.
-    pub(crate) fleet: BTreeSet<Arc<str>>,
+    /// The controls that workers which may act implement.
+    pub(crate) fleet: Fleet,
     /// Everybody who may act, by worker id; in reference mode by species.
     pub(crate) acting: BTreeMap<Arc<str>, Arc<Acting>>,
 }
@@ -195,39 +247,81 @@ impl Snapshot {
                 help: "read the rules in the policy's mode".into(),
             });
         }
-        let acting = acting::all(&workers, settings.mode);
-        let mut by_id = BTreeMap::new();
-        for worker in workers {
+        let mut ids = BTreeSet::new();
+        for worker in workers.iter().filter(|worker| !ids.insert(&worker.worker_id)) {
             let path = format!("workers.{}", worker.worker_id);
-            if by_id.insert(worker.worker_id.clone(), worker).is_some() {
-                let message = "is enrolled twice".into();
-                let help = "give each worker an id of its own".into();
-                problems.push(Problem { path, in_rules: Vec::new(), message, help });
-            }
+            let message = "is enrolled twice".into();
+            let help = "give each worker an id of its own".into();
+            problems.push(Problem { path, in_rules: Vec::new(), message, help });
         }
-        let fleet = by_id
-            .values()
-            .filter(|worker| worker.standing == Standing::Active)
-            .flat_map(|worker| worker.implements.iter().map(ControlId::shared))
-            .collect();
-        let species = selection::Species::of(&by_id, &acting);
         if settings.mode == Mode::Strict {
-            problems.extend(species.dangling(&rules));
+            problems.extend(selection::dangling(&workers, &rules));
         }
         if !problems.is_empty() {
             return Err(problems);
         }
+        Ok(Self::put_together(settings, Arc::new(rules), workers.into(), Arc::default()))
+    }
+
+    /// The same settings, rules and records, heeding what a remote registry says of the workers now. It can take a worker's
+    /// standing away and never give it one.
+    #[must_use]
+    pub fn heeding(&self, vouching: Arc<Vouching>) -> Self {
+        let (rules, enrolled) = (Arc::clone(&self.rules), Arc::clone(&self.enrolled));
+        let snapshot = Self::put_together(self.settings.clone(), rules, enrolled, vouching);
+        let snapshot = match self.catalogue.clone() {
+            built_in if built_in == Catalogue::built_in() => snapshot,
+            other => snapshot.catalogued_by(other),
+        };
+        let snapshot = match &self.gate {
+            Some(gate) => snapshot.gated_by(Arc::clone(gate)),
+            None => snapshot,
+        };
+        Self { local: self.local, ..snapshot }
+    }
+
+    fn put_together(settings: Settings, rules: Arc<RuleSet>, enrolled: Arc<[Worker]>, vouching: Arc<Vouching>) -> Self {
+        let workers: Vec<Worker> = enrolled.iter().map(|worker| vouching.heeded(worker)).collect();
+        let acting = acting::all(&workers, settings.mode);
+        let fleet = Fleet::of(&workers);
+        let by_id: BTreeMap<_, _> = workers.into_iter().map(|worker| (worker.worker_id.clone(), worker)).collect();
+        let species = selection::Species::of(&by_id, &acting);
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
         let fingerprint = fingerprint::of(&settings, &rules, &by_id, &acting);
         let reads = Reads::of(&settings, &rules);
-        Ok(Self { reads, settings, rules, workers: by_id, gate: None, fingerprint, prepared, fleet, acting })
+        let (catalogue, gate, local, workers) = (Catalogue::built_in(), None, fingerprint, by_id);
+        Self {
+            reads,
+            settings,
+            rules,
+            workers,
+            catalogue,
+            gate,
+            fingerprint,
+            local,
+            vouching,
+            enrolled,
+            prepared,
+            fleet,
+            acting,
+        }
+    }
+
+    /// The same with another catalogue than the built-in one. To be done before policies are put behind it.
+    #[must_use]
+    pub fn catalogued_by(self, catalogue: Catalogue) -> Self {
+        let digest = catalogue.digest();
+        let catalogued = |fingerprint| fingerprint::with_catalogue(&fingerprint, &digest);
+        Self { fingerprint: catalogued(self.fingerprint), local: catalogued(self.local), catalogue, ..self }
     }
 
     /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.
     #[must_use]
     pub fn gated_by(self, gate: Arc<dyn PolicyGate>) -> Self {
         let reads = if self.asking_rules() > 0 { self.reads.and(gate.reads()) } else { self.reads };
-        Self { reads, fingerprint: fingerprint::with_gate(&self.fingerprint, &gate.digest()), gate: Some(gate), ..self }
+        let policies = gate.digest();
+        let gated = |fingerprint| fingerprint::with_gate(&fingerprint, &policies);
+        Self { reads, fingerprint: gated(self.fingerprint), local: gated(self.local), gate: Some(gate), ..self }
     }
 
     /// How many rules ask the policy gate.

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
-use super::{CannotDecide, Hall, Receipt, Token, TokenBook};
+use super::alerts::{Kind, Raised};
+use super::{CannotDecide, Hall, Receipt, Token, TokenBook, now_micros};
 use crate::engine::Snapshot;
 use crate::ids::Digest;
 use crate::ledger::{Cause, InForce, Record, RecordError};
@@ -35,7 +35,7 @@ impl Hall {
     /// Whether these are in force already.
     #[must_use]
     pub fn holds(&self, snapshot: &Snapshot, tokens: &[Token]) -> bool {
-        self.snapshot.load().fingerprint == snapshot.fingerprint && self.tokens.load().holds(tokens)
+        self.snapshot.load().local == snapshot.local && self.tokens.load().holds(tokens)
     }
 
     /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread. When the
@@ -69,6 +69,9 @@ impl Hall {
     /// The entry could not be committed: what was in force stays in force.
     pub fn put_in_force(&self, snapshot: Snapshot, tokens: TokenBook) -> Result<Changed, CannotDecide> {
         let _turn = self.succession.blocking_lock();
+        // Files know nothing of what a remote registry says.
+        let vouching = Arc::clone(&self.snapshot.load().vouching);
+        let snapshot = if self.abroad.is_some() { snapshot.heeding(vouching) } else { snapshot };
         let tokens = (tokens != **self.tokens.load()).then_some(tokens);
         let replaced = self.snapshot.load().fingerprint;
         if snapshot.fingerprint != replaced && self.unannounced.load(Ordering::Acquire) {
@@ -80,10 +83,7 @@ impl Hall {
             .then(|| self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)))))
             .transpose()?;
         if receipt.is_some() {
-            self.source_hashes.keep(&snapshot);
-            self.snapshot.store(Arc::new(snapshot));
-            self.verdicts.forget();
-            self.show_snapshot();
+            self.succeed(snapshot);
         }
         let changed = Changed { snapshot: receipt, tokens: tokens.is_some() };
         if let Some(tokens) = tokens {
@@ -95,10 +95,24 @@ impl Hall {
         Ok(changed)
     }
 
+    /// Puts a snapshot in the place of the one in force, once that is on record.
+    pub(super) fn succeed(&self, snapshot: Snapshot) {
+        self.source_hashes.keep(&snapshot);
+        let snapshot = Arc::new(snapshot);
+        let before = self.snapshot.swap(Arc::clone(&snapshot));
+        if let Some(abroad) = self.abroad.as_ref().filter(|_| !snapshot.workers.keys().eq(before.workers.keys())) {
+            abroad.changed.notify_one();
+        }
+        self.verdicts.forget();
+        self.show_snapshot();
+    }
+
     /// Notes that a change is refused: what was in force stays in force.
     pub fn refuse_change(&self, problems: usize, first: String) {
         let before = self.refused_change.load_full();
         let since_micros = before.map_or_else(now_micros, |before| before.since_micros);
+        let message = format!("what was in force stays in force; problems: {problems}, the first: {first}");
+        self.alert(Raised::of_hall(Kind::ReloadRefused, message));
         self.refused_change.store(Some(Arc::new(RefusedChange { since_micros, problems, first })));
         self.metrics.snapshot_stale.set(1);
         self.count_reload("refused");
@@ -121,7 +135,7 @@ impl Hall {
     }
 }
 
-fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Digest>) -> InForce {
+pub(super) fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Digest>) -> InForce {
     InForce {
         cause,
         snapshot: snapshot.fingerprint,
@@ -131,9 +145,4 @@ fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Digest>) -> InFo
         rules: snapshot.rules.len(),
         workers: snapshot.workers.len(),
     }
-}
-
-fn now_micros() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

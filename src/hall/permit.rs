@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::engine::{Decision, Outcome};
+use crate::hall::Recent;
 use crate::ledger::{self, Ending, Ledger, Receipt};
 
 /// A decision whose entry is committed. May become a [`Permit`], if it dispatches.
@@ -12,12 +13,13 @@ pub struct Recorded {
     decision: Arc<Decision>,
     receipt: Receipt,
     ledger: Ledger,
+    recent: Arc<Recent>,
 }
 
 impl Recorded {
     /// Only the hall makes one, after the ledger has committed.
-    pub(super) const fn new(decision: Arc<Decision>, receipt: Receipt, ledger: Ledger) -> Self {
-        Self { decision, receipt, ledger }
+    pub(super) const fn new(decision: Arc<Decision>, receipt: Receipt, ledger: Ledger, recent: Arc<Recent>) -> Self {
+        Self { decision, receipt, ledger, recent }
     }
 
     /// The decision.
@@ -40,6 +42,7 @@ impl Recorded {
         if self.decision.verdict.outcome != Outcome::Dispatch || self.decision.input.dry_run {
             return Err(self);
         }
+        self.recent.begin(&self.receipt, &self.decision);
         Ok(Permit {
             recorded: self,
             began: Instant::now(),
@@ -111,6 +114,7 @@ impl Drop for Permit {
             duration: self.began.elapsed(),
             ending: self.ending,
         };
+        self.recorded.recent.end(&self.recorded.receipt, self.ending);
         self.recorded.ledger.outcome(&self.recorded.receipt, outcome);
     }
 }

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::engine::Binding;
 use crate::hall::Caller;
-use crate::ids::{Digest, InvalidId, TokenName};
+use crate::ids::{Digest, InvalidId, TenantId, TokenName, WorkerId};
 
 /// What a token may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,13 +62,13 @@ impl FromStr for Scope {
     }
 }
 
-/// One session token, its secret known only by digest.
+/// One session token, its secrets known only by digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// Its name in records and logs.
     pub name: TokenName,
-    /// SHA-256 of its secret.
-    pub secret: Digest,
+    /// SHA-256 of its secret; of two while it is rotated, the new one first.
+    pub secrets: Vec<Digest>,
     /// What it may be used for.
     pub scopes: BTreeSet<Scope>,
     /// What it is bound to.
@@ -108,14 +108,35 @@ impl TokenBook {
         self.tokens.iter().map(|token| &**token).eq(tokens)
     }
 
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// The workers that tokens of this tenant are bound to.
+    #[must_use]
+    pub fn workers_of(&self, tenant: &TenantId) -> BTreeSet<WorkerId> {
+        let of = self.tokens.iter().filter(|token| token.binding.tenant.as_ref() == Some(tenant));
+        of.filter_map(|token| token.binding.workers.as_deref()).flatten().cloned().collect()
+    }
+
     /// The token whose secret this is. Takes the same time for every wrong secret.
     #[must_use]
     pub fn authenticate(&self, secret: &[u8]) -> Option<Arc<Token>> {
         let presented = Digest::of(secret);
         let mut found = None;
         for token in &self.tokens {
-            if bool::from(token.secret.as_bytes().ct_eq(presented.as_bytes())) {
-                found = Some(Arc::clone(token));
+            for secret in &token.secrets {
+                if bool::from(secret.as_bytes().ct_eq(presented.as_bytes())) {
+                    found = Some(Arc::clone(token));
+                }
             }
         }
         found
@@ -129,7 +150,7 @@ mod tests {
     fn token(name: &str, secret: &str) -> Token {
         Token {
             name: name.parse().unwrap(),
-            secret: Digest::of(secret.as_bytes()),
+            secrets: vec![Digest::of(secret.as_bytes())],
             scopes: BTreeSet::from([Scope::Route]),
             binding: Binding::default(),
         }
@@ -143,6 +164,17 @@ mod tests {
             assert!(book.authenticate(wrong.as_bytes()).is_none(), "{wrong:?}");
         }
         assert!(TokenBook::default().authenticate(b"").is_none());
+    }
+
+    #[test]
+    fn both_secrets_of_a_rotated_token_authenticate_it() {
+        let mut rotated = token("make", "hst_new");
+        rotated.secrets.push(Digest::of(b"hst_old"));
+        let book = TokenBook::new(vec![token("n8n", "hst_two"), rotated]);
+        for secret in ["hst_new", "hst_old"] {
+            assert_eq!(book.authenticate(secret.as_bytes()).unwrap().name.as_str(), "make");
+        }
+        assert!(book.authenticate(b"hst_older").is_none());
     }
 
     #[test]

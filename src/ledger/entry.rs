@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::canonical::{self, Object};
 use super::queue::Ended;
-use super::{Door, InForce, Record, Refusal};
-use crate::engine::{self, Decision, DenyCode, Mode};
+use super::{Door, InForce, Record, Refusal, standing};
+use crate::engine::{self, Decision, DenyCode};
 use crate::ids::{Digest, SupervisorLevel, TenantRisk, TokenName};
 
 /// The longest entry: what an entry bundle's 16-bit length can say (C2SP tlog-tiles).
@@ -45,7 +45,7 @@ pub(super) struct Stamp<'a> {
 }
 
 impl Stamp<'_> {
-    fn previous(&self, object: &mut Object<'_>) {
+    pub(super) fn previous(&self, object: &mut Object<'_>) {
         match &self.previous {
             Some(hash) => object.digest("prev_receipt_hash", hash),
             None => object.null("prev_receipt_hash"),
@@ -61,7 +61,7 @@ pub(super) fn tenant(record: &Record) -> Option<&str> {
             (!unknown).then_some(&*decision.input.tenant_id)
         }
         Record::Refusal(refusal) => refusal.tenant.as_deref(),
-        Record::Policy(_) => None,
+        Record::Policy(_) | Record::Standing(_) => None,
     }
 }
 
@@ -79,6 +79,7 @@ pub(super) fn push_record(out: &mut Vec<u8>, record: &Record, stamp: &Stamp<'_>)
         }
         Record::Refusal(refusal) => push_refusal(out, refusal, stamp),
         Record::Policy(policy) => push_policy(out, policy, stamp),
+        Record::Standing(change) => standing::push(out, change, stamp),
     }
 }
 
@@ -218,11 +219,7 @@ fn push_policy(out: &mut Vec<u8>, policy: &InForce, stamp: &Stamp<'_>) {
     entry.string("canon", canonical::NAME);
     entry.string("cause", policy.cause.as_str());
     entry.string("kind", "policy");
-    let mode = match policy.mode {
-        Mode::Reference => "reference",
-        Mode::Strict => "strict",
-    };
-    entry.string("mode", mode);
+    entry.string("mode", policy.mode.as_str());
     entry.string("policy_version", &cut(&policy.version, TEXT));
     stamp.previous(&mut entry);
     entry.string("receipt_id", stamp.id.as_hyphenated().encode_lower(&mut id));

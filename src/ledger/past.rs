@@ -72,7 +72,7 @@ pub struct PastVerdict {
 pub fn read(entry: &Json) -> Result<Entry, String> {
     let members = entry.as_object().ok_or_else(|| format!("an entry is an object, not {}", entry.kind()))?;
     match text(members, "kind")? {
-        "outcome" | "policy" => return Ok(Entry::Other),
+        "outcome" | "policy" | "registry" => return Ok(Entry::Other),
         "decision" => {}
         other => return Err(format!("an entry of the kind `{other}` is no decision")),
     }

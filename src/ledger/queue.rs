@@ -8,6 +8,7 @@
 //! records of the others. And since a future may also be kept and never polled, the writer never sleeps longer than [`NAP`].
 
 use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -51,6 +52,8 @@ pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     wake: Condvar,
     bound: usize,
+    /// How many records wait, to be read without the lock.
+    records: AtomicUsize,
     nap: Duration,
 }
 
@@ -103,7 +106,7 @@ impl Drop for Rouse<'_> {
 impl Queue {
     /// A queue in which so many records may wait.
     pub(super) fn new(bound: usize) -> Self {
-        Self { waiting: Mutex::default(), wake: Condvar::new(), bound, nap: NAP }
+        Self { waiting: Mutex::default(), wake: Condvar::new(), bound, records: AtomicUsize::new(0), nap: NAP }
     }
 
     /// Nothing panics while it holds the lock, so what it guards is whole even then.
@@ -122,6 +125,7 @@ impl Queue {
             return Err(RecordError::QueueFull);
         }
         waiting.records += 1;
+        self.records.store(waiting.records, Ordering::Relaxed);
         waiting.jobs.push(Job::Record { record, answer });
         let rouse = waiting.writer != Sleep::Awake && waiting.rely_on(thread::current().id(), Instant::now());
         drop(waiting);
@@ -178,6 +182,7 @@ impl Queue {
             waiting.writer = Sleep::Awake;
         }
         waiting.records = 0;
+        self.records.store(0, Ordering::Relaxed);
         waiting.nudged = false;
         // Whoever promised to wake for what is taken here need not be waited for by what comes next.
         waiting.rousing = None;
@@ -196,7 +201,13 @@ impl Queue {
         let mut waiting = self.lock();
         waiting.closed = true;
         waiting.records = 0;
+        self.records.store(0, Ordering::Relaxed);
         waiting.jobs.clear();
+    }
+
+    /// How many percent of the records that may wait do.
+    pub(super) fn crowding(&self) -> usize {
+        self.records.load(Ordering::Relaxed).saturating_mul(100).checked_div(self.bound).unwrap_or(0)
     }
 
     /// Jobs that wait.

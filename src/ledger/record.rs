@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::StandingChange;
 use crate::engine::{Decision, DenyCode, Mode};
 use crate::ids::{Digest, TokenName};
 
@@ -46,6 +47,8 @@ pub enum Record {
     Refusal(Refusal),
     /// A policy that comes into force.
     Policy(InForce),
+    /// A change of who may act that no record of ours makes.
+    Standing(StandingChange),
 }
 
 /// Why a policy comes into force.
@@ -55,15 +58,18 @@ pub enum Cause {
     Start,
     /// Its files have changed.
     Reload,
+    /// What a remote registry says of its workers has changed.
+    Registry,
 }
 
 impl Cause {
-    /// `start` or `reload`.
+    /// `start`, `reload` or `registry`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Reload => "reload",
+            Self::Registry => "registry",
         }
     }
 }

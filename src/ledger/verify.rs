@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use self::entries::Entries;
+pub(in crate::ledger) use self::entries::Fault;
 use self::tree::Tree;
 use super::chain::Heads;
 use super::checkpoint::{self, Head};

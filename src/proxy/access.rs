@@ -17,10 +17,13 @@ pub fn log(
     let decision = exchange.decision.as_ref();
     let input = decision.map(|decision| &decision.input);
     let http = input.and_then(|input| input.http.as_ref());
+    // Whoever was decided on has a name; of whoever was refused before that, the address may be all that is known.
+    let peer = session.client_addr().filter(|_| decision.is_none());
     tracing::info!(
         target: "hallgate::access",
         decision_id = exchange.receipt.as_ref().map(|receipt| tracing::field::display(receipt.id())),
         correlation_id = exchange.correlation_id(),
+        peer = peer.map(tracing::field::display),
         method = session.req_header().method.as_str(),
         host = http.map(|http| &*http.host),
         path = http.map(|http| &*http.path),

@@ -83,6 +83,12 @@ impl Identify {
         }
     }
 
+    /// Whether a session token proves anything here.
+    #[must_use]
+    pub const fn looks_at_tokens(&self) -> bool {
+        matches!(self, Self::Token)
+    }
+
     /// The scheme of a challenge, and what a caller that is not known has to do.
     #[must_use]
     pub const fn wanted(&self) -> (&'static str, &'static str) {
@@ -187,7 +193,7 @@ mod tests {
     fn book() -> TokenBook {
         let token = |name: &str, scope, tenant: Option<&str>, workers: &[&str]| Token {
             name: name.parse().unwrap(),
-            secret: Digest::of(name.as_bytes()),
+            secrets: vec![Digest::of(name.as_bytes())],
             scopes: BTreeSet::from([scope]),
             binding: Binding {
                 tenant: tenant.map(|tenant| tenant.parse().unwrap()),

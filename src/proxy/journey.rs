@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Uri;
 use pingora_proxy::Session;
 
 use crate::engine::DenyCode;
-use crate::hall::{Ask, Door, Recorded, Refusal};
+use crate::hall::{Ask, Door, OverRate, Recorded, Refusal, limits};
 use crate::proxy::admit::admit;
 use crate::proxy::describe;
 use crate::proxy::destination::Destination;
@@ -32,6 +33,10 @@ pub enum Unasked {
     Refused(Box<Refusal>),
     /// Nobody that we know. Counted but not recorded: whoever has no credential must not be able to fill the ledger.
     Unauthenticated,
+    /// From where too many credentials were wrong: this one is not taken. Counted but not recorded, as those were.
+    Slowed(Duration),
+    /// Over the rate of its token or tenant; the refusal is recorded once in a while.
+    OverRate(OverRate, Box<Refusal>),
 }
 
 impl Parts {
@@ -66,9 +71,21 @@ impl Parts {
             workload: connection(session).and_then(tls::Connection::workload),
         };
         let who = self.identify.who(claims, &request.headers, from, &self.hall.tokens());
+        let token = who.as_ref().ok().and_then(|who| who.caller.token.as_ref());
+        // Where the identity is another than by token, a token is not looked at and proves nothing, nor fails to.
+        if claims.token.is_some() && self.identify.looks_at_tokens() {
+            self.hall.met(from.address, token).map_err(Unasked::Slowed)?;
+        }
         let who = who.map_err(|unknown| match unknown {
             Unknown::Unproved => Unasked::Unauthenticated,
             Unknown::Malformed(why) => refused(DenyCode::MalformedClaim, why, None, Some(&correlation)),
+        })?;
+        let (token, tenant) = (who.caller.token.as_ref(), &who.tenant);
+        self.hall.admit(Door::Gate, token, Some(tenant)).map_err(|over| {
+            let tenant = Some(Arc::clone(tenant)).filter(|tenant| !tenant.is_empty());
+            let mut refusal = limits::over_rate(&over, Door::Gate, token.cloned(), tenant);
+            refusal.correlation_id = Some(Arc::clone(&correlation));
+            Unasked::OverRate(over, Box::new(refusal))
         })?;
 
         let path = &*admitted.target.path;
@@ -112,11 +129,25 @@ impl Parts {
                 self.hall.metrics().refusals.get_or_create(&labels).inc();
                 Ok(Some(Answer::unauthenticated(self.identify.wanted())))
             }
+            Err(Unasked::Slowed(wait)) => {
+                let code = DenyCode::RateLimited;
+                exchange.refused = code.as_str();
+                let labels = RefusalLabels { door: Door::Gate.as_str(), code: code.as_str() };
+                self.hall.metrics().refusals.get_or_create(&labels).inc();
+                let reason = "too many credentials from this network were not valid";
+                Ok(Some(Answer::over_rate(reason, limits::seconds(wait), None, exchange.correlation.as_deref())))
+            }
+            Err(Unasked::OverRate(over, refusal)) => {
+                exchange.refused = refusal.code.as_str();
+                exchange.receipt = self.hall.turn_away(&over, *refusal).await;
+                let (receipt, correlation) = (exchange.receipt.as_ref(), exchange.correlation.as_deref());
+                Ok(Some(Answer::over_rate(&over.message, over.seconds(), receipt, correlation)))
+            }
         };
         // The hall has counted and logged why it cannot.
-        ruled.unwrap_or_else(|_| {
-            exchange.refused = DenyCode::AuditUnavailable.as_str();
-            Some(Answer::cannot_decide(exchange.correlation_id()))
+        ruled.unwrap_or_else(|why| {
+            exchange.refused = why.code().as_str();
+            Some(Answer::cannot_decide(why.code(), exchange.correlation_id()))
         })
     }
 
@@ -132,7 +163,7 @@ impl Parts {
         if recorded.decision().input.dry_run {
             return Some(Answer::probe(&recorded).unwrap_or_else(|error| {
                 tracing::error!(%error, "a decision cannot be written as JSON");
-                Answer::cannot_decide(exchange.correlation_id())
+                Answer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())
             }));
         }
         let id = recorded.receipt().id().hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).parse();
@@ -150,7 +181,7 @@ impl Parts {
                 });
                 None
             }
-            (Ok(_), Err(_)) => Some(Answer::cannot_decide(exchange.correlation_id())),
+            (Ok(_), Err(_)) => Some(Answer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())),
             (Err(recorded), _) => Some(Answer::denied(&recorded)),
         }
     }

@@ -15,7 +15,7 @@ use crate::proxy::forward::{DECISION_ID, RECEIPT};
 /// A denied body of at most this many bytes is read and thrown away, so that its connection can go on.
 const DRAINED: u64 = 64 * 1024;
 /// Seconds after which a 503 is worth another try.
-const RETRY_SECONDS: &str = "1";
+const RETRY_SECONDS: u64 = 1;
 
 /// An answer of the gate's own.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Answer {
     content_type: &'static str,
     receipt: Option<(HeaderValue, HeaderValue)>,
     challenge: Option<&'static str>,
+    /// Seconds after which another try is worth it.
+    retry_after: Option<u64>,
 }
 
 /// RFC 9457, with the fields that callers of the Hall API know. The `type` is `about:blank`: `code` tells problems apart.
@@ -43,7 +45,7 @@ struct Problem<'a> {
 }
 
 impl Answer {
-    /// A decision that does not dispatch: 403.
+    /// A decision that does not dispatch: 403, or 503 when there is only too much to do.
     #[must_use]
     pub fn denied(recorded: &Recorded) -> Self {
         let decision = recorded.decision();
@@ -51,7 +53,8 @@ impl Answer {
         let code = denial.map_or(DenyCode::RequiresHumanApproval, |denial| denial.code);
         let reason = denial.map_or(code.meaning(), |denial| &*denial.message);
         let correlation = Some(&*decision.input.correlation_id);
-        Self::problem(StatusCode::FORBIDDEN, code, reason, Some(recorded.receipt()), Some(decision), correlation)
+        let status = if code == DenyCode::Overloaded { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
+        Self::problem(status, code, reason, Some(recorded.receipt()), Some(decision), correlation)
     }
 
     /// A request that was refused before a decision, and recorded.
@@ -65,6 +68,14 @@ impl Answer {
         Self::problem(status, code, reason, Some(receipt), None, correlation)
     }
 
+    /// Over a rate: 429.
+    #[must_use]
+    pub fn over_rate(reason: &str, seconds: u64, receipt: Option<&Receipt>, correlation: Option<&str>) -> Self {
+        let code = DenyCode::RateLimited;
+        let answer = Self::problem(StatusCode::TOO_MANY_REQUESTS, code, reason, receipt, None, correlation);
+        Self { retry_after: Some(seconds), ..answer }
+    }
+
     /// Nobody that we know: 401, with a challenge and what to do.
     #[must_use]
     pub fn unauthenticated((challenge, remedy): (&'static str, &str)) -> Self {
@@ -74,10 +85,9 @@ impl Answer {
         Self { challenge: Some(challenge), ..answer }
     }
 
-    /// Not decided or not recorded: 503.
+    /// Not decided or not recorded, and why: 503.
     #[must_use]
-    pub fn cannot_decide(correlation: Option<&str>) -> Self {
-        let code = DenyCode::AuditUnavailable;
+    pub fn cannot_decide(code: DenyCode, correlation: Option<&str>) -> Self {
         Self::problem(StatusCode::SERVICE_UNAVAILABLE, code, code.meaning(), None, None, correlation)
     }
 
@@ -112,6 +122,7 @@ impl Answer {
             content_type: "application/json",
             receipt: stamp(receipt),
             challenge: None,
+            retry_after: None,
         })
     }
 
@@ -150,13 +161,9 @@ impl Answer {
         };
         // Texts and numbers always make JSON.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
-        Self {
-            status,
-            body,
-            content_type: "application/problem+json",
-            receipt: receipt.and_then(stamp),
-            challenge: None,
-        }
+        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS);
+        let receipt = receipt.and_then(stamp);
+        Self { status, body, content_type: "application/problem+json", receipt, challenge: None, retry_after }
     }
 
     fn head(&self) -> Result<ResponseHeader> {
@@ -168,8 +175,8 @@ impl Answer {
             head.insert_header(DECISION_ID, id.clone())?;
             head.insert_header(RECEIPT, receipt.clone())?;
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            head.insert_header(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS))?;
+        if let Some(seconds) = self.retry_after {
+            head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
         }
         if let Some(challenge) = self.challenge {
             // The scheme is never `Bearer`: that would send a client's own Authorization, which is the upstream's.

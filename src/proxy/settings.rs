@@ -19,6 +19,9 @@ pub use crate::proxy::workloads::{Pattern, Workloads};
 pub enum Listen {
     /// A TCP address.
     Tcp(SocketAddr),
+    /// The loopback addresses of both families, at one port: IPv4's first, and IPv6's where the machine has it. Connections that
+    /// the kernel redirects to this machine arrive at the one of their own family.
+    Loopback(Vec<SocketAddr>),
     /// A Unix socket; made with mode 0660.
     Unix(PathBuf),
 }

@@ -9,7 +9,7 @@ use super::sources::Sources;
 use crate::engine::Mode;
 use crate::engine::json::{Fields, Json, Lines, Members, path_text, present};
 use crate::engine::snapshot::{Attestation, Envelope, Standing, Worker};
-use crate::ids::{CapabilityId, ControlId, Digest, Env};
+use crate::ids::{CapabilityId, ControlId, Digest, Env, RiskTier};
 
 /// The largest record that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -157,6 +157,7 @@ fn worker(fields: &mut Fields, document: &Json, sources: &Sources) -> Option<Wor
     artifact_hash(fields, record);
     let attestation = attestation(fields, record, sources);
     let envelope = envelope(fields, record);
+    let risk_tier = risk_tier(fields, record);
     Some(Worker {
         worker_id: worker_id?,
         species: species?,
@@ -168,7 +169,17 @@ fn worker(fields: &mut Fields, document: &Json, sources: &Sources) -> Option<Wor
         standing,
         attestation,
         envelope,
+        risk_tier,
     })
+}
+
+/// The risk tier. A word that is none is a problem in strict mode; the reference reads none at all.
+fn risk_tier(fields: &mut Fields, record: &Members) -> Option<RiskTier> {
+    if !fields.strict {
+        return present(record, "risk_tier")?.as_str()?.parse().ok();
+    }
+    let text = fields.text(record, "risk_tier").filter(|text| !text.is_empty())?;
+    fields.within("risk_tier", |fields| fields.parsed(text))
 }
 
 fn identifier<T>(fields: &mut Fields, record: &Members, key: &str) -> Option<T>

@@ -129,6 +129,7 @@ impl Running {
             tls: None,
             cors_origins: setup.cors_origins,
             metrics_need_token: setup.metrics_need_token,
+            monitor_unauthenticated_loopback: false,
             public_tiles: setup.public_tiles,
             threads: 1,
         };
@@ -206,7 +207,7 @@ impl Drop for Running {
 fn token(name: &str, secret: &str, scope: Scope, tenant: Option<&str>) -> Token {
     Token {
         name: name.parse().unwrap(),
-        secret: Digest::of(secret.as_bytes()),
+        secrets: vec![Digest::of(secret.as_bytes())],
         scopes: BTreeSet::from([scope]),
         binding: Binding { tenant: tenant.map(|id| id.parse().unwrap()), ..Binding::default() },
     }
@@ -225,6 +226,7 @@ pub fn snapshot(version: &str) -> Snapshot {
         enforce_required_controls: true,
         enforce_blast_scoring_in_prod: true,
         enforce_privilege_envelopes: false,
+        require_known_capability: false,
         egress_allowlist: BTreeMap::new(),
         tenants: BTreeMap::from([("org.acme".parse().unwrap(), TenantRisk::Low)]),
     };
@@ -240,6 +242,7 @@ pub fn snapshot(version: &str) -> Snapshot {
         standing,
         attestation: Attestation::default(),
         envelope: None,
+        risk_tier: None,
     };
     let workers = vec![
         worker("wrk_make_acme_prod", Standing::Active),

@@ -82,7 +82,7 @@ async function ask({ change = {}, token = HALL_SESSION_TOKEN, raw, path = "/api/
   return { status: response.status, type: response.headers.get("content-type"), body: await response.json() };
 }
 
-for (const situation of situations) {
+async function see(situation) {
   const answer = await ask(situation);
   assert.equal(typeof answer.body.denied, "boolean", situation.name);
   assert.equal(answer.body.allowed, !answer.body.denied, situation.name);
@@ -93,7 +93,16 @@ for (const situation of situations) {
     // Whatever the policy says is a 200: no platform's run breaks on a denial.
     if (answer.status === 200 && !situation.go) assert.equal(taken, "stop", where);
   }
+  return answer;
 }
+
+for (const situation of situations) await see(situation);
+
+// Too many wrong tokens: those of this address wait, and the one that was right from here before does not.
+for (let n = 0; n < 60; n++) await ask({ token: "hst_wrong" });
+const slowed = await see({ name: "slowed", token: "hst_wrong" });
+assert.equal(slowed.status, 429);
+await see({ name: "allowed, beside a stranger", go: true });
 
 // Without a listed origin a browser is told nothing.
 const preflight = await fetch(HALL + "/api/route", { method: "OPTIONS", headers: { Origin: "https://app.example.org" } });

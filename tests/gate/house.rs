@@ -132,6 +132,7 @@ fn snapshot() -> Snapshot {
         enforce_required_controls: true,
         enforce_blast_scoring_in_prod: true,
         enforce_privilege_envelopes: false,
+        require_known_capability: false,
         egress_allowlist: BTreeMap::new(),
         tenants: BTreeMap::from([(TENANT.parse().unwrap(), TenantRisk::Low)]),
     };
@@ -146,6 +147,7 @@ fn snapshot() -> Snapshot {
         standing: Standing::Active,
         attestation: Attestation::default(),
         envelope: None,
+        risk_tier: None,
     };
     let snapshot = Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), vec![worker]).unwrap();
     snapshot.gated_by(Arc::new(hallgate::policy::load(Path::new(POLICIES)).unwrap()))
@@ -154,7 +156,7 @@ fn snapshot() -> Snapshot {
 fn tokens() -> TokenBook {
     let token = |name: &str, secret: &str, scope, worker: &str| Token {
         name: name.parse().unwrap(),
-        secret: Digest::of(secret.as_bytes()),
+        secrets: vec![Digest::of(secret.as_bytes())],
         scopes: BTreeSet::from([scope]),
         binding: Binding {
             tenant: Some(TENANT.parse().unwrap()),

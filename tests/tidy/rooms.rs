@@ -45,6 +45,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["api", "cli/demo/upstream"]),
     ("cedar_policy", &["policy"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("crc32fast", &["ledger"]),
     ("ed25519_dalek", &["ledger"]),
     ("flate2", &["api"]),
@@ -63,7 +65,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pingora_http", &["proxy"]),
     ("pingora_proxy", &["proxy"]),
     ("prometheus_client", &["telemetry"]),
-    ("reqwest", &["cli"]),
+    ("reqwest", &["cli", "registry", "hall/alerts"]),
+    ("rustix", &["main"]),
     ("rustls", &["tls"]),
     ("signed_note", &["ledger"]),
     ("subtle", &["hall"]),
@@ -71,6 +74,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tlog_tiles", &["ledger"]),
     ("tower", &["api"]),
     ("tracing_subscriber", &["telemetry"]),
+    ("utoipa", &["api"]),
+    ("utoipa_axum", &["api"]),
     ("x509_parser", &["tls"]),
 ];
 

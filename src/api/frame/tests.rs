@@ -10,45 +10,7 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
-use crate::cache::{self, Verdicts};
-use crate::engine::{Mode, RuleSet, Settings, Snapshot};
-use crate::hall::TokenBook;
-use crate::ledger::{Durability, Ledger};
-use crate::telemetry::Metrics;
-
-/// A hall that knows nothing, and the folder of its ledger.
-fn hall() -> (Arc<Hall>, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        mode: Mode::Strict,
-        version: Arc::from("policy.test"),
-        require_worker_id: [].into(),
-        require_signatory: false,
-        allowed_tenants: [].into(),
-        require_worker_attestation: false,
-        enforce_correlation_id: true,
-        enforce_required_controls: true,
-        enforce_blast_scoring_in_prod: true,
-        enforce_privilege_envelopes: false,
-        egress_allowlist: [].into(),
-        tenants: [].into(),
-    };
-    let rules = RuleSet::parse(r#"{"rules": []}"#, Mode::Strict).unwrap();
-    let snapshot = Snapshot::build(settings, rules, Vec::new()).unwrap();
-    let ledger = Ledger::open(&crate::ledger::Settings {
-        path: folder.path().join("ledger"),
-        durability: Durability::Process,
-        key_file: folder.path().join("hallgate.key"),
-        origin: "hallgate.test/ledger".to_owned(),
-        checkpoint_every: std::time::Duration::from_secs(60),
-        queue: 8,
-        segment_bytes: 1 << 20,
-        retention: crate::ledger::Retention::default(),
-    })
-    .unwrap();
-    let verdicts = Verdicts::new(cache::Settings { capacity: 0 });
-    (Arc::new(Hall::new(snapshot, verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new()))), folder)
-}
+use crate::hall::tests::hall;
 
 #[tokio::test]
 async fn a_panic_is_a_counted_500_that_denies() {

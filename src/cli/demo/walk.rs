@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Response};
 use serde_json::Value;
 
-use super::call::Call;
+use super::call::{Call, client};
 use super::page::Page;
 use super::upstream::Upstream;
 use crate::engine::DenyCode;
@@ -74,7 +74,10 @@ struct Seen {
 /// # Errors
 /// The number of steps that went another way than they must.
 pub async fn walk(doors: &Doors<'_>, page: &Page) -> Result<Expected, usize> {
-    let client = Client::new();
+    let Ok(client) = client() else {
+        page.line("   no client can be made");
+        return Err(1);
+    };
     let mut expected = Expected::default();
     let mut wrong = 0;
     for (n, step) in steps(doors).into_iter().enumerate() {

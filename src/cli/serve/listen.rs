@@ -43,6 +43,7 @@ impl Bound {
 pub fn bind_gate(mut gate: proxy::Settings, bound: &mut Vec<Bound>) -> Result<proxy::Settings, TakenError> {
     match &mut gate.listen {
         Listen::Tcp(address) => *address = tcp("gate.listen", *address, bound)?,
+        Listen::Loopback(addresses) => *addresses = loopback("gate.listen", addresses, bound)?,
         Listen::Unix(path) => unix("gate.listen", path, bound)?,
     }
     if let Some(address) = &mut gate.listen_h2c {
@@ -66,6 +67,26 @@ fn tcp(key: &'static str, address: SocketAddr, bound: &mut Vec<Bound>) -> Result
     let (address, listener) = listen().map_err(|source| TakenError { key, address: address.to_string(), source })?;
     bound.push(Bound { address: address.to_string(), socket: listener.into() });
     Ok(address)
+}
+
+/// Binds the first, which must be there, and the others at its port, except those of a family that this machine does not have.
+fn loopback(key: &'static str, asked: &[SocketAddr], bound: &mut Vec<Bound>) -> Result<Vec<SocketAddr>, TakenError> {
+    let mut there: Vec<SocketAddr> = Vec::new();
+    for address in asked {
+        let port = there.first().map_or_else(|| address.port(), SocketAddr::port);
+        match tcp(key, SocketAddr::new(address.ip(), port), bound) {
+            Ok(address) => there.push(address),
+            Err(TakenError { source, .. }) if !there.is_empty() && has_no_such_family(&source) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(there)
+}
+
+fn has_no_such_family(error: &io::Error) -> bool {
+    // std has no kind for "address family not supported by protocol".
+    const EAFNOSUPPORT: i32 = 97;
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
 fn unix(key: &'static str, path: &Path, bound: &mut Vec<Bound>) -> Result<(), TakenError> {
@@ -104,6 +125,7 @@ pub fn claim(service: &dyn ServiceWithDependents, bound: &mut Vec<Bound>) -> Res
 pub fn text(listen: &Listen) -> String {
     match listen {
         Listen::Tcp(address) => address.to_string(),
+        Listen::Loopback(addresses) => addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" and "),
         Listen::Unix(path) => format!("unix:{}", path.display()),
     }
 }

@@ -1,10 +1,15 @@
-//! The CA certificates by which upstreams are verified: one file, checked before pingora reads it.
+//! What TLS goes by: the CA certificates by which upstreams are verified, one file, checked before pingora reads it; and the one
+//! cryptography of all TLS in the process.
 //!
 //! pingora panics on a file that it cannot read, and starts without any trust where it finds none.
 
 use std::path::{Path, PathBuf};
 
 use crate::tls;
+/// Has all TLS of this process use the cryptography that pingora's uses. To be called before a client is made; again does nothing.
+pub fn one_provider() {
+    pingora_core::tls::install_default_crypto_provider();
+}
 
 /// Where systems keep all their CA certificates in one file.
 const SYSTEM: &[&str] = &[

@@ -22,6 +22,7 @@ fn snapshot() -> Snapshot {
         enforce_required_controls: true,
         enforce_blast_scoring_in_prod: true,
         enforce_privilege_envelopes: false,
+        require_known_capability: false,
         egress_allowlist: [].into(),
         tenants: [].into(),
     };
@@ -42,6 +43,7 @@ fn snapshot() -> Snapshot {
         blast_sum: None,
         attestation: Attestation::default(),
         envelope: None,
+        risk_tier: None,
         standing: Standing::Active,
     };
     Snapshot::build(settings, RuleSet::parse(&rules.to_string(), Mode::Strict).unwrap(), vec![writer]).unwrap()
@@ -69,7 +71,7 @@ fn a_dispatch_names_its_rule_and_every_gate_passes() {
         written["rule"]["match"],
         json!({"capability_id": ["cap.data.write.v1"], "data_label": ["PUBLIC", "INTERNAL"]})
     );
-    assert_eq!(written["gates"][8]["note"], "the score is 45", "{written:#}");
+    assert_eq!(written["gates"][9]["note"], "the score is 45", "{written:#}");
     assert_eq!(written.get("remedy"), None);
 }
 

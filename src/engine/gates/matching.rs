@@ -19,7 +19,7 @@ pub(crate) fn cell(question: &Question) -> Cells {
 pub(super) fn rule<'a>(question: &Question, snapshot: &'a Snapshot) -> Result<(&'a Rule, &'a Prepared), Denial> {
     let capability = match &question.capability {
         Capability::Known(name) => Some(&**name),
-        Capability::Other | Capability::Malformed => None,
+        Capability::Other | Capability::Malformed | Capability::Unlisted => None,
     };
     let at = snapshot.rules.first_match(capability, cell(question));
     let found = at.and_then(|at| snapshot.rules.rules.get(at).zip(snapshot.prepared.get(at)));

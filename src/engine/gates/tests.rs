@@ -1,6 +1,7 @@
 //! Each gate: a case that it passes, and one that it refuses.
 
 mod policy_gate;
+mod vouching;
 
 use serde_json::json;
 
@@ -23,6 +24,7 @@ fn settings(mode: Mode) -> Settings {
         enforce_required_controls: true,
         enforce_blast_scoring_in_prod: true,
         enforce_privilege_envelopes: false,
+        require_known_capability: false,
         egress_allowlist: BTreeMap::new(),
         tenants: BTreeMap::new(),
     }
@@ -41,6 +43,7 @@ fn writer() -> Worker {
         standing: Standing::Active,
         attestation: Attestation::default(),
         envelope: None,
+        risk_tier: None,
     }
 }
 
@@ -470,4 +473,27 @@ fn a_snapshot_is_checked_as_a_whole_and_named_by_what_is_in_it() {
         snapshot(settings(Mode::Reference), &rules(json!({})), workers).fingerprint
     };
     assert_ne!(ordered(["wrk_a", "wrk_b"]), ordered(["wrk_b", "wrk_a"]));
+}
+
+#[test]
+fn a_capability_that_nobody_has_described_is_denied_where_the_policy_wants_it() {
+    let policy = |mode| Settings { require_known_capability: true, ..settings(mode) };
+    for mode in [Mode::Strict, Mode::Reference] {
+        let build = || {
+            let parsed = RuleSet::parse(&rules(json!({})).to_string(), mode).unwrap();
+            Snapshot::build(policy(mode), parsed, vec![writer()]).unwrap()
+        };
+        let said = |snapshot: &Snapshot, capability: &str| {
+            let input = RouteInput { capability_id: capability.into(), ..plain() };
+            let verdict = decide(&Question::ask(&input, &Facts::default(), snapshot), snapshot);
+            verdict.denial.map(|denial| denial.code)
+        };
+        let built_in = build();
+        assert_eq!(said(&built_in, "cap.data.write.v1"), None);
+        assert_eq!(said(&built_in, "cap.data.write"), Some(DenyCode::UnknownCapability));
+        let entities = r#"{"entities": [{"id": "cap.data.write", "type": "capability"}]}"#;
+        let catalogued = build().catalogued_by(crate::engine::Catalogue::parse(entities).unwrap());
+        assert_eq!(said(&catalogued, "cap.data.write"), Some(DenyCode::NoMatchingRule));
+        assert_ne!(built_in.fingerprint, catalogued.fingerprint);
+    }
 }

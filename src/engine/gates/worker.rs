@@ -44,6 +44,10 @@ fn none_can(nearest: Skip, rule: &Rule, question: &Question) -> Denial {
         Skip::Unavailable => {
             Denial::new(DenyCode::NoAvailableWorker, "no active worker of a candidate species is enrolled")
         }
+        Skip::Unverified => Denial::new(
+            DenyCode::RegistryUnavailable,
+            "no candidate worker has the word of the registry that must vouch for it, or none of late",
+        ),
         Skip::EnvironmentNotAllowed => {
             let message = format!("no candidate worker is allowed in {}", question.env);
             Denial::new(DenyCode::EnvNotAllowed, message)
@@ -63,12 +67,19 @@ fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Res
     let refuse = |code, message: &str| Err(Denial::new(code, format!("worker `{id}` {message}")));
     match worker.standing {
         Standing::Active => {}
+        Standing::Unverified if worker.standing.may_act(question.env) => {}
+        Standing::Unverified => {
+            return refuse(
+                DenyCode::RegistryUnavailable,
+                "has no word of the registry that must vouch for it, or none of late",
+            );
+        }
         Standing::Banned => return refuse(DenyCode::WorkerBanned, "is banned"),
         Standing::Revoked => return refuse(DenyCode::WorkerRevoked, "is not active"),
     }
     let declares = match &question.capability {
         Capability::Known(capability) => worker.capabilities.contains(&**capability),
-        Capability::Other | Capability::Malformed => false,
+        Capability::Other | Capability::Malformed | Capability::Unlisted => false,
     };
     if !declares {
         return refuse(DenyCode::WorkerCapabilityMismatch, "does not declare this capability");
@@ -83,7 +94,8 @@ fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Res
     if snapshot.settings.mode == Mode::Strict
         && let Some(candidate) = rule.candidates.get(place)
     {
-        let missing = missing_controls(worker, rule, candidate, &snapshot.settings, &snapshot.fleet);
+        let missing =
+            missing_controls(worker, rule, candidate, &snapshot.settings, snapshot.fleet.within(question.env));
         if !missing.is_empty() {
             let missing: Vec<&str> = missing.iter().map(|control| &**control).collect();
             let message = format!("worker `{id}` lacks {}", missing.join(", "));

@@ -15,11 +15,16 @@ use std::sync::Arc;
 
 use super::RouteInput;
 use crate::engine::artifact::python_json;
+use crate::engine::json::present;
 use crate::engine::{Json, Mode};
 use crate::ids::{CapabilityId, DataLabel, Digest, Env, InvalidId, QosClass, TenantId, TenantRisk, WorkerId};
 
 /// The most bytes of a request that are read.
 pub const LONGEST: usize = 256 * 1024;
+
+/// What a whole RouteInput has (WCP_SPEC 4.1).
+const DEMANDED: [&str; 7] =
+    ["capability_id", "env", "data_label", "tenant_id", "tenant_risk", "qos_class", "correlation_id"];
 
 /// The most characters of a correlation id.
 const CORRELATION_ID_CHARS: usize = 128;
@@ -179,6 +184,19 @@ impl Written {
     /// It is malformed, lacks a field, or has one of another type.
     pub fn read(text: &[u8], absent: &Absent<'_>) -> Result<Self, Unreadable> {
         let json = Json::parse(text).map_err(|error| Unreadable::Malformed(error.to_string()))?;
+        Self::from_json(json, absent)
+    }
+
+    /// The same of a whole RouteInput: what WCP_SPEC 4.1 demands has to be there.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and for a field that has a default there.
+    pub fn read_full(text: &[u8], absent: &Absent<'_>) -> Result<Self, Unreadable> {
+        let json = Json::parse(text).map_err(|error| Unreadable::Malformed(error.to_string()))?;
+        if let Some(members) = json.as_object() {
+            let missing = DEMANDED.into_iter().find(|name| present(members, name).is_none());
+            missing.map_or(Ok(()), |name| Err(Unreadable::Missing(name)))?;
+        }
         Self::from_json(json, absent)
     }
 

@@ -72,6 +72,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             enforce_required_controls: controls,
             enforce_blast_scoring_in_prod: blast,
             enforce_privilege_envelopes: envelopes && signatory,
+            require_known_capability: false,
             egress_allowlist: [(Env::Prod, ["db.internal".to_owned()].into())].into(),
             tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
         }
@@ -80,7 +81,12 @@ fn settings() -> impl Strategy<Value = Settings> {
 
 fn worker(at: usize) -> impl Strategy<Value = Worker> {
     let parsed = |texts: Vec<&str>| texts.into_iter().map(|text| text.parse().unwrap()).collect();
-    let standing = prop_oneof![4 => Just(Standing::Active), 1 => Just(Standing::Revoked), 1 => Just(Standing::Banned)];
+    let standing = prop_oneof![
+        4 => Just(Standing::Active),
+        2 => Just(Standing::Unverified),
+        1 => Just(Standing::Revoked),
+        1 => Just(Standing::Banned),
+    ];
     let envs = proptest::option::weighted(0.3, some_of(Env::ALL, 3));
     let envelope = proptest::option::of(some_of(&["db.internal", "elsewhere"], 2));
     let declared = (proptest::option::of(0..=25_u8), proptest::option::weighted(0.7, any::<u8>()), envelope);
@@ -96,6 +102,7 @@ fn worker(at: usize) -> impl Strategy<Value = Worker> {
             standing,
             attestation: Attestation { registered: code.map(|code| Digest::of(&[code])), source: None },
             envelope: envelope.map(|to| Envelope { egress: to.into_iter().map(Arc::from).collect() }),
+            risk_tier: None,
         },
     )
 }

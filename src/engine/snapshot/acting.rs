@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::ids::Digest;
+use crate::ids::{Digest, Env};
 
-use super::{Mode, Standing, Worker};
+use super::{Mode, Worker};
 
 /// A file with a worker's code, and the folders outside of which it is not read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,7 +59,8 @@ pub struct Acting {
 /// order of the records counts.
 pub(super) fn all(workers: &[Worker], mode: Mode) -> BTreeMap<Arc<str>, Arc<Acting>> {
     let mut all: BTreeMap<Arc<str>, Acting> = BTreeMap::new();
-    for worker in workers.iter().filter(|worker| worker.standing == Standing::Active) {
+    // Who may act outside of production only is among them: the selection says where.
+    for worker in workers.iter().filter(|worker| worker.standing.may_act(Env::Dev)) {
         let who = match mode {
             Mode::Strict => worker.worker_id.shared(),
             Mode::Reference => worker.species.shared(),

@@ -45,7 +45,7 @@ pub(super) fn of(
     acting: &BTreeMap<Arc<str>, Arc<Acting>>,
 ) -> Fingerprint {
     let mut all = Description(Vec::with_capacity(4096));
-    all.text("hallgate snapshot 2");
+    all.text("hallgate snapshot 3");
     let Settings {
         mode,
         version,
@@ -57,6 +57,7 @@ pub(super) fn of(
         enforce_required_controls,
         enforce_blast_scoring_in_prod,
         enforce_privilege_envelopes,
+        require_known_capability,
         egress_allowlist,
         tenants,
     } = settings;
@@ -68,6 +69,7 @@ pub(super) fn of(
         *enforce_required_controls,
         *enforce_blast_scoring_in_prod,
         *enforce_privilege_envelopes,
+        *require_known_capability,
     ]);
     all.text(version);
     all.texts(require_worker_id.iter().map(|env| env.as_str()));
@@ -107,6 +109,15 @@ pub(super) fn with_gate(snapshot: &Fingerprint, policies: &Digest) -> Fingerprin
     Digest::of(&all.0)
 }
 
+/// The fingerprint of a snapshot with another catalogue than the built-in one.
+pub(super) fn with_catalogue(snapshot: &Fingerprint, catalogue: &Digest) -> Fingerprint {
+    let mut all = Description(Vec::with_capacity(128));
+    all.text("hallgate catalogued snapshot 1");
+    all.0.extend(snapshot.as_bytes());
+    all.0.extend(catalogue.as_bytes());
+    Digest::of(&all.0)
+}
+
 fn described(worker: &Worker, all: &mut Description) {
     let Worker {
         worker_id,
@@ -119,6 +130,7 @@ fn described(worker: &Worker, all: &mut Description) {
         standing,
         attestation,
         envelope,
+        risk_tier,
     } = worker;
     all.text(worker_id.as_str());
     all.text(species.as_str());
@@ -132,9 +144,11 @@ fn described(worker: &Worker, all: &mut Description) {
         Standing::Active => 0,
         Standing::Revoked => 1,
         Standing::Banned => 2,
+        Standing::Unverified => 3,
     });
     attested(attestation, all);
     enveloped(envelope.as_ref(), all);
+    all.texts(risk_tier.iter().map(|tier| tier.as_str()));
 }
 
 fn attested(Attestation { registered, source }: &Attestation, all: &mut Description) {

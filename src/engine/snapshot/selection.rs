@@ -8,13 +8,15 @@ use crate::engine::json::{Step, path_text};
 use crate::engine::rules::{Rule, RuleCandidate, RuleSet};
 use crate::ids::{Env, WorkerId};
 
-use super::{Acting, Mode, Problem, Settings, Standing, Worker};
+use super::{Acting, Fleet, Mode, Problem, Settings, Standing, Worker};
 
 /// Why a worker, or all workers of a species, cannot act for a rule. In rising order of how near they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Skip {
     /// No active worker of the species is enrolled.
     Unavailable,
+    /// Not in production, without the word of the registry that must vouch for it.
+    Unverified,
     /// Not in this environment (strict, S2).
     EnvironmentNotAllowed,
     /// A control is not implemented (strict, S1 and S2).
@@ -25,6 +27,7 @@ impl Skip {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Unavailable => "unavailable",
+            Self::Unverified => "registry_unavailable",
             Self::EnvironmentNotAllowed => "environment_not_allowed",
             Self::MissingControls => "missing_controls",
         }
@@ -55,13 +58,19 @@ pub(crate) struct Selection {
 /// What of a rule needs no request, given the workers.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// Controls that the rule requires and no active worker implements, sorted.
-    pub(crate) missing: Vec<Arc<str>>,
+    /// Controls that the rule requires and no worker that may act implements, sorted: in production, and elsewhere.
+    missing: [Vec<Arc<str>>; 2],
     /// The selection for a request that names no worker, by environment.
     unnamed: [Arc<Selection>; 4],
 }
 
 impl Prepared {
+    /// Controls that the rule requires and no worker that may act there implements, sorted.
+    pub(crate) const fn missing(&self, env: Env) -> &Vec<Arc<str>> {
+        let [production, elsewhere] = &self.missing;
+        if env.is_production() { production } else { elsewhere }
+    }
+
     /// The selection for a request that names no worker.
     pub(crate) fn unnamed(&self, env: Env) -> &Selection {
         let [dev, stage, prod, edge] = &self.unnamed;
@@ -89,49 +98,21 @@ impl<'a> Species<'a> {
         Self { workers: species, acting }
     }
 
-    /// Candidates of a species that no worker has: a rule that waits for a worker that does not exist (S7).
-    pub(super) fn dangling(&self, rules: &RuleSet) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        for (at, rule) in rules.rules.iter().enumerate() {
-            for (place, candidate) in rule.candidates.iter().enumerate() {
-                if !self.workers.contains_key(&*candidate.species) {
-                    let in_rules = vec![
-                        Step::from("rules"),
-                        Step::At(at),
-                        Step::from("decision"),
-                        Step::from("candidate_workers_ranked"),
-                        Step::At(place),
-                        Step::from("worker_species_id"),
-                    ];
-                    problems.push(Problem {
-                        path: path_text(&in_rules),
-                        in_rules,
-                        message: format!(
-                            "rule `{}` names species `{}`, which no worker has",
-                            rule.id, candidate.species
-                        ),
-                        help: "enroll a worker of this species, or correct the name".into(),
-                    });
-                }
-            }
-        }
-        problems
-    }
-
-    pub(super) fn prepare(&self, rule: &Rule, settings: &Settings, fleet: &BTreeSet<Arc<str>>) -> Prepared {
-        let missing = rule.controls.difference(fleet).map(Arc::clone).collect();
+    pub(super) fn prepare(&self, rule: &Rule, settings: &Settings, fleet: &Fleet) -> Prepared {
+        let missing =
+            [Env::Prod, Env::Dev].map(|env| rule.controls.difference(fleet.within(env)).map(Arc::clone).collect());
         let select = |env| Arc::new(self.select(rule, env, settings, fleet));
         let unnamed = if settings.mode == Mode::Strict {
             [Env::Dev, Env::Stage, Env::Prod, Env::Edge].map(select)
         } else {
-            // The reference's selection is the same everywhere.
-            let everywhere = select(Env::Dev);
-            [(); 4].map(|()| Arc::clone(&everywhere))
+            // The reference's selection is the same everywhere, but for workers that nobody vouches for.
+            let (elsewhere, production) = (select(Env::Dev), select(Env::Prod));
+            [&elsewhere, &elsewhere, &production, &production].map(Arc::clone)
         };
         Prepared { missing, unnamed }
     }
 
-    fn select(&self, rule: &Rule, env: Env, settings: &Settings, fleet: &BTreeSet<Arc<str>>) -> Selection {
+    fn select(&self, rule: &Rule, env: Env, settings: &Settings, fleet: &Fleet) -> Selection {
         let mut chosen = Err(Skip::Unavailable);
         let candidates = rule.candidates.iter().map(|candidate| {
             let skip_reason = match (&chosen, self.able(rule, candidate, env, settings, fleet)) {
@@ -161,7 +142,7 @@ impl<'a> Species<'a> {
         candidate: &RuleCandidate,
         env: Env,
         settings: &Settings,
-        fleet: &BTreeSet<Arc<str>>,
+        fleet: &Fleet,
     ) -> Result<Vec<&'a Worker>, Skip> {
         let workers = self.workers.get(&*candidate.species).map_or(&[][..], Vec::as_slice);
         let mut able = Vec::new();
@@ -184,6 +165,33 @@ impl<'a> Species<'a> {
     }
 }
 
+/// Candidates of a species that no worker has: a rule that waits for a worker that does not exist (S7).
+pub(super) fn dangling(workers: &[Worker], rules: &RuleSet) -> Vec<Problem> {
+    let species: BTreeSet<&str> = workers.iter().map(|worker| worker.species.as_str()).collect();
+    let mut problems = Vec::new();
+    for (at, rule) in rules.rules.iter().enumerate() {
+        for (place, candidate) in rule.candidates.iter().enumerate() {
+            if !species.contains(&*candidate.species) {
+                let in_rules = vec![
+                    Step::from("rules"),
+                    Step::At(at),
+                    Step::from("decision"),
+                    Step::from("candidate_workers_ranked"),
+                    Step::At(place),
+                    Step::from("worker_species_id"),
+                ];
+                problems.push(Problem {
+                    path: path_text(&in_rules),
+                    in_rules,
+                    message: format!("rule `{}` names species `{}`, which no worker has", rule.id, candidate.species),
+                    help: "enroll a worker of this species, or correct the name".into(),
+                });
+            }
+        }
+    }
+    problems
+}
+
 impl RuleCandidate {
     /// The candidate as the decision shows it.
     pub(crate) fn with(&self, skip_reason: Option<&'static str>) -> Candidate {
@@ -202,15 +210,15 @@ fn may_act(
     candidate: &RuleCandidate,
     env: Env,
     settings: &Settings,
-    fleet: &BTreeSet<Arc<str>>,
+    fleet: &Fleet,
 ) -> Result<(), Skip> {
-    if worker.standing != Standing::Active {
-        Err(Skip::Unavailable)
+    if !worker.standing.may_act(env) {
+        Err(if worker.standing == Standing::Unverified { Skip::Unverified } else { Skip::Unavailable })
     } else if settings.mode == Mode::Reference {
         Ok(())
     } else if worker.allowed_environments.as_ref().is_some_and(|envs| !envs.contains(&env)) {
         Err(Skip::EnvironmentNotAllowed)
-    } else if missing_controls(worker, rule, candidate, settings, fleet).is_empty() {
+    } else if missing_controls(worker, rule, candidate, settings, fleet.within(env)).is_empty() {
         Ok(())
     } else {
         Err(Skip::MissingControls)

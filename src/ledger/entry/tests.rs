@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::engine::Mode;
 use crate::engine::input::HttpFacts;
 use crate::ids::SupervisorLevel;
 use crate::ledger::tests::decision;

@@ -157,3 +157,20 @@ fn outcomes_alone_are_taken_without_any_record() {
     queue.close();
     assert_eq!(writing.join().unwrap(), (0, 3 * MANY));
 }
+
+#[test]
+fn how_crowded_it_is_is_known_without_its_lock() {
+    let queue = Queue::new(8);
+    let mut kept = Vec::new();
+    for crowding in [0, 12, 25, 37, 50] {
+        assert_eq!(queue.crowding(), crowding);
+        kept.push(queue.record(refusal()).unwrap());
+    }
+    let mut jobs = Vec::new();
+    queue.take(&mut jobs, None);
+    assert_eq!((jobs.len(), queue.crowding()), (5, 0));
+    kept.push(queue.record(refusal()).unwrap());
+    queue.abandon();
+    assert_eq!(queue.crowding(), 0);
+    assert_eq!(Queue::new(0).crowding(), 0, "a ledger that takes nothing is not crowded");
+}

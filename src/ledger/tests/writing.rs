@@ -74,6 +74,16 @@ fn open(settings: &Settings) -> (Ledger, Arc<Faults>) {
     (Ledger::open_with(settings, Arc::new(now), through).unwrap(), faults)
 }
 
+impl Ledger {
+    /// A ledger whose writes wait until they are let go, for tests of what happens when it is behind. Says whether one waits.
+    pub(crate) fn open_held(settings: &Settings) -> (Self, impl Fn() -> bool + use<>, impl FnOnce() + use<>) {
+        let (ledger, faults) = open(settings);
+        faults.hold(true);
+        let waiting = Arc::clone(&faults);
+        (ledger, move || waiting.held.lock().unwrap().1 > 0, move || faults.hold(false))
+    }
+}
+
 fn segment_length(settings: &Settings) -> u64 {
     fs::metadata(segment::path(&segments(&settings.path), 0)).unwrap().len()
 }

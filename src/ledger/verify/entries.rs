@@ -9,7 +9,7 @@ use uuid::{Uuid, Variant};
 use super::super::canonical;
 use super::super::index::{EVERY, Place};
 use super::super::pruned::{PRUNED, Pruned};
-use super::super::{Published, chain, mint, segment};
+use super::super::{Published, chain, mint, segment, standing};
 use super::{Break, VerifyError};
 use crate::ids::Digest;
 
@@ -62,7 +62,7 @@ impl Decided {
 }
 
 /// A field that does not hold, and why.
-pub(super) type Fault = (&'static str, String);
+pub(in crate::ledger) type Fault = (&'static str, String);
 
 fn fault<T>(field: &'static str, problem: impl Into<String>) -> Result<T, Fault> {
     Err((field, problem.into()))
@@ -141,6 +141,7 @@ impl Entries {
                 self.outcome(decided, hash, &stream).map_err(at(Some(id)))?;
             }
             Some("policy") => self.policy(&entry, &stream).map_err(at(Some(id)))?,
+            Some("registry") => standing::sound(&entry, &stream).map_err(at(Some(id)))?,
             _ => return Err(at(Some(id))(("kind", "is none that this program knows".to_owned()))),
         }
         self.last = id;

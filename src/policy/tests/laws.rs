@@ -239,6 +239,7 @@ fn snapshot(mode: Mode, enforce_blast_scoring_in_prod: bool) -> Snapshot {
         standing: Standing::Active,
         attestation: Default::default(),
         envelope: None,
+        risk_tier: None,
     };
     let settings = Settings {
         mode,
@@ -251,6 +252,7 @@ fn snapshot(mode: Mode, enforce_blast_scoring_in_prod: bool) -> Snapshot {
         enforce_required_controls: true,
         enforce_blast_scoring_in_prod,
         enforce_privilege_envelopes: false,
+        require_known_capability: false,
         egress_allowlist: [].into(),
         tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
     };

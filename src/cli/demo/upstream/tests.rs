@@ -6,11 +6,12 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::Upstream;
+use crate::cli::demo::call::client;
 
 async fn upstream() -> (Upstream, Client, String) {
     let upstream = Upstream::start("127.0.0.1:0".parse().unwrap(), "held by the gate").await.unwrap();
     let base = format!("http://{}", upstream.addr());
-    (upstream, Client::new(), base)
+    (upstream, client().unwrap(), base)
 }
 
 async fn json_of(request: RequestBuilder) -> (u16, Value) {

@@ -1,0 +1,170 @@
+//! A client of a running Hall: where it is, the session token, one request and its answer.
+
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, Response, Url, redirect};
+use serde_json::Value;
+
+use crate::cli::serve::one_provider;
+
+/// For a whole call.
+const CALL_TIME: Duration = Duration::from_secs(30);
+/// The largest answer that is read, in bytes.
+const LONGEST: usize = 64 << 20;
+/// The variable with the session token. It is no option: others can read a process's arguments.
+const TOKEN: &str = "HALL_SESSION_TOKEN";
+
+/// Which Hall. The session token is `HALL_SESSION_TOKEN` in the environment.
+#[derive(Debug, Args)]
+pub struct Hall {
+    /// The Hall's address
+    #[arg(long, value_name = "URL", env = "PYHALL_HALL_URL", default_value = "http://localhost:8765")]
+    hall_url: String,
+}
+
+/// What the Hall answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Value,
+}
+
+/// Why there is no answer of a Hall.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The address is none.
+    #[error("`{0}` is not a Hall's address: write such as `http://localhost:8765` in --hall-url or PYHALL_HALL_URL")]
+    Address(String),
+    /// No token.
+    #[error("the environment variable HALL_SESSION_TOKEN is not set: set it to a session token of this Hall")]
+    NoToken,
+    /// Nobody answers, or not in time.
+    #[error("the Hall at {0} does not answer: {1}")]
+    Unreachable(Url, String),
+    /// Something answers that is no Hall.
+    #[error("what answers at {0} is no Hall: {1}")]
+    Strange(Url, String),
+}
+
+impl Hall {
+    /// Gets a path, such as `/workers`.
+    ///
+    /// # Errors
+    /// There is no answer of a Hall.
+    pub fn get(&self, path: &str) -> Result<Answer, CallError> {
+        self.call(Method::GET, path, Some(&token()?), None)
+    }
+
+    /// Gets a path that needs no token, such as `/readyz`, without one.
+    ///
+    /// # Errors
+    /// There is no answer of a Hall.
+    pub fn get_openly(&self, path: &str) -> Result<Answer, CallError> {
+        self.call(Method::GET, path, None, None)
+    }
+
+    /// Posts JSON as it is written.
+    ///
+    /// # Errors
+    /// There is no answer of a Hall.
+    pub fn post(&self, path: &str, body: Vec<u8>) -> Result<Answer, CallError> {
+        self.call(Method::POST, path, Some(&token()?), Some(body))
+    }
+
+    fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, CallError> {
+        let address = || CallError::Address(self.hall_url.clone());
+        let base = Url::parse(&self.hall_url).map_err(|_| address())?;
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            return Err(address());
+        }
+        let url = format!("{}{path}", self.hall_url.trim_end_matches('/'));
+        let url = Url::parse(&url).map_err(|_| address())?;
+        let unreachable = |error: &dyn std::error::Error| CallError::Unreachable(url.clone(), causes(error));
+        // A redirect would carry the token elsewhere.
+        one_provider();
+        let builder = reqwest::Client::builder();
+        // Without TLS nothing needs to be trusted, and the system need not have CA certificates.
+        let builder = if base.scheme() == "https" { builder } else { builder.tls_certs_only([]) };
+        let client = builder.redirect(redirect::Policy::none()).timeout(CALL_TIME).build();
+        let client = client.map_err(|error| unreachable(&error))?;
+        let mut request = client.request(method, url.clone());
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| unreachable(&error))?.block_on(async {
+            let response = request.send().await.map_err(|error| unreachable(&error.without_url()))?;
+            let status = response.status().as_u16();
+            let bytes = whole(response).await.map_err(|error| unreachable(&error.without_url()))?;
+            let strange = |why: String| CallError::Strange(url.clone(), why);
+            let bytes = bytes.ok_or_else(|| strange(format!("its answer is longer than {LONGEST} bytes")))?;
+            let body = serde_json::from_slice(&bytes)
+                .map_err(|error| strange(format!("its answer {status} is not JSON: {error}")))?;
+            Ok(Answer { status, body })
+        })
+    }
+}
+
+/// The session token.
+fn token() -> Result<String, CallError> {
+    std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).ok_or(CallError::NoToken)
+}
+
+/// The body, up to the limit.
+async fn whole(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut whole = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        whole.extend_from_slice(&piece);
+        if whole.len() > LONGEST {
+            return Ok(None);
+        }
+    }
+    Ok(Some(whole))
+}
+
+/// An error and what led to it, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl Answer {
+    /// A text of the body, such as `worker_id`.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.body.get(key)?.as_str()
+    }
+
+    /// Whether the Hall did what it was asked.
+    #[must_use]
+    pub const fn is_success(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+
+    /// What the Hall said instead of doing it.
+    #[must_use]
+    pub fn refusal(&self) -> String {
+        let error = self.text("error").unwrap_or("no reason given");
+        let reason = self.text("reason").map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("the Hall refuses ({}): {error}{reason}", self.status)
+    }
+}

@@ -1,0 +1,111 @@
+//! `hallgate token`: make session tokens.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{cannot, say};
+use crate::hall::Scope;
+use crate::ids::{Digest, Env, TenantId, TokenName, WorkerId};
+
+/// Bytes of randomness in a secret.
+const RANDOM: usize = 32;
+
+/// Make session tokens
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    New(New),
+}
+
+/// Make a session token: its entry for the configuration on stdout, its secret, this once, on stderr
+///
+/// The entry knows the secret by its digest only. It has its place below `tokens:`, in the section `hall` or in the file that
+/// `hall.tokens_file` names:
+///
+/// hallgate token new make --scope route >> tokens.yaml
+#[derive(Debug, Args)]
+struct New {
+    /// Its name in records and logs
+    name: TokenName,
+    /// What it may be used for: route, read, enroll, ingest, approve or admin; may be repeated
+    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    scopes: Vec<Scope>,
+    /// The tenant that it is bound to; without it, to none
+    #[arg(long, value_name = "TENANT_ID")]
+    tenant: Option<TenantId>,
+    /// A worker that it is bound to; may be repeated; without it, to none
+    #[arg(long = "worker", value_name = "WORKER_ID")]
+    workers: Vec<WorkerId>,
+    /// An environment that it is bound to; may be repeated; without it, to none
+    #[arg(long = "env", value_name = "ENV")]
+    envs: Vec<Env>,
+    /// It need not name a worker even where the policy requires one
+    #[arg(long)]
+    worker_optional: bool,
+}
+
+/// Runs the command. 0: a token is made; 2: there is no randomness, or nobody to hear the secret.
+#[must_use]
+pub fn run(options: &Options) -> ExitCode {
+    let Command::New(new) = &options.command;
+    let secret = match secret() {
+        Ok(secret) => secret,
+        Err(error) => return cannot(format_args!("there is no randomness for a secret: {error}")),
+    };
+    // First the secret: an entry whose secret nobody has heard would be of no use.
+    if writeln!(io::stderr(), "{secret}").is_err() {
+        return ExitCode::from(super::CANNOT);
+    }
+    say(new.entry(&Digest::of(secret.as_bytes())));
+    ExitCode::SUCCESS
+}
+
+/// `hst_` and 64 hex digits of randomness.
+fn secret() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; RANDOM];
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("hst_{}", Digest::from_bytes(bytes)))
+}
+
+impl New {
+    /// The token's entry, an item of a list that is indented by two. All that is put in is free of what YAML would take otherwise.
+    fn entry(&self, digest: &Digest) -> String {
+        let list = |values: Vec<String>| format!("[{}]", values.join(", "));
+        let mut lines = vec![
+            format!("  - name: \"{}\"", self.name),
+            format!("    secret_sha256: \"{digest}\""),
+            format!("    scopes: {}", list(self.scopes.iter().map(Scope::to_string).collect())),
+        ];
+        lines.extend(self.tenant.as_ref().map(|tenant| format!("    tenant_id: \"{tenant}\"")));
+        if !self.workers.is_empty() {
+            let workers = self.workers.iter().map(|worker| format!("\"{worker}\""));
+            lines.push(format!("    worker_ids: {}", list(workers.collect())));
+        }
+        if !self.envs.is_empty() {
+            lines.push(format!("    envs: {}", list(self.envs.iter().map(Env::to_string).collect())));
+        }
+        if self.worker_optional {
+            lines.push("    worker_optional: true".to_owned());
+        }
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_secrets_are_alike() {
+        let secrets: std::collections::BTreeSet<String> = (0..100).map(|_| secret().unwrap()).collect();
+        assert_eq!(secrets.len(), 100);
+        assert!(secrets.iter().all(|secret| secret.len() == 68 && secret.starts_with("hst_")));
+    }
+}

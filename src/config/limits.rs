@@ -1,0 +1,66 @@
+//! The `limits` of a door: how much of a token, of a tenant, and at once is let in.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::kinds;
+use super::reader::{Map, Value, Wrong};
+use crate::hall::limits::DoorLimits;
+use crate::hall::rate::Rate;
+
+/// Reads `gate.limits`; `None` when something in it is wrong.
+pub fn of_gate(mut map: Map<'_>) -> Option<DoorLimits> {
+    let rates = rates(&mut map);
+    let in_flight = map.maybe("in_flight", count);
+    map.done(&[]);
+    Some(DoorLimits { in_flight: in_flight?, ..rates? })
+}
+
+/// Reads `hall.limits`: the door's, and how often a network may fail to prove who it is.
+pub fn of_hall(mut map: Map<'_>) -> Option<(DoorLimits, Rate)> {
+    let rates = rates(&mut map);
+    let failures = match map.get("failures") {
+        Some(value) => rate(&value),
+        None => Some(crate::hall::limits::Settings::default().failures),
+    };
+    map.done(&[]);
+    rates.zip(failures)
+}
+
+fn rates(map: &mut Map<'_>) -> Option<DoorLimits> {
+    let mut read = |key| map.get(key).map_or(Some(None), |value| rate(&value).map(Some));
+    let (per_token, per_tenant) = (read("per_token"), read("per_tenant"));
+    Some(DoorLimits { per_token: per_token?, per_tenant: per_tenant?, in_flight: None })
+}
+
+/// `{ rate: 100/s, burst: 200 }`, or only `100/s`; without a burst, it is the rate's number.
+fn rate(value: &Value<'_>) -> Option<Rate> {
+    if !value.is_map() {
+        return value.read(per_time).map(|(number, span)| Rate::new(number, span, number));
+    }
+    let mut map = value.map()?;
+    let rate = map.need("rate", "write such as `{ rate: 100/s, burst: 200 }`").and_then(|value| value.read(per_time));
+    let burst = map.maybe("burst", count);
+    map.done(&[]);
+    let (number, span) = rate?;
+    Some(Rate::new(number, span, burst?.unwrap_or(number)))
+}
+
+fn count(text: &str) -> Result<NonZeroU32, Wrong> {
+    let number = kinds::number(1, 1_000_000_u32)(text)?;
+    NonZeroU32::new(number).ok_or_else(|| Wrong::new("is zero", "write a number above zero"))
+}
+
+/// A number for each second, minute or hour.
+fn per_time(text: &str) -> Result<(NonZeroU32, Duration), Wrong> {
+    let spans = [("/s", 1), ("/m", 60), ("/h", 3600)];
+    let found = spans.iter().find_map(|(unit, seconds)| {
+        Some((count(text.strip_suffix(unit)?.trim_end()).ok()?, Duration::from_secs(*seconds)))
+    });
+    found.ok_or_else(|| {
+        Wrong::new(
+            "is not a rate",
+            "write a number from 1 to 1000000 for each second, minute or hour: `100/s`, `30/m` or `5/h`",
+        )
+    })
+}

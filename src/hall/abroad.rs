@@ -1,0 +1,199 @@
+//! The remote registry, as the hall has it: what it says is heeded by the snapshot in force, and is on record before that.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use super::{CannotDecide, Hall};
+use crate::engine::Snapshot;
+use crate::engine::snapshot::{Required, Standing, Vouching};
+use crate::ids::WorkerId;
+use crate::ledger::{Cause, MOST_WORKERS, Record, StandingChange};
+use crate::registry::remote::{Client, Seen};
+
+/// The remote registry that this hall asks.
+#[derive(Debug)]
+pub struct Abroad {
+    /// How it is asked. Never on a request's path.
+    pub client: Arc<Client>,
+    pub(super) required: Required,
+    pub(super) require_standing: bool,
+    seen: ArcSwap<Seen>,
+    /// Dispatches by worker that the registry has not been told of.
+    dispatched: Mutex<BTreeMap<Arc<str>, u64>>,
+    /// Other workers may be enrolled.
+    pub(super) changed: Notify,
+    began: Instant,
+}
+
+/// How the remote registry stands, for `/readyz`.
+#[derive(Debug, Clone)]
+pub struct AbroadState {
+    /// Its address.
+    pub url: Arc<str>,
+    /// When it last gave an answer, in microseconds since 1970 UTC.
+    pub answered_micros: Option<i64>,
+    /// Why the last round did not get all answers.
+    pub error: Option<String>,
+    /// Hashes on its ban list, once there is one.
+    pub banned_hashes: Option<usize>,
+    /// Enrolled workers that do not act in prod and edge without its word.
+    pub unverified_workers: usize,
+}
+
+impl Abroad {
+    /// A registry of which nothing is known yet. With `require_standing` the hall decides only while the account's standing is
+    /// `ok`.
+    #[must_use]
+    pub fn new(client: Arc<Client>, required: Required, require_standing: bool) -> Self {
+        Self {
+            client,
+            required,
+            require_standing,
+            seen: ArcSwap::default(),
+            dispatched: Mutex::default(),
+            changed: Notify::new(),
+            began: Instant::now(),
+        }
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn seen(&self) -> Arc<Seen> {
+        self.seen.load_full()
+    }
+
+    /// Says what is known of it.
+    pub fn see(&self, seen: Seen) {
+        self.seen.store(Arc::new(seen));
+    }
+
+    /// Waits until other workers may be enrolled than before.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Counts a dispatch.
+    pub(super) fn count(&self, worker: &Arc<str>) {
+        let mut dispatched = self.dispatched.lock().unwrap_or_else(PoisonError::into_inner);
+        match dispatched.get_mut(worker) {
+            Some(count) => *count = count.saturating_add(1),
+            None => drop(dispatched.insert(Arc::clone(worker), 1)),
+        }
+    }
+
+    /// Takes the counts, to report them.
+    #[must_use]
+    pub fn take_counts(&self) -> BTreeMap<Arc<str>, u64> {
+        std::mem::take(&mut *self.dispatched.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many dispatches the registry has not been told of.
+    pub(super) fn unreported(&self) -> u64 {
+        let dispatched = self.dispatched.lock().unwrap_or_else(PoisonError::into_inner);
+        dispatched.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Takes counts back that could not be reported.
+    pub fn keep_counts(&self, counts: BTreeMap<Arc<str>, u64>) {
+        let mut dispatched = self.dispatched.lock().unwrap_or_else(PoisonError::into_inner);
+        for (worker, more) in counts {
+            let count = dispatched.entry(worker).or_default();
+            *count = count.saturating_add(more);
+        }
+    }
+
+    /// Seconds since it last gave an answer; since the start, while it has given none.
+    pub(super) fn age_seconds(&self) -> i64 {
+        let since = self.seen.load().answered.map_or(self.began, |moment| moment.instant);
+        i64::try_from(since.elapsed().as_secs()).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn state(&self, snapshot: &Snapshot) -> AbroadState {
+        let seen = self.seen.load();
+        AbroadState {
+            url: Arc::clone(self.client.url()),
+            answered_micros: seen.answered.map(|moment| moment.micros),
+            error: seen.failure.as_ref().map(ToString::to_string),
+            banned_hashes: seen.bans.as_ref().map(|(list, _)| list.hashes.len()),
+            unverified_workers: unverified(snapshot),
+        }
+    }
+}
+
+/// Workers that do not act in prod and edge without the registry's word.
+pub(super) fn unverified(snapshot: &Snapshot) -> usize {
+    snapshot.workers.values().filter(|worker| worker.standing == Standing::Unverified).count()
+}
+
+impl Hall {
+    /// The same hall, asking a remote registry. To be said before it begins: until the registry has vouched for them, the
+    /// workers for which it must are unverified.
+    #[must_use]
+    pub fn asking(mut self, abroad: Abroad) -> Self {
+        let vouching = Vouching { required: abroad.required, ..Vouching::default() };
+        let silent = self.snapshot.load().heeding(Arc::new(vouching));
+        self.snapshot.store(Arc::new(silent));
+        self.in_good_standing.store(!abroad.require_standing, std::sync::atomic::Ordering::Release);
+        self.abroad = Some(abroad);
+        self.show_snapshot();
+        self
+    }
+
+    /// The remote registry, when this hall asks one.
+    #[must_use]
+    pub const fn abroad(&self) -> Option<&Abroad> {
+        self.abroad.as_ref()
+    }
+
+    /// Puts what a remote registry says in force for every request that begins after this. Whose standing it changes is on
+    /// record first, and so is the snapshot that heeds it. Whether anything has changed.
+    ///
+    /// # Errors
+    /// The entries could not be committed: what was in force stays in force.
+    pub async fn heed(&self, registry: &Arc<str>, vouching: Vouching) -> Result<bool, CannotDecide> {
+        self.announce().await?;
+        let _turn = self.succession.lock().await;
+        let before = self.snapshot.load_full();
+        if *before.vouching == vouching {
+            return Ok(false);
+        }
+        let snapshot = before.heeding(Arc::new(vouching));
+        for (standing, workers) in changes(&before, &snapshot) {
+            for workers in workers.chunks(MOST_WORKERS) {
+                let (registry, workers) = (Arc::clone(registry), workers.to_vec());
+                tracing::warn!(
+                    standing = standing.as_str(),
+                    workers = workers.len(),
+                    first = workers.first().map(WorkerId::as_str),
+                    "the standing of workers changes by what the remote registry says, or no longer says"
+                );
+                self.ledger.record(Record::Standing(StandingChange::Workers { registry, standing, workers })).await?;
+            }
+        }
+        let changed = snapshot.fingerprint != before.fingerprint;
+        if changed {
+            let policy = super::in_force::in_force(&snapshot, Cause::Registry, Some(before.fingerprint));
+            self.ledger.record(Record::Policy(policy)).await?;
+            self.succeed(snapshot);
+        } else {
+            // It has changed for nobody who is enrolled now.
+            self.snapshot.store(Arc::new(snapshot));
+        }
+        Ok(changed)
+    }
+}
+
+/// Whose standing differs, by what it is now.
+fn changes(before: &Snapshot, after: &Snapshot) -> BTreeMap<Standing, Vec<WorkerId>> {
+    let mut changes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (id, worker) in &after.workers {
+        if before.workers.get(id).is_none_or(|before| before.standing != worker.standing) {
+            changes.entry(worker.standing).or_default().push(id.clone());
+        }
+    }
+    changes
+}

@@ -1,0 +1,221 @@
+//! How much is let in: so many requests of a token and of a tenant, so many failed attempts of a network, and under load the
+//! urgent before the rest.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rate::{Buckets, Rate};
+use super::strangers::Strangers;
+use super::{Hall, Refusal};
+use crate::ids::{QosClass, TokenName};
+use crate::ledger::{Door, Receipt, RecordError};
+use crate::telemetry::RefusalLabels;
+
+/// How long a refusal over a rate waits for its entry: it is a refusal with it and without.
+const NOTE_TIME: Duration = Duration::from_secs(1);
+/// From so many percent of what the ledger can queue on, only what is most urgent is queued.
+const RESERVED: usize = 90;
+
+/// What one door lets in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DoorLimits {
+    /// Requests of one token; `None`: any number.
+    pub per_token: Option<Rate>,
+    /// Requests of one tenant; `None`: any number.
+    pub per_tenant: Option<Rate>,
+    /// Forwarded exchanges in flight; `None`: any number.
+    pub in_flight: Option<NonZeroU32>,
+}
+
+/// The `limits` of both doors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Those of the gate.
+    pub gate: DoorLimits,
+    /// Those of the Hall API.
+    pub hall: DoorLimits,
+    /// Credentials of one network that are none, at both doors together.
+    pub failures: Rate,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let burst = NonZeroU32::MIN.saturating_add(49);
+        let failures = Rate::new(NonZeroU32::MIN, Duration::from_secs(1), burst);
+        Self { gate: DoorLimits::default(), hall: DoorLimits::default(), failures }
+    }
+}
+
+/// A request over a rate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverRate {
+    /// When another one is worth a try.
+    pub retry_after: Duration,
+    /// Which rate, as a sentence for the caller.
+    pub message: String,
+    /// Whether it is recorded.
+    noted: bool,
+}
+
+impl OverRate {
+    /// Seconds to wait, for `Retry-After`.
+    #[must_use]
+    pub fn seconds(&self) -> u64 {
+        seconds(self.retry_after)
+    }
+}
+
+/// Whole seconds to wait, for `Retry-After`: at least one.
+#[must_use]
+pub fn seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// What is in force.
+#[derive(Debug)]
+pub(super) struct Limits {
+    gate: Rates,
+    hall: Rates,
+    pub(super) strangers: Strangers,
+}
+
+#[derive(Debug)]
+struct Rates {
+    tokens: Option<Buckets>,
+    tenants: Option<Buckets>,
+    /// One entry a second for each token and tenant says that it is over its rate: a flood must not fill the ledger.
+    notes: Buckets,
+    in_flight: Option<NonZeroU32>,
+}
+
+impl Rates {
+    fn new(limits: DoorLimits) -> Self {
+        Self {
+            tokens: limits.per_token.map(Buckets::new),
+            tenants: limits.per_tenant.map(Buckets::new),
+            notes: Buckets::new(Rate::new(NonZeroU32::MIN, Duration::from_secs(1), NonZeroU32::MIN)),
+            in_flight: limits.in_flight,
+        }
+    }
+
+    fn admit(&self, token: Option<&TokenName>, tenant: Option<&str>) -> Result<(), OverRate> {
+        let over = |buckets: &Option<Buckets>, whose: &'static str, key: Option<&str>| {
+            let (Some(buckets), Some(key)) = (buckets, key) else { return Ok(()) };
+            buckets.take(key).map_err(|retry_after| OverRate {
+                retry_after,
+                message: format!(
+                    "the {whose} `{key}` is over its rate; send less, and again after `retry-after` seconds"
+                ),
+                noted: self.notes.take((whose, key)).is_ok(),
+            })
+        };
+        over(&self.tokens, "token", token.map(TokenName::as_str))?;
+        over(&self.tenants, "tenant", tenant.filter(|tenant| !tenant.is_empty()))
+    }
+}
+
+impl Limits {
+    pub(super) fn new(settings: Settings) -> Self {
+        let Settings { gate, hall, failures } = settings;
+        Self { gate: Rates::new(gate), hall: Rates::new(hall), strangers: Strangers::new(failures) }
+    }
+
+    const fn of(&self, door: Door) -> &Rates {
+        match door {
+            Door::Gate => &self.gate,
+            Door::Api => &self.hall,
+        }
+    }
+}
+
+/// From so many percent of load on, requests of this class are shed.
+const fn shed_from(class: QosClass) -> usize {
+    match class {
+        QosClass::P0 => 100,
+        QosClass::P1 => 85,
+        QosClass::P2 => 70,
+        QosClass::P3 => 50,
+    }
+}
+
+impl Hall {
+    /// The same hall with these limits.
+    #[must_use]
+    pub fn limited(mut self, settings: Settings) -> Self {
+        self.limits = Limits::new(settings);
+        self
+    }
+
+    /// Whether one more request of this token and of this tenant is within the rates of this door.
+    ///
+    /// # Errors
+    /// It is not. [`Self::turn_away`] counts and records it.
+    pub fn admit(&self, door: Door, token: Option<&TokenName>, tenant: Option<&str>) -> Result<(), OverRate> {
+        self.limits.of(door).admit(token, tenant)
+    }
+
+    /// Counts a request over a rate, and records it if it is the first in a while. Its receipt, if it has one.
+    pub async fn turn_away(&self, over: &OverRate, refusal: Refusal) -> Option<Receipt> {
+        if over.noted {
+            return tokio::time::timeout(NOTE_TIME, self.refuse(refusal)).await.ok()?.ok();
+        }
+        self.count_refusal(&refusal);
+        None
+    }
+
+    /// Somebody has presented a credential, and it proved to be this token's, or nobody's.
+    ///
+    /// # Errors
+    /// Too many from there were nobody's: this one, right or wrong, is not taken before this time has passed.
+    pub fn met(&self, peer: Option<std::net::IpAddr>, token: Option<&TokenName>) -> Result<(), Duration> {
+        self.limits.strangers.met(peer, token)
+    }
+
+    /// Why a request of this class is shed now, if it is: the ledger or the upstreams are behind.
+    pub(super) fn sheds(&self, door: Door, class: QosClass) -> Option<String> {
+        let from = shed_from(class);
+        let queued = self.ledger.crowding();
+        // When the queue is full, nothing can be recorded, which is another answer.
+        if class != QosClass::P0 && queued >= from {
+            return Some(format!(
+                "{queued} % of what the ledger can queue is waiting, and {class} gives way from {from} % on"
+            ));
+        }
+        let most = usize::try_from(self.limits.of(door).in_flight?.get()).unwrap_or(usize::MAX);
+        let now = usize::try_from(self.metrics.exchanges_in_flight.get()).unwrap_or_default();
+        let full = now.saturating_mul(100) / most;
+        (full >= from)
+            .then(|| format!("{now} of at most {most} exchanges are in flight, and {class} gives way from {from} % on"))
+    }
+
+    /// Keeps the rest of the queue for what is most urgent: what is shed is recorded, too.
+    pub(super) fn room_for(&self, class: Option<QosClass>) -> Result<(), RecordError> {
+        let urgent = class == Some(QosClass::P0);
+        if urgent || self.ledger.crowding() < RESERVED { Ok(()) } else { Err(RecordError::QueueFull) }
+    }
+
+    /// Counts a refusal.
+    pub(super) fn count_refusal(&self, refusal: &Refusal) {
+        let labels = RefusalLabels { door: refusal.door.as_str(), code: refusal.code.as_str() };
+        self.metrics.refusals.get_or_create(&labels).inc();
+    }
+}
+
+/// The refusal of a request over a rate.
+#[must_use]
+pub fn over_rate(over: &OverRate, door: Door, token: Option<TokenName>, tenant: Option<Arc<str>>) -> Refusal {
+    Refusal {
+        door,
+        code: crate::engine::DenyCode::RateLimited,
+        message: over.message.clone(),
+        tenant,
+        worker: None,
+        token,
+        correlation_id: None,
+        raw_body: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

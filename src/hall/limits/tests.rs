@@ -1,0 +1,136 @@
+//! Who is let in: of a flood hardly an entry, and under load the urgent before the rest.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::cache::{self, Verdicts};
+use crate::engine::input::tests::plain;
+use crate::engine::{DenyCode, Mode, RouteInput, RuleSet, Snapshot};
+use crate::hall::{Ask, Caller, CannotDecide, Recorded, TokenBook};
+use crate::ledger::{Durability, Ledger, Retention};
+use crate::telemetry::Metrics;
+
+#[test]
+fn a_wait_is_at_least_a_second_and_never_too_short() {
+    for (wait, says) in [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (59_001, 60)] {
+        assert_eq!(seconds(Duration::from_millis(wait)), says, "{wait} ms");
+    }
+}
+
+#[test]
+fn of_a_flood_one_entry_a_second_is_kept() {
+    let rate = Rate::new(NonZeroU32::MIN, Duration::from_secs(3600), NonZeroU32::MIN);
+    let rates = Rates::new(DoorLimits { per_token: Some(rate), per_tenant: Some(rate), in_flight: None });
+    let (make, n8n) = ("make".parse().unwrap(), "n8n".parse().unwrap());
+    assert_eq!(rates.admit(Some(&make), None), Ok(()));
+    let noted: Vec<bool> = (0..50).map(|_| rates.admit(Some(&make), None).unwrap_err().noted).collect();
+    assert!(noted[0] && noted.iter().filter(|noted| **noted).count() <= 2, "{noted:?}");
+    // A tenant's rate counts for all of its tokens, and for requests without one.
+    assert_eq!(rates.admit(Some(&n8n), Some("org.acme")), Ok(()));
+    let over = rates.admit(None, Some("org.acme")).unwrap_err();
+    assert!(over.noted && over.message.contains("tenant `org.acme`") && over.seconds() > 3000, "{over:?}");
+    assert_eq!(rates.admit(None, Some("org.other")), Ok(()));
+    // Nobody's requests are nobody's: the engine denies them.
+    assert_eq!(rates.admit(None, Some("")), Ok(()));
+    assert_eq!(rates.admit(None, Some("")), Ok(()));
+}
+
+#[test]
+fn the_least_urgent_gives_way_first() {
+    let froms = [QosClass::P3, QosClass::P2, QosClass::P1, QosClass::P0].map(shed_from);
+    assert!(froms.is_sorted() && froms[3] == 100 && RESERVED > froms[2] && RESERVED < 100, "{froms:?}");
+}
+
+/// A hall without rules, over this ledger.
+fn hall(ledger: Ledger) -> Arc<Hall> {
+    let settings = crate::engine::Settings {
+        mode: Mode::Strict,
+        version: Arc::from("policy.test"),
+        require_worker_id: [].into(),
+        require_signatory: false,
+        allowed_tenants: [].into(),
+        require_worker_attestation: false,
+        enforce_correlation_id: true,
+        enforce_required_controls: true,
+        enforce_blast_scoring_in_prod: true,
+        enforce_privilege_envelopes: false,
+        require_known_capability: false,
+        egress_allowlist: [].into(),
+        tenants: [].into(),
+    };
+    let rules = RuleSet::parse(r#"{"rules": []}"#, Mode::Strict).unwrap();
+    let snapshot = Snapshot::build(settings, rules, Vec::new()).unwrap();
+    let verdicts = Verdicts::new(cache::Settings { capacity: 0 });
+    Arc::new(Hall::new(snapshot, verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new())))
+}
+
+fn ask(qos_class: QosClass) -> Ask {
+    let input = RouteInput { qos_class, ..plain() };
+    Ask { caller: Caller::default(), input, door: Door::Api, raw_body: None }
+}
+
+fn code(recorded: &Recorded) -> Option<DenyCode> {
+    recorded.decision().verdict.denial.as_ref().map(|denial| denial.code)
+}
+
+#[tokio::test]
+async fn when_the_ledger_is_behind_the_least_urgent_gives_way_first_and_the_last_places_are_kept_for_p0() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, writes, release) = Ledger::open_held(&crate::ledger::Settings {
+        path: folder.path().join("ledger"),
+        durability: Durability::Process,
+        key_file: folder.path().join("hallgate.key"),
+        origin: "hallgate.test/ledger".to_owned(),
+        checkpoint_every: Duration::from_secs(3600),
+        queue: 20,
+        segment_bytes: 1 << 20,
+        retention: Retention::default(),
+    });
+    let hall = hall(ledger.clone());
+    let begin = |class| {
+        let hall = Arc::clone(&hall);
+        tokio::spawn(async move { hall.rule(ask(class)).await })
+    };
+    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    let crowded = async |so: &dyn Fn() -> bool| {
+        while !so() {
+            assert!(std::time::Instant::now() < patience, "it does not become so: {} %", ledger.crowding());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    // The writer is in the write of the first; all others wait.
+    let mut urgent = vec![begin(QosClass::P0)];
+    crowded(&|| writes() && ledger.crowding() == 0).await;
+    let mut shed = Vec::new();
+    for percent in (0..100).step_by(5) {
+        let gives_way = |class| hall.sheds(Door::Api, class).is_some();
+        let now = [QosClass::P0, QosClass::P1, QosClass::P2, QosClass::P3].map(gives_way);
+        assert_eq!(now, [false, percent >= 85, percent >= 70, percent >= 50], "{percent} %");
+        let kept = hall.room_for(None).is_err();
+        assert_eq!(kept, percent >= 90, "{percent} %");
+        if kept {
+            let refused = hall.rule(ask(QosClass::P1)).await.map(|_| ());
+            assert_eq!(refused, Err(CannotDecide::Record(RecordError::QueueFull)));
+        }
+        // One of those that give way, for its entry; else one that does not.
+        if percent == 50 {
+            shed.push(begin(QosClass::P3))
+        } else {
+            urgent.push(begin(QosClass::P0))
+        }
+        crowded(&|| ledger.crowding() == percent + 5).await;
+    }
+    let refused = hall.rule(ask(QosClass::P0)).await.map(|_| ());
+    assert_eq!(refused, Err(CannotDecide::Record(RecordError::QueueFull)), "there is no place left");
+    release();
+    for decided in urgent {
+        assert_eq!(code(&decided.await.unwrap().unwrap()), Some(DenyCode::NoMatchingRule));
+    }
+    for decided in shed {
+        let recorded = decided.await.unwrap().unwrap();
+        assert_eq!(code(&recorded), Some(DenyCode::Overloaded));
+        assert!(recorded.permit().is_err());
+    }
+    assert_eq!(ledger.health().entries, 21, "each has its entry");
+    assert!(hall.rule(ask(QosClass::P3)).await.is_ok_and(|decided| code(&decided) == Some(DenyCode::NoMatchingRule)));
+}

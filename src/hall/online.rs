@@ -1,0 +1,100 @@
+//! Online and offline: whether this hall decides at all. An operator switches it; where the configuration says so, the account's
+//! standing with the remote registry does, too.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{CannotDecide, Hall};
+use crate::ids::TokenName;
+use crate::ledger::{Door, Record, RecordError, StandingChange};
+use crate::registry::remote::{Account, Failure};
+use crate::telemetry::RefusalLabels;
+
+/// The only standing with which a hall goes online.
+const GOOD: &str = "ok";
+
+/// Why a hall does not go online.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotOnline {
+    /// The account's standing is another than `ok`.
+    #[error("the account's standing is `{}`, and only `ok` may go online", .0.standing)]
+    Standing(Account),
+    /// The standing could not be asked for.
+    #[error("the registry {0}")]
+    Registry(Failure),
+    /// The change could not be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Hall {
+    /// Whether this hall decides.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        !self.switched_off.load(Ordering::Acquire) && self.in_good_standing.load(Ordering::Acquire)
+    }
+
+    /// Nothing is decided offline.
+    pub(super) fn require_online(&self, door: Door) -> Result<(), CannotDecide> {
+        if self.is_online() {
+            return Ok(());
+        }
+        let labels = RefusalLabels { door: door.as_str(), code: CannotDecide::Offline.code().as_str() };
+        self.metrics.refusals.get_or_create(&labels).inc();
+        Err(CannotDecide::Offline)
+    }
+
+    /// Goes online, if the account's standing is `ok`; without a remote registry there is no account to ask about. Gives the
+    /// account.
+    ///
+    /// # Errors
+    /// The standing is another, or could not be asked for, or the change could not be recorded: it stays as it was.
+    pub async fn go_online(&self, token: TokenName) -> Result<Option<Account>, NotOnline> {
+        let account = match &self.abroad {
+            Some(abroad) => Some(abroad.client.account().await.map_err(NotOnline::Registry)?),
+            None => None,
+        };
+        if let Some(account) = account.as_ref().filter(|account| account.standing != GOOD) {
+            return Err(NotOnline::Standing(account.clone()));
+        }
+        let account_standing = account.as_ref().map(|account| Arc::from(account.standing.as_str()));
+        self.switch(true, token, account_standing).await?;
+        self.in_good_standing.store(true, Ordering::Release);
+        Ok(account)
+    }
+
+    /// Goes offline: from now on every request is answered 503.
+    ///
+    /// # Errors
+    /// The change could not be recorded: it stays as it was.
+    pub async fn go_offline(&self, token: TokenName) -> Result<(), RecordError> {
+        self.switch(false, token, None).await
+    }
+
+    async fn switch(
+        &self,
+        online: bool,
+        token: TokenName,
+        account_standing: Option<Arc<str>>,
+    ) -> Result<(), RecordError> {
+        // Going offline one after the other with what else changes, so that the order of the entries is the order of events.
+        let _turn = self.succession.lock().await;
+        tracing::warn!(online, token = token.as_str(), "the hall is switched");
+        self.ledger.record(Record::Standing(StandingChange::Hall { online, token, account_standing })).await?;
+        self.switched_off.store(!online, Ordering::Release);
+        Ok(())
+    }
+
+    /// Heeds the account's standing, where the configuration demands a good one.
+    pub fn heed_account(&self, account: &Account) {
+        let required = self.abroad.as_ref().is_some_and(|abroad| abroad.require_standing);
+        let good = account.standing == GOOD || !required;
+        if self.in_good_standing.swap(good, Ordering::AcqRel) != good {
+            tracing::warn!(
+                standing = account.standing,
+                online = self.is_online(),
+                "the account's standing has changed"
+            );
+        }
+    }
+}

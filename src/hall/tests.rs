@@ -1,0 +1,45 @@
+//! A hall for the tests of those that need one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Hall, TokenBook};
+use crate::cache::{self, Verdicts};
+use crate::engine::{Mode, RuleSet, Settings, Snapshot};
+use crate::ledger::{self, Durability, Ledger};
+use crate::telemetry::Metrics;
+
+/// A hall that knows nothing, and the folder of its ledger.
+pub(crate) fn hall() -> (Arc<Hall>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        mode: Mode::Strict,
+        version: Arc::from("policy.test"),
+        require_worker_id: [].into(),
+        require_signatory: false,
+        allowed_tenants: [].into(),
+        require_worker_attestation: false,
+        enforce_correlation_id: true,
+        enforce_required_controls: true,
+        enforce_blast_scoring_in_prod: true,
+        enforce_privilege_envelopes: false,
+        require_known_capability: false,
+        egress_allowlist: [].into(),
+        tenants: [].into(),
+    };
+    let rules = RuleSet::parse(r#"{"rules": []}"#, Mode::Strict).unwrap();
+    let snapshot = Snapshot::build(settings, rules, Vec::new()).unwrap();
+    let ledger = Ledger::open(&ledger::Settings {
+        path: folder.path().join("ledger"),
+        durability: Durability::Process,
+        key_file: folder.path().join("hallgate.key"),
+        origin: "hallgate.test/ledger".to_owned(),
+        checkpoint_every: Duration::from_secs(60),
+        queue: 8,
+        segment_bytes: 1 << 20,
+        retention: ledger::Retention::default(),
+    })
+    .unwrap();
+    let verdicts = Verdicts::new(cache::Settings { capacity: 0 });
+    (Arc::new(Hall::new(snapshot, verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new()))), folder)
+}

@@ -1,0 +1,180 @@
+//! A thread that looks after the hall once a second, so that no request has to: whether the ledger writes, whether the clock runs
+//! as it should, whether a worker is denied again and again. First of all it reads what the ledger remembers.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::alerts::{Kind, Raised};
+use super::recent::Names;
+use super::{Hall, now_micros};
+
+/// How often it looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// The clocks may come apart by so much between two looks: NTP slews less, and a jump is more.
+const JUMP: i64 = 2_000_000;
+/// Denials of one worker that are too many…
+const DENIALS: u64 = 10;
+/// …within this time.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Looks after a hall until it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts to look after a hall.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn start(hall: Arc<Hall>) -> io::Result<Self> {
+        let (stop, stopped) = channel::<()>();
+        let watch = move || {
+            let mut looks = Looks::begin();
+            looks.after_ledger(&hall);
+            hall.recall();
+            // What was denied before this process was alerted before.
+            looks.after_workers(&hall, now_micros(), Instant::now());
+            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                looks.after_ledger(&hall);
+                looks.after_registry(&hall);
+                looks.after_clock(&hall, now_micros(), Instant::now());
+                looks.after_workers(&hall, now_micros(), Instant::now());
+            }
+        };
+        let thread = thread::Builder::new().name("watch".to_owned()).spawn(watch)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that looks after the hall has panicked");
+        }
+    }
+}
+
+/// What was seen before.
+struct Looks {
+    writing: bool,
+    broken: bool,
+    /// The remote registry's answers are too old.
+    stale: bool,
+    /// The wall clock and the steady one, at the same moment.
+    clocks: (i64, Instant),
+    /// `None` before the first look.
+    denied: Option<HashMap<Names, Denied>>,
+}
+
+/// The denials of one worker since a window began.
+struct Denied {
+    since: Instant,
+    at_first: u64,
+}
+
+impl Looks {
+    fn begin() -> Self {
+        Self { writing: true, broken: false, stale: false, clocks: (now_micros(), Instant::now()), denied: None }
+    }
+
+    fn after_ledger(&mut self, hall: &Hall) {
+        let health = hall.ledger.health();
+        if health.broken && !self.broken {
+            let why = health.error.as_deref().unwrap_or("what is stored does not hold together");
+            let message = format!("nothing is allowed or forwarded: {why}");
+            hall.alert(Raised::of_hall(Kind::LedgerBroken, message));
+        } else if !health.writing && self.writing && !health.broken {
+            let why = health.error.as_deref().unwrap_or("closed");
+            let message = format!("nothing is allowed or forwarded until it can be written again: {why}");
+            hall.alert(Raised::of_hall(Kind::LedgerNotWriting, message));
+        }
+        (self.writing, self.broken) = (health.writing, health.broken);
+    }
+
+    fn after_registry(&mut self, hall: &Hall) {
+        let Some(abroad) = hall.abroad() else { return };
+        let (seen, age) = (abroad.seen(), abroad.age_seconds());
+        let stale = seen.asked && u64::try_from(age).is_ok_and(|age| age >= seen.max_stale.as_secs());
+        if stale && !self.stale {
+            let why = seen.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let message =
+                format!("it last answered {age} s ago; workers that need its word are denied in prod and edge{why}");
+            hall.alert(Raised::of_hall(Kind::RegistryStale, message));
+        }
+        self.stale = stale;
+    }
+
+    fn after_clock(&mut self, hall: &Hall, wall: i64, steady: Instant) {
+        let passed = i64::try_from(steady.duration_since(self.clocks.1).as_micros()).unwrap_or(i64::MAX);
+        let jumped = wall.saturating_sub(self.clocks.0).saturating_sub(passed);
+        self.clocks = (wall, steady);
+        if jumped.saturating_abs() >= JUMP {
+            let seconds = jumped / 1_000_000;
+            let message = format!("by {seconds} s; times in the ledger go on rising, but are not those of the clock");
+            hall.alert(Raised::of_hall(Kind::ClockJump, message));
+        }
+    }
+
+    /// Only enrolled workers: callers can make up names without end.
+    fn after_workers(&mut self, hall: &Hall, wall: i64, steady: Instant) {
+        let (today, snapshot) = (hall.recent.today(wall), hall.snapshot());
+        let begins = self.denied.is_none();
+        let all = self.denied.get_or_insert_default();
+        all.retain(|of, _| today.contains_key(of));
+        for (of, counts) in today {
+            let counts = counts.within(None);
+            if !snapshot.workers.contains_key(&*of.1) {
+                continue;
+            }
+            let at_first = if begins { counts.denials } else { 0 };
+            let denied = all.entry(of.clone()).or_insert(Denied { since: steady, at_first });
+            // A new day counts anew.
+            denied.at_first = denied.at_first.min(counts.denials);
+            let since = counts.denials - denied.at_first;
+            let over = steady.duration_since(denied.since) >= WINDOW;
+            if since >= DENIALS {
+                let (tenant, worker) = of;
+                hall.alert(Raised {
+                    kind: Kind::RepeatedDenials,
+                    message: format!("`{worker}` was denied {since} times within a minute"),
+                    tenant: Some(tenant).filter(|tenant| !tenant.is_empty()),
+                    worker: Some(worker),
+                    capability: None,
+                });
+            }
+            if since >= DENIALS || over {
+                *denied = Denied { since: steady, at_first: counts.denials };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hall::tests::hall;
+
+    #[test]
+    fn a_clock_that_jumps_is_an_alert_and_one_that_is_slewed_is_not() {
+        let (hall, _folder) = hall();
+        let mut looks = Looks::begin();
+        let (wall, steady) = looks.clocks;
+        let mut look = |wall: i64, after: u64| {
+            looks.after_clock(&hall, wall, steady + Duration::from_secs(after));
+            hall.alerts(&crate::engine::Binding::default()).first().map_or(0, |alert| alert.count)
+        };
+        assert_eq!(look(wall + 1_000_500, 1), 0, "half a millisecond in a second");
+        // A process that was stopped for an hour has lost nothing.
+        assert_eq!(look(wall + 3_601_000_000, 3_601), 0);
+        assert_eq!(look(wall + 3_602_000_000 + 3_600_000_000, 3_602), 1, "an hour ahead");
+        assert_eq!(look(wall + 3_603_000_000, 3_603), 2, "and back");
+    }
+}

@@ -1,0 +1,157 @@
+//! Entries of the kind `registry` that come from elsewhere than our own records: workers whose standing a remote registry changes, and
+//! the hall that is switched on and off.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::canonical::{self, Object};
+use super::chain;
+use super::entry::Stamp;
+use super::verify::Fault;
+use crate::engine::snapshot::Standing;
+use crate::ids::{TokenName, WorkerId};
+
+/// The most workers of one entry: with the longest ids it still fits a transparency log's bundle.
+pub const MOST_WORKERS: usize = 256;
+
+/// A change of who may act that no record of ours makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StandingChange {
+    /// From here on these workers have this standing, by what a remote registry says or no longer says.
+    Workers {
+        /// The registry's address.
+        registry: Arc<str>,
+        /// The standing.
+        standing: Standing,
+        /// Whose; [`MOST_WORKERS`] at most.
+        workers: Vec<WorkerId>,
+    },
+    /// From here on the hall decides, or does not.
+    Hall {
+        /// Whether it decides.
+        online: bool,
+        /// Who has switched it.
+        token: TokenName,
+        /// The account's standing with the remote registry, where it was asked.
+        account_standing: Option<Arc<str>>,
+    },
+}
+
+impl StandingChange {
+    const fn cause(&self) -> &'static str {
+        match self {
+            Self::Workers { .. } => "remote",
+            Self::Hall { online: true, .. } => "go-online",
+            Self::Hall { online: false, .. } => "go-offline",
+        }
+    }
+}
+
+/// Appends the entry.
+pub(super) fn push(out: &mut Vec<u8>, change: &StandingChange, stamp: &Stamp<'_>) {
+    let mut id = Uuid::encode_buffer();
+    let mut entry = Object::begin(out);
+    if let StandingChange::Hall { account_standing, .. } = change {
+        entry.maybe("account_standing", account_standing.as_deref());
+    }
+    entry.string("canon", canonical::NAME);
+    entry.string("cause", change.cause());
+    entry.string("kind", "registry");
+    stamp.previous(&mut entry);
+    entry.string("receipt_id", stamp.id.as_hyphenated().encode_lower(&mut id));
+    entry.string("recorded_at", stamp.recorded_at);
+    if let StandingChange::Workers { registry, standing, .. } = change {
+        entry.string("registry", registry);
+        entry.string("standing", standing.as_str());
+    }
+    entry.string("stream", stamp.stream);
+    match change {
+        StandingChange::Workers { workers, .. } => entry.strings("workers", workers.iter().map(WorkerId::as_str)),
+        StandingChange::Hall { token, .. } => entry.string("token", token.as_str()),
+    }
+    entry.end();
+}
+
+/// Checks such an entry after it was read.
+pub(super) fn sound(entry: &Value, stream: &str) -> Result<(), Fault> {
+    let fault = |field, problem: &str| Err((field, problem.to_owned()));
+    if stream != chain::HALL {
+        return fault("stream", "is not the hall's own");
+    }
+    match entry.get("cause").and_then(Value::as_str) {
+        Some("remote") => {
+            let standing = entry.get("standing").and_then(Value::as_str);
+            let known =
+                [Standing::Active, Standing::Unverified, Standing::Revoked, Standing::Banned].map(Standing::as_str);
+            if !standing.is_some_and(|standing| known.contains(&standing)) {
+                return fault("standing", "is none that this program knows");
+            }
+            let workers = entry.get("workers").and_then(Value::as_array);
+            if !workers.is_some_and(|ids| !ids.is_empty() && ids.iter().all(Value::is_string)) {
+                return fault("workers", "is no list of worker ids");
+            }
+            Ok(())
+        }
+        Some("go-online" | "go-offline") => match entry.get("token").and_then(Value::as_str) {
+            Some(_) => Ok(()),
+            None => fault("token", "is missing or no string"),
+        },
+        _ => fault("cause", "is none that this program knows"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(change: &StandingChange) -> Value {
+        let stamp = Stamp { id: Uuid::nil(), recorded_at: "then", stream: chain::HALL, previous: None };
+        let (mut bytes, mut again) = (Vec::new(), Vec::new());
+        push(&mut bytes, change, &stamp);
+        let entry: Value = serde_json::from_slice(&bytes).unwrap();
+        canonical::canonicalise(&entry, &mut again).unwrap();
+        assert_eq!(bytes, again, "it is not canonical");
+        assert!(bytes.len() <= super::super::entry::LONGEST);
+        entry
+    }
+
+    #[test]
+    fn a_change_says_whose_standing_is_what_from_here_on() {
+        let id = |n: usize| format!("org.{}.{n:04}", "x".repeat(119)).parse().unwrap();
+        let change = StandingChange::Workers {
+            registry: "https://api.example.org".into(),
+            standing: Standing::Revoked,
+            workers: (0..MOST_WORKERS).map(id).collect(),
+        };
+        let mut entry = written(&change);
+        assert_eq!(sound(&entry, chain::HALL), Ok(()));
+        assert_eq!((&entry["cause"], &entry["standing"]), (&json!("remote"), &json!("revoked")));
+        assert!(sound(&entry, "org.acme").is_err());
+        entry["standing"] = json!("fine");
+        assert_eq!(sound(&entry, chain::HALL).unwrap_err().0, "standing");
+        entry["workers"] = json!([]);
+        entry["standing"] = json!("banned");
+        assert_eq!(sound(&entry, chain::HALL).unwrap_err().0, "workers");
+    }
+
+    #[test]
+    fn a_switch_says_who_and_on_which_standing() {
+        let switched = |online, account_standing| {
+            written(&StandingChange::Hall { online, token: "ops".parse().unwrap(), account_standing })
+        };
+        let on = switched(true, Some("ok".into()));
+        assert_eq!(
+            (&on["cause"], &on["token"], &on["account_standing"]),
+            (&json!("go-online"), &json!("ops"), &json!("ok"))
+        );
+        let off = switched(false, None);
+        assert_eq!((&off["cause"], off.get("account_standing")), (&json!("go-offline"), None));
+        assert_eq!((sound(&on, chain::HALL), sound(&off, chain::HALL)), (Ok(()), Ok(())));
+        assert_eq!(sound(&json!({"cause": "go-online"}), chain::HALL).unwrap_err().0, "token");
+        assert_eq!(sound(&json!({}), chain::HALL).unwrap_err().0, "cause");
+    }
+}

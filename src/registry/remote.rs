@@ -1,0 +1,60 @@
+//! The remote registry: what a public registry of workers says of those that are enrolled here, and which code it bans.
+//!
+//! Nothing here is on a request's path: answers are fetched in the background, become [`Vouching`](crate::engine::snapshot::Vouching), and
+//! are in force with the snapshot that heeds them. An answer counts for `max_stale`; what speaks against a worker counts until a later
+//! answer takes it back.
+
+mod answer;
+mod client;
+mod knowledge;
+mod pace;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use crate::engine::snapshot::Required;
+
+pub use answer::{Account, BanList, BannedHash, Verified, Word};
+pub use client::{Client, Failure};
+pub use knowledge::{Heard, Knowledge, Moment};
+pub use pace::Pace;
+
+/// The `registry` section, when there is a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it is, without a slash at the end: https, or http on a loopback address.
+    pub url: Arc<str>,
+    /// The `authorization` header with the key; marked sensitive, so that it is never printed.
+    pub authorization: HeaderValue,
+    /// How often it is asked.
+    pub refresh: Duration,
+    /// How long an answer counts.
+    pub max_stale: Duration,
+    /// For which workers it must vouch.
+    pub required: Required,
+}
+
+/// What is known of the remote registry, for those who ask us.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// What it last said of each enrolled worker.
+    pub workers: std::collections::BTreeMap<crate::ids::WorkerId, Heard>,
+    /// The last ban list, and when it was asked for.
+    pub bans: Option<(Arc<BanList>, Moment)>,
+    /// Whether the ban list is young enough to count.
+    pub bans_fresh: bool,
+    /// How long an answer counts.
+    pub max_stale: Duration,
+    /// When it last gave an answer.
+    pub answered: Option<Moment>,
+    /// Why the last round did not get all answers.
+    pub failure: Option<Failure>,
+    /// Until when it asked not to be asked.
+    pub limited_until: Option<Moment>,
+    /// Whether a first round is over, however it went.
+    pub asked: bool,
+    /// The account's last standing.
+    pub account: Option<Account>,
+}

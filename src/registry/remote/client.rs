@@ -1,0 +1,248 @@
+//! The HTTP of it: one host, one key, no redirects, and no answer that is larger or slower than it may be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use reqwest::{RequestBuilder, Response, redirect};
+use serde::Serialize;
+
+use super::Settings;
+use super::answer::{Account, BanList, Verified};
+use crate::ids::WorkerId;
+
+/// The longest that one request takes, from the connection to the last byte; no longer than the time between two refreshes.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest answer on one worker, in bytes.
+const LONGEST_ANSWER: usize = 64 << 10;
+/// The largest ban list, in bytes.
+const LONGEST_LIST: usize = 4 << 20;
+/// How many banned hashes are asked for.
+const MOST_BANS: usize = 500;
+
+/// Why there is no answer. Free of secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// No whole answer came: no connection, no time left, or it broke off.
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// It asks not to be asked, for so long if it says so.
+    #[error("limits the rate (429)")]
+    RateLimited(Option<Duration>),
+    /// It does not take the key.
+    #[error("refuses the key ({0})")]
+    Refused(u16),
+    /// It answered with another status.
+    #[error("answered {0}")]
+    Status(u16),
+    /// What it answered means nothing.
+    #[error("answered something that cannot be read: {0}")]
+    Malformed(String),
+}
+
+impl Failure {
+    /// The word for it in metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::RateLimited(_) => "rate_limited",
+            Self::Refused(_) => "refused",
+            Self::Status(_) => "status",
+            Self::Malformed(_) => "malformed",
+        }
+    }
+
+    /// A transport's error with all its causes. Never the URL, which may be long.
+    fn unreachable(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        Self::Unreachable(text.chars().take(300).collect())
+    }
+}
+
+/// A client of one registry.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    url: Arc<str>,
+    authorization: HeaderValue,
+}
+
+impl Client {
+    /// A client of the registry of these settings. The process's TLS provider must have been chosen.
+    ///
+    /// # Errors
+    /// There are no CA certificates by which it could be verified.
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        let https = settings.url.starts_with("https://");
+        let builder = reqwest::Client::builder();
+        // Without TLS nothing needs to be trusted, and the system need not have CA certificates.
+        let builder = if https { builder } else { builder.tls_certs_only([]) };
+        let http = builder
+            .user_agent(concat!("hallgate/", env!("CARGO_PKG_VERSION")))
+            // The key goes to the host that it was given to and nowhere else.
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .https_only(https)
+            .timeout(PATIENCE.min(settings.refresh))
+            .pool_max_idle_per_host(4)
+            .build()
+            .map_err(|error| format!("`registry`: no client can be made: {}", Failure::unreachable(error)))?;
+        Ok(Self { http, url: Arc::clone(&settings.url), authorization: settings.authorization.clone() })
+    }
+
+    /// The registry's address.
+    #[must_use]
+    pub const fn url(&self) -> &Arc<str> {
+        &self.url
+    }
+
+    /// What it says of a worker. That it does not know it is an answer, too.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn verify(&self, worker: &WorkerId) -> Result<Verified, Failure> {
+        // No URL can have these as a segment.
+        if matches!(worker.as_str(), "." | "..") {
+            return Ok(Verified::unknown(worker.as_str()));
+        }
+        // The one character of an id that a segment cannot hold.
+        let segment = worker.as_str().replace('/', "%2F");
+        let response = self.send(self.http.get(format!("{}/api/v1/verify/{segment}", self.url))).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(Verified::unknown(worker.as_str()));
+        }
+        let body = json(response, LONGEST_ANSWER).await?;
+        Verified::read(&body, worker).map_err(Failure::Malformed)
+    }
+
+    /// The hashes of code that nobody may run.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn ban_list(&self) -> Result<BanList, Failure> {
+        let response = self.send(self.http.get(format!("{}/api/v1/ban-list?limit={MOST_BANS}", self.url))).await?;
+        let body = json(response, LONGEST_LIST).await?;
+        let list = BanList::read(&body).map_err(Failure::Malformed)?;
+        if list.entries.len() >= MOST_BANS {
+            tracing::warn!(hashes = list.entries.len(), "the registry's ban list may be longer than what it gives");
+        }
+        Ok(list)
+    }
+
+    /// The account's standing.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn account(&self) -> Result<Account, Failure> {
+        let response = self.send(self.http.get(format!("{}/api/account/standing", self.url))).await?;
+        let body = json(response, LONGEST_ANSWER).await?;
+        Account::read(&body).map_err(Failure::Malformed)
+    }
+
+    /// Reports how often each worker was dispatched: ids and numbers, nothing else.
+    ///
+    /// # Errors
+    /// The registry has not said that it took them.
+    pub async fn report(&self, counts: &BTreeMap<Arc<str>, u64>) -> Result<(), Failure> {
+        #[derive(Serialize)]
+        struct Count<'a> {
+            worker_id: &'a str,
+            count: u64,
+        }
+        let decisions: Vec<_> = counts.iter().map(|(worker_id, count)| Count { worker_id, count: *count }).collect();
+        let body = serde_json::json!({ "decisions": decisions });
+        let request = self.http.post(format!("{}/api/v1/telemetry/decisions", self.url)).json(&body);
+        let response = self.send(request).await?;
+        if response.status().is_success() { Ok(()) } else { Err(Failure::Status(response.status().as_u16())) }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let request = request.header(AUTHORIZATION, self.authorization.clone()).header(ACCEPT, "application/json");
+        let response = request.send().await.map_err(Failure::unreachable)?;
+        match response.status() {
+            StatusCode::TOO_MANY_REQUESTS => Err(Failure::RateLimited(retry_after(response.headers()))),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Err(Failure::Refused(status.as_u16())),
+            _ => Ok(response),
+        }
+    }
+}
+
+/// The body of a 200 that is JSON, read no further than `most` bytes.
+async fn json(mut response: Response, most: usize) -> Result<Vec<u8>, Failure> {
+    if response.status() != StatusCode::OK {
+        return Err(Failure::Status(response.status().as_u16()));
+    }
+    if !response.headers().get(CONTENT_TYPE).is_some_and(is_json) {
+        return Err(Failure::Malformed("its content type is not JSON".to_owned()));
+    }
+    let too_large = || Failure::Malformed(format!("it is larger than {most} bytes"));
+    if response.content_length().is_some_and(|length| length > most as u64) {
+        return Err(too_large());
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(Failure::unreachable)? {
+        if body.len() + chunk.len() > most {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn is_json(value: &HeaderValue) -> bool {
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// How long the registry asks not to be asked: seconds, or until a date (RFC 9110 10.2.3).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let until = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(until.as_second().try_into().ok()?))?;
+    Some(until.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_to_wait_is_seconds_or_a_date() {
+        let wait =
+            |text: &'static str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]));
+        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert!(wait("Fri, 01 Jan 2100 00:00:00 GMT").unwrap() > Duration::from_secs(86_400));
+        for none in ["", "soon", "-1", "1.5"] {
+            assert_eq!(wait(none), None, "{none}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn only_json_is_read() {
+        for (kind, json) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/problem+json", true),
+            ("text/html", false),
+            ("text/json", false),
+            ("", false),
+        ] {
+            assert_eq!(is_json(&HeaderValue::from_static(kind)), json, "{kind}");
+        }
+    }
+}

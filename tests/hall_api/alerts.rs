@@ -1,0 +1,159 @@
+//! Alerts: what raises one, who is told, and what an acknowledgement does.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use hallgate::ids::Digest;
+use serde_json::{Value, json};
+
+use crate::hall::{ACME, ADMIN, ANY, DENIED, GLOBEX, GLOBEX_ADMIN, READ, READER, get, house, post};
+use crate::house::{PATIENCE, Process, until};
+
+/// A webhook that refuses the first attempt, and gives each bearer and body that it was posted.
+fn webhook() -> (u16, Receiver<(String, Value)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (posted, posts) = channel();
+    thread::spawn(move || {
+        for (attempt, connection) in listener.incoming().enumerate() {
+            let mut connection = connection.unwrap();
+            let mut reader = BufReader::new(connection.try_clone().unwrap());
+            let (mut bearer, mut length) = (String::new(), 0);
+            for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
+                let (name, value) = line.split_once(": ").unwrap_or_default();
+                match &*name.to_ascii_lowercase() {
+                    "authorization" => value.clone_into(&mut bearer),
+                    "content-length" => length = value.parse().unwrap(),
+                    _ => {}
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let status = if attempt == 0 { "500 Not Now" } else { "204 No Content" };
+            write!(connection, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            if attempt > 0 && posted.send((bearer, serde_json::from_slice(&body).unwrap())).is_err() {
+                return;
+            }
+        }
+    });
+    (port, posts)
+}
+
+/// The first alert of a kind, once it is there.
+fn alert(process: &Process, reader: &str, kind: &str) -> Value {
+    let find = || {
+        let body = get(process.hall(), reader, "/api/alerts").ok();
+        body["alerts"].as_array().unwrap().iter().find(|alert| alert["type"] == kind).cloned()
+    };
+    until(|| find().is_some());
+    find().unwrap()
+}
+
+#[test]
+fn a_refused_change_is_an_alert_that_a_webhook_hears_and_an_admin_acknowledges() {
+    let (port, posts) = webhook();
+    let more =
+        format!("alerts: {{ webhook: \"http://127.0.0.1:{port}/hook\", webhook_secret: whs_0123456789abcdef }}\n");
+    let house = house("", "  catalogue: catalogue.json\n", &more);
+    fs::write(house.path("catalogue.json"), r#"{"entities": []}"#).unwrap();
+    let mut process = house.serve();
+    fs::write(house.path("catalogue.json"), "{").unwrap();
+    let raised = alert(&process, READER, "RELOAD_REFUSED");
+    assert_eq!((&raised["severity"], &raised["acknowledged"]), (&json!("warning"), &json!(false)));
+    let (bearer, told) = posts.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(bearer, "Bearer whs_0123456789abcdef");
+    assert_eq!((&told["kind"], &told["alert_id"]), (&json!("RELOAD_REFUSED"), &raised["id"]));
+    let plain = get(process.hall(), READER, "/alerts").ok();
+    assert_eq!(
+        (&plain["alerts"][0]["code"], &plain["alerts"][0]["level"]),
+        (&json!("RELOAD_REFUSED"), &json!("warning"))
+    );
+    assert_eq!(get(process.hall(), READER, "/api/doctor").ok()["checks"]["config"]["status"], "warn");
+
+    let path = format!("/api/alerts/{}/acknowledge", raised["id"].as_str().unwrap());
+    post(process.hall(), READER, &path, "").refused(403);
+    post(process.hall(), GLOBEX_ADMIN, &path, "").refused(404);
+    post(process.hall(), ADMIN, "/api/alerts/none/acknowledge", "").refused(404);
+    let known = post(process.hall(), ADMIN, &path, "").ok();
+    assert_eq!((&known["acknowledged"], &known["id"]), (&json!(true), &raised["id"]));
+    assert!(known["acknowledged_at"].is_string());
+    // It happens again: it is open again.
+    fs::write(house.path("catalogue.json"), "[").unwrap();
+    until(|| alert(&process, READER, "RELOAD_REFUSED")["acknowledged"] == false);
+    assert_eq!(alert(&process, READER, "RELOAD_REFUSED")["count"], 2);
+    process.signal();
+    process.ended();
+    assert!(!process.seen.contains("whs_0123"), "a secret is in the log");
+}
+
+#[test]
+fn a_worker_that_is_denied_again_and_again_is_an_alert_of_its_tenant() {
+    let house = house("", "", "");
+    let process = house.serve();
+    for _ in 0..12 {
+        post(process.hall(), ANY, "/api/route", DENIED).ok();
+        // Names that nobody enrolled raise nothing.
+        post(process.hall(), ANY, "/api/route", &DENIED.replace("wrk_make_acme_prod", "wrk_made_up")).ok();
+    }
+    let raised = alert(&process, ACME, "REPEATED_DENIALS");
+    assert_eq!(raised["worker_id"], "wrk_make_acme_prod");
+    assert_eq!(get(process.hall(), READER, "/api/alerts").ok()["count"], 1);
+    assert_eq!(get(process.hall(), GLOBEX, "/api/alerts").ok()["count"], 0);
+}
+
+#[test]
+fn a_worker_whose_code_was_changed_is_an_alert_and_an_error_in_the_crew() {
+    let house = house("", "  require_worker_attestation: true\n", "");
+    let record: Value =
+        serde_json::from_str(&fs::read_to_string("conf/enrolled/wrk_make_acme_prod.json").unwrap()).unwrap();
+    fs::write(house.path("worker.py"), "print(1)\n").unwrap();
+    let mut record = record;
+    record["attestation"] = json!({ "code_hash": Digest::of(b"print(1)\n").to_hex(), "source_file": "worker.py" });
+    fs::create_dir(house.path("enrolled")).unwrap();
+    for other in ["wrk_notify_acme_prod", "wrk_report_acme_prod"] {
+        fs::copy(format!("conf/enrolled/{other}.json"), house.path(&format!("enrolled/{other}.json"))).unwrap();
+    }
+    fs::write(house.path("enrolled/make.json"), record.to_string()).unwrap();
+    let conf = fs::canonicalize("conf").unwrap();
+    let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    house.write(&written.replace(&format!("{}/enrolled", conf.display()), "enrolled"));
+    let process = house.serve();
+    assert_eq!(post(process.hall(), ANY, "/api/route", READ).ok()["denied"], false);
+    fs::write(house.path("worker.py"), "print(2)\n").unwrap();
+    until(|| post(process.hall(), ANY, "/api/route", READ).ok()["deny_code"] == "DENY_WORKER_TAMPERED");
+    let raised = alert(&process, ACME, "WORKER_TAMPERED");
+    assert_eq!((&raised["severity"], &raised["worker_id"]), (&json!("error"), &json!("wrk_make_acme_prod")));
+    let crew = get(process.hall(), ACME, "/api/workers").ok();
+    assert_eq!((&crew["workers"][0]["status"], &crew["workers"][0]["standing"]), (&json!("error"), &json!("active")));
+    assert_eq!(get(process.hall(), GLOBEX, "/api/alerts").ok()["count"], 0);
+}
+
+#[test]
+fn a_broken_ledger_is_an_alert() {
+    let house = house("", "", "");
+    let mut process = house.serve();
+    post(process.hall(), ANY, "/api/route", READ).ok();
+    process.signal();
+    process.ended();
+    fs::write(house.path("ledger/checkpoint"), "no checkpoint\n").unwrap();
+    let process = house.serve_under(&[]);
+    let raised = alert(&process, READER, "LEDGER_BROKEN");
+    assert_eq!(raised["severity"], "error");
+    assert_eq!(get(process.hall(), READER, "/api/doctor").ok()["checks"]["db"]["status"], "fail");
+    assert_eq!(get(process.hall(), READER, "/api/health").ok()["state"], "offline");
+}
+
+#[test]
+fn a_ledger_that_cannot_be_written_is_an_alert() {
+    let house = house("", "", "");
+    let process = house.serve();
+    post(process.hall(), ANY, "/api/route", READ).ok();
+    fs::remove_dir_all(house.path("ledger/segments")).unwrap();
+    post(process.hall(), ANY, "/api/route", READ).refused(503);
+    let raised = alert(&process, READER, "LEDGER_NOT_WRITING");
+    assert_eq!((&raised["severity"], &raised["count"]), (&json!("error"), &json!(1)));
+    assert_eq!(get(process.hall(), GLOBEX, "/api/alerts").ok()["count"], 0, "the hall's matters are no tenant's");
+}

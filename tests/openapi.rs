@@ -1,0 +1,91 @@
+//! The API as it is described: the committed description is the one that is served, and a fuzzer that believes it finds nothing wrong.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test openapi` writes the description anew.
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+#[path = "hall_api/hall.rs"]
+#[expect(dead_code, reason = "the other tests of the API use the rest of it")]
+mod hall;
+#[path = "serve/house.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod house;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use hall::{ADMIN, MAKE, READ, READER, get, keys, post};
+
+const GOLDEN: &str = "docs/openapi.json";
+
+/// A token that may do everything.
+const ALL: &str = "hst_everything_0123";
+
+#[test]
+fn the_committed_description_is_the_one_that_is_served() {
+    let house = hall::house("", "", "");
+    let process = house.serve();
+    let served = get(process.hall(), READER, "/openapi.json").ok();
+    assert_eq!(served, get(process.hall(), ADMIN, "/openapi.json").ok(), "whatever the scope");
+    let text = format!("{}\n", serde_json::to_string_pretty(&served).unwrap());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(GOLDEN, &text).unwrap();
+    }
+    let committed = fs::read_to_string(GOLDEN).unwrap_or_default();
+    assert!(committed == text, "{GOLDEN} is not what is served: UPDATE_GOLDEN=1 cargo test --test openapi");
+    assert_eq!(served["openapi"], "3.1.0");
+}
+
+/// What no fuzzer gets to: a receipt that is there.
+#[test]
+fn a_receipt_is_as_it_is_described() {
+    let house = hall::house("", "", "");
+    let process = house.serve();
+    let decided = post(process.hall(), MAKE, "/api/route", READ).ok();
+    assert_eq!(decided["denied"], false);
+    let path = format!("/wcp/receipts/{}", decided["decision_id"].as_str().unwrap());
+    let receipt = get(process.hall(), READER, &path).ok();
+    let described = get(process.hall(), READER, "/openapi.json").ok();
+    for (schema, value) in [("ProvenReceipt", &receipt), ("InclusionProof", &receipt["inclusion"])] {
+        let mut expected = keys(&described["components"]["schemas"][schema]["properties"]);
+        let mut found = keys(value);
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{schema}");
+    }
+}
+
+/// schemathesis sends what the description allows and what it does not, and holds each answer against it: no server error, no
+/// status or body that is not described, no method that is passed over, nothing without the token.
+#[test]
+fn a_fuzzer_that_believes_the_description_finds_nothing() {
+    let schemathesis = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/schemathesis");
+    assert!(schemathesis.exists(), "{} is missing; run `make test`, which makes it", schemathesis.display());
+    let token = format!("    - {{ name: all, secret: {ALL}, scopes: [route, read, ingest, admin] }}\n");
+    let house =
+        hall::house("  metrics_need_token: true\n  limits: { failures: { rate: 10000/s, burst: 100000 } }\n", "", "");
+    let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    house.write(&written.replace("  tokens:\n", &format!("  tokens:\n{token}")));
+    let process = house.serve();
+    let output = Command::new("timeout")
+        .args(["--kill-after=10", "300"])
+        .arg(schemathesis)
+        .args(["run", &format!("http://{}/openapi.json", process.hall())])
+        .args(["--header", &format!("Authorization: Bearer {ALL}")])
+        .args(["--checks=all", "--max-examples=25", "--seed=7", "--phases=examples,coverage,fuzzing", "--workers=1"])
+        .args(["--no-color", "--request-timeout=10", "--max-response-time=5"])
+        // One would switch off what all others are asked for, and of the other 503 is the answer where there is no registry.
+        .args(["--exclude-path", "/api/server/go-offline", "--exclude-path", "/wcp/registry/verify/{worker_id}"])
+        .current_dir(house.path("."))
+        .output()
+        .unwrap();
+    let (said, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{complaint}");
+    for phase in ["✅  Examples", "✅  Coverage", "✅  Fuzzing"] {
+        assert!(said.contains(phase), "{phase} in:\n{said}{complaint}");
+    }
+    // It found nothing, and it broke nothing.
+    assert_eq!(process.readiness(), Some(200));
+    drop(process);
+    house.verify();
+}

@@ -1,0 +1,21 @@
+//! In a pod: nothing goes around the gate, the image holds all that it needs, and the manifests are what the code is.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test stops at the first surprise, and says it when it cannot run"
+)]
+
+#[path = "pod/chart.rs"]
+mod chart;
+#[path = "pod/container.rs"]
+mod container;
+#[path = "pod/fabric.rs"]
+mod fabric;
+#[path = "pod/image.rs"]
+mod image;
+#[path = "pod/manifests.rs"]
+mod manifests;
+#[path = "pod/redirect.rs"]
+mod redirect;

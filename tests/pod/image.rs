@@ -1,0 +1,137 @@
+//! The image: a static program alone in its root, what it is made of, and the Dockerfile that says so.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::container::{Container, program, root};
+use crate::fabric::{Fabric, GATE_UID, run};
+
+#[test]
+fn in_an_empty_root_with_only_its_configuration_it_serves_and_finds_upstreams_by_name() {
+    let Some(mut fabric) = Fabric::lay() else { return };
+    let container = Container::lay(&fabric);
+    run(Command::new("cp").arg("-R").arg(root().join("conf/.")).arg(container.path("etc/hallgate")));
+    fs::write(container.path("etc/hallgate/hallgate.yaml"), include_str!("hallgate.yaml")).unwrap();
+
+    let inside = |fabric: &Fabric, arguments: &[&str]| {
+        let mut command = container.command(fabric, arguments);
+        command.env("LEDGER", "/var/lib/hallgate/ledger");
+        command
+    };
+    let config = "/etc/hallgate/hallgate.yaml";
+    run(&mut inside(&fabric, &["check", "--config", config]));
+    let gate = inside(&fabric, &["serve", "--config", config]);
+    let gate = fabric.serve(gate);
+    let asked = ["-H", "Host: orders.test", "http://127.0.0.1:8080/orders/1"];
+    assert_eq!(fabric.curl(&asked), (Some(0), "this is orders\n200".to_owned()));
+    fabric.kill(gate);
+
+    let key = "var/lib/hallgate/hallgate.key";
+    assert_eq!(fs::metadata(container.path(key)).unwrap().mode() & 0o777, 0o600);
+    let verify = ["audit", "verify", "--ledger", "/var/lib/hallgate/ledger", "--key", &format!("/{key}.pub")];
+    run(&mut inside(&fabric, &verify));
+}
+
+/// The instructions of the Dockerfile's stages, each with its name, continued lines joined.
+fn stages() -> Vec<(String, Vec<String>)> {
+    let text = fs::read_to_string(root().join("Dockerfile")).unwrap().replace("\\\n", " ");
+    let mut stages: Vec<(String, Vec<String>)> = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words[0] == "FROM" {
+            assert_eq!((words.len(), words[2]), (4, "AS"), "name the stage: {line}");
+            stages.push((words[3].to_owned(), Vec::new()));
+        }
+        if let Some((_, lines)) = stages.last_mut() {
+            lines.push(words.join(" "));
+        }
+    }
+    stages
+}
+
+#[test]
+fn the_dockerfile_builds_what_was_tested_and_runs_it_as_the_manifests_do() {
+    let stages = stages();
+    let names: Vec<&str> = stages.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["build", "redirect", "hallgate"], "the last stage is what `docker build .` makes");
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    let linking = "rustc --locked --bin hallgate -- -C target-feature=+crt-static";
+    assert!(makefile.contains(linking));
+    let build = stages[0].1.join("\n");
+    assert!(build.contains(&linking.replace("--locked", "--locked --release")), "{build}");
+    assert!(
+        build.contains("29360128"),
+        "the stage `build` refuses a program of 28 MiB, of 30 with its papers: {build}"
+    );
+    // What the stage copies from here is here.
+    for line in stages.iter().flat_map(|(_, lines)| lines).filter(|line| line.starts_with("COPY ")) {
+        let words: Vec<&str> = line.split(' ').skip(1).filter(|word| !word.starts_with("--chown")).collect();
+        if !words[0].starts_with("--from=") {
+            let (_, sources) = words.split_last().unwrap();
+            for source in sources {
+                assert!(root().join(source).exists(), "{line}: no `{source}`");
+            }
+        }
+    }
+
+    let image = &stages[2].1;
+    assert_eq!(image[0], "FROM scratch AS hallgate");
+    assert!(!image.iter().any(|line| line.starts_with("RUN")), "nothing can run in an empty root");
+    let one = |instruction: &str| {
+        let found: Vec<&str> = image.iter().filter_map(|line| line.strip_prefix(instruction)).collect();
+        assert_eq!(found.len(), 1, "{instruction}: {found:?}");
+        found[0].to_owned()
+    };
+    assert_eq!(one("USER "), format!("{GATE_UID}:{GATE_UID}"));
+    assert_eq!(one("EXPOSE "), "8080 8765");
+    assert_eq!(one("ENTRYPOINT "), "[\"/hallgate\"]");
+    assert_eq!(one("CMD "), "[\"serve\", \"--config\", \"/etc/hallgate/hallgate.yaml\"]");
+    for label in ["title", "description", "licenses", "version"] {
+        let label = format!("org.opencontainers.image.{label}=");
+        assert!(image.iter().any(|line| line.starts_with("LABEL ") && line.contains(&label)), "no {label}");
+    }
+    let version = format!("org.opencontainers.image.version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    assert!(image.iter().any(|line| line.contains(&version)), "the label says another version than Cargo.toml");
+}
+
+#[test]
+fn the_bill_of_materials_lists_what_is_built_with_hashes_and_licences() {
+    let folder = tempfile::tempdir().unwrap();
+    run(Command::new("python3").arg(root().join(".ci/sbom")).arg(folder.path()).current_dir(root()));
+    let bill = fs::read_to_string(folder.path().join("hallgate.cdx.json")).unwrap();
+    let bill: Value = serde_json::from_str(&bill).unwrap();
+    assert_eq!((&bill["bomFormat"], &bill["specVersion"]), (&Value::from("CycloneDX"), &Value::from("1.6")));
+    let components = bill["components"].as_array().unwrap();
+
+    let listed: BTreeSet<String> = components
+        .iter()
+        .map(|component| format!("{}-{}", component["name"].as_str().unwrap(), component["version"].as_str().unwrap()))
+        .collect();
+    // The program itself says from which packages' files it was made.
+    let program = fs::read(program()).unwrap();
+    let text = String::from_utf8_lossy(&program);
+    let linked = text.split("/registry/src/").skip(1).filter_map(|path| path.split(['/', '\0']).nth(1));
+    let linked: BTreeSet<String> = linked.map(str::to_owned).collect();
+    assert!(linked.len() > 100, "{linked:?}");
+    let missing: Vec<&String> = linked.difference(&listed).collect();
+    assert!(missing.is_empty(), "the bill lacks {missing:?}");
+
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let texts = fs::read_to_string(folder.path().join("THIRD-PARTY.txt")).unwrap();
+    for component in components {
+        let (name, version) = (component["name"].as_str().unwrap(), component["version"].as_str().unwrap());
+        let hash = component["hashes"][0]["content"].as_str().unwrap();
+        let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+        let locked = lock.split("[[package]]\n").find(|package| package.starts_with(&entry)).unwrap();
+        assert!(locked.contains(&format!("checksum = \"{hash}\"")), "{name} {version}");
+        let licence = component["licenses"][0]["expression"].as_str().unwrap();
+        assert!(texts.contains(&format!("\n{name} {version}: {licence}\n")), "{name} {version}");
+    }
+    let mode = fs::metadata(root().join(".ci/sbom")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o111, 0o111, ".ci/sbom is run by name");
+}
