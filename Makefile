@@ -50,6 +50,7 @@ bench: build-tools ## the measurements that the README quotes
 	target/bench-venv/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
 	$(CARGO) bench --locked --bench decide --bench ledger --bench growth
 	python3 benches/gate.py $(ARGS)
+	python3 benches/start.py
 	python3 benches/fairness.py
 	target/bench-venv/bin/python benches/reference.py
 

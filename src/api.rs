@@ -49,13 +49,16 @@ const BUFFER: usize = 8 * 1024;
 /// The API as services of a pingora `Server`, one per listener. Binds nothing until the server runs them.
 ///
 /// # Errors
-/// A browser origin that cannot be one.
+/// A browser origin that cannot be one, or TLS that pingora refuses.
 pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn ServiceWithDependents>>, String> {
     let frame = Arc::new(Frame::new(&settings.cors_origins, Arc::clone(&hall))?);
-    let mut service = Service::new("hall api".to_owned(), Listener::new(router(frame, hall, &settings)));
-    service.add_listener(
-        ListenerConfig::tcp(settings.listen.to_string()).l4_buffer(L4BufferSettings::new(BUFFER, BUFFER)),
-    );
+    let metrics = Arc::clone(hall.metrics());
+    let mut service = Service::new("hall api".to_owned(), Listener::new(router(frame, hall, &settings), &metrics));
+    let mut listener = ListenerConfig::tcp(settings.listen.to_string());
+    if let Some(tls) = &settings.tls {
+        listener = listener.tls(tls.settings(false).map_err(|error| format!("`hall.tls`: {error}"))?);
+    }
+    service.add_listener(listener.l4_buffer(L4BufferSettings::new(BUFFER, BUFFER)));
     service.threads = Some(settings.threads);
     Ok(vec![Box::new(service)])
 }

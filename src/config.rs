@@ -5,12 +5,14 @@
 mod fixed;
 mod gate;
 mod hall;
+mod identity;
 mod kinds;
 mod limits;
 mod policy;
 mod problem;
 mod reader;
 mod registry;
+mod tls;
 mod tokens;
 mod variables;
 mod yaml;
@@ -46,8 +48,6 @@ use reader::{Map, Reading};
 pub struct Config {
     /// The gate; `None` when this process is a Hall only.
     pub gate: Option<proxy::Settings>,
-    /// CA certificates by which upstreams are verified; `None`: the system's.
-    pub upstream_ca_file: Option<PathBuf>,
     /// The Hall API.
     pub hall: api::Settings,
     /// The session tokens; one at least has the scope `route`.
@@ -92,7 +92,7 @@ pub struct Checked {
     pub serves: bool,
 }
 
-/// The files and folders that a configuration's policy and tokens come from, itself among them.
+/// The files and folders that a configuration's policy, tokens and certificates come from, itself among them.
 pub type Files = BTreeSet<PathBuf>;
 
 /// The sections of a configuration.
@@ -265,13 +265,11 @@ impl Parts {
         let gate = self.gate?;
         let self::hall::Read { api: mut hall, tokens, limits, failures } = self.hall?;
         let limits = Limits { gate: gate.as_ref().map(|read| read.limits).unwrap_or_default(), hall: limits, failures };
-        let (gate, upstream_ca_file) = gate.map(|read| (read.gate, read.upstream_ca_file)).unzip();
         let (ledger, public_tiles) = self.ledger?;
         hall.public_tiles = public_tiles;
         let Loaded { snapshot, roster, store } = loaded?;
         Some(Config {
-            gate,
-            upstream_ca_file: upstream_ca_file.flatten(),
+            gate: gate.map(|read| read.gate),
             hall,
             tokens,
             limits,

@@ -2,6 +2,8 @@
 //!
 //! The sources of the specification disagree on several of these; each is decided here once (WCP_SPEC 3.2, 4.1).
 
+pub mod spiffe;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -126,6 +128,11 @@ identifier! {
 identifier! {
     /// The name of a session token or approver: for records and logs, never the secret itself.
     TokenName, is_opaque_key, "a name of 1 to 128 letters, digits, `.`, `_`, `-` or `/`"
+}
+
+identifier! {
+    /// A workload, as its certificate names it: `spiffe://<trust domain>/<path>`.
+    SpiffeId, spiffe::is_spiffe_id, "a SPIFFE id such as `spiffe://example.org/make/acme` (lower-case trust domain; no empty segment, port, query or `%`)"
 }
 
 /// Defines a closed vocabulary: the variants in rising order, their wire text, and accepted aliases.

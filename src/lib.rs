@@ -13,6 +13,7 @@
 //!
 //! - [`ids`]: Identifiers and closed vocabularies, valid by construction: who, what, where and how sensitive.
 //! - [`telemetry`]: Logs and metric names. Nothing here knows a secret or a body: callers pass ids, codes and counts.
+//! - [`tls`]: TLS: what we prove ourselves by, whom we trust, and who a client's certificate says it is. Files may change while it runs.
 //! - [`engine`]: The decision: a pure function of a question and a snapshot. No I/O, clock, randomness, async or logging.
 //! - [`policy`]: The policy gate: Cedar policies, read and checked at load, and asked by the engine.
 //! - [`registry`]: Enrolled workers: who may be dispatched, what they declare, and what their code is now.
@@ -47,3 +48,4 @@ pub mod policy;
 pub mod proxy;
 pub mod registry;
 pub mod telemetry;
+pub mod tls;

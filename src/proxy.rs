@@ -13,10 +13,12 @@ mod gate;
 mod identify;
 mod journey;
 mod peer;
+mod peers;
 mod reject;
 mod resolve;
 mod routes;
 mod target;
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -52,7 +54,7 @@ pub fn service(
     hall: Arc<Hall>,
     conf: &Arc<ServerConf>,
 ) -> Result<Vec<Box<dyn ServiceWithDependents>>, String> {
-    let Settings { listen, listen_h2c, header_timeout, idle_timeout, threads, .. } = &settings;
+    let Settings { listen, tls, listen_h2c, header_timeout, idle_timeout, threads, .. } = &settings;
     let (header_timeout, idle_timeout) = (*header_timeout, *idle_timeout);
     let listeners = match listen {
         Listen::Tcp(address) => vec![tcp(*address)],
@@ -61,6 +63,13 @@ pub fn service(
             let path = path.to_str().ok_or("`gate.listen` is not UTF-8")?;
             vec![ListenerConfig::uds(path).permissions(Permissions::from_mode(0o660))]
         }
+    };
+    let listeners = match tls {
+        None => listeners,
+        Some(tls) => listeners
+            .into_iter()
+            .map(|listener| Ok(listener.tls(tls.settings(true).map_err(|error| format!("`gate.tls`: {error}"))?)))
+            .collect::<Result<_, String>>()?,
     };
     let mut doors = vec![("gate", listeners, false)];
     doors.extend(listen_h2c.map(|address| ("gate-h2c", vec![tcp(address)], true)));
@@ -86,9 +95,10 @@ fn tcp(address: SocketAddr) -> ListenerConfig {
 fn gate(settings: Settings, hall: Arc<Hall>) -> Result<Gate, String> {
     let named = settings.upstreams.values().any(|upstream| resolve::literal(upstream).is_none());
     let resolver = named.then(|| resolve::resolver(&settings.dns_servers)).transpose()?;
+    let identify = Identify::new(settings.identity);
     let mut destinations = BTreeMap::new();
     for (group, (name, upstream)) in (0..).step_by(2).zip(&settings.upstreams) {
-        let destination = Destination::new(upstream, group, resolver.clone(), hall.metrics())?;
+        let destination = Destination::new(upstream, group, resolver.clone(), identify.headers(), hall.metrics())?;
         destinations.insert(name.as_str(), Arc::new(destination));
     }
     let routes = Routes::new(settings.routes, |upstream| {
@@ -96,7 +106,7 @@ fn gate(settings: Settings, hall: Arc<Hall>) -> Result<Gate, String> {
     })?;
     Ok(Gate::new(Parts {
         hall,
-        identify: Identify::new(settings.identity),
+        identify,
         describe: Describe::new(settings.env),
         routes,
         idle_timeout: settings.idle_timeout,

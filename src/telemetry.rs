@@ -84,6 +84,25 @@ impl EncodeLabelSet for DecisionLabels {
     }
 }
 
+/// Counts one of something as in flight for as long as it lives.
+#[derive(Debug)]
+pub struct InFlight(Gauge);
+
+impl InFlight {
+    /// One more.
+    #[must_use]
+    pub fn begin(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Labels of one refused request that was never described.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RefusalLabels {
@@ -185,6 +204,8 @@ pub struct Metrics {
     pub ledger_prune_failing: Gauge,
     /// Exchanges in flight through the gate.
     pub exchanges_in_flight: Gauge,
+    /// Connections to the Hall API.
+    pub hall_connections: Gauge,
     /// Upstream answers by status.
     pub upstream_responses: Family<UpstreamLabels, Counter>,
     /// Changes of files by what became of them.
@@ -240,6 +261,7 @@ impl Metrics {
             ledger_pruned: Gauge::default(),
             ledger_prune_failing: Gauge::default(),
             exchanges_in_flight: Gauge::default(),
+            hall_connections: Gauge::default(),
             upstream_responses: Family::default(),
             reloads: Family::default(),
             snapshot_info: Family::default(),
@@ -289,6 +311,7 @@ impl Metrics {
             m.ledger_prune_failing.clone(),
         );
         registry.register("exchanges_in_flight", "Forwarded exchanges in flight", m.exchanges_in_flight.clone());
+        registry.register("hall_connections", "Connections to the Hall API", m.hall_connections.clone());
         registry.register("upstream_responses", "Upstream answers by status", m.upstream_responses.clone());
         registry.register("reloads", "Changes of files by what became of them", m.reloads.clone());
         registry.register("snapshot_info", "1 for the snapshot in force", m.snapshot_info.clone());

@@ -188,6 +188,9 @@ fn agrees(sample: &Value, answer: &Value) -> bool {
 fn load(at: &str, text: &str) {
     let folder = configuration();
     fs::write(folder.path().join("sample.yaml"), text).unwrap();
+    for (from, to) in [("one.crt", "tls.crt"), ("one.key", "tls.key"), ("other.crt", "ca.crt")] {
+        fs::copy(root().join("tests/config/tls").join(from), folder.path().join(to)).unwrap();
+    }
     // Any value will do for a secret, but not for an address.
     let environment = |name: &str| (!name.starts_with("PYHALL_REGISTRY")).then(|| "0123456789abcdef".to_owned());
     let loaded = Config::load(&folder.path().join("sample.yaml"), &environment);

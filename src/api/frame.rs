@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
-    CACHE_CONTROL, ORIGIN, VARY,
+    CACHE_CONTROL, CONNECTION, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use uuid::Uuid;
@@ -108,6 +108,10 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
     frame.allow_origin(origin.as_ref(), response.headers_mut());
     // Only the log says otherwise.
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if frame.hall.is_draining() {
+        // Its caller is told, and goes elsewhere before the listener closes.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     log(&method, path.as_ref().map_or("other", MatchedPath::as_str), peer, &response, began);
     response
 }

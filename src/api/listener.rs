@@ -18,9 +18,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
+use pingora_core::protocols::tls::SslDigest;
 use pingora_core::server::ShutdownWatch;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
+
+use crate::telemetry::{Gauge, InFlight, Metrics};
+use crate::tls;
 
 /// Connections at one time; more are closed as they come.
 const CONNECTIONS: usize = 4096;
@@ -32,6 +36,10 @@ const HEAD_BYTES: usize = 32 * 1024;
 /// requests and does not read the answers is caught by nothing else.
 const STALL_TIME: Duration = Duration::from_secs(60);
 
+/// While the process ends, a connection on which nothing is being answered is closed after this long: its caller is in the middle
+/// of a head, or still reads the answer before.
+const LAST_TIME: Duration = Duration::from_secs(2);
+
 /// Who is at the other end of the connection. `None` when the socket does not say.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) Option<SocketAddr>);
@@ -40,14 +48,16 @@ pub(super) struct Peer(pub(super) Option<SocketAddr>);
 pub(super) struct Listener {
     router: Router,
     places: Semaphore,
+    open: Gauge,
     head_time: Duration,
     stall_time: Duration,
 }
 
 impl Listener {
     /// A listener for these paths.
-    pub(super) fn new(router: Router) -> Self {
-        Self { router, places: Semaphore::new(CONNECTIONS), head_time: HEAD_TIME, stall_time: STALL_TIME }
+    pub(super) fn new(router: Router, metrics: &Metrics) -> Self {
+        let open = metrics.hall_connections.clone();
+        Self { router, places: Semaphore::new(CONNECTIONS), open, head_time: HEAD_TIME, stall_time: STALL_TIME }
     }
 }
 
@@ -55,16 +65,28 @@ impl Listener {
 impl ServerApp for Listener {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let peer = peer(&stream);
+        // What the handshake left is there, and does not say that nothing may be served.
+        let refused = |digest: Arc<SslDigest>| tls::connection(&digest).is_none_or(tls::Connection::is_refused);
+        if stream.get_ssl_digest().is_some_and(refused) {
+            return None;
+        }
         let Ok(_place) = self.places.try_acquire() else {
             tracing::warn!(peer = ?peer.0, "a connection was closed: {CONNECTIONS} are open");
             return None;
         };
-        let begun = AtomicU64::new(0);
+        let _open = InFlight::begin(&self.open);
+        let (begun, answered) = (AtomicU64::new(0), AtomicU64::new(0));
         let service = service_fn(|request: Request<hyper::body::Incoming>| {
             begun.fetch_add(1, Ordering::Relaxed);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
-            self.router.clone().oneshot(request)
+            let answer = self.router.clone().oneshot(request);
+            let answered = &answered;
+            async move {
+                let answer = answer.await;
+                answered.fetch_add(1, Ordering::Relaxed);
+                answer
+            }
         });
         let mut connection = pin!(
             http1::Builder::new()
@@ -79,6 +101,7 @@ impl ServerApp for Listener {
             connection.as_mut().graceful_shutdown();
         }
         let mut stalled = pin!(tokio::time::sleep(self.stall_time));
+        let mut last = pin!(tokio::time::sleep(LAST_TIME));
         let mut seen = 0;
         loop {
             tokio::select! {
@@ -93,7 +116,14 @@ impl ServerApp for Listener {
                     draining = changed.is_err() || *shutdown.borrow_and_update();
                     if draining {
                         connection.as_mut().graceful_shutdown();
+                        last.as_mut().reset(tokio::time::Instant::now() + LAST_TIME);
                     }
+                }
+                () = last.as_mut(), if draining => {
+                    if begun.load(Ordering::Relaxed) == answered.load(Ordering::Relaxed) {
+                        return None;
+                    }
+                    last.as_mut().reset(tokio::time::Instant::now() + LAST_TIME);
                 }
                 () = stalled.as_mut() => {
                     let now = begun.load(Ordering::Relaxed);

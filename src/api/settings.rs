@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 
+use crate::tls;
+
 /// The `hall` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// The TLS that is spoken there; `None`: cleartext.
+    pub tls: Option<tls::Server>,
     /// Browser origins that may call, such as `https://app.example.org`; empty: none.
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` needs a token with the scope `read`.

@@ -26,12 +26,12 @@ use crate::hall::enrolment::RegistryError;
 use crate::hall::watch::Watch;
 use crate::hall::{Abroad, Hall, TokenBook};
 use crate::ledger::{Ledger, OpenError};
-use crate::proxy::settings::{Identity, Listen};
+use crate::proxy::settings::{Identity, Listen, Upstream};
 use crate::registry::remote::Client;
 use crate::registry::store::Store;
 use crate::telemetry::{self, Metrics};
 use crate::{api, proxy};
-use ending::{End, Ending, Tasks};
+use ending::{End, Ending};
 use listen::TakenError;
 use refresh::Refresher;
 use reload::Reloader;
@@ -141,7 +141,7 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
     one_provider();
-    let Config { gate, upstream_ca_file, hall: api, tokens, limits, snapshot, roster, store, .. } = config;
+    let Config { gate, hall: api, tokens, limits, snapshot, roster, store, .. } = config;
     let Config { registry, cache, ledger, webhook, shutdown, .. } = config;
     let abroad = registry.as_ref().map(asked_registry).transpose()?;
     if abroad.is_none() {
@@ -186,15 +186,18 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .transpose()?;
     let watch = Watch::start(Arc::clone(&hall))?;
 
-    let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref(), upstream_ca_file)?);
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref())?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
     let gate = gate.map_err(StartError::Door)?.unwrap_or_default();
     let api = api::service(api, Arc::clone(&hall)).map_err(StartError::Door)?;
-    let (end, ending) = Ending::new(Arc::clone(&hall), ledger.clone(), shutdown);
-    let doors = gate.into_iter().map(|service| (service, Tasks::Lasting));
-    for (service, tasks) in doors.chain(api.into_iter().map(|service| (service, Tasks::Requests))) {
+    let socket = match &gate_at {
+        Some(Listen::Unix(path)) => Some(path.clone()),
+        _ => None,
+    };
+    let (end, ending) = Ending::new(Arc::clone(&hall), ledger.clone(), socket, shutdown);
+    for service in gate.into_iter().chain(api) {
         let sockets = listen::claim(&*service, &mut bound).map_err(StartError::Door)?;
-        server.add_boxed_service(Box::new(ending.door(service, sockets, tasks)));
+        server.add_boxed_service(Box::new(ending.door(service, sockets)));
     }
     let run = move || server.run(RunArgs { shutdown_signal: Box::new(ending) });
     let server = thread::Builder::new().name("server".to_owned()).spawn(run)?;
@@ -233,9 +236,10 @@ fn warn_of_a_stranger(gate: Option<&proxy::Settings>, snapshot: &Snapshot) {
 }
 
 /// pingora's part of the configuration. It neither waits nor drains: [`Ending`] does.
-fn server_conf(gate: Option<&proxy::Settings>, upstream_ca_file: Option<PathBuf>) -> Result<ServerConf, StartError> {
-    let tls = gate.is_some_and(|gate| gate.upstreams.values().any(|upstream| upstream.tls));
-    let ca_file = trust::ca_file(tls, upstream_ca_file).map_err(StartError::Door)?;
+fn server_conf(gate: Option<&proxy::Settings>) -> Result<ServerConf, StartError> {
+    let by_system = |upstream: &Arc<Upstream>| upstream.tls && upstream.authorities.is_none();
+    let ca_file =
+        trust::ca_file(gate.is_some_and(|gate| gate.upstreams.values().any(by_system))).map_err(StartError::Door)?;
     Ok(ServerConf {
         ca_file: Some(ca_file),
         grace_period_seconds: Some(0),

@@ -11,7 +11,6 @@ use crate::{api, cache, ledger, proxy, telemetry};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fixed {
     gate: Option<proxy::Settings>,
-    upstream_ca_file: Option<PathBuf>,
     hall: api::Settings,
     store: Option<PathBuf>,
     registry: Option<Registry>,
@@ -29,7 +28,6 @@ impl Fixed {
     pub fn of(config: &Config) -> Self {
         Self {
             gate: config.gate.clone(),
-            upstream_ca_file: config.upstream_ca_file.clone(),
             hall: config.hall.clone(),
             store: config.store.clone(),
             registry: config.registry.clone(),
@@ -46,12 +44,7 @@ impl Fixed {
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         let sections = [
-            (
-                "gate",
-                self.gate == other.gate
-                    && self.upstream_ca_file == other.upstream_ca_file
-                    && self.limits.gate == other.limits.gate,
-            ),
+            ("gate", self.gate == other.gate && self.limits.gate == other.limits.gate),
             (
                 "hall",
                 self.hall == other.hall
@@ -66,5 +59,26 @@ impl Fixed {
             ("shutdown", self.shutdown == other.shutdown),
         ];
         sections.into_iter().filter(|(_, same)| !same).map(|(section, _)| section).collect()
+    }
+
+    /// Has the listeners and upstreams that run use the certificates of another reading, where it has some for them. Whether any
+    /// of them is another one.
+    #[must_use]
+    pub fn take_certificates(&self, other: &Self) -> bool {
+        let mut changed = false;
+        if let (Some(ours), Some(theirs)) = (&self.hall.tls, &other.hall.tls) {
+            changed |= ours.take(theirs);
+        }
+        let (Some(ours), Some(theirs)) = (&self.gate, &other.gate) else { return changed };
+        if let (Some(ours), Some(theirs)) = (&ours.tls, &theirs.tls) {
+            changed |= ours.take(theirs);
+        }
+        for (name, upstream) in &ours.upstreams {
+            let theirs = theirs.upstreams.get(name).and_then(|upstream| upstream.authorities.as_ref());
+            if let (Some(ours), Some(theirs)) = (&upstream.authorities, theirs) {
+                changed |= ours.take(theirs);
+            }
+        }
+        changed
     }
 }

@@ -9,19 +9,18 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::problem::nearest;
 use super::reader::{Map, Value, Wrong};
-use super::{kinds, limits};
+use super::{identity, kinds, limits, tls};
 use crate::hall::limits::DoorLimits;
 use crate::ids::DataLabel;
 use crate::proxy::Settings;
 use crate::proxy::settings::{CapabilityChoice, Identity, Listen, Route, Upstream};
+use crate::tls::{Authorities, Server};
 
 /// What the section comes to.
 #[derive(Debug)]
 pub struct Read {
     /// The gate itself.
     pub gate: Settings,
-    /// The file of CA certificates for upstreams.
-    pub upstream_ca_file: Option<PathBuf>,
     /// What is let in.
     pub limits: DoorLimits,
 }
@@ -29,17 +28,36 @@ pub struct Read {
 /// Reads the section; `None` when something in it is wrong.
 pub fn read(mut gate: Map<'_>) -> Option<Read> {
     let listen = gate.read("listen", "127.0.0.1:8080", listen);
-    let listen_h2c = gate.maybe("listen_h2c", kinds::address);
+    let tls = gate.get("tls").map(|value| tls::server(value.map()?));
+    let h2c = gate.get("listen_h2c");
+    if tls.is_some()
+        && let Some(value) = &h2c
+    {
+        value.wrong(
+            "stands beside `tls`, and would take requests in cleartext",
+            "remove it: `listen` speaks HTTP/2, too",
+        );
+    }
+    let listen_h2c = h2c.map_or(Some(None), |value| value.read(kinds::address).map(Some));
     let env = gate.read("env", "prod", kinds::id);
     let identity = gate
         .need(
             "identity",
             "say who calls: `identity: { mode: fixed, worker_id: …, tenant_id: … }`, or `{ mode: token }`",
         )
-        .and_then(|value| identity(value.map()?));
+        .and_then(|value| {
+            let identity = identity::read(value.map()?)?;
+            let verified = tls.as_ref().is_some_and(|tls| tls.as_ref().is_none_or(Server::verifies_clients));
+            if matches!(identity, Identity::Mtls(_)) && !verified {
+                value.wrong("is `mtls`, but no client is verified", "write `gate.tls` with a `client_ca_file`");
+                return None;
+            }
+            Some(identity)
+        });
+    let upstream_ca = gate.get("upstream_ca_file").map(|value| tls::authorities(&value));
     let upstreams = gate
         .need("upstreams", "name where requests may go: `upstreams: { orders: { url: http://127.0.0.1:9000 } }`")
-        .map(|value| Upstreams::read(&value))
+        .map(|value| Upstreams::read(&value, upstream_ca.as_ref().and_then(Option::as_ref)))
         .unwrap_or_default();
     let routes = gate
         .need("routes", "list which request asks for which capability; a request without a route is refused")
@@ -49,11 +67,16 @@ pub fn read(mut gate: Map<'_>) -> Option<Read> {
     let header_timeout = gate.read("header_timeout", "10s", kinds::some_time);
     let idle_timeout = gate.read("idle_timeout", "1m", kinds::some_time);
     let upgraded_idle_timeout = gate.read("upgraded_idle_timeout", "1h", kinds::some_time);
-    let upstream_ca_file = gate.get("upstream_ca_file").map(|value| value.path());
     let limits = gate.section("limits").and_then(limits::of_gate);
-    gate.done(&["tls", "catalogue"]);
+    gate.done(&["catalogue"]);
+    // An error in one of these files is an error here.
+    let tls = tls.map_or(Some(None), |tls| tls.map(Some));
+    if upstream_ca.is_some_and(|authorities| authorities.is_none()) {
+        return None;
+    }
     let settings = Settings {
         listen: listen?,
+        tls: tls?,
         listen_h2c: listen_h2c?,
         env: env?,
         identity: identity?,
@@ -65,7 +88,7 @@ pub fn read(mut gate: Map<'_>) -> Option<Read> {
         idle_timeout: idle_timeout?,
         upgraded_idle_timeout: upgraded_idle_timeout?,
     };
-    Some(Read { gate: settings, upstream_ca_file: upstream_ca_file.flatten(), limits: limits? })
+    Some(Read { gate: settings, limits: limits? })
 }
 
 fn listen(text: &str) -> Result<Listen, Wrong> {
@@ -86,48 +109,6 @@ fn loopback(port: u16) -> Vec<SocketAddr> {
     addresses.map(|address| SocketAddr::new(address, port)).to_vec()
 }
 
-#[derive(Clone, Copy)]
-enum IdentityMode {
-    Fixed,
-    Token,
-}
-
-fn identity_mode(text: &str) -> Result<IdentityMode, Wrong> {
-    if matches!(text, "mtls" | "trusted_headers") {
-        return Err(Wrong::new("is not available yet in this version", "use `fixed` or `token`"));
-    }
-    kinds::word(&[("fixed", IdentityMode::Fixed), ("token", IdentityMode::Token)])(text)
-}
-
-fn identity(mut map: Map<'_>) -> Option<Identity> {
-    let mode = map.need("mode", "write `mode: fixed` for a sidecar of one worker, or `mode: token`");
-    let mode = mode.and_then(|value| value.read(identity_mode));
-    let identity = match mode {
-        Some(IdentityMode::Fixed) => {
-            let worker = map.need("worker_id", "name the enrolled worker that this gate is the sidecar of");
-            let tenant = map.need("tenant_id", "name the worker's tenant, such as `org.acme`");
-            let worker_id = worker.and_then(|value| value.read(kinds::id));
-            let tenant_id = tenant.and_then(|value| value.read(kinds::id));
-            worker_id.zip(tenant_id).map(|(worker_id, tenant_id)| Identity::Fixed { worker_id, tenant_id })
-        }
-        Some(IdentityMode::Token) => {
-            for key in ["worker_id", "tenant_id"] {
-                if let Some(value) = map.get(key) {
-                    value.wrong(
-                        "belongs to `mode: fixed`",
-                        "remove it: the token is bound to its workers in `hall.tokens`",
-                    );
-                }
-            }
-            Some(Identity::Token)
-        }
-        // What else the mapping holds depends on the mode.
-        None => return None,
-    };
-    map.done(&[]);
-    identity
-}
-
 /// The upstreams that are sound, and the names of all.
 #[derive(Default)]
 struct Upstreams {
@@ -136,10 +117,11 @@ struct Upstreams {
 }
 
 impl Upstreams {
-    fn read(value: &Value<'_>) -> Self {
+    /// `authorities` verify those that have none of their own.
+    fn read(value: &Value<'_>, authorities: Option<&Authorities>) -> Self {
         let mut upstreams = Self::default();
         for (name, entry) in value.entries().unwrap_or_default() {
-            let upstream = upstream(&name.text, &entry);
+            let upstream = upstream(&name.text, &entry, authorities);
             if let Some(upstream) = upstream {
                 upstreams.sound.insert(name.text.clone(), Arc::new(upstream));
             }
@@ -162,18 +144,27 @@ impl Upstreams {
     }
 }
 
-fn upstream(name: &str, value: &Value<'_>) -> Option<Upstream> {
+fn upstream(name: &str, value: &Value<'_>, authorities: Option<&Authorities>) -> Option<Upstream> {
     let mut map = value.map()?;
     let url = map.need("url", "write its base URL, such as `https://api.openai.com`").and_then(|v| v.read(url));
     let headers = map.get("headers").map_or_else(|| Some(Vec::new()), |value| headers(&value));
     let h2 = map.read("http2", "false", kinds::flag);
     let connect_timeout = map.read("connect_timeout", "5s", kinds::some_time);
     let read_timeout = map.read("read_timeout", "5m", kinds::some_time);
-    map.done(&["tls", "ca_file"]);
+    let ca_file = map.get("ca_file");
+    map.done(&[]);
     let Url { tls, host, port, base_path } = url?;
+    if !tls && let Some(value) = &ca_file {
+        value.wrong("stands at an upstream without TLS", "write `https://`, or remove it");
+    }
+    let authorities = match ca_file {
+        Some(value) => Some(tls::authorities(&value)?),
+        None => authorities.cloned(),
+    };
     Some(Upstream {
         name: Arc::from(name),
         tls,
+        authorities: authorities.filter(|_| tls),
         h2: h2?,
         host,
         port,

@@ -1,7 +1,7 @@
 //! The `hall` section: the API's listener, the session tokens, and how much is let in.
 
 use super::reader::Map;
-use super::{kinds, limits, tokens};
+use super::{kinds, limits, tls, tokens};
 use crate::api::Settings;
 use crate::hall::Token;
 use crate::hall::limits::DoorLimits;
@@ -23,15 +23,17 @@ pub struct Read {
 /// Reads the section; `None` when something in it is wrong.
 pub fn read(mut hall: Map<'_>) -> Option<Read> {
     let listen = hall.read("listen", "127.0.0.1:8765", kinds::address);
+    let tls = hall.get("tls").map_or(Some(None), |value| tls::server(value.map()?).map(Some));
     let tokens = tokens::read(&mut hall);
     let cors_origins = hall.list("cors_origins", kinds::origin);
     let metrics_need_token = hall.read("metrics_need_token", "false", kinds::flag);
     let monitor = hall.read("monitor_unauthenticated_loopback", "false", kinds::flag);
     let threads = hall.read("threads", "1", kinds::number(1, 256));
     let limits = hall.section("limits").and_then(limits::of_hall);
-    hall.done(&["tls", "console"]);
+    hall.done(&["console"]);
     let api = Settings {
         listen: listen?,
+        tls: tls?,
         cors_origins: cors_origins?,
         metrics_need_token: metrics_need_token?,
         monitor_unauthenticated_loopback: monitor?,

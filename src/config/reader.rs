@@ -63,7 +63,7 @@ impl<'a> Reading<'a> {
         });
     }
 
-    /// What was found wrong, in the order of the file, and which files the policy and the tokens come from.
+    /// What was found wrong, in the order of the file, and which files the policy, the tokens and the certificates come from.
     pub fn into_found(self) -> (Vec<Problem>, BTreeSet<PathBuf>) {
         let mut problems = self.problems.into_inner();
         problems.sort_by(|one, other| {
@@ -80,7 +80,9 @@ impl<'a> Reading<'a> {
         // Workers' own code is not ours to load: it is looked at when it is about to act. The store is the process's own to write.
         let not_ours = key.starts_with("policy.allowed_worker_dirs") || key == "policy.store";
         let of_policy = key.starts_with("policy.") && !not_ours;
-        if of_policy || key.starts_with("hall.tokens") || key.starts_with("tokens[") {
+        let of_tls =
+            ["gate.tls.", "hall.tls."].iter().any(|section| key.starts_with(section)) || key.ends_with("ca_file");
+        if of_policy || of_tls || key.starts_with("hall.tokens") || key.starts_with("tokens[") {
             self.files.borrow_mut().insert(path.clone());
         }
         path

@@ -81,6 +81,17 @@ fn the_sample_shows_every_key() {
         "max_size",
         "export_dir",
         "store",
+        "tls",
+        "cert_file",
+        "key_file",
+        "client_ca_file",
+        "require_client_cert",
+        "ca_file",
+        "ids",
+        "pattern",
+        "peers",
+        "worker_header",
+        "tenant_header",
     ];
     for key in shown {
         assert!(SAMPLE.contains(&format!("{key}:")), "{key}");

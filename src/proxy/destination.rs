@@ -5,10 +5,18 @@ use std::sync::{Arc, OnceLock};
 
 use hickory_resolver::TokioResolver;
 use http::{HeaderName, HeaderValue, StatusCode};
+use pingora_core::upstreams::peer::HttpPeer;
 
 use crate::proxy::resolve::Addresses;
 use crate::proxy::settings::Upstream;
 use crate::telemetry::{Counter, Metrics, UpstreamLabels};
+
+/// What proxies that end TLS say of a client's certificate (RFC 9440, Envoy): here it could only be forged.
+const CERTIFICATES: [HeaderName; 3] = [
+    HeaderName::from_static("client-cert"),
+    HeaderName::from_static("client-cert-chain"),
+    HeaderName::from_static("x-forwarded-client-cert"),
+];
 
 /// A place where requests may go.
 pub struct Destination {
@@ -18,6 +26,8 @@ pub struct Destination {
     pub addresses: Addresses,
     /// Its Host header.
     pub host: HeaderValue,
+    /// Headers that say who the caller is.
+    identity: Vec<HeaderName>,
     metrics: Arc<Metrics>,
     // By status from 100; a counter is looked up once, then only counted up.
     answers: Vec<OnceLock<Counter>>,
@@ -30,7 +40,8 @@ impl fmt::Debug for Destination {
 }
 
 impl Destination {
-    /// The destination of an upstream; `group` is its own even number.
+    /// The destination of an upstream; `group` is its own even number below 2^32, `identity` the headers that say who the
+    /// caller is, and that it never gets.
     ///
     /// # Errors
     /// Its host is no host.
@@ -38,6 +49,7 @@ impl Destination {
         upstream: &Arc<Upstream>,
         group: u64,
         resolver: Option<TokioResolver>,
+        identity: Vec<HeaderName>,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, String> {
         let name = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.clone() };
@@ -48,6 +60,7 @@ impl Destination {
                 .map_err(|_| format!("`gate.upstreams.{}` has a malformed host", upstream.name))?,
             addresses: Addresses::new(Arc::clone(upstream), group, resolver),
             upstream: Arc::clone(upstream),
+            identity,
             metrics: Arc::clone(metrics),
             answers: std::iter::repeat_with(OnceLock::new).take(500).collect(),
         })
@@ -72,8 +85,18 @@ impl Destination {
         self.metrics.upstream_responses.get_or_create(&labels).clone()
     }
 
-    /// Whether this header is one that only we may set: one of ours, or one of the upstream's own, also when it is written
-    /// with `_`, which CGI-like upstreams take for `-`.
+    /// Lets the upstream be verified by its own authorities, if it has any: those of now. Connections that were verified by
+    /// others are not used again.
+    pub fn verify(&self, peer: &mut HttpPeer) {
+        if let Some(authorities) = &self.upstream.authorities {
+            let (list, generation) = authorities.now();
+            peer.options.ca = Some(list);
+            peer.group_key |= generation << 32;
+        }
+    }
+
+    /// Whether this header is one that only we may set: one of ours, one that says who the caller is, or one of the upstream's
+    /// own, also when it is written with `_`, which CGI-like upstreams take for `-`.
     #[must_use]
     pub fn is_ours(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
@@ -81,6 +104,8 @@ impl Destination {
             own.as_str().len() == name.len()
                 && own.as_str().bytes().zip(name.bytes()).all(|(a, b)| a == b || (a == b'-' && b == b'_'))
         };
-        name.starts_with("wcp-") || (name.contains('_') && self.upstream.headers.iter().any(|(own, _)| dashed(own)))
+        name.starts_with("wcp-")
+            || self.identity.iter().chain(&CERTIFICATES).any(dashed)
+            || (name.contains('_') && self.upstream.headers.iter().any(|(own, _)| dashed(own)))
     }
 }

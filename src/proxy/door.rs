@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
 use crate::proxy::gate::Gate;
+use crate::tls;
 
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -58,6 +59,18 @@ impl Door {
         None
     }
 
+    /// HTTP/2 over TLS. pingora waits for its preface forever, too, and cannot peek into TLS: so the first request is what we
+    /// wait for. Later silences are pingora's to end.
+    async fn h2_over_tls(&self, stream: Stream, known: &tls::Connection, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let mut connection = pin!(self.proxy.process_new(stream, shutdown));
+        tokio::select! {
+            biased;
+            done = &mut connection => return done,
+            () = tokio::time::sleep(self.header_timeout) => {}
+        }
+        if known.spoke() { connection.await } else { None }
+    }
+
     /// One request of a connection. pingora limits each read of a header, but not all of them together.
     async fn h1(
         &self,
@@ -82,6 +95,12 @@ impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         if self.h2c {
             return self.h2(stream, shutdown).await;
+        }
+        if let Some(digest) = stream.get_ssl_digest() {
+            let known = tls::connection(&digest).filter(|known| !known.is_refused())?;
+            if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+                return self.h2_over_tls(stream, known, shutdown).await;
+            }
         }
         let mut session = ServerSession::new_http1(stream);
         let stay = !*shutdown.borrow();

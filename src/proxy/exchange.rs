@@ -8,7 +8,7 @@ use http::{HeaderValue, Uri};
 use crate::engine::Decision;
 use crate::hall::{Permit, Receipt};
 use crate::proxy::destination::Destination;
-use crate::telemetry::{Gauge, Metrics};
+use crate::telemetry::{InFlight, Metrics};
 
 /// One request's way through the gate.
 #[derive(Debug)]
@@ -81,24 +81,5 @@ impl Drop for Exchange {
         if std::thread::panicking() {
             self.metrics.panics.inc();
         }
-    }
-}
-
-/// Counts one exchange as in flight for as long as it lives.
-#[derive(Debug)]
-pub struct InFlight(Gauge);
-
-impl InFlight {
-    /// One more.
-    #[must_use]
-    pub fn begin(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

@@ -24,6 +24,7 @@ use crate::proxy::identify::Identify;
 use crate::proxy::peer::for_upgrade;
 use crate::proxy::reject::Answer;
 use crate::proxy::routes::Routes;
+use crate::tls;
 
 /// At most this many addresses are tried for one request.
 const ADDRESSES_TRIED: usize = 3;
@@ -57,6 +58,11 @@ pub struct Parts {
     pub idle_timeout: Duration,
     /// Longest silence on an upgraded connection.
     pub upgraded_idle_timeout: Duration,
+}
+
+/// What is known of the caller's connection by its TLS handshake; `None` without TLS.
+pub fn connection(session: &Session) -> Option<&tls::Connection> {
+    tls::connection(session.digest()?.ssl_digest.as_ref()?)
 }
 
 /// The forward under way. Without one there is no permit, and nothing may reach an upstream.
@@ -110,8 +116,14 @@ impl ProxyHttp for Gate {
 
     /// Hardens the session: pingora's own limits are per read, or none.
     async fn early_request_filter(&self, session: &mut Session, _: &mut Exchange) -> Result<()> {
+        if let Some(connection) = connection(session) {
+            connection.has_spoken();
+        }
         let idle = self.0.idle_timeout;
-        if session.get_keepalive().is_some() {
+        if self.0.hall.is_draining() {
+            // Its caller is told, and goes elsewhere before the listener closes.
+            session.set_keepalive(None);
+        } else if session.get_keepalive().is_some() {
             session.set_keepalive(Some(idle.as_secs().max(1)));
         }
         session.set_read_timeout(Some(idle));
@@ -138,6 +150,7 @@ impl ProxyHttp for Gate {
             tracing::warn!(upstream = %forward.destination.upstream.name, "{why}");
             Error::explain(ErrorType::ConnectNoRoute, "the upstream's name has no address").into_up()
         })?;
+        forward.destination.verify(&mut peer);
         if session.is_upgrade_req() {
             for_upgrade(&mut peer, self.0.upgraded_idle_timeout);
         }

@@ -1,5 +1,6 @@
 //! The journey of one request: admit, identify, describe, decide, record; then a permit to forward, or an answer instead.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ use crate::hall::{Ask, Door, OverRate, Recorded, Refusal, limits};
 use crate::proxy::admit::admit;
 use crate::proxy::describe;
 use crate::proxy::destination::Destination;
-use crate::proxy::exchange::{Exchange, Forward, InFlight};
+use crate::proxy::exchange::{Exchange, Forward};
 use crate::proxy::forward;
-use crate::proxy::gate::Parts;
-use crate::proxy::identify::Who;
+use crate::proxy::gate::{Parts, connection};
+use crate::proxy::identify::{From, Unknown, Who};
 use crate::proxy::reject::Answer;
-use crate::telemetry::RefusalLabels;
+use crate::telemetry::{InFlight, RefusalLabels};
+use crate::tls;
 
 /// A described request, and where it goes if it may.
 pub struct Asked {
@@ -64,14 +66,20 @@ impl Parts {
         let correlation = describe::correlation(claims, &request.headers);
         exchange.correlation = Some(Arc::clone(&correlation));
 
-        let who = self.identify.who(claims, &self.hall.tokens());
-        let token = who.as_ref().and_then(|who| who.caller.token.as_ref());
-        // Where the identity is fixed, a token is not looked at and proves nothing, nor fails to.
-        if claims.token.is_some() && (who.is_none() || token.is_some()) {
-            let peer = session.client_addr().and_then(|peer| peer.as_inet()).map(|peer| peer.ip());
-            self.hall.met(peer, token).map_err(Unasked::Slowed)?;
+        let from = From {
+            address: session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip),
+            workload: connection(session).and_then(tls::Connection::workload),
+        };
+        let who = self.identify.who(claims, &request.headers, from, &self.hall.tokens());
+        let token = who.as_ref().ok().and_then(|who| who.caller.token.as_ref());
+        // Where the identity is another than by token, a token is not looked at and proves nothing, nor fails to.
+        if claims.token.is_some() && self.identify.looks_at_tokens() {
+            self.hall.met(from.address, token).map_err(Unasked::Slowed)?;
         }
-        let who = who.ok_or(Unasked::Unauthenticated)?;
+        let who = who.map_err(|unknown| match unknown {
+            Unknown::Unproved => Unasked::Unauthenticated,
+            Unknown::Malformed(why) => refused(DenyCode::MalformedClaim, why, None, Some(&correlation)),
+        })?;
         let (token, tenant) = (who.caller.token.as_ref(), &who.tenant);
         self.hall.admit(Door::Gate, token, Some(tenant)).map_err(|over| {
             let tenant = Some(Arc::clone(tenant)).filter(|tenant| !tenant.is_empty());
@@ -119,7 +127,7 @@ impl Parts {
                 exchange.refused = code;
                 let labels = RefusalLabels { door: Door::Gate.as_str(), code };
                 self.hall.metrics().refusals.get_or_create(&labels).inc();
-                Ok(Some(Answer::unauthenticated()))
+                Ok(Some(Answer::unauthenticated(self.identify.wanted())))
             }
             Err(Unasked::Slowed(wait)) => {
                 let code = DenyCode::RateLimited;

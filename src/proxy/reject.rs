@@ -24,6 +24,7 @@ pub struct Answer {
     body: Vec<u8>,
     content_type: &'static str,
     receipt: Option<(HeaderValue, HeaderValue)>,
+    challenge: Option<&'static str>,
     /// Seconds after which another try is worth it.
     retry_after: Option<u64>,
 }
@@ -75,12 +76,13 @@ impl Answer {
         Self { retry_after: Some(seconds), ..answer }
     }
 
-    /// Nobody that we know: 401.
+    /// Nobody that we know: 401, with a challenge and what to do.
     #[must_use]
-    pub fn unauthenticated() -> Self {
+    pub fn unauthenticated((challenge, remedy): (&'static str, &str)) -> Self {
         let code = DenyCode::Unauthenticated;
-        let detail = format!("{}: send a session token with the scope `route` in wcp-token", code.meaning());
-        Self::written(StatusCode::UNAUTHORIZED, code.as_str(), code.meaning(), detail, None, None, None)
+        let detail = format!("{}: {remedy}", code.meaning());
+        let answer = Self::written(StatusCode::UNAUTHORIZED, code.as_str(), code.meaning(), detail, None, None, None);
+        Self { challenge: Some(challenge), ..answer }
     }
 
     /// Not decided or not recorded, and why: 503.
@@ -119,6 +121,7 @@ impl Answer {
             body,
             content_type: "application/json",
             receipt: stamp(receipt),
+            challenge: None,
             retry_after: None,
         })
     }
@@ -159,7 +162,8 @@ impl Answer {
         // Texts and numbers always make JSON.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS);
-        Self { status, body, content_type: "application/problem+json", receipt: receipt.and_then(stamp), retry_after }
+        let receipt = receipt.and_then(stamp);
+        Self { status, body, content_type: "application/problem+json", receipt, challenge: None, retry_after }
     }
 
     fn head(&self) -> Result<ResponseHeader> {
@@ -174,9 +178,9 @@ impl Answer {
         if let Some(seconds) = self.retry_after {
             head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
         }
-        if self.status == StatusCode::UNAUTHORIZED {
-            // The header is the scheme: `Bearer` would send a client's own Authorization, which is the upstream's.
-            head.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static("wcp-token realm=\"hallgate\""))?;
+        if let Some(challenge) = self.challenge {
+            // The scheme is never `Bearer`: that would send a client's own Authorization, which is the upstream's.
+            head.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))?;
         }
         Ok(head)
     }

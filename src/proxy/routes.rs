@@ -108,6 +108,7 @@ mod tests {
             upstream: Arc::new(Upstream {
                 name: "u".into(),
                 tls: false,
+                authorities: None,
                 h2: false,
                 host: "127.0.0.1".to_owned(),
                 port: 1,

@@ -9,6 +9,10 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::ids::{CapabilityId, DataLabel, Env, TenantId, WorkerId};
+use crate::tls;
+
+pub use crate::proxy::peers::{NoNetwork, Peers};
+pub use crate::proxy::workloads::{Pattern, Workloads};
 
 /// Where a listener listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +29,10 @@ pub enum Listen {
 /// The `gate` section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Where callers connect with HTTP/1.1.
+    /// Where callers connect with HTTP/1.1, and over TLS with HTTP/2, too.
     pub listen: Listen,
+    /// The TLS that is spoken there; `None`: cleartext.
+    pub tls: Option<tls::Server>,
     /// Where callers connect with cleartext HTTP/2; a listener of its own.
     pub listen_h2c: Option<SocketAddr>,
     /// The environment: the gate's, never the caller's.
@@ -61,6 +67,17 @@ pub enum Identity {
     },
     /// Whoever presents a token in `wcp-token`; it must have the scope `route`.
     Token,
+    /// Whoever proves a known workload by a client certificate.
+    Mtls(Workloads),
+    /// Whoever a listed peer says it is.
+    TrustedHeaders {
+        /// Where such requests may come from; one at least.
+        peers: Vec<Peers>,
+        /// The header that names the worker.
+        worker: HeaderName,
+        /// The header that names the tenant.
+        tenant: HeaderName,
+    },
 }
 
 /// Where requests may go.
@@ -70,6 +87,8 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// Whether to speak TLS.
     pub tls: bool,
+    /// The authorities by which it is verified; `None`: the system's.
+    pub authorities: Option<tls::Authorities>,
     /// Whether to speak HTTP/2 (cleartext with prior knowledge, or by ALPN over TLS); else HTTP/1.1, or what ALPN yields.
     pub h2: bool,
     /// Host name or address, without brackets.

@@ -126,6 +126,7 @@ impl Running {
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let settings = api::Settings {
             listen: addr,
+            tls: None,
             cors_origins: setup.cors_origins,
             metrics_need_token: setup.metrics_need_token,
             monitor_unauthenticated_loopback: false,

@@ -60,6 +60,7 @@ pub fn upstream(host: &str, port: u16) -> Upstream {
     Upstream {
         name: Arc::from("u"),
         tls: false,
+        authorities: None,
         h2: false,
         host: host.to_owned(),
         port,
@@ -95,6 +96,7 @@ pub fn settings(identity: Identity, upstream: Upstream) -> Settings {
     let choice = ["cap.data.read.v1", "cap.data.write.v1"].map(|id| id.parse().unwrap());
     Settings {
         listen: Listen::Tcp(SocketAddr::new(ip.into(), 8080)),
+        tls: None,
         listen_h2c: Some(SocketAddr::new(ip.into(), 8081)),
         env: Env::Prod,
         identity,

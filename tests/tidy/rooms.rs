@@ -10,21 +10,38 @@ use crate::source::{Source, root, sources};
 const ROOMS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("telemetry", &[]),
+    ("tls", &["ids"]),
     ("engine", &["ids"]),
     ("policy", &["engine", "ids"]),
     ("registry", &["engine", "ids"]),
     ("cache", &["engine", "ids"]),
     ("ledger", &["engine", "ids"]),
     ("hall", &["ids", "telemetry", "engine", "registry", "cache", "ledger"]),
-    ("proxy", &["ids", "telemetry", "engine", "hall"]),
-    ("api", &["ids", "telemetry", "engine", "hall"]),
-    ("config", &["ids", "telemetry", "engine", "policy", "registry", "cache", "ledger", "hall", "proxy", "api"]),
-    ("cli", &["ids", "telemetry", "engine", "policy", "registry", "cache", "ledger", "hall", "proxy", "api", "config"]),
+    ("proxy", &["ids", "telemetry", "tls", "engine", "hall"]),
+    ("api", &["ids", "telemetry", "tls", "engine", "hall"]),
+    ("config", &["ids", "telemetry", "tls", "engine", "policy", "registry", "cache", "ledger", "hall", "proxy", "api"]),
+    (
+        "cli",
+        &[
+            "ids",
+            "telemetry",
+            "tls",
+            "engine",
+            "policy",
+            "registry",
+            "cache",
+            "ledger",
+            "hall",
+            "proxy",
+            "api",
+            "config",
+        ],
+    ),
 ];
 
 /// The outside crates that have a home: nothing outside of these files and folders may name them.
 const HOMES: &[(&str, &[&str])] = &[
-    ("arc_swap", &["hall", "proxy"]),
+    ("arc_swap", &["hall", "proxy", "tls"]),
     ("axum", &["api", "cli/demo/upstream"]),
     ("cedar_policy", &["policy"]),
     ("clap", &["cli"]),
@@ -44,13 +61,14 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mimalloc", &["main"]),
     ("moka", &["cache"]),
     ("percent_encoding", &["proxy"]),
-    ("pingora_core", &["proxy", "api", "cli/serve"]),
+    ("pingora_core", &["proxy", "api", "tls", "cli/serve"]),
     ("pingora_http", &["proxy"]),
     ("pingora_proxy", &["proxy"]),
     ("prometheus_client", &["telemetry"]),
     ("reqwest", &["cli", "registry", "hall/alerts"]),
     ("rusqlite", &["registry"]),
     ("rustix", &["main"]),
+    ("rustls", &["tls"]),
     ("signed_note", &["ledger"]),
     ("subtle", &["hall"]),
     ("tempfile", &["cli"]),
@@ -59,6 +77,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
     ("utoipa", &["api"]),
     ("utoipa_axum", &["api"]),
+    ("x509_parser", &["tls"]),
 ];
 
 /// Outside crates that any room but the engine may use, and the engine those of them that do nothing but compute.

@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_millis(150);
 
 fn listener(head_time: Duration, stall_time: Duration, places: usize) -> Arc<Listener> {
     let router = Router::new().route("/", get(async || "hello"));
-    Arc::new(Listener { router, places: Semaphore::new(places), head_time, stall_time })
+    Arc::new(Listener { router, places: Semaphore::new(places), open: Gauge::default(), head_time, stall_time })
 }
 
 /// Serves one connection; the client's end of it.

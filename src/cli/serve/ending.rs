@@ -3,6 +3,7 @@
 //! pingora closes its listeners the moment it is told to and then sleeps its whole grace time, idle or not. So its services get
 //! a close signal of ours, and pingora hears of the end only when there is nothing left to wait for.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora_core::server::{ListenFds, RuntimeOpts, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora_core::services::{ServiceReadyNotifier, ServiceWithDependents};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::listen::Bound;
@@ -32,38 +32,36 @@ pub enum End {
     AtOnce,
 }
 
-/// What lives on a door's runtime besides its listeners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tasks {
-    /// Requests only: when no task is left, none is in flight.
-    Requests,
-    /// Pooled upstream connections, too: what is in flight is counted in the metrics.
-    Lasting,
-}
-
 /// Leads the process to its end. pingora asks it when to stop.
 pub struct Ending {
     told: watch::Receiver<End>,
     close: watch::Sender<bool>,
-    /// Doors that still listen or have requests in flight.
+    /// Doors that still listen.
     open: Arc<AtomicUsize>,
     hall: Arc<Hall>,
     ledger: Ledger,
+    /// The Unix socket that the gate listens on.
+    socket: Option<PathBuf>,
     shutdown: Shutdown,
 }
 
 impl Ending {
-    /// An end that comes when the sender says so.
-    pub fn new(hall: Arc<Hall>, ledger: Ledger, shutdown: Shutdown) -> (watch::Sender<End>, Self) {
+    /// An end that comes when the sender says so. `socket` is removed before it closes.
+    pub fn new(
+        hall: Arc<Hall>,
+        ledger: Ledger,
+        socket: Option<PathBuf>,
+        shutdown: Shutdown,
+    ) -> (watch::Sender<End>, Self) {
         let (end, told) = watch::channel(End::NotYet);
         let (close, _) = watch::channel(false);
-        (end, Self { told, close, open: Arc::default(), hall, ledger, shutdown })
+        (end, Self { told, close, open: Arc::default(), hall, ledger, socket, shutdown })
     }
 
     /// The service as a door that closes when this end has come so far.
-    pub fn door(&self, service: Box<dyn ServiceWithDependents>, sockets: Vec<Bound>, tasks: Tasks) -> Door {
+    pub fn door(&self, service: Box<dyn ServiceWithDependents>, sockets: Vec<Bound>) -> Door {
         self.open.fetch_add(1, Ordering::Relaxed);
-        Door { service, sockets, tasks, closing: self.close.subscribe(), open: Arc::clone(&self.open) }
+        Door { service, sockets, closing: self.close.subscribe(), open: Arc::clone(&self.open) }
     }
 
     async fn told(&self, end: End) {
@@ -76,8 +74,10 @@ impl Ending {
         let mut seen = 0;
         while seen < 2 {
             tokio::time::sleep(LOOK).await;
+            let metrics = self.hall.metrics();
             let idle = self.open.load(Ordering::Relaxed) == 0
-                && self.hall.metrics().exchanges_in_flight.get() == 0
+                && metrics.exchanges_in_flight.get() == 0
+                && metrics.hall_connections.get() == 0
                 && self.ledger.health().queue_depth == 0;
             seen = if idle { seen + 1 } else { 0 };
         }
@@ -94,6 +94,10 @@ impl ShutdownSignalWatch for Ending {
         tokio::select! {
             () = tokio::time::sleep(linger) => {}
             () = self.told(End::AtOnce) => {}
+        }
+        if let Some(socket) = &self.socket {
+            // While it is ours: once it is closed, another process may have its own there.
+            let _already_gone = std::fs::remove_file(socket);
         }
         self.close.send_replace(true);
         let why = tokio::select! {
@@ -113,7 +117,6 @@ impl ShutdownSignalWatch for Ending {
 pub struct Door {
     service: Box<dyn ServiceWithDependents>,
     sockets: Vec<Bound>,
-    tasks: Tasks,
     closing: watch::Receiver<bool>,
     open: Arc<AtomicUsize>,
 }
@@ -133,11 +136,7 @@ impl ServiceWithDependents for Door {
             }
         }
         self.service.start_service(fds, self.closing.clone(), listeners_per_fd, ready).await;
-        // The listeners are closed. One task is this one.
-        let tasks = Handle::current().metrics();
-        while self.tasks == Tasks::Requests && tasks.num_alive_tasks() > 1 {
-            tokio::time::sleep(LOOK).await;
-        }
+        // The listeners are closed.
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 

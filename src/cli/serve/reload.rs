@@ -1,4 +1,4 @@
-//! Reload: when a file of the policy or the tokens changes, what is on disk is loaded and put in force, whole or not at all.
+//! Reload: when a file of the policy, the tokens or the certificates changes, what is on disk is loaded and put in force, whole or not at all.
 //!
 //! Files are looked at by their identity (device, inode, size and times of what a name leads to), twice a second. Notifications of
 //! the kernel would be sooner but are not to be relied on: a watch follows an inode, and Kubernetes swaps the symlink above it;
@@ -143,13 +143,17 @@ impl Watch {
     }
 
     fn put_in_force(&mut self, config: Config, told: bool) {
-        let sections = self.fixed.differences(&Fixed::of(&config)).join(", ");
+        let read = Fixed::of(&config);
+        let sections = self.fixed.differences(&read).join(", ");
         if !sections.is_empty() && sections != self.said {
             tracing::warn!(%sections, "sections have changed that count from the next start on only");
         }
         let refused = self.hall.readiness().refused_change;
         let mended = refused.is_some();
         self.said = sections;
+        if self.fixed.take_certificates(&read) {
+            tracing::info!("certificates have changed: they count from the next handshake on, and connections stay");
+        }
         let Config { gate, snapshot, roster, tokens, .. } = config;
         let (rules, workers, fingerprint) = (snapshot.rules.len(), snapshot.workers.len(), snapshot.fingerprint);
         if !told && !mended && self.hall.holds(&snapshot, &roster, &tokens) {

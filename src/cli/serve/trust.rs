@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::tls;
 /// Has all TLS of this process use the cryptography that pingora's uses. To be called before a client is made; again does nothing.
 pub fn one_provider() {
     pingora_core::tls::install_default_crypto_provider();
@@ -18,36 +19,29 @@ const SYSTEM: &[&str] = &[
     "/etc/ssl/cert.pem",
 ];
 
-/// The file of CA certificates: the configured one, else that of `SSL_CERT_FILE`, else the system's. When no upstream speaks
-/// TLS nothing is read and nothing is trusted.
+/// The file of CA certificates: that of `SSL_CERT_FILE`, else the system's. When no upstream is verified by them, nothing is
+/// read and nothing is trusted.
 ///
 /// # Errors
 /// There is none, or it holds something else than certificates.
-pub fn ca_file(tls: bool, configured: Option<PathBuf>) -> Result<String, String> {
-    if !tls {
+pub fn ca_file(needed: bool) -> Result<String, String> {
+    if !needed {
         return Ok("/dev/null".to_owned());
     }
-    let (path, from) = match (configured, std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty())) {
-        (Some(path), _) => (path, "`gate.upstream_ca_file`"),
-        (None, Some(path)) => (PathBuf::from(path), "the environment variable `SSL_CERT_FILE`"),
-        (None, None) => {
+    match std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
+        Some(path) => checked(PathBuf::from(path), "the environment variable `SSL_CERT_FILE`"),
+        None => {
             let found = SYSTEM.iter().map(Path::new).find(|path| path.is_file());
             let found =
                 found.ok_or("no CA certificates are installed: install them, or set `gate.upstream_ca_file`")?;
-            (found.to_owned(), "the system's CA certificates")
+            checked(found.to_owned(), "the system's CA certificates")
         }
-    };
+    }
+}
+
+fn checked(path: PathBuf, from: &str) -> Result<String, String> {
     let file = format!("{from}: the file `{}`", path.display());
-    let text = std::fs::read(&path).map_err(|error| format!("{file} cannot be read: {error}"))?;
-    let text = String::from_utf8_lossy(&text);
-    let mut labels = text.lines().filter_map(|line| line.strip_prefix("-----BEGIN ")).peekable();
-    if labels.peek().is_none() {
-        return Err(format!("{file} holds no certificate in PEM form"));
-    }
-    if let Some(other) = labels.find(|label| *label != "CERTIFICATE-----") {
-        let other = other.trim_end_matches('-');
-        return Err(format!("{file} holds a `{other}`: keep nothing but certificates in it"));
-    }
+    tls::certificates(&path).map_err(|tls::Unusable { is, help }| format!("{file} {is}: {help}"))?;
     path.to_str().map(str::to_owned).ok_or_else(|| format!("{file} has a name that is not UTF-8"))
 }
 
@@ -61,19 +55,19 @@ mod tests {
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);
             std::fs::write(&path, text).unwrap();
-            Some(path)
+            path
         };
         let certificate = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
-        assert!(ca_file(true, write("good", certificate)).is_ok());
+        assert!(checked(write("good", certificate), "here").is_ok());
         let key = format!("{certificate}-----BEGIN PRIVATE KEY-----\n");
         for (path, why) in [
             (write("empty", ""), "holds no certificate"),
             (write("key", &key), "holds a `PRIVATE KEY`"),
-            (Some(folder.path().join("none")), "cannot be read"),
+            (folder.path().join("none"), "cannot be read"),
         ] {
-            let error = ca_file(true, path).unwrap_err();
-            assert!(error.contains(why) && error.contains("`gate.upstream_ca_file`"), "{error}");
+            let error = checked(path, "here").unwrap_err();
+            assert!(error.contains(why) && error.starts_with("here: the file"), "{error}");
         }
-        assert!(ca_file(false, Some(folder.path().join("none"))).is_ok());
+        assert!(ca_file(false).is_ok());
     }
 }

@@ -1,0 +1,174 @@
+//! How the process ends for those who are connected: upgraded connections go on and are closed in the end, idle ones hold nothing
+//! up, and the last checkpoint has all entries under it.
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+#[path = "serve/house.rs"]
+#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
+mod house;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Instant;
+
+use house::{House, PATIENCE, status, until};
+
+/// An upstream that upgrades every request and sends back what it gets.
+fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            thread::spawn(move || {
+                head(&mut connection);
+                let upgraded = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+                let mut bytes = [0; 256];
+                let mut sent = connection.write_all(upgraded);
+                while let (Ok(()), Ok(read @ 1..)) = (&sent, connection.read(&mut bytes)) {
+                    sent = connection.write_all(bytes.get(..read).unwrap());
+                }
+            });
+        }
+    });
+    address
+}
+
+/// What comes until the end of a head.
+fn head(connection: &mut impl Read) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && connection.read(&mut byte).is_ok_and(|read| read == 1) {
+        head.extend(byte);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// A house in front of the echo.
+fn build(shutdown: &str) -> House {
+    let house = House::build(shutdown);
+    let written = house.configuration(shutdown);
+    let (before, after) = written.split_once("url: \"http://").unwrap();
+    let (_, after) = after.split_once('"').unwrap();
+    house.write(&format!("{before}url: \"http://{}\"{after}", echo()));
+    house
+}
+
+/// An upgraded connection through the gate.
+fn upgraded(gate: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(gate).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+        .write_all(b"GET /orders HTTP/1.1\r\nhost: gate\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .unwrap();
+    assert_eq!(status(&head(&mut stream)), Some(101));
+    stream
+}
+
+fn echoes(stream: &mut TcpStream, text: &str) {
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut back = vec![0; text.len()];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(back, text.as_bytes());
+}
+
+/// How many entries there are, and how many of them the last checkpoint signs.
+fn entries_and_signed(house: &House) -> (usize, usize) {
+    let (code, entries, err) = house.run(&["audit", "export"]);
+    assert_eq!(code, Some(0), "{err}");
+    let checkpoint = fs::read_to_string(house.path("ledger/checkpoint")).unwrap();
+    (entries.lines().count(), checkpoint.lines().nth(1).unwrap().parse().unwrap())
+}
+
+#[test]
+fn an_upgraded_connection_goes_on_after_the_listeners_have_closed() {
+    let house = build("{ linger: 0s, grace: 10m }");
+    let mut process = house.serve();
+    let mut stream = upgraded(process.gate());
+    echoes(&mut stream, "before");
+    process.signal();
+    until(|| TcpStream::connect(process.gate()).is_err() && process.readiness().is_none());
+    echoes(&mut stream, "after");
+    drop(stream);
+    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    assert!(!process.seen.contains("cut off"), "{}", process.seen);
+    assert_eq!(house.verify(), (1, 1));
+}
+
+#[test]
+fn at_the_end_of_the_grace_time_it_is_closed_recorded_and_signed() {
+    let house = build("{ linger: 0s, grace: 300ms }");
+    let mut process = house.serve();
+    let mut stream = upgraded(process.gate());
+    echoes(&mut stream, "before");
+    process.signal();
+    // The end of the connection, and not an error on it.
+    assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
+    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    assert!(process.seen.contains("the grace time is over"), "{}", process.seen);
+    assert_eq!(house.verify(), (1, 1));
+    let (entries, signed) = entries_and_signed(&house);
+    assert_eq!((entries, signed), (3, 3), "policy, decision and outcome");
+}
+
+#[test]
+fn whoever_is_connected_and_asks_nothing_holds_nothing_up() {
+    let house = build("{ linger: 0s, grace: 10m }");
+    let mut process = house.serve();
+    let mut silent: Vec<TcpStream> =
+        [process.gate(), process.hall()].map(|door| TcpStream::connect(door).unwrap()).into();
+    for door in [process.gate(), process.hall()] {
+        // Kept for another request.
+        let mut kept = TcpStream::connect(door).unwrap();
+        kept.write_all(b"GET /livez HTTP/1.1\r\nhost: any\r\n\r\n").unwrap();
+        assert!(status(&head(&mut kept)).is_some());
+        // In the middle of a head.
+        let mut slow = TcpStream::connect(door).unwrap();
+        slow.write_all(b"GET /livez HTTP/1.1\r\nhost:").unwrap();
+        silent.extend([kept, slow]);
+    }
+    let began = Instant::now();
+    process.signal();
+    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}: {}", began.elapsed(), process.seen);
+}
+
+#[test]
+fn while_it_drains_callers_are_told_to_go_elsewhere() {
+    let house = build("{ linger: 10m, grace: 10m }");
+    let mut process = house.serve();
+    let ask = |door: SocketAddr| {
+        let mut stream = TcpStream::connect(door).unwrap();
+        stream.write_all(b"GET /nowhere HTTP/1.1\r\nhost: any\r\n\r\n").unwrap();
+        head(&mut stream).to_ascii_lowercase()
+    };
+    for door in [process.gate(), process.hall()] {
+        assert!(!ask(door).contains("connection: close"));
+    }
+    process.signal();
+    until(|| process.readiness() == Some(503));
+    for door in [process.gate(), process.hall()] {
+        assert!(ask(door).contains("connection: close"), "{}", ask(door));
+    }
+    process.signal();
+    assert_eq!(process.ended(), Some(0));
+}
+
+#[test]
+fn a_unix_socket_is_for_its_owner_and_group_and_goes_with_the_process() {
+    let house = build("{ linger: 0s }");
+    let socket = house.path("gate.sock");
+    let written = house.configuration("{ linger: 0s }");
+    house.write(&written.replacen("127.0.0.1:0", &format!("unix:{}", socket.display()), 1));
+    let mut process = house.serve();
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.write_all(b"GET /nowhere HTTP/1.1\r\nhost: any\r\n\r\n").unwrap();
+    assert_eq!(status(&head(&mut stream)), Some(404));
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
+    process.signal();
+    assert_eq!(process.ended(), Some(0));
+    assert!(!socket.exists());
+}
