@@ -1,6 +1,6 @@
 //! Enrolment: workers are enrolled, revoked and banned while the hall decides. Each change is in the ledger first.
 //!
-//! A change is judged, recorded and put in force by one thread ([`clerk`]), many at a time: one write to the ledger, one
+//! A change is judged, recorded and put in force by one thread (`clerk`), many at a time: one write to the ledger, one
 //! snapshot, one commit to the store. The ledger's entry is the commit: the store is its index, and is brought up to it.
 
 pub mod claim;
