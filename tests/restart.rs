@@ -98,6 +98,7 @@ fn lasting(upstream: &Upstream) -> House {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restarts_under_load_lose_no_answer_and_fail_no_request() {
+    hallgate::cli::serve::one_provider();
     let restarts = std::env::var("HALLGATE_RESTARTS").map_or(RESTARTS, |text| text.parse().unwrap());
     let upstream = Upstream::start();
     let house = lasting(&upstream);
