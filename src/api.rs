@@ -1,6 +1,6 @@
 //! The Hall's HTTP API, served by axum on a pingora listener: decisions, what was decided, receipts, the log, probes and metrics.
 //!
-//! Every answer but a 200 carries the error envelope of `error`, so that a client that looks only at `denied` is refused.
+//! Every answer but a 200 or 201 carries the error envelope of `error`, so that a client that looks only at `denied` is refused.
 //! The exception is a request that is not HTTP at all: hyper answers it with a bare 400 and closes.
 
 mod alerts;
@@ -8,6 +8,7 @@ pub(crate) mod answer;
 mod catalogue;
 mod credential;
 mod dispatches;
+mod enrolment;
 mod error;
 mod frame;
 mod health;

@@ -31,6 +31,7 @@ use crate::hall::alerts::webhook;
 use crate::hall::limits::Settings as Limits;
 use crate::ledger::Durability;
 use crate::proxy::settings::Listen;
+use crate::registry::roster::Roster;
 use crate::telemetry::LogFormat;
 use crate::{api, cache, ledger, proxy, telemetry};
 
@@ -39,7 +40,7 @@ pub use problem::{Problem, Problems};
 pub use registry::Registry;
 pub use variables::Environment;
 
-use policy::Policy;
+use policy::{Loaded, Policy};
 use reader::{Map, Reading};
 
 /// A configuration that is whole and sound.
@@ -55,6 +56,10 @@ pub struct Config {
     pub limits: Limits,
     /// Everything that decisions depend on, read from the policy's files.
     pub snapshot: Snapshot,
+    /// Who is enrolled.
+    pub roster: Roster,
+    /// The file of what is enrolled over the API; `None`: nothing is.
+    pub store: Option<PathBuf>,
     /// The remote registry; `None`: it is off.
     pub registry: Option<Registry>,
     /// The cache.
@@ -124,7 +129,10 @@ impl Config {
             top.done(&LATER);
             policy
         };
-        read_file(file, environment, read, |policy: Option<Policy>, problems| policy?.snapshot(file, problems)).0
+        read_file(file, environment, read, |policy: Option<Policy>, problems| {
+            policy?.load(file, problems).map(|loaded| loaded.snapshot)
+        })
+        .0
     }
 
     /// Reads all that is there: without `gate` and `hall` it is a policy that `serve` cannot run, and is fine as such.
@@ -140,7 +148,7 @@ impl Config {
             let snapshot = if serves {
                 parts.put_together(file, problems).map(|config| config.snapshot)
             } else {
-                parts.policy.and_then(|policy| policy.snapshot(file, problems))
+                parts.policy.and_then(|policy| policy.load(file, problems)).map(|loaded| loaded.snapshot)
             };
             Some(Checked { snapshot: snapshot?, serves })
         };
@@ -253,18 +261,21 @@ impl Parts {
     }
 
     fn put_together(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Config> {
-        let snapshot = self.policy.and_then(|policy| policy.snapshot(file, problems));
+        let loaded = self.policy.and_then(|policy| policy.load(file, problems));
         let gate = self.gate?;
         let self::hall::Read { api: mut hall, tokens, limits, failures } = self.hall?;
         let limits = Limits { gate: gate.as_ref().map(|read| read.limits).unwrap_or_default(), hall: limits, failures };
         let (ledger, public_tiles) = self.ledger?;
         hall.public_tiles = public_tiles;
+        let Loaded { snapshot, roster, store } = loaded?;
         Some(Config {
             gate: gate.map(|read| read.gate),
             hall,
             tokens,
             limits,
-            snapshot: snapshot?,
+            snapshot,
+            roster,
+            store,
             registry: self.registry?,
             cache: self.cache?,
             ledger,

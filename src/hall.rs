@@ -5,6 +5,7 @@
 
 pub mod abroad;
 pub mod alerts;
+pub mod enrolment;
 pub mod evidence;
 pub mod in_force;
 pub mod ingested;
@@ -18,8 +19,8 @@ mod strangers;
 pub mod tokens;
 pub mod watch;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -31,13 +32,15 @@ use crate::engine::{self, Binding, Decision, DenyCode, Facts, Question, RouteInp
 use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
+use crate::registry::roster::Roster;
 use crate::telemetry::{DecisionLabels, Metrics};
 use ingested::Ingested;
 
 pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
 pub use abroad::{Abroad, AbroadState};
 pub use alerts::{Alert, Alerts, Raised};
-pub use in_force::{Changed, RefusedChange};
+pub use enrolment::{NotChanged, Registered};
+pub use in_force::{Changed, Loaded, NotInForce, RefusedChange};
 pub use limits::OverRate;
 pub use online::NotOnline;
 pub use permit::{Permit, Recorded};
@@ -113,6 +116,10 @@ pub struct Readiness {
 #[derive(Debug)]
 pub struct Hall {
     snapshot: ArcSwap<Snapshot>,
+    /// Who is enrolled; the snapshot has what it comes to.
+    roster: ArcSwap<Roster>,
+    /// Who changes the registry, where workers are enrolled over the API.
+    clerk: OnceLock<enrolment::Clerk>,
     verdicts: Verdicts,
     source_hashes: SourceHashes,
     ledger: Ledger,
@@ -141,16 +148,17 @@ pub struct Hall {
 }
 
 impl Hall {
-    /// A hall that decides by this snapshot and records in this ledger.
+    /// A hall that decides by this policy and records in this ledger.
     #[must_use]
     pub fn new(
-        snapshot: Snapshot,
+        loaded: impl Into<Loaded>,
         verdicts: Verdicts,
         ledger: Ledger,
         tokens: TokenBook,
         metrics: Arc<Metrics>,
     ) -> Self {
         let began = (now_micros(), Instant::now());
+        let Loaded { snapshot, roster } = loaded.into();
         let hall = Self {
             recent: Arc::new(Recent::since(began.0)),
             alerts: Alerts::default(),
@@ -158,6 +166,8 @@ impl Hall {
             began,
             entries_before: ledger.health().entries,
             snapshot: ArcSwap::from_pointee(snapshot),
+            roster: ArcSwap::from_pointee(roster),
+            clerk: OnceLock::new(),
             verdicts,
             source_hashes: SourceHashes::default(),
             ledger,

@@ -52,7 +52,9 @@ pub use prune::Retention;
 pub use publish::ReadError;
 pub use published::{Found, Published, ReceiptProof, Resource};
 pub use recall::{Past, Stretch};
-pub use record::{Cause, Door, Ending, InForce, Outcome, Receipt, Record, RecordError, Refusal};
+pub use record::{
+    Cause, Door, Ending, InForce, Outcome, Receipt, Record, RecordError, Refusal, RegistryAction, RegistryChange,
+};
 pub use restore::OpenError;
 pub use rotation::{RotateError, rotate};
 pub use standing::{MOST_WORKERS, StandingChange};
@@ -232,6 +234,21 @@ impl Ledger {
         // On a thread of its own: this one may be a runtime's, which must not wait like this.
         let waited = thread::scope(|scope| scope.spawn(|| answer.blocking_recv()).join());
         waited.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Closed))
+    }
+
+    /// Records what belongs together, in this order: all of it is committed, or nothing. It blocks this thread.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub fn record_together(&self, records: Vec<Record>) -> Result<Vec<Receipt>, RecordError> {
+        if let Some(why) = &self.0.broken {
+            return Err(RecordError::Broken(Arc::clone(why)));
+        }
+        let answers = self.0.shared.queue.record_together(records)?;
+        let wait = || answers.into_iter().map(|answer| answer.blocking_recv().unwrap_or(Err(RecordError::Closed)));
+        // On a thread of its own: this one may be a runtime's, which must not wait like this.
+        let waited = thread::scope(|scope| scope.spawn(|| wait().collect()).join());
+        waited.unwrap_or(Err(RecordError::Closed))
     }
 
     /// Queues what became of a forwarded request. Never blocks and never refuses: it is bounded by the exchanges in flight,

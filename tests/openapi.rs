@@ -61,11 +61,17 @@ fn a_receipt_is_as_it_is_described() {
 fn a_fuzzer_that_believes_the_description_finds_nothing() {
     let schemathesis = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/schemathesis");
     assert!(schemathesis.exists(), "{} is missing; run `make test`, which makes it", schemathesis.display());
-    let token = format!("    - {{ name: all, secret: {ALL}, scopes: [route, read, ingest, admin] }}\n");
-    let house =
-        hall::house("  metrics_need_token: true\n  limits: { failures: { rate: 10000/s, burst: 100000 } }\n", "", "");
+    let token = format!("    - {{ name: all, secret: {ALL}, scopes: [route, read, ingest, enroll, admin] }}\n");
+    let house = hall::house(
+        "  metrics_need_token: true\n  limits: { failures: { rate: 10000/s, burst: 100000 } }\n",
+        "  store: registry.db\n",
+        "",
+    );
     let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
     house.write(&written.replace("  tokens:\n", &format!("  tokens:\n{token}")));
+    // A record holds its own hash, which no schema can say: a sound one cannot be made up.
+    let settings = "[[operations]]\ninclude-path = \"/enroll\"\nchecks.positive_data_acceptance.expected-statuses = [\"2xx\", \"400\", \"413\"]\n";
+    fs::write(house.path("schemathesis.toml"), settings).unwrap();
     let process = house.serve();
     let output = Command::new("timeout")
         .args(["--kill-after=10", "300"])

@@ -8,6 +8,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "remote/enrols.rs"]
+mod enrols;
 #[path = "remote/house.rs"]
 mod house;
 #[path = "remote/misbehaves.rs"]

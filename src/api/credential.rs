@@ -63,6 +63,12 @@ pub(super) fn require(token: &Token, scope: Scope) -> Result<(), Refused> {
     if token.may(scope) { Ok(()) } else { Err(Refused::forbidden(scope.as_str())) }
 }
 
+/// That a token may do one of these.
+pub(super) fn require_any(token: &Token, scopes: &[Scope]) -> Result<(), Refused> {
+    let named: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+    if scopes.iter().any(|scope| token.may(*scope)) { Ok(()) } else { Err(Refused::forbidden(&named.join("` or `"))) }
+}
+
 /// The secret of the one `Authorization` header, if there is exactly one and its scheme is Bearer in any case.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut given = headers.get_all(AUTHORIZATION).iter();

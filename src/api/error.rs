@@ -15,7 +15,7 @@ use crate::api::answer::json;
 use crate::api::frame::Said;
 use crate::engine::input::written::Unreadable;
 use crate::engine::{DenyCode, Outcome};
-use crate::hall::{CannotDecide, OverRate, ReadError, limits};
+use crate::hall::{CannotDecide, NotChanged, OverRate, ReadError, limits};
 
 /// Why a request gets no decision.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub(super) struct Refused {
     pub(super) reason: Cow<'static, str>,
     /// The ledger entry that records it, when one does.
     recorded: Option<Uuid>,
+    /// Whether the code is also said under the name that enrolling clients look for.
+    coded: bool,
     /// Seconds until another try is worth it, for a 429.
     retry_after: Option<u64>,
 }
@@ -40,12 +42,58 @@ impl Refused {
         code: DenyCode,
         reason: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, error: error.into(), code, reason: reason.into(), recorded: None, retry_after: None }
+        Self {
+            status,
+            error: error.into(),
+            code,
+            reason: reason.into(),
+            recorded: None,
+            retry_after: None,
+            coded: false,
+        }
     }
 
     /// The same, with the ledger entry that records it.
     pub(super) fn recorded_as(self, id: Uuid) -> Self {
         Self { recorded: Some(id), ..self }
+    }
+
+    /// The registry was not changed.
+    pub(super) fn not_changed(why: &NotChanged) -> Self {
+        let (status, error, code) = match why {
+            NotChanged::NoStore => (StatusCode::NOT_IMPLEMENTED, "enrolment is off", DenyCode::HallOffline),
+            NotChanged::Field { error, .. } => {
+                return Self::new(StatusCode::BAD_REQUEST, error.clone(), DenyCode::InvalidInput, why.to_string())
+                    .coded();
+            }
+            NotChanged::Tampered => (StatusCode::BAD_REQUEST, "artifact_hash mismatch", DenyCode::WorkerTampered),
+            NotChanged::NotAllowed(_) => (StatusCode::FORBIDDEN, "forbidden", DenyCode::CredentialInvalid),
+            NotChanged::Conflict(_) => (StatusCode::CONFLICT, "conflict", DenyCode::InvalidInput),
+            NotChanged::Banned => (StatusCode::FORBIDDEN, "banned", DenyCode::WorkerBanned),
+            NotChanged::Unknown => (StatusCode::NOT_FOUND, "not found", DenyCode::WorkerNotEnrolled),
+            NotChanged::Busy => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", DenyCode::HallOffline),
+            NotChanged::Record(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", DenyCode::AuditUnavailable),
+            NotChanged::Inside(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal error", DenyCode::InternalError),
+        };
+        let reason = match why {
+            // The cause is in the log, not in the answer.
+            NotChanged::Record(_) | NotChanged::Inside(_) => {
+                tracing::error!(error = %why, "a change of the registry failed");
+                "nothing was changed; try again, and see the hall's log".to_owned()
+            }
+            _ => why.to_string(),
+        };
+        Self::new(status, error, code, reason).coded()
+    }
+
+    /// The same with the deny code under `code`, too.
+    fn coded(self) -> Self {
+        Self { coded: true, ..self }
+    }
+
+    /// Whether it is the caller's to mend, and so to be recorded.
+    pub(super) fn is_callers(&self) -> bool {
+        self.status.is_client_error()
     }
 
     /// No credential, more than one, or one that is not known.
@@ -257,6 +305,9 @@ impl Refused {
 pub(super) struct Envelope<'a> {
     /// For programs; stable.
     error: &'a str,
+    /// The deny code, where the reference has it beside `error`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
     /// Always true.
     denied: bool,
     /// Always false.
@@ -327,6 +378,7 @@ impl IntoResponse for Refused {
             self.status,
             &Envelope {
                 error: &self.error,
+                code: self.coded.then(|| self.code.as_str()),
                 denied: true,
                 allowed: false,
                 outcome: Outcome::Deny.as_str(),

@@ -18,7 +18,8 @@ use crate::api::answer::json;
 use crate::api::error::Refused;
 use crate::api::reader::Shared;
 use crate::api::{
-    alerts, catalogue, credential, dispatches, health, ingest, log, online, probes, receipts, registry, route, workers,
+    alerts, catalogue, credential, dispatches, enrolment, health, ingest, log, online, probes, receipts, registry,
+    route, workers,
 };
 use crate::hall::Hall;
 
@@ -77,6 +78,11 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(alerts::acknowledge))
         .routes(routes!(catalogue::catalogue))
         .routes(routes!(catalogue::capabilities))
+        .routes(routes!(enrolment::enroll))
+        .routes(routes!(enrolment::revoke))
+        .routes(routes!(enrolment::restore))
+        .routes(routes!(enrolment::ban))
+        .routes(routes!(enrolment::unban))
         .routes(routes!(registry::verify))
         .routes(routes!(registry::ban_list))
         .routes(routes!(online::go_online))

@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::answer::json;
+use crate::api::answer::{json, timestamp};
 use crate::api::error::NeedsReader;
 use crate::api::reader::{Monitor, Reader};
 use crate::engine::snapshot::{Standing, Worker};
@@ -88,9 +88,11 @@ fn list(hall: &Hall, reader: &Reader, status: impl Fn(&WorkerRow) -> &'static st
         .filter(|alert| alert.last.kind == Kind::WorkerTampered)
         .filter_map(|alert| alert.last.worker.as_deref())
         .collect();
-    let snapshot = hall.snapshot();
+    let (snapshot, roster) = (hall.snapshot(), hall.roster());
     let rows = hall.workers(&snapshot, &reader.binding).into_iter().map(|(worker, counts)| {
         let mut row = row(worker, counts, tampered.contains(worker.worker_id.as_str()));
+        let listed = roster.find(worker.worker_id.as_str());
+        row.enrolled_at = listed.and_then(|listed| listed.enrolled_at_micros).map(timestamp);
         row.status = status(&row);
         row
     });

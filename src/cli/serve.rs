@@ -22,11 +22,13 @@ use super::{ConfigFile, cannot, misconfigured};
 use crate::cache::Verdicts;
 use crate::config::{Config, Files, Fixed, Registry};
 use crate::engine::Snapshot;
+use crate::hall::enrolment::RegistryError;
 use crate::hall::watch::Watch;
 use crate::hall::{Abroad, Hall, TokenBook};
 use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen, Upstream};
 use crate::registry::remote::Client;
+use crate::registry::store::Store;
 use crate::telemetry::{self, Metrics};
 use crate::{api, proxy};
 use ending::{End, Ending};
@@ -53,6 +55,9 @@ pub enum StartError {
     /// The ledger cannot be opened.
     #[error("`ledger`: {0}")]
     Ledger(#[from] OpenError),
+    /// The registry's store cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A door cannot be built, or upstreams cannot be verified.
     #[error("{0}")]
     Door(String),
@@ -136,8 +141,8 @@ async fn told((terminate, interrupt): &mut (Signal, Signal)) {
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
     one_provider();
-    let Config { gate, hall: api, tokens, limits, snapshot, registry, cache, ledger, webhook, telemetry: _, shutdown } =
-        config;
+    let Config { gate, hall: api, tokens, limits, snapshot, roster, store, .. } = config;
+    let Config { registry, cache, ledger, webhook, shutdown, .. } = config;
     let abroad = registry.as_ref().map(asked_registry).transpose()?;
     if abroad.is_none() {
         tracing::info!(
@@ -161,18 +166,20 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         vkey = ledger.vkey(),
         "starting"
     );
-    warn_of_a_stranger(gate.as_ref(), &snapshot);
-    let metrics = Arc::new(Metrics::new());
-    let hall = Hall::new(snapshot, Verdicts::new(cache), ledger.clone(), TokenBook::new(tokens), metrics);
+    let (verdicts, metrics) = (Verdicts::new(cache), Arc::new(Metrics::new()));
+    let hall = Hall::new((snapshot, roster), verdicts, ledger.clone(), TokenBook::new(tokens), metrics);
     let hall = hall.limited(limits);
     let hall = Arc::new(match abroad {
         Some(abroad) => hall.asking(abroad),
         None => hall,
     });
-
     if let Some(webhook) = webhook {
         hall.tell_alerts(webhook)?;
     }
+    if let Some(store) = store {
+        hall.open_registry(Store::open(&store).map_err(RegistryError::from)?)?;
+    }
+    warn_of_a_stranger(gate.as_ref(), &hall.snapshot());
     hall.begin();
     let registry = registry
         .map(|registry| Refresher::start(&registry.settings, registry.require_standing, Arc::clone(&hall)))
@@ -279,6 +286,7 @@ impl Running {
         }
         drop(self.registry.take());
         self.watch = None;
+        self.decides.close_registry();
         self.ledger.close();
         tracing::info!("ended");
         ended

@@ -1,12 +1,21 @@
 //! `hallgate worker`: enroll, list, revoke, restore and ban workers of a running Hall; hash records and code.
 
+mod ban;
 mod hash;
+mod list;
+mod register;
+mod standing;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::client::{Answer, CallError};
+use super::{cannot, say};
+
 /// Enroll workers in a running Hall, revoke and ban them, and hash records and code
+///
+/// The session token is `HALL_SESSION_TOKEN` in the environment.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(subcommand)]
@@ -15,6 +24,12 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Register(register::Options),
+    List(list::Options),
+    Revoke(standing::Revoke),
+    Restore(standing::Restore),
+    Ban(ban::Ban),
+    Unban(ban::Unban),
     Hash(hash::Options),
 }
 
@@ -22,6 +37,46 @@ enum Command {
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     match &options.command {
+        Command::Register(options) => register::run(options),
+        Command::List(options) => list::run(options),
+        Command::Revoke(options) => standing::revoke(options),
+        Command::Restore(options) => standing::restore(options),
+        Command::Ban(options) => ban::ban(options),
+        Command::Unban(options) => ban::unban(options),
         Command::Hash(options) => hash::run(options),
     }
+}
+
+/// Says what the Hall has done, or why it has not.
+fn told(answer: Result<Answer, CallError>, done: impl FnOnce(&Answer) -> String) -> ExitCode {
+    match answer {
+        Ok(answer) if answer.is_success() => {
+            say(done(&answer));
+            ExitCode::SUCCESS
+        }
+        Ok(answer) => {
+            let _ = cannot(answer.refusal());
+            ExitCode::FAILURE
+        }
+        Err(error) => cannot(error),
+    }
+}
+
+/// One segment of a path, with everything that would end it escaped.
+fn segment(id: &str) -> String {
+    let mut segment = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => segment.push(char::from(byte)),
+            _ => segment.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    segment
+}
+
+/// The body of a request with these texts, those that are there.
+fn body(texts: &[(&str, Option<&str>)]) -> Vec<u8> {
+    let members: serde_json::Map<String, serde_json::Value> =
+        texts.iter().filter_map(|(key, text)| Some(((*key).to_owned(), (*text)?.into()))).collect();
+    serde_json::Value::Object(members).to_string().into_bytes()
 }

@@ -1,5 +1,7 @@
 //! What of a configuration a running process cannot change: it has to start again.
 
+use std::path::PathBuf;
+
 use super::{Config, Registry, Shutdown};
 use crate::hall::alerts::webhook;
 use crate::hall::limits::Settings as Limits;
@@ -10,6 +12,7 @@ use crate::{api, cache, ledger, proxy, telemetry};
 pub struct Fixed {
     gate: Option<proxy::Settings>,
     hall: api::Settings,
+    store: Option<PathBuf>,
     registry: Option<Registry>,
     limits: Limits,
     cache: cache::Settings,
@@ -26,6 +29,7 @@ impl Fixed {
         Self {
             gate: config.gate.clone(),
             hall: config.hall.clone(),
+            store: config.store.clone(),
             registry: config.registry.clone(),
             limits: config.limits,
             cache: config.cache,
@@ -46,6 +50,7 @@ impl Fixed {
                 self.hall == other.hall
                     && (self.limits.hall, self.limits.failures) == (other.limits.hall, other.limits.failures),
             ),
+            ("policy.store", self.store == other.store),
             ("registry", self.registry == other.registry),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),

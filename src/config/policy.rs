@@ -8,12 +8,14 @@ use super::kinds;
 use super::problem::Problem;
 use super::reader::{Map, Value};
 use crate::engine::json::Lines;
-use crate::engine::snapshot::{self, Worker};
+use crate::engine::snapshot::{self, Roll};
 use crate::engine::{Catalogue, Mode, RuleSet, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
 use crate::policy::{self, CedarGate};
-use crate::registry::records;
+use crate::registry::records::{self, Enrolled, Reading};
+use crate::registry::roster::Roster;
 use crate::registry::sources::Sources;
+use crate::registry::store::{Kept, Store};
 
 /// The `policy` section as it is written: where its parts are and how to read them.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Policy {
     gate: Option<Option<PathBuf>>,
     /// The catalogue's file; `Some(None)` when there is none.
     catalogue: Option<Option<PathBuf>>,
+    /// What the API has enrolled; `Some(None)`: nothing is enrolled over the API.
+    store: Option<Option<PathBuf>>,
     /// The folders outside of which no source file of a worker is read; none: anywhere.
     allowed_worker_dirs: Option<Vec<PathBuf>>,
 }
@@ -44,8 +48,9 @@ pub fn read(mut policy: Map<'_>) -> Policy {
     let catalogue = policy.get("catalogue").map_or(Some(None), |value| value.path().map(Some));
     let mode = mode.unwrap_or(Mode::Strict);
     let allowed_worker_dirs = policy.get("allowed_worker_dirs").map_or(Some(Vec::new()), |dirs| folders(&dirs, mode));
+    let store = policy.get("store").map_or(Some(None), |value| value.path().map(Some));
     policy.done(&[]);
-    Policy { mode, settings, rules, workers, gate, catalogue, allowed_worker_dirs }
+    Policy { mode, settings, rules, workers, gate, catalogue, store, allowed_worker_dirs }
 }
 
 fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
@@ -119,32 +124,48 @@ struct RulesFile {
     text: String,
 }
 
+/// A policy that was read: what decides, and who is enrolled.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What decides.
+    pub snapshot: Snapshot,
+    /// Who is enrolled.
+    pub roster: Roster,
+    /// The file of the store, when workers are enrolled over the API.
+    pub store: Option<PathBuf>,
+}
+
 impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
-    pub fn snapshot(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Snapshot> {
-        let Self { mode, settings, rules, workers, gate, catalogue, allowed_worker_dirs } = self;
+    pub fn load(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Loaded> {
+        let Self { mode, settings, rules, workers, gate, catalogue, store, allowed_worker_dirs } = self;
         let rules = rules.and_then(|path| RulesFile::read(path, problems));
         let parsed = rules.as_ref().and_then(|rules| rules.parse(mode, problems));
         // Where a folder is wrong, the records are read all the same, for what else is wrong with them.
         let sources =
             Sources::new(file.parent().unwrap_or(Path::new("")), allowed_worker_dirs.as_deref().unwrap_or(&[]));
-        let workers = workers.and_then(|folder| load_workers(&folder, mode, &sources, problems));
+        let reading = Reading { mode, sources };
+        let workers = workers.and_then(|folder| load_workers(&folder, &reading, problems));
+        let kept = store.as_ref().and_then(|path| load_store(path.as_deref(), file, problems));
+        let roster = workers.zip(kept).and_then(|(workers, kept)| roster(workers, reading, kept, file, problems));
         let gate = gate.and_then(|path| path.map_or(Some(None), |path| load_gate(&path, problems).map(Some)));
         let catalogue =
             catalogue.and_then(|path| path.map_or(Some(None), |path| load_catalogue(&path, problems).map(Some)));
         allowed_worker_dirs?;
-        let rules = rules?;
-        let snapshot = Snapshot::build(settings?, parsed?, workers?)
+        let (rules, roster, store) = (rules?, roster?, store?);
+        let roll = if store.is_some() { Roll::Open } else { Roll::Closed };
+        let snapshot = Snapshot::of(Arc::new(settings?), Arc::new(parsed?), roster.workers(), roll)
             .map_err(|found| problems.extend(found.into_iter().map(|problem| rules.placed(problem, file))))
             .ok()?;
         let snapshot = match catalogue? {
             Some(catalogue) => snapshot.catalogued_by(catalogue),
             None => snapshot,
         };
-        Some(match gate? {
+        let snapshot = match gate? {
             Some(gate) => snapshot.gated_by(Arc::new(gate)),
             None => snapshot,
-        })
+        };
+        Some(Loaded { snapshot, roster, store })
     }
 }
 
@@ -165,6 +186,36 @@ fn load_catalogue(path: &Path, problems: &mut Vec<Problem>) -> Option<Catalogue>
         .ok()
 }
 
+/// A problem with `policy.store`.
+fn of_store(file: &Path, message: String, help: &str) -> Problem {
+    Problem { file: file.to_owned(), place: None, key: "policy.store".to_owned(), message, help: help.to_owned() }
+}
+
+fn load_store(path: Option<&Path>, file: &Path, problems: &mut Vec<Problem>) -> Option<Kept> {
+    let Some(path) = path else { return Some(Kept::default()) };
+    Store::read(path)
+        .map_err(|error| {
+            problems.push(of_store(file, error.to_string(), "mend it, or name another file in `policy.store`"))
+        })
+        .ok()
+}
+
+fn roster(
+    workers: Vec<Enrolled>,
+    reading: Reading,
+    kept: Kept,
+    file: &Path,
+    problems: &mut Vec<Problem>,
+) -> Option<Roster> {
+    Roster::of(workers, reading, kept)
+        .map_err(|found| {
+            problems.extend(found.into_iter().map(|problem| {
+                of_store(file, format!("worker `{}` {}", problem.worker_id, problem.message), &problem.help)
+            }));
+        })
+        .ok()
+}
+
 fn load_gate(path: &Path, problems: &mut Vec<Problem>) -> Option<CedarGate> {
     policy::load(path)
         .map_err(|found| {
@@ -179,8 +230,8 @@ fn load_gate(path: &Path, problems: &mut Vec<Problem>) -> Option<CedarGate> {
         .ok()
 }
 
-fn load_workers(folder: &Path, mode: Mode, sources: &Sources, problems: &mut Vec<Problem>) -> Option<Vec<Worker>> {
-    records::load(folder, mode, sources)
+fn load_workers(folder: &Path, reading: &Reading, problems: &mut Vec<Problem>) -> Option<Vec<Enrolled>> {
+    records::load(folder, reading)
         .map_err(|found| {
             problems.extend(found.into_iter().map(|problem| Problem {
                 place: (problem.line > 0).then_some((problem.line, problem.column)),

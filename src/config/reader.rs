@@ -77,8 +77,9 @@ impl<'a> Reading<'a> {
     /// A path in a value of this key, relative to the folder of the configuration file.
     fn path(&self, key: &str, written: &str) -> PathBuf {
         let path = self.file.parent().unwrap_or(Path::new("")).join(written);
-        // Workers' own code is not ours to load: it is looked at when it is about to act.
-        let of_policy = key.starts_with("policy.") && !key.starts_with("policy.allowed_worker_dirs");
+        // Workers' own code is not ours to load: it is looked at when it is about to act. The store is the process's own to write.
+        let not_ours = key.starts_with("policy.allowed_worker_dirs") || key == "policy.store";
+        let of_policy = key.starts_with("policy.") && !not_ours;
         let of_tls =
             ["gate.tls.", "hall.tls."].iter().any(|section| key.starts_with(section)) || key.ends_with("ca_file");
         if of_policy || of_tls || key.starts_with("hall.tokens") || key.starts_with("tokens[") {

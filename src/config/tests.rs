@@ -80,6 +80,7 @@ fn the_sample_shows_every_key() {
         "keep",
         "max_size",
         "export_dir",
+        "store",
         "tls",
         "cert_file",
         "key_file",

@@ -136,15 +136,24 @@ pub struct Worker {
     pub risk_tier: Option<RiskTier>,
 }
 
+/// Whether more workers may come while the snapshot's rules are in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roll {
+    /// All that there are are here: a species that none of them has is a mistake (strict, S7).
+    Closed,
+    /// Workers are enrolled over the API, too: a rule may wait for one, and denies until it is there.
+    Open,
+}
+
 /// Everything that a decision may depend on besides the question.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The switches.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// The rules, indexed by capability.
     pub rules: Arc<RuleSet>,
     /// The enrolled workers by id.
-    pub workers: BTreeMap<WorkerId, Worker>,
+    pub workers: BTreeMap<WorkerId, Arc<Worker>>,
     /// Which capabilities there are.
     pub catalogue: Catalogue,
     /// The policies that rules may ask.
@@ -156,7 +165,7 @@ pub struct Snapshot {
     /// What a remote registry says, which is heeded in all of it.
     pub vouching: Arc<Vouching>,
     /// The workers by their records, in the records' order.
-    enrolled: Arc<[Worker]>,
+    enrolled: Arc<[Arc<Worker>]>,
     pub(crate) reads: Reads,
     pub(crate) prepared: Vec<Prepared>,
     /// The controls that workers which may act implement.
@@ -235,6 +244,20 @@ impl Snapshot {
     /// # Errors
     /// Every problem at once: what one part asks for and another lacks.
     pub fn build(settings: Settings, rules: RuleSet, workers: Vec<Worker>) -> Result<Self, Vec<Problem>> {
+        let workers = workers.into_iter().map(Arc::new).collect();
+        Self::of(Arc::new(settings), Arc::new(rules), workers, Roll::Closed)
+    }
+
+    /// The same of parts that others have, too; on an open roll a rule may wait for a worker that does not exist yet.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn of(
+        settings: Arc<Settings>,
+        rules: Arc<RuleSet>,
+        workers: Vec<Arc<Worker>>,
+        roll: Roll,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         if rules.mode != settings.mode {
             problems.push(Problem {
@@ -254,34 +277,31 @@ impl Snapshot {
             let help = "give each worker an id of its own".into();
             problems.push(Problem { path, in_rules: Vec::new(), message, help });
         }
-        if settings.mode == Mode::Strict {
+        if settings.mode == Mode::Strict && roll == Roll::Closed {
             problems.extend(selection::dangling(&workers, &rules));
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self::put_together(settings, Arc::new(rules), workers.into(), Arc::default()))
+        Ok(Self::put_together(settings, rules, workers.into(), Arc::default()))
     }
 
     /// The same settings, rules and records, heeding what a remote registry says of the workers now. It can take a worker's
     /// standing away and never give it one.
     #[must_use]
     pub fn heeding(&self, vouching: Arc<Vouching>) -> Self {
-        let (rules, enrolled) = (Arc::clone(&self.rules), Arc::clone(&self.enrolled));
-        let snapshot = Self::put_together(self.settings.clone(), rules, enrolled, vouching);
-        let snapshot = match self.catalogue.clone() {
-            built_in if built_in == Catalogue::built_in() => snapshot,
-            other => snapshot.catalogued_by(other),
-        };
-        let snapshot = match &self.gate {
-            Some(gate) => snapshot.gated_by(Arc::clone(gate)),
-            None => snapshot,
-        };
-        Self { local: self.local, ..snapshot }
+        let (settings, rules) = (Arc::clone(&self.settings), Arc::clone(&self.rules));
+        let snapshot = Self::put_together(settings, rules, Arc::clone(&self.enrolled), vouching);
+        Self { local: self.local, ..snapshot.ruled_as(self) }
     }
 
-    fn put_together(settings: Settings, rules: Arc<RuleSet>, enrolled: Arc<[Worker]>, vouching: Arc<Vouching>) -> Self {
-        let workers: Vec<Worker> = enrolled.iter().map(|worker| vouching.heeded(worker)).collect();
+    fn put_together(
+        settings: Arc<Settings>,
+        rules: Arc<RuleSet>,
+        enrolled: Arc<[Arc<Worker>]>,
+        vouching: Arc<Vouching>,
+    ) -> Self {
+        let workers: Vec<_> = enrolled.iter().map(|worker| vouching.heeded(worker)).collect();
         let acting = acting::all(&workers, settings.mode);
         let fleet = Fleet::of(&workers);
         let by_id: BTreeMap<_, _> = workers.into_iter().map(|worker| (worker.worker_id.clone(), worker)).collect();
@@ -313,6 +333,28 @@ impl Snapshot {
         let digest = catalogue.digest();
         let catalogued = |fingerprint| fingerprint::with_catalogue(&fingerprint, &digest);
         Self { fingerprint: catalogued(self.fingerprint), local: catalogued(self.local), catalogue, ..self }
+    }
+
+    /// The same settings, rules and policies with other workers, on an open roll. What a remote registry says is heeded as before,
+    /// of the others, too.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn with_workers(&self, workers: Vec<Arc<Worker>>) -> Result<Self, Vec<Problem>> {
+        let snapshot = Self::of(Arc::clone(&self.settings), Arc::clone(&self.rules), workers, Roll::Open)?;
+        let snapshot = snapshot.ruled_as(self);
+        let says_nothing = *self.vouching == Vouching::default();
+        Ok(if says_nothing { snapshot } else { snapshot.heeding(Arc::clone(&self.vouching)) })
+    }
+
+    /// The same with the other's catalogue and policies.
+    fn ruled_as(self, other: &Self) -> Self {
+        let same = self.catalogue == other.catalogue;
+        let snapshot = if same { self } else { self.catalogued_by(other.catalogue.clone()) };
+        match &other.gate {
+            Some(gate) => snapshot.gated_by(Arc::clone(gate)),
+            None => snapshot,
+        }
     }
 
     /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.

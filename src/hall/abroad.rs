@@ -178,11 +178,9 @@ impl Hall {
         if changed {
             let policy = super::in_force::in_force(&snapshot, Cause::Registry, Some(before.fingerprint));
             self.ledger.record(Record::Policy(policy)).await?;
-            self.succeed(snapshot);
-        } else {
-            // It has changed for nobody who is enrolled now.
-            self.snapshot.store(Arc::new(snapshot));
         }
+        // Also where it has changed for nobody who is enrolled now.
+        self.succeed(snapshot);
         Ok(changed)
     }
 }

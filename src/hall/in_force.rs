@@ -5,11 +5,49 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::alerts::{Kind, Raised};
-use super::{CannotDecide, Hall, Receipt, Token, TokenBook, now_micros};
+use super::{Hall, Receipt, Token, TokenBook, now_micros};
 use crate::engine::Snapshot;
 use crate::ids::Digest;
 use crate::ledger::{Cause, InForce, Record, RecordError};
+use crate::registry::records::{Enrolled, Reading};
+use crate::registry::roster::Roster;
+use crate::registry::store::Kept;
 use crate::telemetry::{ReloadLabels, SnapshotLabels};
+
+/// A policy as it was loaded: what decides, and who is enrolled.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What decides.
+    pub snapshot: Snapshot,
+    /// Who is enrolled, in the folder and, as far as that was read, in the store.
+    pub roster: Roster,
+}
+
+impl From<(Snapshot, Roster)> for Loaded {
+    fn from((snapshot, roster): (Snapshot, Roster)) -> Self {
+        Self { snapshot, roster }
+    }
+}
+
+/// The snapshot's workers, of whose records nothing else is known.
+impl From<Snapshot> for Loaded {
+    fn from(snapshot: Snapshot) -> Self {
+        let folder = snapshot.workers.values().map(|worker| Enrolled::from(Arc::clone(worker))).collect();
+        let roster = Roster::of(folder, Reading::default(), Kept::default()).unwrap_or_default();
+        Self { snapshot, roster }
+    }
+}
+
+/// Why a sound change of files is not in force all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotInForce {
+    /// Its entry could not be committed.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// It does not go with who was enrolled over the API.
+    #[error("{0}")]
+    Registry(String),
+}
 
 /// A change of files that is not in force because something in it is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +70,12 @@ pub struct Changed {
 }
 
 impl Hall {
-    /// Whether these are in force already.
+    /// Whether these are in force already. Records count, too, where no decision reads what changed: they say whose a worker is.
     #[must_use]
-    pub fn holds(&self, snapshot: &Snapshot, tokens: &[Token]) -> bool {
-        self.snapshot.load().local == snapshot.local && self.tokens.load().holds(tokens)
+    pub fn holds(&self, snapshot: &Snapshot, roster: &Roster, tokens: &[Token]) -> bool {
+        self.snapshot.load().local == snapshot.local
+            && self.roster.load().has_folder_of(roster)
+            && self.tokens.load().holds(tokens)
     }
 
     /// Records the policy with which this hall begins; to be done before its doors open. It blocks this thread. When the
@@ -62,16 +102,42 @@ impl Hall {
         Ok(())
     }
 
+    /// The entry of the policy in force, if it is not on record yet. To be asked for with the succession's lock held.
+    pub(super) fn owed_policy(&self) -> Option<Record> {
+        let owed = self.unannounced.load(Ordering::Acquire);
+        owed.then(|| Record::Policy(in_force(&self.snapshot.load(), Cause::Start, None)))
+    }
+
+    /// Notes that what was owed is on record.
+    pub(super) fn announced(&self) {
+        self.unannounced.store(false, Ordering::Release);
+    }
+
     /// Puts a snapshot and tokens in force for every request that begins after this. What is the same as before stays; another
     /// snapshot's entry is committed first. It blocks this thread, which must be no runtime's.
     ///
     /// # Errors
-    /// The entry could not be committed: what was in force stays in force.
-    pub fn put_in_force(&self, snapshot: Snapshot, tokens: TokenBook) -> Result<Changed, CannotDecide> {
+    /// The entry could not be committed, or the change does not go with who was enrolled over the API meanwhile: what was in
+    /// force stays in force.
+    pub fn put_in_force(&self, loaded: impl Into<Loaded>, tokens: TokenBook) -> Result<Changed, NotInForce> {
+        let Loaded { mut snapshot, mut roster } = loaded.into();
         let _turn = self.succession.blocking_lock();
-        // Files know nothing of what a remote registry says.
-        let vouching = Arc::clone(&self.snapshot.load().vouching);
-        let snapshot = if self.abroad.is_some() { snapshot.heeding(vouching) } else { snapshot };
+        if self.clerk.get().is_some() {
+            // What was enrolled between the loading and now is in nobody's file.
+            roster = self.roster.load().on_folder_of(&roster).map_err(|problems| {
+                let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                NotInForce::Registry(told.join("; "))
+            })?;
+            snapshot = snapshot.with_workers(roster.workers()).map_err(|problems| {
+                let told: Vec<_> =
+                    problems.iter().map(|problem| format!("{} {}", problem.path, problem.message)).collect();
+                NotInForce::Registry(told.join("; "))
+            })?;
+        }
+        if self.abroad.is_some() {
+            // Files know nothing of what a remote registry says.
+            snapshot = snapshot.heeding(Arc::clone(&self.snapshot.load().vouching));
+        }
         let tokens = (tokens != **self.tokens.load()).then_some(tokens);
         let replaced = self.snapshot.load().fingerprint;
         if snapshot.fingerprint != replaced && self.unannounced.load(Ordering::Acquire) {
@@ -82,9 +148,8 @@ impl Hall {
         let receipt = (snapshot.fingerprint != replaced)
             .then(|| self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)))))
             .transpose()?;
-        if receipt.is_some() {
-            self.succeed(snapshot);
-        }
+        self.roster.store(Arc::new(roster));
+        self.succeed(snapshot);
         let changed = Changed { snapshot: receipt, tokens: tokens.is_some() };
         if let Some(tokens) = tokens {
             self.tokens.store(Arc::new(tokens));
@@ -95,13 +160,17 @@ impl Hall {
         Ok(changed)
     }
 
-    /// Puts a snapshot in the place of the one in force, once that is on record.
+    /// Puts a snapshot in the place of the one in force, once that is on record. Also one with the same fingerprint: a worker that
+    /// may not act by a remote registry's word may have lost its own right, too, which no decision shows before that word changes.
     pub(super) fn succeed(&self, snapshot: Snapshot) {
         self.source_hashes.keep(&snapshot);
         let snapshot = Arc::new(snapshot);
         let before = self.snapshot.swap(Arc::clone(&snapshot));
         if let Some(abroad) = self.abroad.as_ref().filter(|_| !snapshot.workers.keys().eq(before.workers.keys())) {
             abroad.changed.notify_one();
+        }
+        if snapshot.fingerprint == before.fingerprint {
+            return;
         }
         self.verdicts.forget();
         self.show_snapshot();

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::alerts::webhook::{self, Webhook};
 use super::alerts::{Kind, Raised};
+use super::enrolment::claim;
 use super::ingested::{External, Ingested};
 use super::recent::row::short;
 use super::{Active, Alert, Counts, Hall, Row, now_micros};
@@ -108,7 +109,7 @@ impl Hall {
     }
 
     /// The enrolled workers that this reader may see, each with today's counts as far as they are this reader's. Who is bound to a
-    /// tenant sees those that its tenant's tokens are bound to, and those that were dispatched for it today.
+    /// tenant sees its own, those that its tenant's tokens are bound to, and those that were dispatched for it today.
     #[must_use]
     pub fn workers<'s>(&self, snapshot: &'s Snapshot, reader: &Binding) -> Vec<(&'s Worker, Counts)> {
         let mut counted: BTreeMap<Arc<str>, Counts> = BTreeMap::new();
@@ -119,16 +120,22 @@ impl Hall {
         }
         let tokens = self.tokens();
         let of_tenant = reader.tenant.as_ref().map(|tenant| tokens.workers_of(tenant));
+        let roster = self.roster();
+        let is_its = |worker: &Worker| {
+            let listed = roster.find(worker.worker_id.as_str());
+            reader.tenant.as_ref().zip(listed).is_some_and(|(tenant, listed)| claim::is_of(listed.enrolled, tenant))
+        };
         let sees = |worker: &Worker, counts: &Counts| {
             let id = &worker.worker_id;
             reader.workers.as_ref().is_none_or(|among| among.contains(id))
                 && (reader.workers.is_some()
                     || of_tenant.as_ref().is_none_or(|among| among.contains(id))
+                    || is_its(worker)
                     || counts.dispatches > 0)
         };
         let all = snapshot.workers.values().map(|worker| {
             let counts = counted.get(worker.worker_id.as_str()).copied().unwrap_or_default();
-            (worker, counts)
+            (&**worker, counts)
         });
         all.filter(|(worker, counts)| sees(worker, counts)).collect()
     }

@@ -1,4 +1,4 @@
-//! An entry's canonical JSON: which fields a decision, a refusal, an outcome and a policy have (WCP_SPEC 5.7).
+//! An entry's canonical JSON: which fields a decision, a refusal, an outcome, a policy and a change of the registry have (WCP_SPEC 5.7).
 //!
 //! Every entry has `canon` (which pins the specification's version), `kind`, `receipt_id`, `recorded_at`, `stream` and
 //! `prev_receipt_hash`; what else it has is its kind's. A new kind is a new [`Record`], a function here that writes it, and a
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::canonical::{self, Object};
 use super::queue::Ended;
-use super::{Door, InForce, Record, Refusal, standing};
+use super::{Door, InForce, Record, Refusal, RegistryChange, standing};
 use crate::engine::{self, Decision, DenyCode};
 use crate::ids::{Digest, SupervisorLevel, TenantRisk, TokenName};
 
@@ -62,6 +62,7 @@ pub(super) fn tenant(record: &Record) -> Option<&str> {
         }
         Record::Refusal(refusal) => refusal.tenant.as_deref(),
         Record::Policy(_) | Record::Standing(_) => None,
+        Record::Registry(change) => change.tenant.as_deref(),
     }
 }
 
@@ -79,6 +80,7 @@ pub(super) fn push_record(out: &mut Vec<u8>, record: &Record, stamp: &Stamp<'_>)
         }
         Record::Refusal(refusal) => push_refusal(out, refusal, stamp),
         Record::Policy(policy) => push_policy(out, policy, stamp),
+        Record::Registry(change) => push_registry(out, change, stamp),
         Record::Standing(change) => standing::push(out, change, stamp),
     }
 }
@@ -231,6 +233,29 @@ fn push_policy(out: &mut Vec<u8>, policy: &InForce, stamp: &Stamp<'_>) {
     entry.digest("snapshot", &policy.snapshot);
     entry.string("stream", stamp.stream);
     entry.count("workers", count(policy.workers));
+    entry.end();
+}
+
+/// The record is there whole, as text: it may hold numbers that canonical JSON has no form for.
+fn push_registry(out: &mut Vec<u8>, change: &RegistryChange, stamp: &Stamp<'_>) {
+    let mut id = Uuid::encode_buffer();
+
+    let mut entry = Object::begin(out);
+    entry.string("action", change.action.as_str());
+    entry.string("canon", canonical::NAME);
+    if let Some(hash) = &change.hash {
+        entry.digest("hash", hash);
+    }
+    entry.string("kind", "registry");
+    stamp.previous(&mut entry);
+    entry.maybe("reason", change.reason.as_ref().map(|reason| cut(reason, TEXT)).as_deref());
+    entry.string("receipt_id", stamp.id.as_hyphenated().encode_lower(&mut id));
+    entry.maybe("record", change.record.as_deref());
+    entry.string("recorded_at", stamp.recorded_at);
+    entry.string("stream", stamp.stream);
+    entry.maybe("tenant_id", change.tenant.as_deref());
+    entry.maybe("token", change.token.as_ref().map(TokenName::as_str));
+    entry.maybe("worker_id", change.worker.as_deref());
     entry.end();
 }
 

@@ -19,7 +19,7 @@ pub enum Entry {
     Decision(Box<PastDecision>),
     /// A request that was refused before it could be described: no policy was asked.
     Refusal,
-    /// The end of an exchange, or a policy that came into force: nothing was decided.
+    /// The end of an exchange, a policy that came into force, or a change of the registry: nothing was decided.
     Other,
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Ledger;
-use super::published::{Found, Published, ReceiptProof, Resource};
+use super::published::{Entries, Found, Published, ReceiptProof, Resource};
 
 /// Reads at one time. A bundle of the longest entries has 16 MiB.
 pub(super) const READS: usize = 4;
@@ -79,6 +79,22 @@ impl Ledger {
             }
         }
         self.read(move |published| published.prove(&found)).await?.ok_or(ReadError::Unsigned)
+    }
+
+    /// The entries from this number on, or from the first that is kept, as far as they are committed. It blocks this thread.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn entries_from(&self, number: u64) -> io::Result<Entries> {
+        self.0.published.from_entry(number)
+    }
+
+    /// Whether an entry with this id is there. It blocks this thread.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn has_entry(&self, id: Uuid) -> io::Result<bool> {
+        Ok(self.0.published.find(id)?.is_some())
     }
 
     /// Reads on a thread that may block.

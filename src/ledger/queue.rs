@@ -132,6 +132,28 @@ impl Queue {
         Ok((receiver, rouse.then(|| Rouse(self))))
     }
 
+    /// Queues records that the writer takes all at once, into one write. Against the bound they count as one: together or not
+    /// at all, and a small bound must not mean never.
+    pub(super) fn record_together(&self, records: Vec<Record>) -> Result<Vec<oneshot::Receiver<Answer>>, RecordError> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(RecordError::Closed);
+        }
+        if waiting.records >= self.bound {
+            return Err(RecordError::QueueFull);
+        }
+        waiting.records += 1;
+        self.records.store(waiting.records, Ordering::Relaxed);
+        let mut answers = Vec::with_capacity(records.len());
+        for record in records {
+            let (answer, receiver) = oneshot::channel();
+            waiting.jobs.push(Job::Record { record, answer });
+            answers.push(receiver);
+        }
+        self.wake(waiting);
+        Ok(answers)
+    }
+
     /// Queues an outcome; false when the ledger is closed.
     pub(super) fn outcome(&self, ended: Ended) -> bool {
         let mut waiting = self.lock();

@@ -47,8 +47,65 @@ pub enum Record {
     Refusal(Refusal),
     /// A policy that comes into force.
     Policy(InForce),
+    /// A change of the registry.
+    Registry(RegistryChange),
     /// A change of who may act that no record of ours makes.
     Standing(StandingChange),
+}
+
+/// What happened to a worker, or to a hash, in the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RegistryAction {
+    /// A worker is enrolled.
+    Enrolled,
+    /// A worker that was enrolled has another record.
+    Updated,
+    /// A worker may not act any more.
+    Revoked,
+    /// A revocation is taken back.
+    Restored,
+    /// No worker with this hash may act.
+    Banned,
+    /// A ban is taken back.
+    Unbanned,
+}
+
+impl RegistryAction {
+    /// Every action.
+    pub const ALL: &'static [Self] =
+        &[Self::Enrolled, Self::Updated, Self::Revoked, Self::Restored, Self::Banned, Self::Unbanned];
+
+    /// The action in an entry.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enrolled => "enrolled",
+            Self::Updated => "updated",
+            Self::Revoked => "revoked",
+            Self::Restored => "restored",
+            Self::Banned => "banned",
+            Self::Unbanned => "unbanned",
+        }
+    }
+}
+
+/// A change of the registry, whole: the store that the Hall looks workers up in can be made again from these.
+#[derive(Debug, Clone)]
+pub struct RegistryChange {
+    /// What happened.
+    pub action: RegistryAction,
+    /// To which worker.
+    pub worker: Option<Arc<str>>,
+    /// The record that counts from now on, as its hash is made of it.
+    pub record: Option<Arc<str>>,
+    /// The hash of the record; of a ban, the banned hash.
+    pub hash: Option<Digest>,
+    /// Why, in the caller's words.
+    pub reason: Option<Arc<str>>,
+    /// Whose credential.
+    pub token: Option<TokenName>,
+    /// The tenant that the credential is bound to.
+    pub tenant: Option<Arc<str>>,
 }
 
 /// Why a policy comes into force.
@@ -58,7 +115,7 @@ pub enum Cause {
     Start,
     /// Its files have changed.
     Reload,
-    /// What a remote registry says of its workers has changed.
+    /// Workers were enrolled, revoked or banned over the API, or what a remote registry says of them has changed.
     Registry,
 }
 

@@ -43,6 +43,8 @@ pub struct Report {
     pub outcomes: u64,
     /// Policies that came into force.
     pub policies: u64,
+    /// Changes of the registry.
+    pub registry: u64,
     /// Hash chains.
     pub streams: usize,
     /// Entries under the signed checkpoint.
@@ -59,11 +61,11 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { entries, pruned, decisions, outcomes, policies, streams, signed, root, since, .. } = self;
+        let Self { entries, pruned, decisions, outcomes, policies, registry, streams, signed, root, since, .. } = self;
         write!(
             f,
-            "{entries} entries hold ({decisions} decisions, {outcomes} outcomes, {policies} policies, {streams} streams); the \
-             checkpoint signs {signed} of them with root {root}"
+            "{entries} entries hold ({decisions} decisions, {outcomes} outcomes, {policies} policies, {registry} registry \
+             changes, {streams} streams); the checkpoint signs {signed} of them with root {root}"
         )?;
         if let Some(older) = since {
             write!(f, " and goes on from the older one over {older}")?;
@@ -198,11 +200,25 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
     if !live {
         check.tree.no_other_tiles()?;
     }
-    let Entries { decisions, outcomes, policies, streams, .. } = &check.entries;
+    let Entries { decisions, outcomes, policies, registry, streams, .. } = &check.entries;
     let root = Digest::from_bytes(head.root.0);
-    let (decisions, outcomes, policies, streams) = (*decisions, *outcomes, *policies, streams.len());
+    let (decisions, outcomes, policies, registry) = (*decisions, *outcomes, *policies, *registry);
+    let streams = streams.len();
     let (signed, since, pruned) = (head.size, older.map(|older| older.size), check.pruned.edge());
-    Ok(Report { entries: size, pruned, decisions, outcomes, policies, streams, signed, root, since, torn_bytes, live })
+    Ok(Report {
+        entries: size,
+        pruned,
+        decisions,
+        outcomes,
+        policies,
+        registry,
+        streams,
+        signed,
+        root,
+        since,
+        torn_bytes,
+        live,
+    })
 }
 
 fn check_version(folder: &Path) -> Result<(), VerifyError> {

@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::hash;
 use super::sources::Sources;
 use crate::engine::Mode;
-use crate::engine::json::{Fields, Json, Lines, Members, path_text, present};
+use crate::engine::json::{Fields, Finding, Json, Lines, Members, path_text, present};
 use crate::engine::snapshot::{Attestation, Envelope, Standing, Worker};
 use crate::ids::{CapabilityId, ControlId, Digest, Env, RiskTier};
 
@@ -38,6 +39,46 @@ impl RecordProblem {
     }
 }
 
+/// How records are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// How the specification is read.
+    pub mode: Mode,
+    /// Where source files of workers may be.
+    pub sources: Sources,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { mode: Mode::Strict, sources: Sources::default() }
+    }
+}
+
+/// A worker with the record that enrolled it.
+#[derive(Debug, Clone)]
+pub struct Enrolled {
+    /// The worker, as far as decisions look at it.
+    pub worker: Arc<Worker>,
+    /// The hash of the record.
+    pub hash: Digest,
+    /// The whole record; null where nothing but the worker is known.
+    pub record: Arc<Json>,
+}
+
+impl From<Arc<Worker>> for Enrolled {
+    fn from(worker: Arc<Worker>) -> Self {
+        Self { worker, hash: hash::of_record(&BTreeMap::new()), record: Arc::new(Json::Null) }
+    }
+}
+
+impl Enrolled {
+    /// A text of the record, such as `risk_tier`.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&Arc<str>> {
+        present(self.record.as_object()?, key)?.as_str()
+    }
+}
+
 /// Reads every `*.json` of a folder as a registry record, in the order of their names.
 ///
 /// Reference mode drops what the reference drops: control ids and hashes of another form, and fields that it does not read.
@@ -45,7 +86,8 @@ impl RecordProblem {
 ///
 /// # Errors
 /// Every problem of every record at once.
-pub fn load(folder: &Path, mode: Mode, sources: &Sources) -> Result<Vec<Worker>, Vec<RecordProblem>> {
+pub fn load(folder: &Path, reading: &Reading) -> Result<Vec<Enrolled>, Vec<RecordProblem>> {
+    let mode = reading.mode;
     let files = match files(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && mode == Mode::Reference => return Ok(Vec::new()),
         Err(error) => {
@@ -62,15 +104,16 @@ pub fn load(folder: &Path, mode: Mode, sources: &Sources) -> Result<Vec<Worker>,
     let mut problems = Vec::new();
     let mut first_by_id: BTreeMap<_, PathBuf> = BTreeMap::new();
     for file in files {
-        match read(&file).and_then(|text| record(&file, &text, mode, sources)) {
+        match read(&file).and_then(|text| record(&file, &text, reading)) {
             Err(found) => problems.extend(found),
-            Ok(worker) => {
-                if let Some(first) = first_by_id.get(&worker.worker_id) {
-                    let message = format!("`{}` is enrolled in {}, too", worker.worker_id, first.display());
+            Ok(enrolled) => {
+                let id = &enrolled.worker.worker_id;
+                if let Some(first) = first_by_id.get(id) {
+                    let message = format!("`{id}` is enrolled in {}, too", first.display());
                     problems.push(RecordProblem::of_file(&file, message, "give each worker one record"));
                 } else {
-                    first_by_id.insert(worker.worker_id.clone(), file);
-                    workers.push(worker);
+                    first_by_id.insert(id.clone(), file);
+                    workers.push(enrolled);
                 }
             }
         }
@@ -105,27 +148,37 @@ fn read(file: &Path) -> Result<String, Vec<RecordProblem>> {
 }
 
 /// Reads one registry record.
-fn record(file: &Path, text: &str, mode: Mode, sources: &Sources) -> Result<Worker, Vec<RecordProblem>> {
+fn record(file: &Path, text: &str, reading: &Reading) -> Result<Enrolled, Vec<RecordProblem>> {
     let lines = Lines::of(text);
     let document = Json::parse(text.as_bytes()).map_err(|error| {
         let (line, column) = lines.place_of(&error);
         let help = "correct the file's JSON".to_owned();
         vec![RecordProblem { file: file.to_owned(), line, column, field: error.path, message: error.message, help }]
     })?;
-    let mut fields = Fields::new(mode == Mode::Strict);
-    let worker = worker(&mut fields, &document, sources);
-    let problem = |finding: crate::engine::json::Finding| {
-        let (line, column) = lines.place(&finding.steps);
-        let field = path_text(&finding.steps);
-        RecordProblem { file: file.to_owned(), line, column, field, message: finding.message, help: finding.help }
-    };
-    match worker {
-        Some(worker) if fields.findings.is_empty() => Ok(worker),
-        _ => {
-            let mut problems: Vec<_> = fields.findings.into_iter().map(problem).collect();
-            problems.sort_by_key(|problem| (problem.line, problem.column));
-            Err(problems)
+    enrolled(document, reading).map_err(|findings| {
+        let problem = |finding: Finding| {
+            let (line, column) = lines.place(&finding.steps);
+            let field = path_text(&finding.steps);
+            RecordProblem { file: file.to_owned(), line, column, field, message: finding.message, help: finding.help }
+        };
+        let mut problems: Vec<_> = findings.into_iter().map(problem).collect();
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        problems
+    })
+}
+
+/// Reads a record wherever it comes from.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn enrolled(record: Json, reading: &Reading) -> Result<Enrolled, Vec<Finding>> {
+    let mut fields = Fields::new(reading.mode == Mode::Strict);
+    match worker(&mut fields, &record, &reading.sources) {
+        Some(worker) if fields.findings.is_empty() => {
+            let hash = record.as_object().map(hash::of_record).unwrap_or_else(|| hash::of_record(&BTreeMap::new()));
+            Ok(Enrolled { worker: Arc::new(worker), hash, record: Arc::new(record) })
         }
+        _ => Err(fields.findings),
     }
 }
 
@@ -240,14 +293,14 @@ fn blast_sum(fields: &mut Fields, radius: &Json) -> Option<u8> {
 /// The record's own hash is of its form. Nothing is held against it: it says which record was enrolled.
 fn artifact_hash(fields: &mut Fields, record: &Members) {
     if fields.strict
-        && let Some(text) = fields.text(record, "artifact_hash")
+        && let Some(text) = fields.text(record, hash::ARTIFACT_HASH)
     {
-        fields.within("artifact_hash", |fields| hash(fields, text).is_some());
+        fields.within(hash::ARTIFACT_HASH, |fields| digest(fields, text).is_some());
     }
 }
 
 /// A hash, with `sha256:` before it or not; the reference drops one of another form, that one included.
-fn hash(fields: &mut Fields, text: &str) -> Option<Digest> {
+fn digest(fields: &mut Fields, text: &str) -> Option<Digest> {
     if !fields.strict {
         return text.parse().ok();
     }
@@ -264,7 +317,7 @@ fn attestation(fields: &mut Fields, record: &Members, sources: &Sources) -> Atte
     fields.within("attestation", |fields| {
         let Some(written) = fields.object(written) else { return Attestation::default() };
         let text = fields.text(written, "code_hash").filter(|text| !text.is_empty());
-        let registered = text.and_then(|text| fields.within("code_hash", |fields| hash(fields, text)));
+        let registered = text.and_then(|text| fields.within("code_hash", |fields| digest(fields, text)));
         let file = fields.text(written, "source_file").filter(|text| !text.is_empty());
         let source = file.and_then(|file| sources.source(file));
         if fields.strict && file.is_some() && source.is_none() {

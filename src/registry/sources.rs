@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::snapshot::Source;
 
 /// Where source files are, and where they may be.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     /// What a relative `source_file` is relative to: the configuration's folder.
     base: PathBuf,

@@ -132,6 +132,12 @@ fn the_bill_of_materials_lists_what_is_built_with_hashes_and_licences() {
         let licence = component["licenses"][0]["expression"].as_str().unwrap();
         assert!(texts.contains(&format!("\n{name} {version}: {licence}\n")), "{name} {version}");
     }
+    let sqlite = components.iter().find(|component| component["name"] == "libsqlite3-sys").unwrap();
+    let sqlite = &sqlite["components"][0];
+    assert_eq!((&sqlite["name"], &sqlite["licenses"][0]["expression"]), (&"SQLite".into(), &"blessing".into()));
+    let version = sqlite["version"].as_str().unwrap();
+    assert!(texts.contains(&format!("\nSQLite {version}, in libsqlite3-sys: blessing\n")), "{version}");
+    assert!(texts.contains("The author disclaims copyright"));
     let mode = fs::metadata(root().join(".ci/sbom")).unwrap().permissions().mode();
     assert_eq!(mode & 0o111, 0o111, ".ci/sbom is run by name");
 }

@@ -159,6 +159,11 @@ impl Process {
         answer.unwrap_or_else(|| panic!("{method} {path} has no answer"))
     }
 
+    /// Asks the Hall with a body.
+    pub fn post(&self, path: &str, token: &str, body: &str) -> (u16, Value) {
+        self.try_call(self.hall, "POST", path, token, body).unwrap_or_else(|| panic!("{path} has no answer"))
+    }
+
     /// The status of a request through the gate, and the body.
     pub fn through(&self) -> (u16, Value) {
         self.try_call(self.gate, "GET", "/orders", "", "").unwrap()

@@ -66,6 +66,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pingora_proxy", &["proxy"]),
     ("prometheus_client", &["telemetry"]),
     ("reqwest", &["cli", "registry", "hall/alerts"]),
+    ("rusqlite", &["registry"]),
     ("rustix", &["main"]),
     ("rustls", &["tls"]),
     ("signed_note", &["ledger"]),

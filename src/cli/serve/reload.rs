@@ -19,7 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::{Config, Files, Fixed, Problems};
-use crate::hall::{Changed, Hall, TokenBook};
+use crate::hall::{Changed, Hall, NotInForce, TokenBook};
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -154,18 +154,21 @@ impl Watch {
         if self.fixed.take_certificates(&read) {
             tracing::info!("certificates have changed: they count from the next handshake on, and connections stay");
         }
-        let Config { gate, snapshot, tokens, .. } = config;
+        let Config { gate, snapshot, roster, tokens, .. } = config;
         let (rules, workers, fingerprint) = (snapshot.rules.len(), snapshot.workers.len(), snapshot.fingerprint);
-        if !told && !mended && self.hall.holds(&snapshot, &tokens) {
+        if !told && !mended && self.hall.holds(&snapshot, &roster, &tokens) {
             return;
         }
         super::warn_of_a_stranger(gate.as_ref(), &snapshot);
-        let Changed { snapshot, tokens } = match self.hall.put_in_force(snapshot, TokenBook::new(tokens)) {
+        let Changed { snapshot, tokens } = match self.hall.put_in_force((snapshot, roster), TokenBook::new(tokens)) {
             Ok(changed) => changed,
             Err(error) => {
-                let why = format!("the change cannot be recorded: {error}");
+                let why = match &error {
+                    NotInForce::Record(error) => format!("the change cannot be recorded: {error}"),
+                    NotInForce::Registry(error) => error.clone(),
+                };
                 if refused.is_none_or(|refused| refused.first != why) {
-                    tracing::error!(%error, "a change of files is not in force, since it cannot be recorded: it is tried again");
+                    tracing::error!(%error, "a change of files is not in force: it is tried again");
                 }
                 self.hall.refuse_change(1, why);
                 self.again_at = Some(Instant::now() + YOUNG);

@@ -57,7 +57,7 @@ pub struct Acting {
 ///
 /// There a record that comes later replaces hash, file and envelope of its species, each only if it has one, and so the
 /// order of the records counts.
-pub(super) fn all(workers: &[Worker], mode: Mode) -> BTreeMap<Arc<str>, Arc<Acting>> {
+pub(super) fn all(workers: &[Arc<Worker>], mode: Mode) -> BTreeMap<Arc<str>, Arc<Acting>> {
     let mut all: BTreeMap<Arc<str>, Acting> = BTreeMap::new();
     // Who may act outside of production only is among them: the selection says where.
     for worker in workers.iter().filter(|worker| worker.standing.may_act(Env::Dev)) {

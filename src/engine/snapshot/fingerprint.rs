@@ -41,7 +41,7 @@ impl Description {
 pub(super) fn of(
     settings: &Settings,
     rules: &RuleSet,
-    workers: &BTreeMap<WorkerId, Worker>,
+    workers: &BTreeMap<WorkerId, Arc<Worker>>,
     acting: &BTreeMap<Arc<str>, Arc<Acting>>,
 ) -> Fingerprint {
     let mut all = Description(Vec::with_capacity(4096));

@@ -90,7 +90,10 @@ pub(super) struct Species<'a> {
 }
 
 impl<'a> Species<'a> {
-    pub(super) fn of(workers: &'a BTreeMap<WorkerId, Worker>, acting: &'a BTreeMap<Arc<str>, Arc<Acting>>) -> Self {
+    pub(super) fn of(
+        workers: &'a BTreeMap<WorkerId, Arc<Worker>>,
+        acting: &'a BTreeMap<Arc<str>, Arc<Acting>>,
+    ) -> Self {
         let mut species: BTreeMap<&str, Vec<&Worker>> = BTreeMap::new();
         for worker in workers.values() {
             species.entry(worker.species.as_str()).or_default().push(worker);
@@ -166,7 +169,7 @@ impl<'a> Species<'a> {
 }
 
 /// Candidates of a species that no worker has: a rule that waits for a worker that does not exist (S7).
-pub(super) fn dangling(workers: &[Worker], rules: &RuleSet) -> Vec<Problem> {
+pub(super) fn dangling(workers: &[Arc<Worker>], rules: &RuleSet) -> Vec<Problem> {
     let species: BTreeSet<&str> = workers.iter().map(|worker| worker.species.as_str()).collect();
     let mut problems = Vec::new();
     for (at, rule) in rules.rules.iter().enumerate() {

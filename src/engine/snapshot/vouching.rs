@@ -1,6 +1,7 @@
 //! What a remote registry says of workers, as one value: facts that were looked up, and what follows from them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::ids::{Digest, WorkerId};
 
@@ -56,8 +57,11 @@ impl Vouching {
     }
 
     /// The worker with the worse of its record's standing and this one.
-    pub(super) fn heeded(&self, worker: &Worker) -> Worker {
+    pub(super) fn heeded(&self, worker: &Arc<Worker>) -> Arc<Worker> {
         let standing = worker.standing.max(self.standing(worker));
-        Worker { standing, ..worker.clone() }
+        if standing == worker.standing {
+            return Arc::clone(worker);
+        }
+        Arc::new(Worker { standing, ..Worker::clone(worker) })
     }
 }

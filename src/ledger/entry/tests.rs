@@ -12,7 +12,7 @@ use crate::engine::Mode;
 use crate::engine::input::HttpFacts;
 use crate::ids::SupervisorLevel;
 use crate::ledger::tests::decision;
-use crate::ledger::{Cause, Ending, Outcome};
+use crate::ledger::{Cause, Ending, Outcome, RegistryAction};
 
 const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
 
@@ -143,6 +143,36 @@ fn a_policy_that_comes_into_force_is_on_record_by_its_fingerprint() {
     );
     let first = assert_canonical(&written(&policy(false)));
     assert_eq!((&first["cause"], first.get("replaces")), (&json!("start"), None));
+}
+
+fn change(action: RegistryAction, record: &str) -> Record {
+    Record::Registry(RegistryChange {
+        action,
+        worker: Some("wrk_a".into()),
+        record: Some(record.into()),
+        hash: Some(Digest::of(b"record")),
+        reason: Some("as agreed".into()),
+        token: Some("ops".parse().unwrap()),
+        tenant: Some("org.acme".into()),
+    })
+}
+
+#[test]
+fn a_change_of_the_registry_is_on_record_whole_and_in_its_tenants_stream() {
+    let enrolled = change(RegistryAction::Enrolled, r#"{"worker_id":"wrk_a"}"#);
+    assert_eq!(tenant(&enrolled), Some("org.acme"));
+    assert_eq!(
+        assert_canonical(&written(&enrolled)),
+        json!({
+            "action": "enrolled", "canon": "wcp-0.1/jcs", "hash": Digest::of(b"record"), "kind": "registry",
+            "prev_receipt_hash": null, "reason": "as agreed", "receipt_id": "01990000-0000-7000-8000-000000000001",
+            "record": r#"{"worker_id":"wrk_a"}"#, "recorded_at": "2026-01-01T00:00:00.000000+00:00", "stream": ":hall",
+            "tenant_id": "org.acme", "token": "ops", "worker_id": "wrk_a",
+        })
+    );
+    // The longest that is enrolled, of what grows most when it is written.
+    let longest = change(RegistryAction::Updated, &"\"".repeat(30_000));
+    assert!(written(&longest).len() <= LONGEST, "{}", written(&longest).len());
 }
 
 proptest! {

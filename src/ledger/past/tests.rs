@@ -102,6 +102,7 @@ fn what_does_not_hold_enough_says_so() {
         raw_body: None,
     };
     assert_eq!(read(&written(&Record::Refusal(refusal))), Ok(Entry::Refusal));
+    assert_eq!(read(&Json::parse(br#"{"kind":"registry","action":"banned"}"#).unwrap()), Ok(Entry::Other));
     assert!(read(&Json::parse(br#"{"kind":"approval"}"#).unwrap()).is_err());
     assert!(read(&Json::Null).is_err());
 }

@@ -91,6 +91,16 @@ impl Published {
         }))
     }
 
+    /// The entries from this number on, or from the first that is kept.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn from_entry(&self, number: u64) -> io::Result<Entries> {
+        let mut scan = self.walk_at(number)?;
+        while scan.number() < number && scan.next()?.is_some() {}
+        Ok(Entries(scan))
+    }
+
     /// The last so many entries, and those that come.
     ///
     /// # Errors
@@ -100,8 +110,6 @@ impl Published {
         let mut end = self.walk_at(u64::MAX - index::EVERY)?;
         while end.next()?.is_some() {}
         let first = end.number().saturating_sub(count);
-        let mut scan = self.walk_at(first)?;
-        while scan.number() < first && scan.next()?.is_some() {}
-        Ok(Entries(scan))
+        self.from_entry(first)
     }
 }

@@ -260,6 +260,29 @@ fn ids_and_times_rise_while_the_clock_goes_back_and_over_a_restart() {
 }
 
 #[test]
+fn what_belongs_together_is_written_together_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    // A queue that takes one: what belongs together counts as one.
+    let settings = Settings { queue: 1, ..settings(folder.path()) };
+    let (ledger, faults) = open(&settings);
+    let three = || vec![allowed("org.acme"), refusal(), allowed("org.globex")];
+    let receipts = ledger.record_together(three()).unwrap();
+    assert_eq!((receipts.len(), ledger.health().entries), (3, 3));
+    assert!(receipts.is_sorted_by_key(Receipt::id), "in the order in which they were given");
+
+    faults.set(Some(1200));
+    let error = ledger.record_together(three()).unwrap_err();
+    assert!(matches!(error, RecordError::Write(_)), "{error}");
+    faults.set(None);
+    until("it is written again", || ledger.health().writing);
+    assert_eq!(ledger.health().entries, 3, "none of the three is there");
+    ledger.record_together(three()).unwrap();
+    ledger.close();
+    assert!(matches!(ledger.record_together(three()), Err(RecordError::Closed)));
+    assert_eq!(check(&settings).unwrap().entries, 6);
+}
+
+#[test]
 fn an_entry_that_is_too_long_is_refused_alone() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());

@@ -24,6 +24,7 @@ pub(super) struct Entries {
     pub(super) decisions: u64,
     pub(super) outcomes: u64,
     pub(super) policies: u64,
+    pub(super) registry: u64,
     /// Each stream's last receipt hash.
     pub(super) streams: HashMap<String, Digest>,
     /// The last id.
@@ -87,6 +88,7 @@ impl Entries {
             decisions: 0,
             outcomes: 0,
             policies: 0,
+            registry: 0,
             streams,
             last: pruned.last(),
             places: Vec::new(),
@@ -141,7 +143,15 @@ impl Entries {
                 self.outcome(decided, hash, &stream).map_err(at(Some(id)))?;
             }
             Some("policy") => self.policy(&entry, &stream).map_err(at(Some(id)))?,
-            Some("registry") => standing::sound(&entry, &stream).map_err(at(Some(id)))?,
+            Some("registry") => {
+                // Changes of our own registry say what was done, others why somebody may or may not act.
+                let checked = match entry.get("action") {
+                    Some(_) => registry(&entry),
+                    None => standing::sound(&entry, &stream),
+                };
+                checked.map_err(at(Some(id)))?;
+                self.registry += 1;
+            }
             _ => return Err(at(Some(id))(("kind", "is none that this program knows".to_owned()))),
         }
         self.last = id;
@@ -298,6 +308,23 @@ pub(super) fn id(entry: &Value) -> Result<Uuid, Fault> {
         Some(id) if id.as_hyphenated().to_string() == text => Ok(id),
         _ => fault("receipt_id", "is no UUIDv7"),
     }
+}
+
+/// A change of the registry says what happened, and to whom or to what.
+fn registry(entry: &Value) -> Result<(), Fault> {
+    let about = match text(entry, "action")? {
+        "enrolled" | "updated" => &["worker_id", "record", "hash"][..],
+        "revoked" | "restored" => &["worker_id"],
+        "banned" | "unbanned" => &["hash"],
+        _ => return fault("action", "is none that this program knows"),
+    };
+    for field in about {
+        text(entry, field)?;
+    }
+    if let Some(Err(error)) = entry.get("hash").and_then(Value::as_str).map(str::parse::<Digest>) {
+        return fault("hash", error.to_string());
+    }
+    Ok(())
 }
 
 /// Whether a decision let a request through.

@@ -11,6 +11,10 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
+fn reference() -> Reading {
+    Reading { mode: Mode::Reference, ..Reading::default() }
+}
+
 const SOUND: &str = r#"{
   "worker_id": "wrk_make_acme_prod", "worker_species_id": "wrk.data.writer", "capabilities": ["cap.data.write.v1"],
   "risk_tier": "low", "currently_implements": ["ctrl.obs.audit-log-append-only"], "required_controls": [],
@@ -22,8 +26,8 @@ const SOUND: &str = r#"{
 #[test]
 fn a_sound_record_is_read() {
     let folder = folder(&[("a.json", SOUND), ("note.txt", "no record"), (".b.json", "{")]);
-    let workers = load(folder.path(), Mode::Strict, &Sources::default()).unwrap();
-    let [worker] = &workers[..] else { panic!("{workers:?}") };
+    let workers = load(folder.path(), &Reading::default()).unwrap();
+    let [Enrolled { worker, .. }] = &workers[..] else { panic!("{workers:?}") };
     assert_eq!(worker.worker_id.as_str(), "wrk_make_acme_prod");
     assert_eq!(worker.allowed_environments, Some([Env::Dev, Env::Prod].into()));
     assert_eq!(worker.blast_sum, Some(9));
@@ -40,7 +44,7 @@ fn only_active_is_active() {
     ] {
         let text = SOUND.replacen('{', &format!("{{\"status\": \"{status}\","), 1);
         let folder = folder(&[("a.json", &text)]);
-        assert_eq!(load(folder.path(), Mode::Strict, &Sources::default()).unwrap()[0].standing, standing, "{status}");
+        assert_eq!(load(folder.path(), &Reading::default()).unwrap()[0].worker.standing, standing, "{status}");
     }
 }
 
@@ -55,7 +59,7 @@ const FAULTY: &str = r#"{
 #[test]
 fn every_problem_of_every_record_is_named_with_its_place() {
     let folder = folder(&[("1.json", FAULTY), ("2.json", SOUND), ("3.json", SOUND), ("4.json", "{\"worker_id\":1,}")]);
-    let problems = load(folder.path(), Mode::Strict, &Sources::default()).unwrap_err();
+    let problems = load(folder.path(), &Reading::default()).unwrap_err();
     let told: Vec<_> = problems
         .iter()
         .map(|p| format!("{}:{}:{} {}", p.file.file_name().unwrap().display(), p.line, p.column, p.field))
@@ -79,15 +83,15 @@ fn every_problem_of_every_record_is_named_with_its_place() {
 fn reference_mode_drops_what_the_reference_drops() {
     let text = FAULTY.replace("a b", "ab").replace(", 3", ", \"ctrl.ok\"");
     let folder = folder(&[("1.json", &text)]);
-    let workers = load(folder.path(), Mode::Reference, &Sources::default()).unwrap();
-    assert_eq!(workers[0].implements.iter().map(ControlId::as_str).collect::<Vec<_>>(), ["ctrl.ok"]);
+    let workers = load(folder.path(), &reference()).unwrap();
+    assert_eq!(workers[0].worker.implements.iter().map(ControlId::as_str).collect::<Vec<_>>(), ["ctrl.ok"]);
 }
 
 #[test]
 fn a_missing_folder_is_a_problem_but_in_reference_mode() {
     let missing = Path::new("/nonexistent/enrolled");
-    assert!(load(missing, Mode::Strict, &Sources::default()).is_err());
-    assert!(load(missing, Mode::Reference, &Sources::default()).unwrap().is_empty());
+    assert!(load(missing, &Reading::default()).is_err());
+    assert!(load(missing, &reference()).unwrap().is_empty());
 }
 
 const ATTESTED: &str = r#"{
@@ -98,7 +102,9 @@ const ATTESTED: &str = r#"{
 const HASH: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
 fn read_one(text: &str, mode: Mode) -> Worker {
-    load(folder(&[("a.json", text)]).path(), mode, &Sources::new(Path::new("/base"), &[])).unwrap().remove(0)
+    let reading = Reading { mode, sources: Sources::new(Path::new("/base"), &[]) };
+    let read = load(folder(&[("a.json", text)]).path(), &reading).unwrap().remove(0);
+    Worker::clone(&read.worker)
 }
 
 #[test]

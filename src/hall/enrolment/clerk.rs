@@ -1,0 +1,318 @@
+//! The clerk: one thread that changes the registry, as many changes at a time as wait.
+//!
+//! A batch is judged in order, recorded in one write to the ledger with the policy that it makes, put in force with one new
+//! snapshot, and kept in the store; only then is anybody answered. When the store cannot be written it is behind: what was recorded
+//! is in force all the same, and the store is brought up to the ledger later, at the latest at the next start.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::judge::judge;
+use super::{NotChanged, Registered, recorded};
+use crate::engine::Snapshot;
+use crate::engine::snapshot::Standing;
+use crate::hall::in_force::in_force;
+use crate::hall::{Hall, Token};
+use crate::ledger::{Cause, Receipt, Record, RegistryAction};
+use crate::registry::change::{Change, Stamp};
+use crate::registry::records::Enrolled;
+use crate::registry::roster::Roster;
+use crate::registry::store::Store;
+
+/// Changes that may wait; more are refused.
+const WAITING: usize = 1024;
+/// The most changes of one batch.
+const MOST: usize = 1024;
+/// How often the clerk looks up when nothing comes.
+const LOOK: Duration = Duration::from_secs(1);
+/// Of its time the clerk leaves as much to deciding as it takes, up to this a batch: a revocation must not wait long.
+const REST: Duration = Duration::from_millis(50);
+/// Entries after which an idle clerk notes that none of them is the registry's, so that a start need not read them all.
+const MANY: u64 = 100_000;
+
+/// A change that somebody waits for.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) token: Arc<Token>,
+    pub(super) change: Change,
+    /// The worker, if one is enrolled.
+    pub(super) enrolled: Option<Enrolled>,
+    answer: Option<oneshot::Sender<Result<Registered, NotChanged>>>,
+}
+
+impl Job {
+    /// A change that a token asks for.
+    pub(super) fn new(token: &Arc<Token>, change: Change, enrolled: Option<Enrolled>) -> Self {
+        Self { token: Arc::clone(token), change, enrolled, answer: None }
+    }
+
+    /// Whoever has gone away has changed the registry all the same.
+    fn answer(self, answer: Result<Registered, NotChanged>) {
+        if let Some(waiter) = self.answer {
+            let _gone = waiter.send(answer);
+        }
+    }
+}
+
+/// The handle to the thread.
+#[derive(Debug)]
+pub struct Clerk {
+    jobs: Mutex<Option<SyncSender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Clerk {
+    /// Starts the thread. It ends with the hall.
+    pub(super) fn start(hall: &Arc<Hall>, store: Store) -> io::Result<Self> {
+        let (jobs, come) = sync_channel(WAITING);
+        let desk = Desk { hall: Arc::downgrade(hall), store, behind: false, noted: hall.ledger.health().entries };
+        let thread = thread::Builder::new().name("enrolment".to_owned()).spawn(move || desk.run(&come))?;
+        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Has a change made, and waits until it is in force. Dropping the future loses the answer, never the change.
+    pub(super) async fn change(&self, mut job: Job) -> Result<Registered, NotChanged> {
+        let (answer, answered) = oneshot::channel();
+        job.answer = Some(answer);
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match jobs.ok_or(NotChanged::Busy)?.try_send(job) {
+            Ok(()) => {
+                answered.await.unwrap_or_else(|_| Err(NotChanged::Inside("the registry's thread is gone".into())))
+            }
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotChanged::Busy),
+        }
+    }
+
+    /// Makes the changes that wait, and ends the thread.
+    pub(super) fn close(&self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the registry's thread has panicked");
+        }
+    }
+}
+
+/// Where the clerk works.
+struct Desk {
+    hall: Weak<Hall>,
+    store: Store,
+    /// The store lacks changes that the ledger has.
+    behind: bool,
+    /// How many of the ledger's entries the store has taken.
+    noted: u64,
+}
+
+/// A change that will be made.
+struct Accepted {
+    job: Job,
+    action: RegistryAction,
+    known: bool,
+}
+
+impl Desk {
+    fn run(mut self, come: &Receiver<Job>) {
+        loop {
+            match come.recv_timeout(LOOK) {
+                Ok(first) => {
+                    let Some(hall) = self.hall.upgrade() else { return };
+                    let mut jobs = vec![first];
+                    jobs.extend(come.try_iter().take(MOST - 1));
+                    let began = Instant::now();
+                    self.work(&hall, jobs);
+                    drop(hall);
+                    thread::sleep(began.elapsed().min(REST));
+                }
+                Err(RecvTimeoutError::Timeout) => self.tidy(MANY),
+                Err(RecvTimeoutError::Disconnected) => return self.tidy(1),
+            }
+        }
+    }
+
+    /// Catches up when the store is behind; else notes how far the ledger is, if that is so many entries further.
+    fn tidy(&mut self, many: u64) {
+        let Some(hall) = self.hall.upgrade() else { return };
+        if self.behind {
+            self.catch_up(&hall);
+            return;
+        }
+        // All changes come from here, so none is among the entries since the last.
+        let entries = hall.ledger.health().entries;
+        if entries >= self.noted.saturating_add(many) && self.store.keep(&[], entries).is_ok() {
+            self.noted = entries;
+        }
+    }
+
+    fn catch_up(&mut self, hall: &Hall) {
+        match recorded::bring_up(&mut self.store, &hall.ledger) {
+            Ok(()) => {
+                self.behind = false;
+                self.noted = hall.ledger.health().entries;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the registry's store is behind the ledger, and is brought up to it later")
+            }
+        }
+    }
+
+    /// Makes a batch of changes.
+    fn work(&mut self, hall: &Hall, jobs: Vec<Job>) {
+        if self.behind {
+            self.catch_up(hall);
+        }
+        let turn = hall.succession.blocking_lock();
+        let before = hall.roster.load_full();
+        let mut roster = Roster::clone(&before);
+        let (mut accepted, mut settled) = (Vec::new(), Vec::new());
+        for job in jobs {
+            let known = worker(&job.change).is_some_and(|id| roster.find(id).is_some());
+            match judge(&job, &roster) {
+                Ok(Some(action)) => {
+                    match enter(&mut roster, &job, &Stamp { id: Uuid::nil(), at_micros: 0, by: None }) {
+                        Ok(()) => accepted.push(Accepted { job, action, known }),
+                        Err(problem) => job.answer(Err(NotChanged::Inside(problem))),
+                    }
+                }
+                Ok(None) => settled.push(job),
+                Err(refused) => job.answer(Err(refused)),
+            }
+        }
+        let changes =
+            if accepted.is_empty() { Vec::new() } else { self.put_in_force(hall, &before, &roster, accepted) };
+        drop(turn);
+        if !changes.is_empty() {
+            self.keep(hall, &changes);
+        }
+        let now = (hall.roster.load_full(), hall.snapshot.load_full());
+        for job in settled {
+            let known = worker(&job.change).is_some();
+            let registered = registered(&now, &job.change, None, known);
+            job.answer(Ok(registered));
+        }
+        for (Accepted { job, known, .. }, _, receipt) in changes {
+            let registered = registered(&now, &job.change, Some(receipt), known);
+            job.answer(Ok(registered));
+        }
+    }
+
+    /// Records the changes and puts them in force; whoever's could not be recorded is answered.
+    fn put_in_force(
+        &self,
+        hall: &Hall,
+        before: &Roster,
+        planned: &Roster,
+        accepted: Vec<Accepted>,
+    ) -> Vec<(Accepted, Stamp, Receipt)> {
+        let refuse = |accepted: Vec<Accepted>, why: &NotChanged| {
+            accepted.into_iter().for_each(|one| one.job.answer(Err(why.clone())));
+            Vec::new()
+        };
+        let in_force_now = hall.snapshot.load_full();
+        let snapshot = match in_force_now.with_workers(planned.workers()) {
+            Ok(snapshot) => snapshot,
+            Err(problems) => {
+                let told: Vec<_> = problems.iter().map(|p| format!("{} {}", p.path, p.message)).collect();
+                return refuse(accepted, &NotChanged::Inside(told.join("; ")));
+            }
+        };
+        let replaced = in_force_now.fingerprint;
+        let mut records: Vec<Record> = accepted.iter().map(|one| recorded::record(one.action, &one.job)).collect();
+        let changed = snapshot.fingerprint != replaced;
+        if changed {
+            records.extend(hall.owed_policy());
+            records.push(Record::Policy(in_force(&snapshot, Cause::Registry, Some(replaced))));
+        }
+        let receipts = match hall.ledger.record_together(records) {
+            Ok(receipts) => receipts,
+            Err(error) => {
+                hall.metrics.cannot_decide.inc();
+                return refuse(accepted, &NotChanged::Record(error));
+            }
+        };
+        // The same once more, with what the ledger has made of it.
+        let mut roster = Roster::clone(before);
+        let mut changes = Vec::with_capacity(accepted.len());
+        for (one, receipt) in accepted.into_iter().zip(receipts) {
+            let by = Some(one.job.token.name.clone());
+            let stamp = Stamp { id: receipt.id(), at_micros: receipt.recorded_at_micros(), by };
+            match enter(&mut roster, &one.job, &stamp) {
+                Ok(()) => changes.push((one, stamp, receipt)),
+                Err(problem) => one.job.answer(Err(NotChanged::Inside(problem))),
+            }
+        }
+        hall.roster.store(Arc::new(roster));
+        if changed {
+            hall.announced();
+        }
+        hall.succeed(snapshot);
+        changes
+    }
+
+    /// Has the store keep what is recorded and in force.
+    fn keep(&mut self, hall: &Hall, changes: &[(Accepted, Stamp, Receipt)]) {
+        if self.behind {
+            return;
+        }
+        let kept: Vec<(Change, Stamp)> =
+            changes.iter().map(|(one, stamp, _)| (one.job.change.clone(), stamp.clone())).collect();
+        let entries = hall.ledger.health().entries;
+        match self.store.keep(&kept, entries) {
+            Ok(()) => self.noted = entries,
+            Err(error) => {
+                self.behind = true;
+                tracing::error!(%error, "the registry's store is behind the ledger: what was recorded is in force");
+            }
+        }
+    }
+}
+
+/// Enters a change on a roster.
+fn enter(roster: &mut Roster, job: &Job, stamp: &Stamp) -> Result<(), String> {
+    match &job.enrolled {
+        Some(enrolled) => {
+            roster.enroll(enrolled.clone(), stamp);
+            Ok(())
+        }
+        None => roster.apply(&job.change, stamp),
+    }
+}
+
+/// The worker that a change is about.
+fn worker(change: &Change) -> Option<&str> {
+    match change {
+        Change::Enroll { worker_id, .. } | Change::Revoke { worker_id, .. } | Change::Restore { worker_id } => {
+            Some(worker_id.as_str())
+        }
+        Change::Ban { .. } | Change::Unban { .. } => None,
+    }
+}
+
+/// What a change has come to.
+fn registered(
+    (roster, snapshot): &(Arc<Roster>, Arc<Snapshot>),
+    change: &Change,
+    receipt: Option<Receipt>,
+    known: bool,
+) -> Registered {
+    let (standing, workers) = match change {
+        Change::Ban { hash, .. } | Change::Unban { hash } => {
+            let of =
+                |enrolled: &Enrolled| enrolled.hash == *hash || enrolled.worker.attestation.registered == Some(*hash);
+            let about = roster.listed().filter(|listed| of(listed.enrolled));
+            let banned = if roster.is_banned(hash) { Standing::Banned } else { Standing::Active };
+            (banned, about.map(|listed| listed.enrolled.worker.worker_id.clone()).collect())
+        }
+        of_worker => {
+            // The snapshot knows what a remote registry says of it, too.
+            let in_force = worker(of_worker).and_then(|id| snapshot.workers.get(id));
+            (in_force.map_or(Standing::Revoked, |worker| worker.standing), Vec::new())
+        }
+    };
+    Registered { receipt, known, standing, workers }
+}

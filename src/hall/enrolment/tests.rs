@@ -1,0 +1,193 @@
+//! What a remote registry has taken away, no change of our own registry gives back, and the other way round.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::*;
+use crate::cache::{self, Verdicts};
+use crate::engine::input::tests::plain;
+use crate::engine::snapshot::{Required, Roll, Vouching};
+use crate::engine::{Binding, DenyCode, Mode, RouteInput, RuleSet, Settings, Snapshot};
+use crate::hall::{Abroad, Ask, Caller, Door, Scope, TokenBook};
+use crate::ids::{Env, TenantRisk};
+use crate::ledger::{Durability, Ledger, Retention};
+use crate::registry::hash;
+use crate::registry::records::{Enrolled, Reading};
+use crate::registry::remote::{self, Client};
+use crate::registry::store::Kept;
+use crate::telemetry::Metrics;
+
+/// A worker of the folder, and one that is enrolled over the API. Without the registry's word neither acts in prod.
+const FILED: &str = "org.acme.filed";
+const LATE: &str = "org.acme.late";
+
+/// A registry record with its hash.
+fn record(id: &str, more: &str) -> Json {
+    let text = format!(
+        r#"{{"worker_id":"{id}","worker_species_id":"wrk.data.writer","capabilities":["cap.data.write.v1"]{more}}}"#
+    );
+    let mut record = Json::parse(text.as_bytes()).unwrap();
+    if let Json::Object(members) = &mut record {
+        let hash = format!("sha256:{}", hash::of_record(members));
+        members.insert("artifact_hash".into(), Json::String(hash.into()));
+    }
+    record
+}
+
+/// A policy with one rule and this record in its folder, as it is loaded.
+fn loaded(filed: Json) -> (Snapshot, Roster) {
+    let settings = Settings {
+        mode: Mode::Strict,
+        version: Arc::from("policy.test"),
+        require_worker_id: [].into(),
+        require_signatory: false,
+        allowed_tenants: [].into(),
+        require_worker_attestation: false,
+        enforce_correlation_id: true,
+        enforce_required_controls: true,
+        enforce_blast_scoring_in_prod: false,
+        enforce_privilege_envelopes: false,
+        require_known_capability: false,
+        egress_allowlist: [].into(),
+        tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
+    };
+    let rules = r#"{"rules": [{"rule_id": "rr_write", "match": {"capability_id": "cap.data.write.v1"},
+        "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}}]}"#;
+    let rules = RuleSet::parse(rules, Mode::Strict).unwrap();
+    let (filed, _) = claim::read(filed, &Reading::default()).unwrap();
+    let folder: Vec<Enrolled> = vec![filed];
+    let roster = Roster::of(folder, Reading::default(), Kept::default()).unwrap();
+    let snapshot = Snapshot::of(Arc::new(settings), Arc::new(rules), roster.workers(), Roll::Open).unwrap();
+    (snapshot, roster)
+}
+
+/// A hall that asks a registry, of which nothing is known yet, and enrolls over the API.
+struct House {
+    hall: Arc<Hall>,
+    token: Arc<Token>,
+    /// Goes last.
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&crate::ledger::Settings {
+            path: folder.path().join("ledger"),
+            durability: Durability::Process,
+            key_file: folder.path().join("hallgate.key"),
+            origin: "hallgate.test/ledger".to_owned(),
+            checkpoint_every: Duration::from_secs(3600),
+            queue: 64,
+            segment_bytes: 1 << 20,
+            retention: Retention::default(),
+        })
+        .unwrap();
+        let verdicts = Verdicts::new(cache::Settings { capacity: 100 });
+        let hall =
+            Hall::new(loaded(record(FILED, "")), verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new()));
+        crate::cli::serve::one_provider();
+        // Nobody is there, and nobody is asked: what is said comes from the tests.
+        let client = Client::new(&remote::Settings {
+            url: "http://127.0.0.1:9".into(),
+            authorization: HeaderValue::from_static("Bearer key"),
+            refresh: Duration::from_secs(60),
+            max_stale: Duration::from_secs(600),
+            required: Required::Namespaced,
+        });
+        let abroad = Abroad::new(Arc::new(client.unwrap()), Required::Namespaced, false);
+        let hall = Arc::new(hall.asking(abroad));
+        hall.open_registry(Store::open(&folder.path().join("registry.db")).unwrap()).unwrap();
+        let token = Token {
+            name: "ops".parse().unwrap(),
+            secrets: Vec::new(),
+            scopes: BTreeSet::from([Scope::Enroll, Scope::Admin]),
+            binding: Binding::default(),
+        };
+        Self { hall, token: Arc::new(token), _folder: folder }
+    }
+
+    /// Has the registry say this of workers.
+    async fn say(&self, said: &[(&str, Standing)]) {
+        let said: BTreeMap<_, _> = said.iter().map(|(id, standing)| (id.parse().unwrap(), *standing)).collect();
+        let vouching = Vouching { required: Required::Namespaced, said, banned: BTreeSet::new() };
+        self.hall.heed(&"http://127.0.0.1:9".into(), vouching).await.unwrap();
+    }
+
+    async fn enroll(&self, record: Json) -> Registered {
+        self.hall.enroll(&self.token, record).await.unwrap()
+    }
+
+    /// Why the worker does not act in prod, by the very next request.
+    async fn verdict(&self, worker: &str) -> Option<DenyCode> {
+        let input = RouteInput { worker_id: Some(worker.into()), env: Env::Prod, ..plain() };
+        let ask = Ask { caller: Caller::default(), input, door: Door::Api, raw_body: None };
+        let recorded = self.hall.rule(ask).await.unwrap();
+        recorded.decision().verdict.denial.as_ref().map(|denial| denial.code)
+    }
+
+    /// Puts a policy in force with this record in its folder, as a reload does.
+    async fn reload(&self, filed: Json) {
+        let hall = Arc::clone(&self.hall);
+        let put = move || hall.put_in_force(loaded(filed), TokenBook::default()).map(drop);
+        tokio::task::spawn_blocking(put).await.unwrap().unwrap();
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.hall.close_registry();
+    }
+}
+
+#[tokio::test]
+async fn an_enrolment_lifts_nothing_that_the_registry_took_away() {
+    let house = House::new();
+    assert_eq!(house.verdict(FILED).await, Some(DenyCode::RegistryUnavailable));
+    house.say(&[(FILED, Standing::Active)]).await;
+    assert_eq!(house.verdict(FILED).await, None);
+    house.say(&[(FILED, Standing::Banned)]).await;
+    assert_eq!(house.verdict(FILED).await, Some(DenyCode::WorkerBanned));
+    let local = house.hall.snapshot().local;
+
+    let enrolled = house.enroll(record(LATE, "")).await;
+    assert_eq!(enrolled.standing, Standing::Unverified, "the answer says what counts");
+    assert_eq!(house.verdict(FILED).await, Some(DenyCode::WorkerBanned), "the ban is still in force");
+    assert_eq!(house.verdict(LATE).await, Some(DenyCode::RegistryUnavailable), "nobody has vouched for it yet");
+    assert_ne!(house.hall.snapshot().local, local);
+    // Whoever asks the registry is told that there is somebody new.
+    let told = house.hall.abroad().unwrap().changed();
+    tokio::time::timeout(Duration::from_secs(60), told).await.unwrap();
+
+    house.reload(record(FILED, r#","note":"other""#)).await;
+    house.reload(record(FILED, r#","risk_tier":"high","blast_radius":{"reversibility":"reversible"}"#)).await;
+    assert_eq!(house.verdict(FILED).await, Some(DenyCode::WorkerBanned), "a reload lifts it neither");
+    assert_eq!(house.verdict(LATE).await, Some(DenyCode::RegistryUnavailable), "and forgets nobody");
+    house.say(&[(FILED, Standing::Active), (LATE, Standing::Active)]).await;
+    assert_eq!((house.verdict(FILED).await, house.verdict(LATE).await), (None, None));
+}
+
+#[tokio::test]
+async fn what_is_taken_away_here_stays_so_when_the_registry_gives_its_part_back() {
+    let house = House::new();
+    house.enroll(record(LATE, "")).await;
+    house.say(&[(FILED, Standing::Revoked), (LATE, Standing::Revoked)]).await;
+    let before = house.hall.snapshot().fingerprint;
+    // No decision shows these two: the workers do not act anyway.
+    house.hall.revoke(&house.token, LATE, None).await.unwrap();
+    house.reload(record(FILED, r#","status":"revoked""#)).await;
+    assert_eq!(house.hall.snapshot().fingerprint, before);
+    house.say(&[(FILED, Standing::Active), (LATE, Standing::Active)]).await;
+    let revoked = Some(DenyCode::WorkerRevoked);
+    assert_eq!((house.verdict(FILED).await, house.verdict(LATE).await), (revoked, revoked));
+
+    house.hall.restore(&house.token, LATE).await.unwrap();
+    assert_eq!(house.verdict(LATE).await, None);
+    house.say(&[(LATE, Standing::Banned)]).await;
+    house.hall.revoke(&house.token, LATE, None).await.unwrap();
+    let restored = house.hall.restore(&house.token, LATE).await.unwrap();
+    assert_eq!(restored.standing, Standing::Banned, "a restoration says what still stands against it");
+    assert_eq!(house.verdict(LATE).await, Some(DenyCode::WorkerBanned));
+}
