@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use authority::{Authority, client, over};
@@ -385,4 +386,30 @@ fn nobody_is_taken_for_another() {
     }
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
     println!("{count} cases");
+}
+
+#[test]
+fn the_unix_socket_is_a_peer_only_where_it_is_listed() {
+    let mirror = Mirror::start(None);
+    let headers = format!("wcp-worker-id: {}\r\nwcp-tenant-id: {}\r\n", OWN.0, OWN.1);
+    for (peers, expected) in [("[unix]", 200), ("[127.0.0.1, \"::1\"]", 401)] {
+        let mode = Mode {
+            name: "trusted_headers",
+            identity: format!("{{ mode: trusted_headers, peers: {peers} }}"),
+            names: &[],
+            credentials: Vec::new(),
+        };
+        let house = House::build("{}");
+        let socket = house.path("gate.sock");
+        let text = configuration(&mode, mirror.address);
+        house.write(&text.replacen("127.0.0.1:0", &format!("unix:{}", socket.display()), 1));
+        let process = house.serve();
+        let stream = UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let answer = exchange(stream, &headers).unwrap();
+        assert_eq!(status(&answer), Some(expected), "{peers}: {answer}");
+        assert_eq!(answer.contains("www-authenticate: trusted-headers"), expected == 401, "{answer}");
+        drop(process);
+    }
+    assert_eq!(mirror.calls(), 1);
 }

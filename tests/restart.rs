@@ -110,7 +110,7 @@ async fn restarts_under_load_lose_no_answer_and_fail_no_request() {
             tokio::spawn(call(n % 2 == 0, format!("http://{at}"), Arc::clone(&tally)))
         })
         .collect();
-    let mut away = Vec::new();
+    let mut starts = Vec::new();
     for restart in 0..restarts {
         let target = tally.answered.load(Ordering::Relaxed) + 20 * CALLERS + restart * 7;
         let began = Instant::now();
@@ -122,12 +122,12 @@ async fn restarts_under_load_lose_no_answer_and_fail_no_request() {
         process.signal();
         assert_eq!(process.ended(), Some(0), "{}", process.seen);
         assert!(!process.seen.contains("cut off"), "{}", process.seen);
-        let gone = Instant::now();
         // What was there at the end is under the last checkpoint: nothing is left for the next start to mend.
         let (code, out, err) = house.run(&["audit", "verify"]);
         assert_eq!(code, Some(0), "{out}{err}");
+        let begun = Instant::now();
         process = house.serve();
-        away.push(gone.elapsed());
+        starts.push(begun.elapsed());
     }
     tally.end.store(true, Ordering::Relaxed);
     let mut given = Vec::new();
@@ -149,7 +149,7 @@ async fn restarts_under_load_lose_no_answer_and_fail_no_request() {
     let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
     assert!(count(&tally.refused) > 0, "no restart was ever noticed: this test shows nothing");
     println!(
-        "{restarts} restarts: {} answers; nobody listened {} times, and {} connections ended before an answer; away {away:?}",
+        "{restarts} restarts: {} answers; nobody listened {} times, and {} connections ended before an answer; starts took {starts:?}",
         given.len(),
         count(&tally.refused),
         count(&tally.unanswered)

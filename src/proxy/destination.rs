@@ -12,11 +12,7 @@ use crate::proxy::settings::Upstream;
 use crate::telemetry::{Counter, Metrics, UpstreamLabels};
 
 /// What proxies that end TLS say of a client's certificate (RFC 9440, Envoy): here it could only be forged.
-const CERTIFICATES: [HeaderName; 3] = [
-    HeaderName::from_static("client-cert"),
-    HeaderName::from_static("client-cert-chain"),
-    HeaderName::from_static("x-forwarded-client-cert"),
-];
+const CERTIFICATES: [&str; 3] = ["client-cert", "client-cert-chain", "x-forwarded-client-cert"];
 
 /// A place where requests may go.
 pub struct Destination {
@@ -100,12 +96,12 @@ impl Destination {
     #[must_use]
     pub fn is_ours(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
-        let dashed = |own: &HeaderName| {
-            own.as_str().len() == name.len()
-                && own.as_str().bytes().zip(name.bytes()).all(|(a, b)| a == b || (a == b'-' && b == b'_'))
+        let dashed = |own: &str| {
+            own.len() == name.len() && own.bytes().zip(name.bytes()).all(|(a, b)| a == b || (a == b'-' && b == b'_'))
         };
         name.starts_with("wcp-")
-            || self.identity.iter().chain(&CERTIFICATES).any(dashed)
-            || (name.contains('_') && self.upstream.headers.iter().any(|(own, _)| dashed(own)))
+            || CERTIFICATES.into_iter().any(dashed)
+            || self.identity.iter().any(|own| dashed(own.as_str()))
+            || (name.contains('_') && self.upstream.headers.iter().any(|(own, _)| dashed(own.as_str())))
     }
 }
