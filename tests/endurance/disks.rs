@@ -61,7 +61,7 @@ fn each_policy_is_on_record_in_turn_also_when_the_disk_was_full_at_the_start() {
     let mut process = house.serve_under(&["sh", "-c", "trap '' XFSZ; exec prlimit --fsize=300: \"$@\"", "sh"]);
     refuses(&process, &upstream, "the ledger is not writing: File too large");
     fs::write(&rules, text.replace("rr_data_read", "rr_data_read_anew")).unwrap();
-    process.wait_for_log("since it cannot be recorded");
+    process.wait_for_log("a change of files is not in force");
     assert_eq!(entries(&[&house.path("ledger/segments")]).len(), 0);
     limit(&process, "unlimited");
     until(|| process.readiness() == Some(200));

@@ -88,8 +88,11 @@ impl Process {
 
     /// The first log line from now on with this in it.
     pub fn wait_for_log(&mut self, what: &str) -> String {
+        let began = Instant::now();
         loop {
-            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {what} in:\n{}", self.seen));
+            // Others may be logged without end.
+            let left = PATIENCE.saturating_sub(began.elapsed());
+            let line = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("no {what} in:\n{}", self.seen));
             self.seen.push_str(&line);
             self.seen.push('\n');
             if line.contains(what) {
