@@ -26,7 +26,7 @@ pub struct Process {
     pub hall: SocketAddr,
 }
 
-/// What the files of a house are at first: a token from a file, one rule, one worker.
+/// What the files of a house are at first: a token from a file, one rule, one worker. Tests may ask with a token that is none yet.
 pub fn furnish(folder: &Path) {
     fs::create_dir_all(folder.join("enrolled")).unwrap();
     fs::write(folder.join("hallgate.yaml"), configuration("policy.v1", "low")).unwrap();
@@ -37,7 +37,8 @@ pub fn furnish(folder: &Path) {
 
 pub fn configuration(version: &str, risk: &str) -> String {
     format!(
-        "hall:\n  listen: 127.0.0.1:0\n  tokens: [{{ name: make, secret_file: token, scopes: [route], worker_optional: true }}]\n\
+        "hall:\n  listen: 127.0.0.1:0\n  tokens: [{{ name: make, secret_file: token, scopes: [route], worker_optional: true }}]\n  \
+         limits: {{ failures: {{ rate: 10000/s, burst: 100000 }} }}\n\
          policy:\n  version: {version}\n  tenants: {{ org.acme: {{ risk: {risk} }} }}\nshutdown: {{ linger: 0s }}\n"
     )
 }
