@@ -52,6 +52,7 @@ bench: build-tools ## the measurements that the README quotes
 	python3 benches/gate.py $(ARGS)
 	python3 benches/start.py
 	python3 benches/fairness.py
+	python3 benches/enrolment.py
 	target/bench-venv/bin/python benches/reference.py
 
 # pingora's zlib is built with cmake.

@@ -96,7 +96,7 @@ def nginx(folder):
     return Process("nginx", 1, ["nginx", "-c", conf, "-p", folder], port)
 
 
-def gate(binary, folder, upstream):
+def gate(binary, folder, upstream, other=None):
     port, hall = free_port(), free_port()
     rules = [
         rule("rr_read", "cap.data.read.v1", "wrk.bench.worker"),
@@ -114,7 +114,7 @@ def gate(binary, folder, upstream):
         "allowed_environments": ["dev", "stage", "prod", "edge"],
     }
     (folder / "enrolled" / "wrk_bench.json").write_text(json.dumps(worker))
-    (folder / "hallgate.yaml").write_text(f"""
+    written = f"""
 gate:
   listen: 127.0.0.1:{port}
   env: prod
@@ -129,7 +129,10 @@ hall:
 policy: {{ rules: rules.json, workers: enrolled, tenants: {{ org.bench: {{ risk: low }} }} }}
 ledger: {{ path: ledger, key_file: hallgate.key }}
 telemetry: {{ level: warn }}
-""")
+"""
+    for was, now in (other or {}).items():
+        written = written.replace(was, now)
+    (folder / "hallgate.yaml").write_text(written)
     process = Process("hallgate", 0, [binary, "serve", "--config", folder / "hallgate.yaml"], port)
     process.hall = hall
     return process
