@@ -124,6 +124,8 @@ fn the_references_own_router_tests_pass_with_us_in_its_place() {
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "router_suite"])
         .arg(here.join("target/reference/tests/test_router.py"))
         .env("PYTHONPATH", here.join("tests/differential"))
+        // What other packages bring along is none of its business.
+        .env("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         .env("HALLGATE", env!("CARGO_BIN_EXE_hallgate"))
         .output()
         .unwrap();
