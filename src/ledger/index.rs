@@ -75,9 +75,10 @@ impl Index {
         Ok(Self { file, written: 0, waiting: Vec::new() })
     }
 
-    /// Keeps the first so many records and goes on after them.
-    pub(super) fn cut(&mut self, records: u64) -> io::Result<()> {
-        self.file.set_len(offset(records))?;
+    /// Keeps the first so many records and goes on after them. With `next`, the one after them stays in the file until it is written
+    /// again: a start that is killed before that is followed by one that begins at the same place, and need not read everything.
+    pub(super) fn cut(&mut self, records: u64, next: bool) -> io::Result<()> {
+        self.file.set_len(offset(records + u64::from(next)))?;
         self.written = records;
         self.waiting.clear();
         Ok(())
@@ -145,13 +146,20 @@ mod tests {
         let file = open(&folder.path().join("index")).unwrap();
         let place = |n: u64| Place { id: Uuid::from_u128(u128::from(n) << 80), segment: n / 3, offset: 32 + n };
         let mut index = Index::resume(Arc::new(file.try_clone().unwrap())).unwrap();
-        index.cut(0).unwrap();
+        index.cut(0, false).unwrap();
         for entry in 0..1000 {
             index.note(entry, place(entry));
         }
         index.flush().unwrap();
         assert_eq!([0, 1, 2, 3].map(|n| read(&file, n)), [0, 256, 512, 768].map(|n| Some(place(n))));
         assert_eq!(read(&file, 4), None);
+        index.cut(2, true).unwrap();
+        assert_eq!([1, 2, 3].map(|n| read(&file, n)), [Some(place(256)), Some(place(512)), None], "it was killed here");
+        for entry in 512..1000 {
+            index.note(entry, place(entry));
+        }
+        index.flush().unwrap();
+        assert_eq!([2, 3].map(|n| read(&file, n)), [512, 768].map(|n| Some(place(n))));
         for bit in 0..RECORD * 8 {
             let mut bytes = place(7).to_bytes(7);
             bytes[bit / 8] ^= 1 << (bit % 8);

@@ -269,7 +269,9 @@ impl Restored {
         self.streams = Streams::resume(&start.heads).ok_or_else(|| broken(&path, "holds a bad digest"))?;
         (self.last, self.sealed) = (start.heads.last, start.heads.size);
         (self.tiles, self.unsound, self.tail.segment) = (Vec::new(), Vec::new(), None);
-        self.index.cut(start.records).map_err(failed(&super::index_file(&self.folder)))?;
+        // At the chain heads the index has led there by that record.
+        let known = start.root.is_none() && start.heads.size > 0;
+        self.index.cut(start.records, known).map_err(failed(&super::index_file(&self.folder)))?;
         let lost = |(path, error): (PathBuf, io::Error)| match error.kind() {
             io::ErrorKind::NotFound => broken(&path, "is missing, and the entries under it are not there either"),
             io::ErrorKind::InvalidData => broken(&path, error.to_string()),

@@ -184,7 +184,7 @@ fn a_checkpoint_of_a_rewritten_log_does_not_follow_from_the_older_one() {
 fn reindex(settings: &Settings) {
     let file = index::open(&index_file(&settings.path)).unwrap();
     let mut index = index::Index::resume(Arc::new(file)).unwrap();
-    index.cut(0).unwrap();
+    index.cut(0, false).unwrap();
     let mut offset = segment::HEADER as u64;
     for (number, entry) in (0_u64..).zip(entries(settings)) {
         index.note(number, index::Place { id: id(&entry), segment: 0, offset });
