@@ -94,10 +94,9 @@ impl Hall {
             return Ok(());
         }
         let _turn = self.succession.lock().await;
-        if self.unannounced.load(Ordering::Acquire) {
-            let policy = in_force(&self.snapshot.load(), Cause::Start, None);
-            self.ledger.record(Record::Policy(policy)).await?;
-            self.unannounced.store(false, Ordering::Release);
+        if let Some(policy) = self.owed_policy() {
+            self.ledger.record(policy).await?;
+            self.announced();
         }
         Ok(())
     }
@@ -140,10 +139,9 @@ impl Hall {
         }
         let tokens = (tokens != **self.tokens.load()).then_some(tokens);
         let replaced = self.snapshot.load().fingerprint;
-        if snapshot.fingerprint != replaced && self.unannounced.load(Ordering::Acquire) {
-            let first = in_force(&self.snapshot.load(), Cause::Start, None);
-            self.ledger.record_blocking(Record::Policy(first))?;
-            self.unannounced.store(false, Ordering::Release);
+        if let Some(policy) = self.owed_policy().filter(|_| snapshot.fingerprint != replaced) {
+            self.ledger.record_blocking(policy)?;
+            self.announced();
         }
         let receipt = (snapshot.fingerprint != replaced)
             .then(|| self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)))))

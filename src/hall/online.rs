@@ -79,9 +79,10 @@ impl Hall {
     ) -> Result<(), RecordError> {
         // Going offline one after the other with what else changes, so that the order of the entries is the order of events.
         let _turn = self.succession.lock().await;
-        tracing::warn!(online, token = token.as_str(), "the hall is switched");
-        self.ledger.record(Record::Standing(StandingChange::Hall { online, token, account_standing })).await?;
+        let change = StandingChange::Hall { online, token: token.clone(), account_standing };
+        self.ledger.record(Record::Standing(change)).await?;
         self.switched_off.store(!online, Ordering::Release);
+        tracing::warn!(online, token = token.as_str(), "the hall is switched");
         Ok(())
     }
 

@@ -12,6 +12,22 @@ use crate::telemetry::Metrics;
 /// A hall that knows nothing, and the folder of its ledger.
 pub(crate) fn hall() -> (Arc<Hall>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&ledger::Settings {
+        path: folder.path().join("ledger"),
+        durability: Durability::Process,
+        key_file: folder.path().join("hallgate.key"),
+        origin: "hallgate.test/ledger".to_owned(),
+        checkpoint_every: Duration::from_secs(60),
+        queue: 8,
+        segment_bytes: 1 << 20,
+        retention: ledger::Retention::default(),
+    })
+    .unwrap();
+    (over(ledger), folder)
+}
+
+/// A hall that knows nothing, over this ledger.
+pub(crate) fn over(ledger: Ledger) -> Arc<Hall> {
     let settings = Settings {
         mode: Mode::Strict,
         version: Arc::from("policy.test"),
@@ -29,17 +45,6 @@ pub(crate) fn hall() -> (Arc<Hall>, tempfile::TempDir) {
     };
     let rules = RuleSet::parse(r#"{"rules": []}"#, Mode::Strict).unwrap();
     let snapshot = Snapshot::build(settings, rules, Vec::new()).unwrap();
-    let ledger = Ledger::open(&ledger::Settings {
-        path: folder.path().join("ledger"),
-        durability: Durability::Process,
-        key_file: folder.path().join("hallgate.key"),
-        origin: "hallgate.test/ledger".to_owned(),
-        checkpoint_every: Duration::from_secs(60),
-        queue: 8,
-        segment_bytes: 1 << 20,
-        retention: ledger::Retention::default(),
-    })
-    .unwrap();
     let verdicts = Verdicts::new(cache::Settings { capacity: 0 });
-    (Arc::new(Hall::new(snapshot, verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new()))), folder)
+    Arc::new(Hall::new(snapshot, verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new())))
 }

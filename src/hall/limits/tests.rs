@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::cache::{self, Verdicts};
 use crate::engine::input::tests::plain;
-use crate::engine::{DenyCode, Mode, RouteInput, RuleSet, Snapshot};
-use crate::hall::{Ask, Caller, CannotDecide, Recorded, TokenBook};
+use crate::engine::{DenyCode, RouteInput};
+use crate::hall::{Ask, Caller, CannotDecide, Recorded};
 use crate::ledger::{Durability, Ledger, Retention};
-use crate::telemetry::Metrics;
 
 #[test]
 fn a_wait_is_at_least_a_second_and_never_too_short() {
@@ -41,29 +39,6 @@ fn the_least_urgent_gives_way_first() {
     assert!(froms.is_sorted() && froms[3] == 100 && RESERVED > froms[2] && RESERVED < 100, "{froms:?}");
 }
 
-/// A hall without rules, over this ledger.
-fn hall(ledger: Ledger) -> Arc<Hall> {
-    let settings = crate::engine::Settings {
-        mode: Mode::Strict,
-        version: Arc::from("policy.test"),
-        require_worker_id: [].into(),
-        require_signatory: false,
-        allowed_tenants: [].into(),
-        require_worker_attestation: false,
-        enforce_correlation_id: true,
-        enforce_required_controls: true,
-        enforce_blast_scoring_in_prod: true,
-        enforce_privilege_envelopes: false,
-        require_known_capability: false,
-        egress_allowlist: [].into(),
-        tenants: [].into(),
-    };
-    let rules = RuleSet::parse(r#"{"rules": []}"#, Mode::Strict).unwrap();
-    let snapshot = Snapshot::build(settings, rules, Vec::new()).unwrap();
-    let verdicts = Verdicts::new(cache::Settings { capacity: 0 });
-    Arc::new(Hall::new(snapshot, verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new())))
-}
-
 fn ask(qos_class: QosClass) -> Ask {
     let input = RouteInput { qos_class, ..plain() };
     Ask { caller: Caller::default(), input, door: Door::Api, raw_body: None }
@@ -86,7 +61,7 @@ async fn when_the_ledger_is_behind_the_least_urgent_gives_way_first_and_the_last
         segment_bytes: 1 << 20,
         retention: Retention::default(),
     });
-    let hall = hall(ledger.clone());
+    let hall = crate::hall::tests::over(ledger.clone());
     let begin = |class| {
         let hall = Arc::clone(&hall);
         tokio::spawn(async move { hall.rule(ask(class)).await })
