@@ -44,12 +44,13 @@ sbom: build-tools ## what the program is made of, and the licences of all of it,
 	.ci/sbom target/sbom
 
 bench: build-tools ## the measurements that the README quotes
-	@.ci/need python3 wrk nginx
+	@.ci/need python3 wrk nginx taskset=util-linux strip=binutils
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
 	python3 -m venv target/bench-venv
 	target/bench-venv/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
 	$(CARGO) bench --locked --bench decide --bench ledger --bench growth
 	python3 benches/gate.py $(ARGS)
+	target/bench-venv/bin/python benches/pod.py
 	python3 benches/start.py
 	python3 benches/fairness.py
 	python3 benches/enrolment.py

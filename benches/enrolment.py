@@ -16,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 
-import gate as bench
+import servers
 
 
 def record(at):
@@ -36,7 +36,7 @@ def record(at):
 
 def enroll(port, records, failed):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    headers = {"Authorization": f"Bearer {bench.TOKEN}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {servers.TOKEN}", "Content-Type": "application/json"}
     for written in records:
         connection.request("POST", "/enroll", written, headers)
         answer = connection.getresponse()
@@ -51,13 +51,13 @@ def main():
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--binary", type=Path, help="measure this one instead of building one")
     options = parser.parse_args()
-    binary = options.binary or bench.built()[0]
+    binary = options.binary or servers.built()[0]
     os.sched_setaffinity(0, {1})
     with tempfile.TemporaryDirectory(prefix="hallgate-bench-") as name:
         folder = Path(name)
-        upstream = bench.nginx(folder)
+        upstream = servers.nginx(folder)
         more = {"scopes: [route], tenant_id: org.bench": "scopes: [route, enroll]", "policy: { ": "policy: { store: registry.db, "}
-        process = bench.gate(binary, folder, upstream.port, more)
+        process = servers.gate(binary, folder, upstream.port, more)
         load = ["taskset", "-c", "1", "wrk", "-t", "1", "-c", "64", "-d", "600s", f"http://127.0.0.1:{process.port}/a"]
         for under in (False, True):
             flood = subprocess.Popen(load, stdout=subprocess.PIPE, text=True) if under else None

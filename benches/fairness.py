@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import gate as bench
+import servers
+from load import BODY_OF_ROUTE, post_script
 
 
 def quiet(port, method, path, body, headers, seconds, every=0.02):
@@ -54,17 +55,17 @@ def main():
     parser.add_argument("--connections", type=int, default=256)
     parser.add_argument("--binary", type=Path, help="measure this one instead of building one")
     options = parser.parse_args()
-    binary = options.binary or bench.built()[0]
+    binary = options.binary or servers.built()[0]
     os.sched_setaffinity(0, {1})
     with tempfile.TemporaryDirectory(prefix="hallgate-bench-") as name:
         folder = Path(name)
-        upstream = bench.nginx(folder)
-        ours = bench.gate(binary, folder, upstream.port)
-        post = bench.post_script(folder)
-        token = {"Authorization": f"Bearer {bench.TOKEN}", "Content-Type": "application/json"}
+        upstream = servers.nginx(folder)
+        ours = servers.gate(binary, folder, upstream.port)
+        post = post_script(folder)
+        token = {"Authorization": f"Bearer {servers.TOKEN}", "Content-Type": "application/json"}
         doors = {
             "gate": ((ours.port, "GET", "/a", None, {}), (ours.port, "/a")),
-            "Hall": ((ours.hall, "POST", "/api/route", json.dumps(bench.BODY_OF_ROUTE), token), (ours.hall, "/api/route")),
+            "Hall": ((ours.hall, "POST", "/api/route", json.dumps(BODY_OF_ROUTE), token), (ours.hall, "/api/route")),
         }
         try:
             for door, other in (("gate", "Hall"), ("Hall", "gate")):

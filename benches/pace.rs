@@ -1,4 +1,4 @@
-//! A load at a fixed rate, for latencies: `pace ADDRESS PATH RATE SECONDS` prints the p50, p90 and p99 in microseconds as JSON.
+//! A load at a fixed rate, for latencies: `pace ADDRESS PATH RATE SECONDS [HEADER…]` prints the p50, p90 and p99 in microseconds as JSON.
 //!
 //! Sixteen connections, each a thread that sleeps until its next request is due; so a slow answer delays only its own
 //! connection, and what is measured is the exchange and not the queue of a saturated server.
@@ -19,13 +19,14 @@ fn main() -> Result<(), Failure> {
     let (Some(address), Some(path), Some(rate), Some(seconds)) = (args.next(), args.next(), args.next(), args.next())
     else {
         // `cargo bench` runs every bench; this one is a tool for `benches/gate.py`.
-        println!("usage: pace ADDRESS PATH RATE SECONDS");
+        println!("usage: pace ADDRESS PATH RATE SECONDS [HEADER…]");
         return Ok(());
     };
     let rate: u32 = rate.parse()?;
     let spell = Duration::from_secs(seconds.parse()?);
     let every = Duration::from_secs(1) * CONNECTIONS / rate;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    let headers: String = args.map(|header| header + "\r\n").collect();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{headers}\r\n");
     let begin = Instant::now() + Duration::from_millis(50);
     let connections: Vec<_> = (0..CONNECTIONS)
         .map(|nth| {

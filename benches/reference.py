@@ -16,9 +16,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-import gate
+import servers as bench
+from load import post_script, wrk
 
-ROOT = Path(__file__).resolve().parent.parent
 # In dev, where the reference does not look for shadowed rules at every request: the kinder comparison.
 REQUEST = {
     "capability_id": "cap.bench.c1",
@@ -82,8 +82,8 @@ def ours(rules, env):
     """Microseconds a decision of ours: question, gates and hash, not cached."""
     name = f"whole, {env}/{rules}"
     command = ["cargo", "bench", "--locked", "--bench", "decide", "--", "--exact", f"decision, not cached/{name}"]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    found = ROOT / "target/criterion/decision, not cached" / f"whole, {env}" / str(rules) / "new/estimates.json"
+    subprocess.run(command, cwd=bench.ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    found = bench.ROOT / "target/criterion/decision, not cached" / f"whole, {env}" / str(rules) / "new/estimates.json"
     return json.loads(found.read_text())["median"]["point_estimate"] / 1000
 
 
@@ -114,7 +114,7 @@ def serve(port):
 
 def hall(binary, folder):
     """Our Hall under the same rules, its ledger on."""
-    port = gate.free_port()
+    port = bench.free_port()
     (folder / "enrolled").mkdir()
     (folder / "rules.json").write_text(json.dumps({"rules": [rule(at) for at in range(200)]}))
     for species in "ab":
@@ -130,17 +130,17 @@ def hall(binary, folder):
     (folder / "hallgate.yaml").write_text(f"""
 hall:
   listen: 127.0.0.1:{port}
-  tokens: [ {{ name: bench, secret: {gate.TOKEN}, scopes: [route] }} ]
+  tokens: [ {{ name: bench, secret: {bench.TOKEN}, scopes: [route] }} ]
 policy: {{ mode: reference, rules: rules.json, workers: enrolled }}
 ledger: {{ path: ledger, key_file: hallgate.key }}
 telemetry: {{ level: warn }}
 """)
-    return gate.Process("hallgate", 0, [binary, "serve", "--config", folder / "hallgate.yaml"], port)
+    return bench.Process("hallgate", 0, [binary, "serve", "--config", folder / "hallgate.yaml"], port)
 
 
 def ask(process):
     """One answer, which must allow, so that what is measured is a decision."""
-    headers = {"Authorization": f"Bearer {gate.TOKEN}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {bench.TOKEN}", "Content-Type": "application/json"}
     request = urllib.request.Request(
         f"http://127.0.0.1:{process.port}/api/route", json.dumps(REQUEST).encode(), headers
     )
@@ -150,23 +150,19 @@ def ask(process):
 
 def servers(options):
     """Decisions a second over HTTP, ours and the reference's, in turn."""
-    binary, _, _ = gate.built()
+    binary = bench.built()[0]
     rates = []
     with tempfile.TemporaryDirectory(prefix="hallgate-bench-") as name:
         folder = Path(name)
-        post = folder / "route.lua"
-        post.write_text(
-            f"wrk.method='POST'; wrk.headers['Authorization']='Bearer {gate.TOKEN}';"
-            f"wrk.headers['Content-Type']='application/json'; wrk.body='{json.dumps(REQUEST)}'"
-        )
-        port = gate.free_port()
-        flask = gate.Process("flask", 0, [sys.executable, __file__, "--serve", port], port)
+        post = post_script(folder, REQUEST)
+        port = bench.free_port()
+        flask = bench.Process("flask", 0, [sys.executable, __file__, "--serve", port], port)
         mine = hall(binary, folder)
         try:
             for process in (flask, mine):
                 ask(process)
             for _ in range(options.rounds):
-                pair = [gate.wrk(p.port, "/api/route", options.seconds, 16, post)[0] for p in (mine, flask)]
+                pair = [wrk(p.port, "/api/route", options.seconds, 16, post)[0] for p in (mine, flask)]
                 rates.append(pair)
         finally:
             mine.stop()

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -17,24 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from servers import ROOT, answers, built, free_port
+
 TARGET_MS = 150
 SIZE = 200
 PATIENCE_S = 30
-
-
-def built():
-    """Builds what is measured, and says where it is."""
-    command = ["cargo", "build", "--release", "--locked", "--message-format=json", "--bin", "hallgate"]
-    out = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    made = [json.loads(line) for line in out.splitlines()]
-    return next(m["executable"] for m in made if m.get("executable"))
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def written(folder):
@@ -77,22 +63,13 @@ shutdown: {{ linger: 0s }}
     return hall
 
 
-def ready(port):
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as stream:
-            stream.sendall(b"GET /readyz HTTP/1.1\r\nhost: hall\r\nconnection: close\r\n\r\n")
-            return stream.recv(16).startswith(b"HTTP/1.1 200")
-    except OSError:
-        return False
-
-
 def start(binary, folder, port):
     """Milliseconds from exec to ready."""
     began = time.monotonic()
     log = open(folder / "log", "w")
     child = subprocess.Popen([binary, "serve", "--config", "hallgate.yaml"], cwd=folder, stderr=log, stdout=log)
     try:
-        while not ready(port):
+        while not answers(port, "/readyz"):
             if child.poll() is not None or time.monotonic() - began > PATIENCE_S:
                 sys.exit(f"it does not become ready:\n{(folder / 'log').read_text()}")
             time.sleep(0.001)
@@ -108,7 +85,7 @@ def main():
     options.add_argument("--binary", help="measure this one instead of building a release")
     options.add_argument("--starts", type=int, default=30)
     options = options.parse_args()
-    binary = os.path.abspath(options.binary) if options.binary else built()
+    binary = os.path.abspath(options.binary) if options.binary else built()[0]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         port = written(folder)
