@@ -127,7 +127,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--starts", type=int, default=11)
+    parser.add_argument("--starts", type=int, default=21)
     parser.add_argument("--requests", type=int, default=MILLION, help="for the memory afterwards (default: a million)")
     parser.add_argument("--envoy", help="this Envoy, not that of benches/requirements.txt")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
