@@ -13,9 +13,10 @@ use serde_json::Value;
 use crate::container::{Container, root};
 use crate::fabric::{Fabric, GATE_UID, run};
 
-const SIDECARS: [&str; 3] = ["inbound", "outbound", "outbound-redirect"];
+/// Those that put a gate beside an app.
+pub const SIDECARS: [&str; 3] = ["inbound", "outbound", "outbound-redirect"];
 /// The overlays, each rendered by the sample of its name.
-const OVERLAYS: [&str; 4] = ["inbound", "outbound", "outbound-redirect", "gateway"];
+pub const OVERLAYS: [&str; 4] = ["inbound", "outbound", "outbound-redirect", "gateway"];
 
 /// `kubectl` or `helm`: the one that `make test` brings, else that of the PATH.
 pub fn tool(name: &str) -> Command {
@@ -47,12 +48,12 @@ pub fn valid(yaml: &str) -> BTreeMap<String, Value> {
 }
 
 /// What a sample's kustomization renders.
-pub fn rendered(overlay: &str) -> String {
+fn rendered(overlay: &str) -> String {
     run(tool("kubectl").args(["kustomize", &format!("k8s/samples/{overlay}")]))
 }
 
 /// The manifests of a sample; each is rendered and held against the schemas once.
-fn sample(overlay: &str) -> BTreeMap<String, Value> {
+pub fn sample(overlay: &str) -> BTreeMap<String, Value> {
     static SAMPLES: Mutex<BTreeMap<String, BTreeMap<String, Value>>> = Mutex::new(BTreeMap::new());
     let mut samples = SAMPLES.lock().unwrap_or_else(PoisonError::into_inner);
     samples.entry(overlay.to_owned()).or_insert_with(|| valid(&rendered(overlay))).clone()
