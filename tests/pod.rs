@@ -15,6 +15,8 @@ mod container;
 mod fabric;
 #[path = "pod/image.rs"]
 mod image;
+#[path = "pod/ledger_key.rs"]
+mod ledger_key;
 #[path = "pod/manifests.rs"]
 mod manifests;
 #[path = "pod/redirect.rs"]

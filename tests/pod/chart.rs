@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::container::root;
 use crate::fabric::run;
-use crate::manifests::{OVERLAYS, SIDECARS, sample, tool, valid};
+use crate::manifests::{OVERLAYS, SIDECARS, sample, sample_with, tool, valid};
 
 /// Who the sample app is, and what it is.
 const SHOP: [&str; 5] = [
@@ -54,6 +54,12 @@ fn the_chart_renders_what_the_kustomizations_do() {
     for overlay in OVERLAYS {
         same(&valid(&run(&mut mode(overlay, &[]))), &sample(overlay), overlay);
     }
+    let key = "ledger.keySecret=hallgate-ledger-key";
+    for overlay in ["inbound", "gateway"] {
+        same(&valid(&run(&mut mode(overlay, &[key]))), &sample_with(overlay, &["ledger-key"]), overlay);
+    }
+    let durable = sample_with("gateway", &["ledger-key", "durable-ledger"]);
+    same(&valid(&run(&mut mode("gateway", &[key, "ledger.claim=10Gi"]))), &durable, "durable");
     run(tool("helm").args(["lint", "--strict", "k8s/chart"]));
 }
 
@@ -125,8 +131,9 @@ fn the_chart_refuses_values_that_mean_nothing() {
         "app.name=Shop",
         "app.port=8080",
         "app.port=http",
-        "app.runAsUser=65532",
+        "app.runAsUser=28765",
         "app.runAsUser=0",
+        "ledger.claim=10Gi",
         "app.securityContext.privileged=true",
     ] {
         refused(&mut mode("outbound", &[bad]));

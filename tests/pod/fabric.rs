@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// The longest that anything here may take; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The user that the gate runs as, as in `k8s/`.
-pub const GATE_UID: &str = "65532";
+pub const GATE_UID: &str = "28765";
 
 /// The network. Dropped, its processes and namespaces go.
 pub struct Fabric {

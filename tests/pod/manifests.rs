@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -52,6 +52,21 @@ fn rendered(overlay: &str) -> String {
     run(tool("kubectl").args(["kustomize", &format!("k8s/samples/{overlay}")]))
 }
 
+/// The manifests of a sample with more components of `k8s/` behind it.
+pub fn sample_with(overlay: &str, components: &[&str]) -> BTreeMap<String, Value> {
+    // kubectl reads what is below one folder: the kustomization stands where it finds ours.
+    let folder = tempfile::tempdir_in(root().join("target")).unwrap();
+    let components: Vec<String> = components.iter().map(|name| format!("../../k8s/{name}")).collect();
+    let kustomization = serde_json::json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [format!("../../k8s/samples/{overlay}")],
+        "components": components,
+    });
+    fs::write(folder.path().join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    valid(&run(tool("kubectl").arg("kustomize").arg(folder.path())))
+}
+
 /// The manifests of a sample; each is rendered and held against the schemas once.
 pub fn sample(overlay: &str) -> BTreeMap<String, Value> {
     static SAMPLES: Mutex<BTreeMap<String, BTreeMap<String, Value>>> = Mutex::new(BTreeMap::new());
@@ -68,8 +83,9 @@ fn named<'a>(list_of: &'a Value, name: &str) -> &'a Value {
 }
 
 /// The pod of a sample's Deployment, and its gate.
-fn pod(manifests: &BTreeMap<String, Value>) -> (&Value, &Value) {
-    let deployment = manifests.values().find(|manifest| manifest["kind"] == "Deployment").unwrap();
+pub fn pod(manifests: &BTreeMap<String, Value>) -> (&Value, &Value) {
+    let runs = |manifest: &&Value| matches!(manifest["kind"].as_str(), Some("Deployment" | "StatefulSet"));
+    let deployment = manifests.values().find(runs).unwrap();
     let template = &deployment["spec"]["template"];
     let containers = ["initContainers", "containers"].into_iter().flat_map(|key| list(&template["spec"][key]));
     (template, containers.into_iter().find(|container| container["name"] == "hallgate").unwrap())
@@ -82,8 +98,8 @@ fn every_sample_is_valid_and_the_validator_is_strict() {
     }
     let text = rendered("gateway");
     for (from, to) in [
-        ("replicas: 2", "replicas: two"),
-        ("replicas: 2", "replicaz: 2"),
+        ("minReplicas: 2", "minReplicas: two"),
+        ("minReplicas: 2", "minReplicaz: 2"),
         ("runAsNonRoot: true", "runAsNonroot: true"),
         ("path: /metrics", "paht: /metrics"),
         ("kind: PodDisruptionBudget", "kind: PodDisruption"),
@@ -130,9 +146,49 @@ fn the_gate_is_confined_and_started_before_the_app() {
             let redirect = named(&template["spec"]["initContainers"], "hallgate-redirect");
             let to = if overlay == "outbound" { "refuse" } else { "8080" };
             assert_eq!(redirect["args"], serde_json::json!([GATE_UID, to]));
+            // By these the script tells whether the network is the pod's own.
+            let script = fs::read_to_string(root().join("k8s/redirect.sh")).unwrap();
+            for (name, field) in [("POD_IP", "status.podIP"), ("HOST_IP", "status.hostIP")] {
+                assert_eq!(named(&redirect["env"], name)["valueFrom"]["fieldRef"]["fieldPath"], field);
+                assert!(script.contains(&format!("${{{name}:-}}")));
+            }
             let capabilities = serde_json::json!({ "drop": ["ALL"], "add": ["NET_ADMIN"] });
             assert_eq!(redirect["securityContext"]["capabilities"], capabilities);
         }
+    }
+}
+
+/// An app whose image runs as the gate's user would go around it.
+#[test]
+fn the_gates_user_is_nobody_elses() {
+    // Images without a shell, the user `nobody`, the first users of distributions, nginx, Istio, and what is left out of the manifest.
+    assert!(!["0", "65532", "65534", "1000", "1001", "101", "1337"].contains(&GATE_UID));
+}
+
+/// A pod that is evicted loses its ledger.
+#[test]
+fn a_pod_has_room_for_its_ledger() {
+    let mib = |quantity: &Value| -> u64 {
+        let text = quantity.as_str().unwrap();
+        match text.split_at(text.len() - 2) {
+            (number, "Gi") => number.parse::<u64>().unwrap() * 1024,
+            (number, "Mi") => number.parse().unwrap(),
+            _ => panic!("{text}"),
+        }
+    };
+    for overlay in OVERLAYS {
+        let manifests = sample(overlay);
+        let (template, gate) = pod(&manifests);
+        let volume = mib(&named(&template["spec"]["volumes"], "hallgate-ledger")["emptyDir"]["sizeLimit"]);
+        assert!(mib(&gate["resources"]["requests"]["ephemeral-storage"]) >= volume, "{overlay}");
+        // The kubelet adds all limits up, and evicts the pod when all that it has on disk, its volumes included, is more.
+        for container in ["initContainers", "containers"].into_iter().flat_map(|key| list(&template["spec"][key])) {
+            assert!(container["resources"]["limits"]["ephemeral-storage"].is_null(), "{overlay}: {container}");
+        }
+        let config = manifests["ConfigMap/hallgate-config"]["data"]["hallgate.yaml"].as_str().unwrap();
+        let (_, most) = config.split_once("max_size: ").unwrap();
+        let most: u64 = most.split_once("MiB").unwrap().0.parse().unwrap();
+        assert!(most * 2 <= volume, "{overlay}: nothing is left for the hash tree");
     }
 }
 
@@ -169,41 +225,48 @@ fn no_policy_leaves_a_way_to_the_app_or_out() {
     assert_eq!(gateway["Ingress/hallgate"]["spec"]["rules"][0]["http"]["paths"][0]["path"], "/api/route");
 }
 
-/// Puts what a pod mounts into its gate's container, as the kubelet does: files behind a symlink that a change swaps.
-fn mount(container: &Container, manifests: &BTreeMap<String, Value>) {
+/// Puts what a pod mounts into its gate's container, as the kubelet does: root's files behind a symlink that a change swaps. `key` is
+/// what the Secret of the ledger's key holds.
+pub fn mount(container: &Container, manifests: &BTreeMap<String, Value>, key: &str) {
     let (template, gate) = pod(manifests);
     for mounted in list(&gate["volumeMounts"]) {
         let volume = named(&template["spec"]["volumes"], mounted["name"].as_str().unwrap());
         let files: BTreeMap<String, String> = if let Some(map) = volume["configMap"]["name"].as_str() {
             serde_json::from_value(manifests[&format!("ConfigMap/{map}")]["data"].clone()).unwrap()
-        } else if volume["secret"].is_object() {
-            assert_eq!(
-                volume["secret"]["defaultMode"], 0o444,
-                "the gate does not run as root, to whom a secret belongs"
-            );
-            ["hall-token", "openai-authorization"]
-                .map(|name| (name.to_owned(), "hst_0123456789abcdef".to_owned()))
-                .into()
+        } else if let Some(secret) = volume["secret"]["secretName"].as_str() {
+            match secret {
+                "hallgate-ledger-key" => [("hallgate.key".to_owned(), key.to_owned())].into(),
+                _ => ["hall-token", "openai-authorization"]
+                    .map(|name| (name.to_owned(), "hst_0123456789abcdef".to_owned()))
+                    .into(),
+            }
         } else {
             assert_eq!(mounted["mountPath"], "/var/lib/hallgate", "{volume}");
             continue;
         };
         let at = container.path(mounted["mountPath"].as_str().unwrap());
+        if at.exists() {
+            fs::remove_dir_all(&at).unwrap();
+        }
         fs::create_dir_all(at.join("..1")).unwrap();
         symlink("..1", at.join("..data")).unwrap();
         for (name, text) in files {
-            fs::write(at.join("..1").join(&name), text).unwrap();
+            let file = at.join("..1").join(&name);
+            fs::write(&file, text).unwrap();
+            let mode = ["configMap", "secret"].iter().find_map(|kind| volume[kind]["defaultMode"].as_u64()).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(u32::try_from(mode).unwrap())).unwrap();
             symlink(Path::new("..data").join(&name), at.join(name)).unwrap();
         }
     }
 }
 
 /// The gate's command with the pod's environment.
-fn gate_of(container: &Container, fabric: &Fabric, manifests: &BTreeMap<String, Value>, command: &str) -> Command {
+pub fn gate_of(container: &Container, fabric: &Fabric, manifests: &BTreeMap<String, Value>, command: &str) -> Command {
     let (template, gate) = pod(manifests);
     let arguments: Vec<&str> = list(&gate["args"]).filter_map(Value::as_str).collect();
     assert_eq!(arguments, ["serve", "--config", "/etc/hallgate/hallgate.yaml"]);
-    let mut gate_command = container.command(fabric, &[command, arguments[1], arguments[2]]);
+    let group = gate["securityContext"]["runAsGroup"].to_string();
+    let mut gate_command = container.command_in(&group, fabric, &[command, arguments[1], arguments[2]]);
     for variable in list(&gate["env"]) {
         let field = variable["valueFrom"]["fieldRef"]["fieldPath"].as_str();
         let value = match field.map(|field| field.split('\'').collect::<Vec<_>>()).as_deref() {
@@ -225,7 +288,7 @@ fn every_overlay_serves_under_its_own_configuration_and_its_probes_are_answered(
         let manifests = sample(overlay);
         let (template, gate) = pod(&manifests);
         let container = Container::lay(&fabric);
-        mount(&container, &manifests);
+        mount(&container, &manifests, "");
         run(&mut gate_of(&container, &fabric, &manifests, "check"));
         let redirect = list(&template["spec"]["initContainers"]).find(|one| one["name"] == "hallgate-redirect");
         if let Some(redirect) = redirect {

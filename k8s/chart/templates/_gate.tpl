@@ -8,6 +8,9 @@ restartPolicy: Always
 {{- end }}
 args: [serve, --config, /etc/hallgate/hallgate.yaml]
 env:
+  {{- if .Values.ledger.keySecret }}
+  - { name: HALLGATE_KEY_FILE, value: /etc/hallgate-ledger-key/hallgate.key }
+  {{- end }}
   {{- if eq .Values.mode "gateway" }}
   - { name: HALLGATE_ENV, value: {{ .Values.env }} }
   {{- else }}
@@ -40,22 +43,34 @@ livenessProbe:
 resources:
   {{- if .Values.resources }}
   {{- toYaml .Values.resources | nindent 2 }}
-  {{- else if eq .Values.mode "gateway" }}
-  requests: { cpu: 250m, memory: 64Mi, ephemeral-storage: 64Mi }
-  limits: { memory: 256Mi, ephemeral-storage: 64Mi }
   {{- else }}
-  requests: { cpu: 50m, memory: 48Mi, ephemeral-storage: 64Mi }
-  limits: { memory: 192Mi, ephemeral-storage: 64Mi }
+  # No limit of ephemeral storage: it would be the whole pod's, the ledger's volume included.
+  {{- $disk := ternary .Values.ledger.sizeLimit "64Mi" (empty .Values.ledger.claim) }}
+  {{- if eq .Values.mode "gateway" }}
+  requests: { cpu: 250m, memory: 64Mi, ephemeral-storage: {{ $disk }} }
+  limits: { memory: 256Mi }
+  {{- else }}
+  requests: { cpu: 50m, memory: 48Mi, ephemeral-storage: {{ $disk }} }
+  limits: { memory: 192Mi }
+  {{- end }}
   {{- end }}
 securityContext:
-  runAsUser: 65532
-  runAsGroup: 65532
+  runAsUser: 28765
+  {{- if .Values.ledger.keySecret }}
+  # The Secret's files are root's and its group's: in that group is this container alone, and nobody else may read the key.
+  runAsGroup: 0
+  {{- else }}
+  runAsGroup: 28765
+  {{- end }}
   runAsNonRoot: true
   readOnlyRootFilesystem: true
   allowPrivilegeEscalation: false
   capabilities: { drop: [ALL] }
   seccompProfile: { type: RuntimeDefault }
 volumeMounts:
+  {{- if .Values.ledger.keySecret }}
+  - { name: hallgate-ledger-key, mountPath: /etc/hallgate-ledger-key, readOnly: true }
+  {{- end }}
   - { name: hallgate-config, mountPath: /etc/hallgate, readOnly: true }
   - { name: hallgate-policy, mountPath: /etc/hallgate-policy, readOnly: true }
   - { name: hallgate-workers, mountPath: /etc/hallgate-workers, readOnly: true }
@@ -64,6 +79,13 @@ volumeMounts:
 {{- end }}
 
 {{- define "hallgate.volumes" -}}
+{{- with .Values.ledger.keySecret -}}
+- name: hallgate-ledger-key
+  secret:
+    secretName: {{ . | quote }}
+    defaultMode: 0440
+    items: [{ key: hallgate.key, path: hallgate.key }]
+{{ end -}}
 - name: hallgate-config
   configMap: { name: hallgate-config, defaultMode: 0444 }
 - name: hallgate-policy
@@ -73,7 +95,9 @@ volumeMounts:
 # Only the gate's container mounts it. Not 0400: it belongs to root, and the gate is another user.
 - name: hallgate-secrets
   secret: { secretName: {{ .Values.secretName | quote }}, defaultMode: 0444 }
+{{- if not .Values.ledger.claim }}
 # As long-lived as the pod; docs/kubernetes.md says how the evidence outlives it.
 - name: hallgate-ledger
   emptyDir: { sizeLimit: {{ .Values.ledger.sizeLimit }} }
+{{- end }}
 {{- end }}

@@ -22,7 +22,12 @@ hallgate/env: {{ .Values.env }}
 # Runs before everything else in the pod, and ends. The one container with a capability: it changes the pod's own network.
 - name: hallgate-redirect
   image: "{{ .Values.redirectImage.repository }}:{{ .Values.redirectImage.tag }}"
-  args: ["65532", {{ ternary "refuse" "8080" (eq .Values.mode "outbound") | quote }}]
+  args: ["28765", {{ ternary "refuse" "8080" (eq .Values.mode "outbound") | quote }}]
+  env:
+    - name: POD_IP
+      valueFrom: { fieldRef: { fieldPath: status.podIP } }
+    - name: HOST_IP
+      valueFrom: { fieldRef: { fieldPath: status.hostIP } }
   resources:
     requests: { cpu: 10m, memory: 16Mi }
     limits: { memory: 32Mi }
