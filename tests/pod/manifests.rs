@@ -299,14 +299,16 @@ fn every_overlay_serves_under_its_own_configuration_and_its_probes_are_answered(
         let started = fabric.serve(command);
 
         let from = |fabric: &Fabric, host: &str, url: &str| {
-            let curl = ["curl", "-sS", "--max-time", "10", "-o", "/dev/null", "-w", "%{http_code}", url];
+            let curl = ["curl", "-gsS", "--max-time", "10", "-o", "/dev/null", "-w", "%{http_code}", url];
             run(&mut fabric.command(host, &curl))
         };
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
             // The kubelet asks from outside.
             let get = &gate[probe]["httpGet"];
-            let url = format!("http://10.77.0.2:{}{}", get["port"], get["path"].as_str().unwrap());
-            assert_eq!(from(&fabric, "other", &url), "200", "{overlay} {probe}");
+            for pod in ["10.77.0.2", "[fd77::2]"] {
+                let url = format!("http://{pod}:{}{}", get["port"], get["path"].as_str().unwrap());
+                assert_eq!(from(&fabric, "other", &url), "200", "{overlay} {probe} {pod}");
+            }
         }
         for port in list(&gate["ports"]) {
             let url = format!("http://127.0.0.1:{}/", port["containerPort"]);
@@ -321,11 +323,15 @@ fn every_overlay_serves_under_its_own_configuration_and_its_probes_are_answered(
         let host = if overlay == "inbound" { "pod" } else { "orders" };
         assert_eq!(asked, (Some(0), format!("this is {host}\n200")), "{overlay}");
         if matches!(overlay, "inbound" | "gateway") {
-            assert_eq!(from(&fabric, "other", "http://10.77.0.2:8080/orders/1"), "401", "{overlay}");
+            for pod in ["10.77.0.2", "[fd77::2]"] {
+                assert_eq!(from(&fabric, "other", &format!("http://{pod}:8080/orders/1")), "401", "{overlay} {pod}");
+            }
         } else {
             // A sidecar's gate is its app's alone.
-            let curl = ["curl", "-s", "--max-time", "10", "http://10.77.0.2:8080/orders/1"];
-            assert_eq!(fabric.command("other", &curl).status().unwrap().code(), Some(7), "{overlay}");
+            for pod in ["10.77.0.2", "[fd77::2]"] {
+                let curl = ["curl", "-gs", "--max-time", "10", &format!("http://{pod}:8080/orders/1")];
+                assert_eq!(fabric.command("other", &curl).status().unwrap().code(), Some(7), "{overlay} {pod}");
+            }
         }
         fabric.kill(started);
     }
