@@ -7,6 +7,8 @@
     reason = "a test stops at the first surprise, and says it when it cannot run"
 )]
 
+#[path = "pod/admission.rs"]
+mod admission;
 #[path = "pod/chart.rs"]
 mod chart;
 #[path = "pod/container.rs"]
