@@ -138,6 +138,8 @@ pub struct Hall {
     switched_off: AtomicBool,
     /// The account's standing lets this hall decide, or does not matter.
     in_good_standing: AtomicBool,
+    /// What the ledger says of it.
+    good_standing_on_record: AtomicBool,
     recent: Arc<Recent>,
     alerts: Alerts,
     ingested: Ingested,
@@ -158,6 +160,10 @@ impl Hall {
         metrics: Arc<Metrics>,
     ) -> Self {
         let began = (now_micros(), Instant::now());
+        let switched_off = ledger.found_offline();
+        if switched_off {
+            tracing::warn!("the hall is offline, as it was left: POST /api/server/go-online has it decide again");
+        }
         let Loaded { snapshot, roster } = loaded.into();
         let hall = Self {
             recent: Arc::new(Recent::since(began.0)),
@@ -179,8 +185,9 @@ impl Hall {
             unannounced: AtomicBool::new(false),
             succession: Mutex::default(),
             abroad: None,
-            switched_off: AtomicBool::new(false),
+            switched_off: AtomicBool::new(switched_off),
             in_good_standing: AtomicBool::new(true),
+            good_standing_on_record: AtomicBool::new(true),
         };
         hall.show_snapshot();
         hall

@@ -1,6 +1,6 @@
 //! Online and offline: who may switch a hall, on which standing of its account, and what it answers meanwhile.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::entries;
 use crate::house::{House, KEY, LOCAL, NAMESPACED, ROUTES, TOKEN, until};
@@ -41,6 +41,23 @@ fn offline_nothing_is_decided_at_either_door() {
     let switches: Vec<_> = entries(&house).into_iter().filter(|entry| entry["kind"] == "registry").collect();
     let causes: Vec<_> = switches.iter().map(|entry| (&entry["cause"], &entry["token"])).collect();
     assert_eq!(causes, [(&json!("go-offline"), &json!("ops")), (&json!("go-online"), &json!("ops"))]);
+}
+
+#[test]
+fn a_hall_that_was_switched_off_stays_off_through_restarts_and_crashes() {
+    let process = House::build("").serve();
+    assert_eq!(process.call("POST", OFF, TOKEN).0, 200);
+    let process = process.kill().serve();
+    assert_eq!((process.route(LOCAL, "prod", false).0, process.through().0), (503, 503));
+    assert_eq!(process.readyz()["reasons"], json!(["offline"]));
+    let (house, log) = process.end();
+    assert!(log.contains("the hall is offline, as it was left"), "{log}");
+    let process = house.serve();
+    assert_eq!(process.route(LOCAL, "prod", false).0, 503);
+    assert_eq!(process.call("POST", ON, TOKEN).0, 200);
+    assert_eq!(process.verdict(LOCAL, "prod"), "ALLOWED");
+    let process = process.kill().serve();
+    assert_eq!((process.verdict(LOCAL, "prod").as_str(), process.through().0), ("ALLOWED", 200));
 }
 
 #[test]
@@ -114,4 +131,17 @@ fn where_a_good_standing_is_required_the_hall_follows_it() {
     let before = registry.times("standing");
     until(|| registry.times("standing") > before + 1);
     assert_eq!(process.route(LOCAL, "dev", false).0, 503);
+
+    let entries = entries(&process.end().0);
+    let said = |entry: &Value| (entry["cause"].clone(), entry["account_standing"].clone(), entry["online"].clone());
+    let changes: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry["stream"] == ":hall" && entry["cause"] != "remote" && entry["kind"] == "registry")
+        .map(said)
+        .collect();
+    let account = |standing, online| (json!("account"), json!(standing), json!(online));
+    let off = (json!("go-offline"), Value::Null, Value::Null);
+    let expected =
+        [account("grace", false), account("ok", true), account("suspended", false), account("ok", true), off];
+    assert_eq!(changes, expected);
 }

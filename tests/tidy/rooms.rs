@@ -67,7 +67,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("reqwest", &["cli", "registry", "hall/alerts"]),
     ("rusqlite", &["registry"]),
-    ("rustix", &["main"]),
+    ("rustix", &["ledger", "main"]),
     ("rustls", &["tls"]),
     ("signed_note", &["ledger"]),
     ("subtle", &["hall"]),
