@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
@@ -20,6 +20,7 @@ use crate::proxy::destination::Destination;
 use crate::proxy::door::Arrived;
 use crate::proxy::exchange::{Exchange, Forward};
 use crate::proxy::forward;
+use crate::proxy::grpc;
 use crate::proxy::identify::Identify;
 use crate::proxy::peer::for_upgrade;
 use crate::proxy::reject::Answer;
@@ -197,6 +198,17 @@ impl ProxyHttp for Gate {
         forward.permit.answered(response.status.as_u16());
         forward.destination.answered(response.status);
         forward::response(response, &forward.permit, &forward.decision_id)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Bytes>> {
+        forward::trailers(trailers);
+        exchange.grpc_status = trailers.get(grpc::STATUS).cloned();
+        Ok(None)
     }
 
     fn response_body_filter(
