@@ -22,10 +22,15 @@ use upstream::Upstream;
 const OPENAI: &str = "https://api.openai.com";
 const ANTHROPIC: &str = "https://api.anthropic.com";
 
+/// A gate that waits a second for a caller that sends nothing.
+const IDLE: (&str, &str) = ("gate:\n", "gate:\n  idle_timeout: 1s\n");
+/// A gate that lets one request in two seconds through.
+const RATE: (&str, &str) = ("gate:\n", "gate:\n  limits: { per_tenant: { rate: 30/m, burst: 1 } }\n");
+
 #[test]
 fn the_openai_page_is_true() {
     let model_api = Upstream::start("model_api.py");
-    let app = Behind::gate(Page::open("openai.md"), &[(OPENAI, &model_api)], "");
+    let app = Behind::gate(Page::open("openai.md"), &[(OPENAI, &model_api)], &[]);
     app.run_samples();
     let access = app.finish(&[&model_api]);
     // Denied once: not one more try than the app's own.
@@ -36,7 +41,7 @@ fn the_openai_page_is_true() {
 #[test]
 fn the_anthropic_page_is_true() {
     let model_api = Upstream::start("model_api.py");
-    let app = Behind::gate(Page::open("anthropic.md"), &[(ANTHROPIC, &model_api)], "");
+    let app = Behind::gate(Page::open("anthropic.md"), &[(ANTHROPIC, &model_api)], &[]);
     app.run_samples();
     let access = app.finish(&[&model_api]);
     let denied = access.iter().filter(|line| line["status"] == 403).count();
@@ -46,7 +51,7 @@ fn the_anthropic_page_is_true() {
 #[test]
 fn the_langchain_page_is_true() {
     let model_api = Upstream::start("model_api.py");
-    let app = Behind::gate(Page::open("langchain.md"), &[(OPENAI, &model_api), (ANTHROPIC, &model_api)], "");
+    let app = Behind::gate(Page::open("langchain.md"), &[(OPENAI, &model_api), (ANTHROPIC, &model_api)], &[]);
     app.run_samples();
     let access = app.finish(&[&model_api]);
     let denied = access.iter().filter(|line| line["status"] == 403).count();
@@ -56,7 +61,7 @@ fn the_langchain_page_is_true() {
 #[test]
 fn the_databases_page_is_true() {
     let tables = Upstream::start("tables.py");
-    let app = Behind::gate(Page::open("databases.md"), &[("http://127.0.0.1:3000", &tables)], "");
+    let app = Behind::gate(Page::open("databases.md"), &[("http://127.0.0.1:3000", &tables)], &[]);
     app.run_samples();
     let access = app.finish(&[&tables]);
     let denied: Vec<_> = access.iter().filter(|line| line["status"] == 403).collect();
@@ -68,13 +73,13 @@ fn the_databases_page_is_true() {
 #[test]
 fn the_grpc_page_is_true() {
     let stock = stock();
-    let app = Behind::gate(Page::open("grpc.md"), &[("http://127.0.0.1:50051", &stock)], "");
+    let app = Behind::gate(Page::open("grpc.md"), &[("http://127.0.0.1:50051", &stock)], &[]);
     app.run_samples();
     let access = app.finish(&[&stock]);
     let statuses: Vec<_> = access.iter().map(|line| (&line["status"], &line["grpc_status"])).collect();
     let (ok, denied) = (json!(0), json!(7));
     let ended = |status| statuses.iter().filter(|line| line.0 == 200 && line.1 == status).count();
-    assert_eq!((ended(&ok), ended(&denied), statuses.len()), (3, 1, 4), "{access:#?}");
+    assert_eq!((ended(&ok), ended(&denied), statuses.len()), (4, 2, 6), "{access:#?}");
 }
 
 /// The service of the gRPC page.
@@ -86,9 +91,18 @@ fn stock() -> Upstream {
 
 #[test]
 fn grpc_is_whole_behind_the_gate() {
+    calls(IDLE);
+}
+
+#[test]
+fn grpc_is_whole_over_tls() {
+    calls(("  listen_h2c: 127.0.0.1:8081\n", "  idle_timeout: 1s\n  tls: { cert_file: tls.crt, key_file: tls.key }\n"));
+}
+
+/// Calls of every kind, through a gate with this edit.
+fn calls(edit: (&str, &str)) {
     let stock = stock();
-    let places = [("http://127.0.0.1:50051", &stock)];
-    let app = Behind::gate(Page::open("grpc.md"), &places, "  idle_timeout: 1s\n");
+    let app = Behind::gate(Page::open("grpc.md"), &[("http://127.0.0.1:50051", &stock)], &[edit]);
     app.run_script("grpc_calls.py", &[]);
     let access = app.finish(&[]);
     let told = stock.told();
@@ -104,22 +118,45 @@ fn grpc_is_whole_behind_the_gate() {
 }
 
 #[test]
+fn a_grpc_stream_ends_when_its_upstream_is_silent_for_too_long() {
+    let stock = stock();
+    let edit = ("http2: true", "http2: true, read_timeout: 1s");
+    let app = Behind::gate(Page::open("grpc.md"), &[("http://127.0.0.1:50051", &stock)], &[edit]);
+    app.run_script("grpc_silence.py", &[]);
+    let access = app.finish(&[&stock]);
+    let endings: Vec<_> =
+        access.iter().map(|line| json!([line["ending"], line["error"], line["grpc_status"]])).collect();
+    let silent = || json!(["upstream_failed", "ReadTimedout", 4]);
+    assert_eq!(endings, [silent(), silent()], "{access:#?}");
+}
+
+#[test]
+fn grpc_retries_wait_as_the_gate_says() {
+    let stock = stock();
+    let app = Behind::gate(Page::open("grpc.md"), &[("http://127.0.0.1:50051", &stock)], &[RATE]);
+    app.run_script("grpc_retries.py", &[]);
+    let access = app.finish(&[&stock]);
+    let over = access.iter().filter(|line| line["grpc_status"] == 8).count();
+    // A client that did not wait would be over the rate with all its tries at once.
+    assert!(over > 0 && access.len() == 3 + over, "{access:#?}");
+}
+
+#[test]
 fn sdks_wait_as_the_gate_says() {
     let model_api = Upstream::start("model_api.py");
     let places = [(OPENAI, &model_api), (ANTHROPIC, &model_api)];
-    let more = "  limits: { per_tenant: { rate: 1/s, burst: 1 } }\n";
-    let app = Behind::gate(Page::open("langchain.md"), &places, more);
+    let app = Behind::gate(Page::open("langchain.md"), &places, &[RATE]);
     app.run_script("retries.py", &["gpt-5-mini"]);
     let access = app.finish(&[&model_api]);
     let over = access.iter().filter(|line| line["status"] == 429).count();
-    assert!(over >= 4, "{access:#?}");
+    assert!(over > 1, "{access:#?}");
 }
 
 #[test]
 fn a_slow_model_is_waited_for() {
     let model_api = Upstream::start("model_api.py");
     let places = [(OPENAI, &model_api), (ANTHROPIC, &model_api)];
-    let app = Behind::gate(Page::open("langchain.md"), &places, "  idle_timeout: 1s\n");
+    let app = Behind::gate(Page::open("langchain.md"), &places, &[IDLE]);
     app.run_script("retries.py", &["slow"]);
     let access = app.finish(&[&model_api]);
     assert!(access.len() == 4 && access.iter().all(|line| line["status"] == 200), "{access:#?}");

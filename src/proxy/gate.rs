@@ -262,15 +262,20 @@ impl ProxyHttp for Gate {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
-        let status =
-            status_of(error).filter(|_| session.response_written().is_none_or(|head| head.status.is_informational()));
-        if let Some(status) = status {
+        let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+        let mut error_code = 0;
+        if let Some(status) = status_of(error) {
             session.set_keepalive(None);
             let answer = Answer::undelivered(status, exchange.decision.as_deref(), exchange.receipt.as_ref());
-            // A caller that cannot be written to is gone, and nothing is left to do.
-            let _ = answer.send(session).await;
+            if begun {
+                exchange.grpc_status = answer.end(session);
+            } else {
+                error_code = status.as_u16();
+                // A caller that cannot be written to is gone, and nothing is left to do.
+                let _ = answer.send(session).await;
+            }
         }
-        FailToProxy { error_code: status.map_or(0, |status| status.as_u16()), can_reuse_downstream: false }
+        FailToProxy { error_code, can_reuse_downstream: false }
     }
 
     /// The end: the permit learns how, and its drop writes the outcome entry.

@@ -1,8 +1,8 @@
 //! gRPC's form of an answer of the gate's own. A gRPC client does not read HTTP statuses and bodies: it gets a status, a message
-//! and metadata in one header block that ends the call (Trailers-Only).
+//! and metadata in the header block that ends the call. Where nothing was answered yet, that is the only one (Trailers-Only).
 
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pingora_core::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -51,13 +51,24 @@ pub fn is_call(request: &RequestHeader) -> bool {
 pub fn head(said: Said<'_>) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build_no_case(StatusCode::OK, Some(8))?;
     head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))?;
-    head.insert_header(STATUS, HeaderValue::from(status(said)))?;
-    head.insert_header(MESSAGE, utf8_percent_encode(said.message, ENCODED).to_string())?;
-    head.insert_header(CODE, HeaderValue::from_static(said.code))?;
-    if let Some(seconds) = said.retry_after {
-        head.insert_header(PUSHBACK, HeaderValue::from(seconds.saturating_mul(1000)))?;
+    for (name, value) in end(said) {
+        head.insert_header(name, value)?;
     }
     Ok(head)
+}
+
+/// The trailers of an answer that has begun.
+#[must_use]
+pub fn trailers(said: Said<'_>) -> HeaderMap {
+    end(said).collect()
+}
+
+fn end(said: Said<'_>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    // Encoded, it is visible ASCII.
+    let message = HeaderValue::try_from(utf8_percent_encode(said.message, ENCODED).to_string()).ok();
+    let pushback = said.retry_after.map(|seconds| HeaderValue::from(seconds.saturating_mul(1000)));
+    let always = [(STATUS, HeaderValue::from(status(said))), (CODE, HeaderValue::from_static(said.code))];
+    always.into_iter().chain(message.map(|message| (MESSAGE, message))).chain(pushback.map(|wait| (PUSHBACK, wait)))
 }
 
 /// The gRPC status that says the same as an HTTP status.

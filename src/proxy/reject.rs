@@ -184,16 +184,9 @@ impl Answer {
         Self { status, code, message, body, content_type, receipt, challenge: None, retry_after }
     }
 
-    /// The answer to a gRPC call.
-    fn grpc_head(&self) -> Result<ResponseHeader> {
-        let mut head = grpc::head(grpc::Said {
-            status: self.status,
-            code: self.code,
-            message: &self.message,
-            retry_after: self.retry_after,
-        })?;
-        self.stamp(&mut head)?;
-        Ok(head)
+    /// The same for a gRPC call.
+    fn said(&self) -> grpc::Said<'_> {
+        grpc::Said { status: self.status, code: self.code, message: &self.message, retry_after: self.retry_after }
     }
 
     /// What names the decision.
@@ -229,7 +222,9 @@ impl Answer {
         if grpc::is_call(session.req_header())
             && let ServerSession::H2(stream) = session.as_downstream_mut()
         {
-            return stream.write_response_header(Box::new(self.grpc_head()?), true);
+            let mut head = grpc::head(self.said())?;
+            self.stamp(&mut head)?;
+            return stream.write_response_header(Box::new(head), true);
         }
         if small_body_follows(session) {
             session.set_close_on_response_before_downstream_finish(false);
@@ -239,6 +234,18 @@ impl Answer {
         session.write_response_header(head, bodiless).await?;
         let body = if bodiless { Bytes::new() } else { Bytes::from(self.body) };
         session.write_response_body(Some(body), true).await
+    }
+
+    /// Says it behind an answer that has begun, where a gRPC call makes that possible, and gives the status that was said. It would
+    /// otherwise be reset, which its client takes for its own cancelling. Elsewhere the caller sees that the answer breaks off.
+    pub fn end(&self, session: &mut Session) -> Option<HeaderValue> {
+        if !grpc::is_call(session.req_header()) {
+            return None;
+        }
+        let ServerSession::H2(stream) = session.as_downstream_mut() else { return None };
+        let trailers = grpc::trailers(self.said());
+        let status = trailers.get(grpc::STATUS).cloned();
+        stream.write_trailers(trailers).ok().and(status)
     }
 }
 

@@ -47,8 +47,8 @@ pub struct Behind {
 }
 
 impl Behind {
-    /// Starts it. `more` are lines of the section `gate` that are not on the page.
-    pub fn gate(page: Page, places: &[(&str, &Upstream)], more: &str) -> Self {
+    /// Starts it. `edits` say what is to be otherwise than on the page.
+    pub fn gate(page: Page, places: &[(&str, &Upstream)], edits: &[(&str, &str)]) -> Self {
         let house = House::build("{}");
         let conf = format!("{}/.", root().join("conf").display());
         assert!(Command::new("cp").args(["-R", &conf]).arg(house.path("")).status().unwrap().success());
@@ -64,10 +64,16 @@ impl Behind {
             assert!(text.contains(place), "the page's gate does not stand before {place}");
             text = text.replace(place, &format!("http://{}", upstream.address));
         }
+        for (from, to) in edits {
+            assert!(text.contains(from), "there is no {from} on the page");
+            text = text.replace(from, to);
+        }
+        for (from, to) in [("one.crt", "tls.crt"), ("one.key", "tls.key")] {
+            fs::copy(root().join("tests/config/tls").join(from), house.path(to)).unwrap();
+        }
         for port in [8080, 8081, 8765] {
             text = text.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:0");
         }
-        text = text.replacen("gate:\n", &format!("gate:\n{more}"), 1);
         house.write(&format!("{text}\nshutdown: {{ linger: 0s }}\n"));
         let process = house.serve();
         let starting = process.seen.lines().find(|line| line.contains("\"starting\"")).unwrap();
@@ -110,6 +116,10 @@ impl Behind {
             .env("PYTHONPATH", self.house.path(""));
         command.envs(self.exported()).env("GATE", self.process.gate().to_string());
         command.envs(self.h2c.map(|h2c| ("H2C", h2c.to_string())));
+        // Where there is no plaintext HTTP/2, there is TLS.
+        if self.h2c.is_none() {
+            command.env("CA", self.house.path("tls.crt")).env("SERVER_NAME", "one.example");
+        }
         command
     }
 

@@ -65,6 +65,17 @@ for level in stock.Reserve(questions(), timeout=PATIENCE):
     asked.release()
 assert answered == [39, 37, 34], answered
 
+
+
+# A caller may keep its side open and be silent for longer than the gate waits for one that has not begun.
+def hesitant():
+    yield item("bolt", 1)
+    time.sleep(2)
+    yield item("bolt", 2)
+
+
+assert [level.quantity for level in stock.Reserve(hesitant(), timeout=PATIENCE)] == [39, 37]
+
 # Large messages, and many at once on one connection.
 large = os.urandom(20 << 20)
 assert stock.Get(item("bolt", note=large), timeout=PATIENCE).note == large
@@ -110,7 +121,8 @@ try:
 except StopIteration:
     raise SystemExit("a stream that broke off ended well")
 except grpc.RpcError as error:
-    assert error.code() != StatusCode.OK, error
+    # Not CANCELLED, which a client takes for its own doing.
+    assert error.code() == StatusCode.UNAVAILABLE and error.details().startswith("UPSTREAM_UNREACHABLE: "), error
 gone = refused(lambda: stock.Get(item("bolt"), timeout=PATIENCE), StatusCode.UNAVAILABLE)
 assert gone.details().startswith("UPSTREAM_UNREACHABLE"), gone.details()
 print("all seen")

@@ -1,6 +1,6 @@
 """What the pages say about retries and time: the SDKs wait as the gate says, and a slow model is waited for.
 
-The gate lets one request a second through, and takes a caller for gone that is silent for a second while it sends.
+The gate lets one request in two seconds through, and takes a caller for gone that is silent for a second while it sends.
 """
 
 import os
