@@ -137,7 +137,9 @@ impl Behind {
             match &*block.language {
                 "python app" => said = printed.next(),
                 "js app" => {
-                    let file = root().join("target/node").join(format!("{}.mjs", block.at.replace(':', "-")));
+                    let node = root().join("target/node");
+                    assert!(node.exists(), "{} is missing; run `make test`, which makes it", node.display());
+                    let file = node.join(format!("{}.mjs", block.at.replace(':', "-")));
                     fs::write(&file, self.here(&block.text)).unwrap();
                     said = Some(self.fed(self.command(Path::new("node")).arg(file), &Value::Null));
                 }
