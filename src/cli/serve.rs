@@ -130,11 +130,13 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
     let api = listen::bind_hall(api, &mut bound)?;
     let (gate_at, hall_at) = (gate.as_ref().map(|gate| gate.listen.clone()), api.listen);
+    let h2c_at = gate.as_ref().and_then(|gate| gate.listen_h2c);
 
     let folder = ledger.path.clone();
     let ledger = Ledger::open_or_stand_in(&ledger)?;
     tracing::info!(
         gate = gate_at.as_ref().map(listen::text),
+        h2c = h2c_at.map(tracing::field::display),
         hall = %hall_at,
         snapshot = %snapshot.fingerprint,
         rules = snapshot.rules.len(),
