@@ -9,6 +9,7 @@ ARGS ?=
 CARGO ?= cargo
 
 VENV := target/venv
+NODE := target/node
 STATIC := target/static/hallgate
 KUBECTL := target/kubectl
 # The public reference implementation as its authors package it, with its own tests.
@@ -61,15 +62,15 @@ build-tools:
 	@command -v $(CARGO) >/dev/null || { echo 'missing: cargo; install Rust from $(RUST_SET_UP)' >&2; exit 1; }
 	@.ci/need cc=build-essential cmake
 
-# The clients that the tests drive: curl, Node's fetch, and Python's requests and OpenAI SDK; and what shows a process's system
-# calls and takes its disk away: strace, and util-linux. And what pods are made of: iproute2 for namespaces, iptables.
-tools: build-tools $(VENV)/installed $(KUBECTL)/installed
+# The clients that the tests drive: curl, Node's fetch, Python's requests, and the SDKs of the pages about apps; and what shows a
+# process's system calls and takes its disk away: strace, and util-linux. And what pods are made of: iproute2 for namespaces, iptables.
+tools: build-tools $(VENV)/installed $(NODE)/installed $(KUBECTL)/installed
 	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates strace prlimit=util-linux unshare=util-linux mount \
 		ip=iproute2 iptables ip6tables=iptables setpriv=util-linux
 	@node -e 'typeof fetch === "function" || process.exit(1)' || \
 		{ echo "node $$(node --version) has no fetch; install Node.js 18 or later" >&2; exit 1; }
 
-$(VENV)/installed: tests/clients/requirements.txt tests/pod/requirements.txt
+$(VENV)/installed: tests/clients/requirements.txt tests/apps/requirements.txt tests/pod/requirements.txt
 	@.ci/need python3 curl
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
 	python3 -m venv --clear $(VENV)
@@ -78,6 +79,14 @@ $(VENV)/installed: tests/clients/requirements.txt tests/pod/requirements.txt
 	$(VENV)/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary pyhall-wcp --dest $(REFERENCE) \
 		"$$(grep '^pyhall-wcp==' $<)"
 	tar --extract --strip-components=1 --directory $(REFERENCE) --file $(REFERENCE)/pyhall_wcp-*.tar.gz
+	@touch $@
+
+# The JavaScript clients of the pages about apps.
+$(NODE)/installed: tests/apps/package.json
+	@.ci/need node=nodejs npm
+	@mkdir -p $(NODE)
+	cp $< $(NODE)
+	npm install --prefix $(NODE) --silent --no-audit --no-fund --no-package-lock --ignore-scripts
 	@touch $@
 
 # kubectl, which renders kustomizations, and helm.

@@ -10,6 +10,7 @@ mod door;
 mod exchange;
 mod forward;
 mod gate;
+mod grpc;
 mod identify;
 mod journey;
 mod peer;

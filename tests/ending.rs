@@ -6,11 +6,13 @@
 #[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
 mod house;
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::process::{Child, Command};
 use std::thread;
 use std::time::Instant;
 
@@ -214,4 +216,47 @@ fn a_unix_socket_is_for_its_owner_and_group_and_goes_with_the_process() {
     process.signal();
     assert_eq!(process.ended(), Some(0));
     assert!(!socket.exists());
+}
+
+/// Reading its configuration from a pipe that nobody writes, it starts for as long as we like.
+fn starting(first_of_its_kind: bool) -> (tempfile::TempDir, Child) {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("hallgate.yaml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let hallgate = env!("CARGO_BIN_EXE_hallgate");
+    let mut command = match first_of_its_kind {
+        true => {
+            let mut command = Command::new("unshare");
+            command.args(["--pid", "--fork", "--kill-child", hallgate]);
+            command
+        }
+        false => Command::new(hallgate),
+    };
+    (folder, command.args(["serve", "--config"]).arg(pipe).spawn().unwrap())
+}
+
+/// The process that runs `hallgate serve`, this one or its child, once it listens to SIGTERM.
+fn listening(child: &Child) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap_or_default();
+    let ids = children.split_whitespace().map(|id| id.parse().unwrap()).chain([child.id()]);
+    ids.into_iter().find(|id: &u32| {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t"));
+        let caught = caught.map_or(0, |caught| u64::from_str_radix(caught, 16).unwrap());
+        status.starts_with("Name:\thallgate") && caught >> (15 - 1) & 1 == 1
+    })
+}
+
+#[test]
+fn told_to_end_while_it_starts_it_ends_also_as_the_first_process_of_a_container() {
+    for first_of_its_kind in [false, true] {
+        let (_folder, child) = starting(first_of_its_kind);
+        until(|| listening(&child).is_some());
+        let serving = listening(&child).unwrap();
+        assert!(Command::new("kill").args(["-TERM", &serving.to_string()]).status().unwrap().success());
+        let child = RefCell::new(child);
+        until(|| child.borrow_mut().try_wait().unwrap().is_some());
+        let code = child.borrow_mut().wait().unwrap().code();
+        assert_eq!(code, Some(1), "first of its kind: {first_of_its_kind}");
+    }
 }

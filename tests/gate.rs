@@ -12,6 +12,8 @@
 mod dns;
 #[path = "gate/forwarding.rs"]
 mod forwarding;
+#[path = "gate/grpc.rs"]
+mod grpc;
 #[path = "gate/house.rs"]
 mod house;
 #[path = "gate/http2.rs"]

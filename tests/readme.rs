@@ -1,6 +1,8 @@
 //! The README and the pages under `docs/`: every command in them is run, every answer compared, every configuration loaded.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "readme/page.rs"]
+mod page;
 #[path = "demo/running.rs"]
 mod running;
 
@@ -10,41 +12,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use hallgate::config::Config;
+use page::{Block, agrees, blocks, pages, python, root};
 use running::Demo;
 use serde_json::Value;
-
-/// A fenced block of a page.
-struct Block {
-    /// Page and line.
-    at: String,
-    language: String,
-    text: String,
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn pages() -> Vec<PathBuf> {
-    let mut pages: Vec<PathBuf> =
-        fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    pages.sort();
-    pages.insert(0, root().join("README.md"));
-    pages
-}
-
-fn blocks(page: &Path) -> Vec<Block> {
-    let text = fs::read_to_string(page).unwrap();
-    let mut lines = text.lines().enumerate();
-    let mut blocks = Vec::new();
-    while let Some((n, line)) = lines.next() {
-        let Some(language) = line.trim_start().strip_prefix("```") else { continue };
-        let text: Vec<&str> = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "```").collect();
-        let at = format!("{}:{}", page.file_name().unwrap().to_str().unwrap(), n + 1);
-        blocks.push(Block { at, language: language.to_owned(), text: text.join("\n") });
-    }
-    blocks
-}
 
 #[test]
 fn every_sample_on_every_page_is_true() {
@@ -69,7 +39,8 @@ fn every_sample_on_every_page_is_true() {
                 }
                 "yaml" => load(&at, &text),
                 "cedar" => permit(&at, &text),
-                "text" => {}
+                "text" | "proto" => {}
+                language if language.ends_with(" app") => {} // tests/apps.rs
                 other => panic!("{at}: nothing tests a block of `{other}`"),
             }
         }
@@ -164,24 +135,6 @@ fn node(at: &str, text: &str, answer: &Value) -> Value {
     assert_eq!(main(&refused, "503")["denied"], "true", "{at}");
     assert_eq!(main(answer, "500")["denied"], "true", "{at}");
     main(answer, "200")
-}
-
-/// The Python of the virtual environment that `make test` makes.
-fn python() -> PathBuf {
-    let python = root().join("target/venv/bin/python");
-    assert!(python.exists(), "{} is missing; run `make test`, which makes it", python.display());
-    python
-}
-
-/// Whether everything that a sample shows is in the answer. `…` stands for any text.
-fn agrees(sample: &Value, answer: &Value) -> bool {
-    match (sample, answer) {
-        (Value::String(sample), Value::String(answer)) => sample == answer || (sample == "…" && !answer.is_empty()),
-        (Value::Object(sample), Value::Object(answer)) => {
-            sample.iter().all(|(key, value)| answer.get(key).is_some_and(|answer| agrees(value, answer)))
-        }
-        _ => sample == answer,
-    }
 }
 
 /// Loads a configuration beside the policy of `conf/`.

@@ -4,6 +4,7 @@ mod ending;
 mod listen;
 mod refresh;
 mod reload;
+mod signals;
 mod trust;
 
 use std::io;
@@ -15,7 +16,6 @@ use std::thread::{self, JoinHandle};
 
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{ConfigFile, cannot, misconfigured};
@@ -35,6 +35,7 @@ use ending::{End, Ending};
 use listen::TakenError;
 use refresh::Refresher;
 use reload::Reloader;
+use signals::Signals;
 pub use trust::one_provider;
 
 /// Run the gate and the Hall
@@ -83,6 +84,10 @@ pub struct Running {
 /// Runs the command until a signal ends it. 0: it ended in order; 1: it did not; 2: it could not start.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return cannot(StartError::Thread(error)),
+    };
     let (config, files) = options.file.load_from();
     let config = match config {
         Ok(config) => config,
@@ -90,48 +95,20 @@ pub fn run(options: &Options) -> ExitCode {
     };
     let path = options.file.path().to_owned();
     let ran = telemetry::start_logs(&config.telemetry).map_err(StartError::Door);
-    match ran.and_then(|()| until_told(config, path, files)) {
+    match ran.and_then(|()| until_told(config, path, files, signals)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => cannot(error),
     }
 }
 
-/// Runs until a signal: the first ends it in order, the second at once. Whether it ended without a panic.
-fn until_told(config: Config, path: PathBuf, files: Files) -> Result<bool, StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let entered = runtime.enter();
-    // Before the start, so that no signal meets its default action while the ledger is open.
-    let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut reload = signal(SignalKind::hangup())?;
+/// Runs until a signal. Whether it ended without a panic.
+fn until_told(config: Config, path: PathBuf, files: Files, signals: Signals) -> Result<bool, StartError> {
     let fixed = Fixed::of(&config);
     let mut running = start(config)?;
     let reloader = Reloader::start(path, files, fixed, Arc::clone(&running.decides))?;
-    runtime.spawn(async move {
-        while reload.recv().await.is_some() {
-            reloader.now();
-        }
-    });
-    let end = running.end.clone();
-    runtime.spawn(async move {
-        told(&mut signals).await;
-        end.send_replace(End::InOrder);
-        told(&mut signals).await;
-        end.send_replace(End::AtOnce);
-    });
-    // The server holds the receivers.
-    runtime.block_on(running.end.closed());
-    drop(entered);
-    // The reloader goes with its task.
-    drop(runtime);
+    signals.lead(running.end.clone(), reloader);
     Ok(running.wait())
-}
-
-async fn told((terminate, interrupt): &mut (Signal, Signal)) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 /// Opens the ledger, builds the hall and both doors, and runs them on threads of their own. When this returns, callers can
@@ -153,11 +130,13 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
     let api = listen::bind_hall(api, &mut bound)?;
     let (gate_at, hall_at) = (gate.as_ref().map(|gate| gate.listen.clone()), api.listen);
+    let h2c_at = gate.as_ref().and_then(|gate| gate.listen_h2c);
 
     let folder = ledger.path.clone();
     let ledger = Ledger::open_or_stand_in(&ledger)?;
     tracing::info!(
         gate = gate_at.as_ref().map(listen::text),
+        h2c = h2c_at.map(tracing::field::display),
         hall = %hall_at,
         snapshot = %snapshot.fingerprint,
         rules = snapshot.rules.len(),

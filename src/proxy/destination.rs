@@ -14,6 +14,11 @@ use crate::telemetry::{Counter, Metrics, UpstreamLabels};
 /// What proxies that end TLS say of a client's certificate (RFC 9440, Envoy): here it could only be forged.
 const CERTIFICATES: [&str; 3] = ["client-cert", "client-cert-chain", "x-forwarded-client-cert"];
 
+/// Where callers put a credential for an upstream.
+const CREDENTIALS: [&str; 6] = ["authorization", "api-key", "apikey", "x-api-key", "x-auth-token", "x-goog-api-key"];
+/// What is in the name of a header that holds a credential.
+const CREDENTIAL_WORDS: [&str; 4] = ["auth", "key", "token", "secret"];
+
 /// A place where requests may go.
 pub struct Destination {
     /// As configured.
@@ -24,6 +29,9 @@ pub struct Destination {
     pub host: HeaderValue,
     /// Headers that say who the caller is.
     identity: Vec<HeaderName>,
+    /// Whether one of the upstream's own headers is a credential. Then no other is put beside it: some clients send theirs in
+    /// another header than the one that we set, and the upstream would choose.
+    holds_credential: bool,
     metrics: Arc<Metrics>,
     // By status from 100; a counter is looked up once, then only counted up.
     answers: Vec<OnceLock<Counter>>,
@@ -57,6 +65,10 @@ impl Destination {
             addresses: Addresses::new(Arc::clone(upstream), group, resolver),
             upstream: Arc::clone(upstream),
             identity,
+            holds_credential: upstream
+                .headers
+                .iter()
+                .any(|(name, _)| CREDENTIAL_WORDS.into_iter().any(|word| name.as_str().contains(word))),
             metrics: Arc::clone(metrics),
             answers: std::iter::repeat_with(OnceLock::new).take(500).collect(),
         })
@@ -91,8 +103,8 @@ impl Destination {
         }
     }
 
-    /// Whether this header is one that only we may set: one of ours, one that says who the caller is, or one of the upstream's
-    /// own, also when it is written with `_`, which CGI-like upstreams take for `-`.
+    /// Whether this header is one that only we may set: one of ours, one that says who the caller is, a credential where we hold
+    /// the upstream's, or one of the upstream's own, also when it is written with `_`, which CGI-like upstreams take for `-`.
     #[must_use]
     pub fn is_ours(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
@@ -100,6 +112,8 @@ impl Destination {
             own.len() == name.len() && own.bytes().zip(name.bytes()).all(|(a, b)| a == b || (a == b'-' && b == b'_'))
         };
         name.starts_with("wcp-")
+            || dashed("proxy-authorization")
+            || (self.holds_credential && CREDENTIALS.into_iter().any(dashed))
             || CERTIFICATES.into_iter().any(dashed)
             || self.identity.iter().any(|own| dashed(own.as_str()))
             || (name.contains('_') && self.upstream.headers.iter().any(|(own, _)| dashed(own.as_str())))

@@ -25,6 +25,8 @@ pub struct Exchange {
     pub refused: &'static str,
     /// What ties it to others, when it is known without a decision.
     pub correlation: Option<Arc<str>>,
+    /// How a gRPC call ended, where the answer's end says it.
+    pub grpc_status: Option<HeaderValue>,
     metrics: Arc<Metrics>,
 }
 
@@ -58,6 +60,7 @@ impl Exchange {
             receipt: None,
             refused: "",
             correlation: None,
+            grpc_status: None,
             metrics,
         }
     }

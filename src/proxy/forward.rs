@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{HOST, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use pingora_core::Result;
 use pingora_core::{Error, ErrorType};
@@ -69,7 +69,7 @@ pub fn request(
 /// # Errors
 /// A header cannot be set.
 pub fn response(response: &mut ResponseHeader, permit: &Permit, decision_id: &HeaderValue) -> Result<()> {
-    while let Some(forged) = response.headers.keys().find(|name| name.as_str().starts_with("wcp-")).cloned() {
+    while let Some(forged) = forged(&response.headers) {
         response.remove_header(&forged);
     }
     // Said of the connection between us and the upstream.
@@ -77,6 +77,18 @@ pub fn response(response: &mut ResponseHeader, permit: &Permit, decision_id: &He
     response.remove_header("proxy-connection");
     response.insert_header(DECISION_ID, decision_id.clone())?;
     response.insert_header(RECEIPT, header(&permit.receipt().hash().to_hex())?)
+}
+
+/// The same for what comes behind an answer's body.
+pub fn trailers(trailers: &mut HeaderMap) {
+    while let Some(forged) = forged(trailers) {
+        trailers.remove(&forged);
+    }
+}
+
+/// A header of an upstream's that only we may set.
+fn forged(headers: &HeaderMap) -> Option<HeaderName> {
+    headers.keys().find(|name| name.as_str().starts_with("wcp-")).cloned()
 }
 
 fn header(text: &str) -> Result<HeaderValue> {

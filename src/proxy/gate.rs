@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
@@ -20,6 +20,7 @@ use crate::proxy::destination::Destination;
 use crate::proxy::door::Arrived;
 use crate::proxy::exchange::{Exchange, Forward};
 use crate::proxy::forward;
+use crate::proxy::grpc;
 use crate::proxy::identify::Identify;
 use crate::proxy::peer::for_upgrade;
 use crate::proxy::reject::Answer;
@@ -199,6 +200,17 @@ impl ProxyHttp for Gate {
         forward::response(response, &forward.permit, &forward.decision_id)
     }
 
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Bytes>> {
+        forward::trailers(trailers);
+        exchange.grpc_status = trailers.get(grpc::STATUS).cloned();
+        Ok(None)
+    }
+
     fn response_body_filter(
         &self,
         _: &mut Session,
@@ -250,15 +262,20 @@ impl ProxyHttp for Gate {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
-        let status =
-            status_of(error).filter(|_| session.response_written().is_none_or(|head| head.status.is_informational()));
-        if let Some(status) = status {
+        let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+        let mut error_code = 0;
+        if let Some(status) = status_of(error) {
             session.set_keepalive(None);
             let answer = Answer::undelivered(status, exchange.decision.as_deref(), exchange.receipt.as_ref());
-            // A caller that cannot be written to is gone, and nothing is left to do.
-            let _ = answer.send(session).await;
+            if begun {
+                exchange.grpc_status = answer.end(session);
+            } else {
+                error_code = status.as_u16();
+                // A caller that cannot be written to is gone, and nothing is left to do.
+                let _ = answer.send(session).await;
+            }
         }
-        FailToProxy { error_code: status.map_or(0, |status| status.as_u16()), can_reuse_downstream: false }
+        FailToProxy { error_code, can_reuse_downstream: false }
     }
 
     /// The end: the permit learns how, and its drop writes the outcome entry.

@@ -1,9 +1,11 @@
-//! The one place where a no becomes an answer: `application/problem+json`, and the connection stays usable.
+//! The one place where a no becomes an answer: `application/problem+json`, or a gRPC status for a gRPC call. The connection
+//! stays usable.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use pingora_core::Result;
+use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use serde::Serialize;
@@ -11,9 +13,12 @@ use serde::Serialize;
 use crate::engine::{Decision, DenyCode, route_decision};
 use crate::hall::{Receipt, Recorded};
 use crate::proxy::forward::{DECISION_ID, RECEIPT};
+use crate::proxy::grpc;
 
 /// A denied body of at most this many bytes is read and thrown away, so that its connection can go on.
 const DRAINED: u64 = 64 * 1024;
+/// At most this many bytes of a reason are in a message.
+const LONGEST_REASON: usize = 1024;
 /// Seconds after which a 503 is worth another try.
 const RETRY_SECONDS: u64 = 1;
 
@@ -21,6 +26,8 @@ const RETRY_SECONDS: u64 = 1;
 #[derive(Debug)]
 pub struct Answer {
     status: StatusCode,
+    code: &'static str,
+    message: String,
     body: Vec<u8>,
     content_type: &'static str,
     receipt: Option<(HeaderValue, HeaderValue)>,
@@ -36,7 +43,9 @@ struct Problem<'a> {
     title: &'a str,
     status: u16,
     detail: String,
-    decision_id: Option<String>,
+    /// All that a client shows that knows no problems, as most SDKs do.
+    message: &'a str,
+    decision_id: Option<&'a str>,
     denied: bool,
     code: &'a str,
     reason: &'a str,
@@ -115,9 +124,14 @@ impl Answer {
         let receipt = recorded.receipt();
         let at = jiff::Timestamp::from_microsecond(receipt.recorded_at_micros()).unwrap_or_default();
         let at = at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
-        let body = serde_json::to_vec(&route_decision(recorded.decision(), &receipt.id().to_string(), &at))?;
+        let id = receipt.id().to_string();
+        let body = serde_json::to_vec(&route_decision(recorded.decision(), &id, &at))?;
+        let denial = recorded.decision().verdict.denial.as_ref();
+        let code = denial.map_or(grpc::DRY_RUN, |denial| denial.code.as_str());
         Ok(Self {
             status: StatusCode::OK,
+            code,
+            message: message(code, denial.map_or("it would be allowed", |denial| &*denial.message), Some(&id)),
             body,
             content_type: "application/json",
             receipt: stamp(receipt),
@@ -140,19 +154,22 @@ impl Answer {
 
     fn written(
         status: StatusCode,
-        code: &str,
+        code: &'static str,
         reason: &str,
         detail: String,
         receipt: Option<&Receipt>,
         decision: Option<&Decision>,
         correlation: Option<&str>,
     ) -> Self {
+        let id = receipt.map(|receipt| receipt.id().to_string());
+        let message = message(code, reason, id.as_deref());
         let problem = Problem {
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or_default(),
             status: status.as_u16(),
             detail,
-            decision_id: receipt.map(|receipt| receipt.id().to_string()),
+            message: &message,
+            decision_id: id.as_deref(),
             denied: true,
             code,
             reason,
@@ -163,7 +180,22 @@ impl Answer {
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS);
         let receipt = receipt.and_then(stamp);
-        Self { status, body, content_type: "application/problem+json", receipt, challenge: None, retry_after }
+        let content_type = "application/problem+json";
+        Self { status, code, message, body, content_type, receipt, challenge: None, retry_after }
+    }
+
+    /// The same for a gRPC call.
+    fn said(&self) -> grpc::Said<'_> {
+        grpc::Said { status: self.status, code: self.code, message: &self.message, retry_after: self.retry_after }
+    }
+
+    /// What names the decision.
+    fn stamp(&self, head: &mut ResponseHeader) -> Result<()> {
+        if let Some((id, receipt)) = &self.receipt {
+            head.insert_header(DECISION_ID, id.clone())?;
+            head.insert_header(RECEIPT, receipt.clone())?;
+        }
+        Ok(())
     }
 
     fn head(&self) -> Result<ResponseHeader> {
@@ -171,10 +203,7 @@ impl Answer {
         head.insert_header(CONTENT_TYPE, HeaderValue::from_static(self.content_type))?;
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
         head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-        if let Some((id, receipt)) = &self.receipt {
-            head.insert_header(DECISION_ID, id.clone())?;
-            head.insert_header(RECEIPT, receipt.clone())?;
-        }
+        self.stamp(&mut head)?;
         if let Some(seconds) = self.retry_after {
             head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
         }
@@ -190,6 +219,13 @@ impl Answer {
     /// # Errors
     /// The caller cannot be written to.
     pub async fn send(self, session: &mut Session) -> Result<()> {
+        if grpc::is_call(session.req_header())
+            && let ServerSession::H2(stream) = session.as_downstream_mut()
+        {
+            let mut head = grpc::head(self.said())?;
+            self.stamp(&mut head)?;
+            return stream.write_response_header(Box::new(head), true);
+        }
         if small_body_follows(session) {
             session.set_close_on_response_before_downstream_finish(false);
         }
@@ -198,6 +234,18 @@ impl Answer {
         session.write_response_header(head, bodiless).await?;
         let body = if bodiless { Bytes::new() } else { Bytes::from(self.body) };
         session.write_response_body(Some(body), true).await
+    }
+
+    /// Says it behind an answer that has begun, where a gRPC call makes that possible, and gives the status that was said. It would
+    /// otherwise be reset, which its client takes for its own cancelling. Elsewhere the caller sees that the answer breaks off.
+    pub fn end(&self, session: &mut Session) -> Option<HeaderValue> {
+        if !grpc::is_call(session.req_header()) {
+            return None;
+        }
+        let ServerSession::H2(stream) = session.as_downstream_mut() else { return None };
+        let trailers = grpc::trailers(self.said());
+        let status = trailers.get(grpc::STATUS).cloned();
+        stream.write_trailers(trailers).ok().and(status)
     }
 }
 
@@ -208,7 +256,32 @@ fn small_body_follows(session: &Session) -> bool {
     length.is_some_and(|length| length <= DRAINED) && !headers.contains_key(EXPECT)
 }
 
+/// In one sentence: the code, the reason and where to look it up. A reason may name a path, and paths can be long.
+fn message(code: &str, reason: &str, decision_id: Option<&str>) -> String {
+    let longest = LONGEST_REASON.min(reason.len());
+    let end = (0..=longest).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or_default();
+    let reason = reason.get(..end).unwrap_or_default();
+    match decision_id {
+        Some(id) => format!("{code}: {reason} (decision {id})"),
+        None => format!("{code}: {reason}"),
+    }
+}
+
 fn stamp(receipt: &Receipt) -> Option<(HeaderValue, HeaderValue)> {
     let id = HeaderValue::try_from(receipt.id().to_string()).ok()?;
     Some((id, HeaderValue::try_from(receipt.hash().to_hex()).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_of_bounded_length() {
+        assert_eq!(message("DENY_POLICY", "no", Some("0192")), "DENY_POLICY: no (decision 0192)");
+        assert_eq!(message("DENY_POLICY", "no", None), "DENY_POLICY: no");
+        // The end falls into the middle of a character.
+        let long = format!("{}\u{e9}", "x".repeat(LONGEST_REASON - 1));
+        assert_eq!(message("C", &long, Some("0192")), format!("C: {} (decision 0192)", "x".repeat(LONGEST_REASON - 1)));
+    }
 }

@@ -75,6 +75,26 @@ async fn claims_and_credentials_never_reach_the_upstream() {
 }
 
 #[tokio::test]
+async fn where_the_gate_holds_a_credential_no_other_gets_there() {
+    // SDKs change the header that they send a key in, and send it in two.
+    const APPS: &str = "Authorization: Bearer mine\r\nApi-Key: mine\r\nX-Goog-Api-Key: mine\r\nApiKey: mine\r\n\
+        X_Goog_Api_Key: mine\r\nProxy-Authorization: Basic mine\r\nCookie: shop=1\r\n";
+    for (ours, passes) in [(Some("x-api-key"), false), (Some("x-region"), true), (None, true)] {
+        let upstream = Upstream::ok().await;
+        let mut to = at(upstream.address);
+        to.headers = ours.map(|name| (name.parse().unwrap(), "ours".parse().unwrap())).into_iter().collect();
+        let house = House::start(house::settings(fixed(), to)).await;
+        assert_eq!(ask(house.gate, get("/public/a", APPS)).await.status(), 200);
+        let got = upstream.only();
+        let mine = got.headers.iter().filter(|(_, value)| value.contains("mine")).count();
+        assert_eq!(mine, if passes { 5 } else { 0 }, "{ours:?}: {got:?}");
+        assert_eq!(got.header("authorization").is_some(), passes, "{ours:?}");
+        assert_eq!((got.header("proxy-authorization"), got.header("cookie")), (None, Some("shop=1")), "{ours:?}");
+        assert_eq!(ours.and_then(|name| got.header(name)), ours.map(|_| "ours"));
+    }
+}
+
+#[tokio::test]
 async fn a_token_says_who_asks() {
     let upstream = Upstream::ok().await;
     let house = House::start(house::settings(Identity::Token, at(upstream.address))).await;

@@ -23,7 +23,13 @@ async fn connect(address: std::net::SocketAddr) -> SendRequest<Full<Bytes>> {
 }
 
 fn request(method: &str, uri: &str, body: &'static str) -> Request<Full<Bytes>> {
-    Request::builder().method(method).uri(uri).header("wcp-decision-id", "forged").body(Full::from(body)).unwrap()
+    Request::builder()
+        .method(method)
+        .uri(uri)
+        .header("wcp-decision-id", "forged")
+        .header("proxy-authorization", "Basic mine")
+        .body(Full::from(body))
+        .unwrap()
 }
 
 #[tokio::test]
@@ -111,6 +117,6 @@ async fn http2_goes_out() {
         assert_eq!((*version, uri.as_str()), (Version::HTTP_2, &*format!("http://{address}{path}")));
         assert_eq!(headers["authorization"], CREDENTIAL);
         assert_ne!(headers["wcp-decision-id"], "forged");
-        assert!(!headers.contains_key("wcp-token"));
+        assert!(!headers.contains_key("wcp-token") && !headers.contains_key("proxy-authorization"));
     }
 }

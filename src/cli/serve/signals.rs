@@ -1,0 +1,71 @@
+//! The signals: SIGTERM and SIGINT end the process, the first in order and the second at once; SIGHUP reloads.
+//!
+//! They are listened to before the configuration is read: the first process of a container never gets what it does not listen to, and
+//! would sleep through the end of its pod. Until it runs, there is nothing to end in order: it is as safe to stop then as to kill.
+
+use std::io;
+use std::process;
+use std::sync::{Arc, OnceLock};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::ending::End;
+use super::reload::Reloader;
+
+/// The exit code of who was told to end before it ran.
+const NOT_RUN: i32 = 1;
+
+/// Listens to signals, on a thread of its own.
+pub struct Signals {
+    runtime: Runtime,
+    hangup: Signal,
+    /// Where the end is said, once there is something to end in order.
+    end: Arc<OnceLock<watch::Sender<End>>>,
+}
+
+impl Signals {
+    /// From here on, being told to end ends the process at once.
+    pub fn listen() -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("signals").enable_io().build()?;
+        let entered = runtime.enter();
+        let mut ends = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let hangup = signal(SignalKind::hangup())?;
+        drop(entered);
+        let end: Arc<OnceLock<watch::Sender<End>>> = Arc::default();
+        let running = Arc::clone(&end);
+        runtime.spawn(async move {
+            told(&mut ends).await;
+            let Some(end) = running.get() else {
+                tracing::warn!("told to end before it has started");
+                process::exit(NOT_RUN)
+            };
+            end.send_replace(End::InOrder);
+            told(&mut ends).await;
+            end.send_replace(End::AtOnce);
+        });
+        Ok(Self { runtime, hangup, end })
+    }
+
+    /// Leads signals to what runs now, until that has ended.
+    pub fn lead(self, end: watch::Sender<End>, reloader: Reloader) {
+        let Self { runtime, mut hangup, end: to } = self;
+        let to = to.get_or_init(|| end);
+        runtime.spawn(async move {
+            while hangup.recv().await.is_some() {
+                reloader.now();
+            }
+        });
+        // Whoever runs holds the receivers.
+        runtime.block_on(to.closed());
+        // The reloader goes with its task.
+    }
+}
+
+async fn told((terminate, interrupt): &mut (Signal, Signal)) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

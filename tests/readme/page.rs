@@ -1,0 +1,58 @@
+//! The blocks of a page, and whether what it shows is what comes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// A fenced block of a page.
+pub struct Block {
+    /// Page and line.
+    pub at: String,
+    pub language: String,
+    pub text: String,
+}
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The README and every page under `docs/`.
+pub fn pages() -> Vec<PathBuf> {
+    let mut pages: Vec<PathBuf> =
+        fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.sort();
+    pages.insert(0, root().join("README.md"));
+    pages
+}
+
+pub fn blocks(page: &Path) -> Vec<Block> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut lines = text.lines().enumerate();
+    let mut blocks = Vec::new();
+    while let Some((n, line)) = lines.next() {
+        let Some(language) = line.trim_start().strip_prefix("```") else { continue };
+        let text: Vec<&str> = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "```").collect();
+        let at = format!("{}:{}", page.file_name().unwrap().to_str().unwrap(), n + 1);
+        blocks.push(Block { at, language: language.to_owned(), text: text.join("\n") });
+    }
+    blocks
+}
+
+/// The Python of the virtual environment that `make test` makes.
+pub fn python() -> PathBuf {
+    let python = root().join("target/venv/bin/python");
+    assert!(python.exists(), "{} is missing; run `make test`, which makes it", python.display());
+    python
+}
+
+/// Whether everything that a sample shows is in the answer. `…` stands for any text.
+pub fn agrees(sample: &Value, answer: &Value) -> bool {
+    match (sample, answer) {
+        (Value::String(sample), Value::String(answer)) => sample == answer || (sample == "…" && !answer.is_empty()),
+        (Value::Object(sample), Value::Object(answer)) => {
+            sample.iter().all(|(key, value)| answer.get(key).is_some_and(|answer| agrees(value, answer)))
+        }
+        _ => sample == answer,
+    }
+}
