@@ -12,12 +12,14 @@ mod forward;
 mod gate;
 mod identify;
 mod journey;
+mod models;
 mod peer;
 mod peers;
 mod reject;
 mod resolve;
 mod routes;
 mod target;
+mod traced;
 mod workloads;
 
 use std::collections::BTreeMap;

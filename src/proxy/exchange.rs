@@ -8,6 +8,7 @@ use http::{HeaderValue, Uri};
 use crate::engine::Decision;
 use crate::hall::{Permit, Receipt};
 use crate::proxy::destination::Destination;
+use crate::telemetry::traces::Traced;
 use crate::telemetry::{InFlight, Metrics};
 
 /// One request's way through the gate.
@@ -25,6 +26,8 @@ pub struct Exchange {
     pub refused: &'static str,
     /// What ties it to others, when it is known without a decision.
     pub correlation: Option<Arc<str>>,
+    /// Its span, where requests are traced.
+    pub traced: Option<Box<Traced>>,
     metrics: Arc<Metrics>,
 }
 
@@ -58,6 +61,7 @@ impl Exchange {
             receipt: None,
             refused: "",
             correlation: None,
+            traced: None,
             metrics,
         }
     }
