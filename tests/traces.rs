@@ -15,6 +15,8 @@ mod failing;
 mod house;
 #[path = "traces/said.rs"]
 mod said;
+#[path = "remote/terminate.rs"]
+mod terminate;
 #[path = "traces/upstream.rs"]
 mod upstream;
 #[path = "traces/variables.rs"]

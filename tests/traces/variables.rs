@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
+use crate::asking::metric;
 use crate::collector::{Collector, Mood, said};
+use crate::house::until;
+use crate::terminate::{file, terminate};
 use crate::upstream::Upstream;
 use crate::{TOKEN, end, get, house, serve};
 
@@ -49,6 +52,34 @@ fn the_collector_gets_what_the_variables_say() {
         assert_eq!((&*scope.name, &*scope.version), ("hallgate", env!("CARGO_PKG_VERSION")));
     }
     assert!(!process.seen.contains("s3cret"), "{}", process.seen);
+}
+
+#[test]
+fn a_collector_is_verified_before_it_gets_anything() {
+    let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
+    let house = house(upstream.address);
+    let endpoint = format!("https://{}", terminate(collector.address));
+    let common = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=s3cret"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "300"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "1"),
+    ];
+    let (ours, others) = (file("ca.pem"), file("other.pem"));
+    for trusted in [("OTEL_EXPORTER_OTLP_CERTIFICATE", &*ours), ("SSL_CERT_FILE", &ours)] {
+        let before = collector.posted().len();
+        let process = serve(&house, &[&common[..], &[trusted]].concat());
+        assert_eq!(get(&process, "/orders/1", &[]).status, 200);
+        until(|| collector.posted().len() > before);
+    }
+    let before = collector.posted().len();
+    // The variable of traces comes before that of all signals.
+    let doubted = [("OTEL_EXPORTER_OTLP_CERTIFICATE", &*ours), ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", &others)];
+    let mut process = serve(&house, &[&common[..], &doubted].concat());
+    assert_eq!(get(&process, "/orders/1", &[]).status, 200);
+    until(|| metric(process.hall(), "hallgate_spans_dropped_total") == 1);
+    assert!(process.wait_for_log("spans were dropped").contains("certificate"));
+    assert_eq!(collector.posted().len(), before);
 }
 
 #[test]
