@@ -71,12 +71,12 @@ impl Frame {
     }
 
     /// Begins a request's span, where requests are traced. Probes are too many, and say nothing.
-    fn begin(&self, path: Option<&str>, headers: &HeaderMap) -> Option<Traced> {
+    fn begin(&self, path: Option<&str>, request: &Request) -> Option<Traced> {
         let traces = self.hall.traces()?;
         if matches!(path, Some("/livez" | "/readyz" | "/metrics")) {
             return None;
         }
-        let mut span = traces.begin(headers)?;
+        let mut span = traces.begin(request.method(), request.headers())?;
         if let Some(path) = path {
             span.routed(path);
         }
@@ -109,7 +109,7 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
     let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
     // Only a path of ours is logged: an unknown one may be anything, a secret included.
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let span = frame.begin(path.as_ref().map(MatchedPath::as_str), request.headers());
+    let span = frame.begin(path.as_ref().map(MatchedPath::as_str), &request);
     let mut response = if method == Method::OPTIONS && path.is_some() {
         StatusCode::NO_CONTENT.into_response()
     } else {
@@ -139,13 +139,13 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
     }
     log(&method, path.as_ref().map_or("other", MatchedPath::as_str), peer, &response, began);
     if let Some(span) = span {
-        end(span, &method, &response);
+        end(span, &response);
     }
     response
 }
 
 /// Ends the span of a request that is answered.
-fn end(mut span: Traced, method: &Method, response: &Response) {
+fn end(mut span: Traced, response: &Response) {
     if let Some(said) = response.extensions().get::<Said>().filter(|_| span.is_recorded()) {
         span.set_some("wcp.decision_id", said.decision_id.map(|id| id.to_string()));
         if let Some(decision) = &said.decision {
@@ -155,7 +155,7 @@ fn end(mut span: Traced, method: &Method, response: &Response) {
             span.set_some("wcp.correlation_id", said.correlation_id.clone());
         }
     }
-    span.end(method, Some(response.status().as_u16()), None);
+    span.end(Some(response.status().as_u16()), None);
 }
 
 /// One line an answer: refusals at `info`, the rest at `debug`.

@@ -8,6 +8,7 @@ use http::{HeaderValue, Uri};
 use crate::engine::Decision;
 use crate::hall::{Permit, Receipt};
 use crate::proxy::destination::Destination;
+use crate::proxy::traced;
 use crate::telemetry::traces::Traced;
 use crate::telemetry::{InFlight, Metrics};
 
@@ -84,6 +85,9 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.metrics.panics.inc();
+        }
+        if let Some(span) = self.traced.take() {
+            traced::cut_off(*span, self);
         }
     }
 }

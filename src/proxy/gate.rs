@@ -137,7 +137,7 @@ impl ProxyHttp for Gate {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         if let Some(traces) = self.0.hall.traces() {
-            exchange.traced = traces.begin(&session.req_header().headers).map(Box::new);
+            exchange.traced = traced::begin(traces, session);
         }
         let asked = self.0.ask(session, exchange);
         let Some(answer) = self.0.rule(asked, exchange).await else { return Ok(false) };

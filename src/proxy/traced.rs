@@ -15,7 +15,16 @@ use crate::proxy::exchange::Exchange;
 use crate::proxy::gate::connection;
 use crate::proxy::models;
 use crate::proxy::settings::Route;
-use crate::telemetry::traces::{TRACEPARENT, TRACESTATE, Traced};
+use crate::telemetry::traces::{TRACEPARENT, TRACESTATE, Traced, Traces};
+
+/// Begins the span of a request whose header has arrived.
+pub fn begin(traces: &Traces, session: &Session) -> Option<Box<Traced>> {
+    let request = session.req_header();
+    let mut span = traces.begin(&request.method, &request.headers)?;
+    span.set("url.scheme", if connection(session).is_some() { "https" } else { "http" });
+    span.set_some("network.protocol.version", version(request.version));
+    Some(Box::new(span))
+}
 
 /// Says which route a request has, and whether it calls a model there.
 pub fn routed(span: &mut Traced, route: &Route, method: &Method, path: &str) {
@@ -52,25 +61,34 @@ pub fn pass_on(span: &Traced, request: &mut RequestHeader) -> Result<()> {
 
 /// Ends the span of a request that has ended.
 pub fn end(mut span: Traced, session: &Session, exchange: &Exchange, ending: Option<Ending>, error: Option<&Error>) {
-    if !span.is_recorded() {
-        return;
+    if span.is_recorded() {
+        span.set("http.request.body.size", session.body_bytes_read());
+        span.set("http.response.body.size", session.body_bytes_sent());
+        tell(&mut span, exchange, ending);
     }
-    let request = session.req_header();
-    span.set("url.scheme", if connection(session).is_some() { "https" } else { "http" });
-    span.set_some("network.protocol.version", version(request.version));
-    span.set("http.request.body.size", session.body_bytes_read());
-    span.set("http.response.body.size", session.body_bytes_sent());
+    let status = session.response_written().map(|head| head.status.as_u16());
+    span.end(status, error.map(|error| error.etype().as_str()));
+}
+
+/// Ends the span of a request that was cut off: the process ended before it, or it panicked.
+pub fn cut_off(mut span: Traced, exchange: &Exchange) {
+    if span.is_recorded() {
+        tell(&mut span, exchange, exchange.forward.as_ref().map(|_| Ending::Aborted));
+    }
+    span.end(None, Some(if std::thread::panicking() { "panic" } else { "cut_off" }));
+}
+
+/// Says what became of the request.
+fn tell(span: &mut Traced, exchange: &Exchange, ending: Option<Ending>) {
     span.set_some("wcp.ending", ending.map(Ending::as_str));
     span.set_some("wcp.decision_id", exchange.receipt.as_ref().map(|receipt| receipt.id().to_string()));
     if let Some(decision) = &exchange.decision {
         span.set_some("server.address", decision.input.http.as_ref().map(|http| Arc::clone(&http.host)));
-        traced::tell(&mut span, decision);
+        traced::tell(span, decision);
     } else {
         span.set_some("wcp.code", Some(exchange.refused).filter(|code| !code.is_empty()));
         span.set_some("wcp.correlation_id", exchange.correlation.clone());
     }
-    let status = session.response_written().map(|head| head.status.as_u16());
-    span.end(&request.method, status, error.map(|error| error.etype().as_str()));
 }
 
 const fn version(version: Version) -> Option<&'static str> {

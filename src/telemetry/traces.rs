@@ -40,9 +40,9 @@ impl fmt::Debug for Traces {
 }
 
 impl Traces {
-    /// Begins the span of a request with these headers. `None` only where there is no randomness.
+    /// Begins the span of a request with this method and these headers. `None` only where there is no randomness.
     #[must_use]
-    pub fn begin(&self, headers: &HeaderMap) -> Option<Traced> {
+    pub fn begin(&self, method: &Method, headers: &HeaderMap) -> Option<Traced> {
         let parent = Context::of_caller(headers);
         let context = parent.map_or_else(Context::root, Context::child)?;
         let context = context.sampled(self.sampler.records(context, parent.is_some()));
@@ -55,7 +55,8 @@ impl Traces {
             attributes: Vec::with_capacity(if context.is_sampled() { ATTRIBUTES } else { 0 }),
             failed: false,
         };
-        Some(Traced { span, route: None, clock: Instant::now(), traces: self.clone() })
+        let method = METHODS.into_iter().find(|known| method == known);
+        Some(Traced { span, method, route: None, clock: Instant::now(), traces: self.clone() })
     }
 }
 
@@ -66,6 +67,8 @@ const ATTRIBUTES: usize = 32;
 #[derive(Debug)]
 pub struct Traced {
     span: Span,
+    /// One that everybody knows.
+    method: Option<&'static str>,
     route: Option<Arc<str>>,
     clock: Instant,
     traces: Traces,
@@ -115,12 +118,11 @@ impl Traced {
 
     /// Ends it, with the status that was answered, if any was, and the kind of error that broke it off. A span that is recorded is
     /// sent in a while; when too many wait, it is dropped.
-    pub fn end(mut self, method: &Method, status: Option<u16>, error: Option<&str>) {
+    pub fn end(mut self, status: Option<u16>, error: Option<&str>) {
         if !self.is_recorded() {
             return;
         }
-        let method = METHODS.into_iter().find(|known| method == known);
-        self.set("http.request.method", method.unwrap_or("_OTHER"));
+        self.set("http.request.method", self.method.unwrap_or("_OTHER"));
         self.set_some("http.response.status_code", status);
         // What is wrong with a request is its caller's error, not ours.
         let failed = error.is_some() || status.is_some_and(|status| status >= 500);
@@ -128,7 +130,7 @@ impl Traced {
             let status = || status.map(|status| status.to_string());
             self.set_some("error.type", error.map(str::to_owned).or_else(status));
         }
-        let method = method.unwrap_or("HTTP");
+        let method = self.method.unwrap_or("HTTP");
         self.span.name = self.route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
         self.span.failed = failed;
         self.span.took = self.clock.elapsed();

@@ -75,12 +75,13 @@ impl Collector {
         self.posted.lock().unwrap().clone()
     }
 
-    /// Waits until so many spans have come, and gives all.
+    /// Waits until so many spans have come, and gives all in the order in which they began.
     #[track_caller]
     pub fn spans(&self, at_least: usize) -> Vec<Span> {
         let began = Instant::now();
         loop {
-            let spans: Vec<Span> = self.resources().into_iter().flat_map(spans_of).collect();
+            let mut spans: Vec<Span> = self.resources().into_iter().flat_map(spans_of).collect();
+            spans.sort_by_key(|span| span.start_time_unix_nano);
             if spans.len() >= at_least {
                 return spans;
             }

@@ -1,12 +1,16 @@
 //! What a span says of its request and of the decision, and what it never says.
 
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
+
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
-use crate::asking::{ask, route};
+use crate::asking::{ask, metric, route};
 use crate::collector::{Collector, Mood, said};
-use crate::house::TOKEN;
+use crate::house::{TOKEN, until};
 use crate::upstream::Upstream;
 use crate::{CREDENTIAL, end, get, house, serve};
 
@@ -98,6 +102,55 @@ fn every_answer_of_the_gate_is_one_span_with_its_decision() {
     // Only what is ours to mend is an error.
     assert_eq!(spans.iter().filter(|span| failed(span)).count(), 1);
     assert!(failed(gone));
+}
+
+#[test]
+fn strangers_and_the_impatient_are_spans_without_a_decision() {
+    let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
+    let house = house(upstream.address);
+    let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    let fixed = "identity: { mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }";
+    assert!(written.contains(fixed));
+    house.write(&written.replace(fixed, "identity: { mode: token }\n  limits: { per_token: { rate: 1/h, burst: 1 } }"));
+    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    let known = [("wcp-token", TOKEN), ("wcp-worker-id", "wrk_make_acme_prod"), ("wcp-tenant-id", "org.acme")];
+    assert_eq!(get(&process, "/orders/1", &[]).status, 401);
+    assert_eq!(get(&process, "/orders/1", &known).status, 200);
+    assert_eq!(get(&process, "/orders/1", &known).status, 429);
+    end(&mut process);
+
+    let spans = collector.spans(3);
+    assert!(spans.iter().all(|span| !failed(span)));
+    says(&spans[0], &[("http.response.status_code", "401"), ("wcp.code", "DENY_UNAUTHENTICATED"), ("http.route", "-")]);
+    says(&spans[1], &[("wcp.verdict", "DISPATCH"), ("http.route", "/orders/*")]);
+    says(&spans[2], &[("http.response.status_code", "429"), ("wcp.code", "DENY_RATE_LIMITED"), ("wcp.verdict", "-")]);
+}
+
+#[test]
+fn a_request_that_the_end_cuts_off_is_a_span_that_failed() {
+    let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
+    let house = house(upstream.address);
+    let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    house.write(&written.replace("grace: 5s", "grace: 0s"));
+    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    // Its body does not come.
+    let mut open = TcpStream::connect(process.gate()).unwrap();
+    open.write_all(b"POST /orders/2 HTTP/1.1\r\nhost: here\r\ncontent-length: 5\r\n\r\nhe").unwrap();
+    until(|| metric(process.hall(), "hallgate_exchanges_in_flight") == 1);
+    end(&mut process);
+
+    let spans = collector.spans(1);
+    assert_eq!((spans.len(), &*spans[0].name, failed(&spans[0])), (1, "POST /orders/*", true));
+    says(
+        &spans[0],
+        &[
+            ("error.type", "cut_off"),
+            ("http.response.status_code", "-"),
+            ("wcp.ending", "aborted"),
+            ("wcp.verdict", "DISPATCH"),
+            ("server.address", "here"),
+        ],
+    );
 }
 
 #[test]
