@@ -2,7 +2,7 @@
 //!
 //! A request never waits for any of it: a span that has ended goes into a bounded queue, and when that is full it is dropped and
 //! counted. The SDK for Rust is not used: it passes over variables that it cannot read, says nowhere how many spans it dropped, and
-//! is four crates for what is one kind of span here.
+//! is five crates for what is one kind of span here.
 
 mod context;
 mod environment;
