@@ -161,6 +161,10 @@ impl Hall {
         metrics: Arc<Metrics>,
     ) -> Self {
         let began = (now_micros(), Instant::now());
+        let switched_off = ledger.found_offline();
+        if switched_off {
+            tracing::warn!("the hall is offline, as it was left: POST /api/server/go-online has it decide again");
+        }
         let Loaded { snapshot, roster } = loaded.into();
         let hall = Self {
             recent: Arc::new(Recent::since(began.0)),
@@ -183,7 +187,7 @@ impl Hall {
             unannounced: AtomicBool::new(false),
             succession: Mutex::default(),
             abroad: None,
-            switched_off: AtomicBool::new(false),
+            switched_off: AtomicBool::new(switched_off),
             in_good_standing: AtomicBool::new(true),
         };
         hall.show_snapshot();

@@ -121,6 +121,8 @@ struct Handle {
     pruner: Mutex<Option<Pruner>>,
     /// What does not hold together; there are no threads then.
     broken: Option<Arc<str>>,
+    /// The hall had been switched off when this was opened.
+    found_offline: bool,
     vkey: String,
     published: Published,
     reads: Arc<Semaphore>,
@@ -145,6 +147,7 @@ impl Ledger {
         let started = |source| OpenError::File { path: settings.path.clone(), source };
         let key = Arc::new(restored.key);
         let (vkey, lock) = (key.vkey().to_owned(), Arc::new(restored.lock));
+        let found_offline = restored.streams.is_offline();
         let shared = Arc::new(Shared::new(settings.queue, restored.edge.size(), restored.pruned));
         shared.signed.send_replace(restored.sealed);
         let signed = shared.signed.clone();
@@ -178,6 +181,7 @@ impl Ledger {
         let thread = thread::Builder::new().name("ledger-write".to_owned()).spawn(|| writer.run()).map_err(started)?;
         let mut handle = Handle::idle(shared, vkey, &settings.path);
         handle.thread = Mutex::new(Some(thread));
+        handle.found_offline = found_offline;
         // From here on the handle ends the writer, also after an error.
         publish::warm(handle.published.clone()).map_err(started)?;
         let pruner = Pruner::start(pruning, settings.checkpoint_every.min(PRUNE_EVERY)).map_err(started)?;
@@ -292,6 +296,12 @@ impl Ledger {
         &self.0.vkey
     }
 
+    /// Whether, when this was opened, the last entry that switches the hall had switched it off.
+    #[must_use]
+    pub fn found_offline(&self) -> bool {
+        self.0.found_offline
+    }
+
     /// Writes all that waits, signs a last checkpoint and ends the writer. Later records are [`RecordError::Closed`]. Waits for
     /// the disk, not for any other task; a second call does nothing.
     pub fn close(&self) {
@@ -307,6 +317,7 @@ impl Handle {
             thread: Mutex::default(),
             pruner: Mutex::default(),
             broken: None,
+            found_offline: false,
             vkey,
             published: Published::new(folder),
             reads: Arc::new(Semaphore::new(publish::READS)),

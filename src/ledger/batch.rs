@@ -10,7 +10,7 @@ use super::entry::{self, Stamp};
 use super::mint::{Mint, TimeText};
 use super::queue::{Answer, Job};
 use super::segment;
-use super::{Receipt, RecordError};
+use super::{Receipt, Record, RecordError, StandingChange};
 use crate::ids::Digest;
 
 /// Bytes of memory that are kept from one batch to the next.
@@ -85,6 +85,9 @@ impl Batch {
         let hash = Digest::of(json);
         segment::end_frame(&mut self.bytes, frame);
         self.streams.advance(&stream, hash);
+        if let Job::Record { record: Record::Standing(StandingChange::Hall { online, .. }), .. } = job {
+            self.streams.switch(*online);
+        }
         self.entries.push(Entry { id, frame, end });
         Ok(Ok(Receipt { receipt_id: id, receipt_hash: hash, recorded_at_micros: micros, stream }))
     }

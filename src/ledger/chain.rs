@@ -1,4 +1,5 @@
-//! The hash chains: the last receipt hash of each tenant's stream.
+//! The hash chains: the last receipt hash of each tenant's stream. With them goes what else the entries add up to: whether the hall
+//! is switched off.
 //!
 //! Callers may choose tenant names, so the number of streams is bounded: past [`MOST`] tenants, a new one's entries join the
 //! stream [`OTHER`]; what names no sound tenant is in [`HALL`]. Neither name can be a tenant's. The entry says its stream, so
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::standing;
 use crate::ids::{Digest, TenantId};
 
 /// The stream of what belongs to no known tenant.
@@ -19,17 +21,38 @@ pub(super) const OTHER: &str = ":other";
 /// The most tenants with a stream of their own.
 const MOST: usize = 1024;
 
+/// What links an entry to those before it.
+#[derive(Deserialize)]
+pub(super) struct Link {
+    pub(super) receipt_id: Uuid,
+    prev_receipt_hash: Option<String>,
+    stream: String,
+    kind: String,
+    cause: Option<String>,
+}
+
+impl Link {
+    /// Reads an entry.
+    pub(super) fn read(json: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(json).map_err(|error| format!("which cannot be read: {error}"))
+    }
+}
+
 /// The heads of all streams.
 pub(super) struct Streams {
     heads: HashMap<Arc<str>, Digest>,
     undo: Vec<(Arc<str>, Option<Digest>)>,
+    offline: bool,
+    /// What `offline` was at the last commit.
+    was_offline: bool,
     hall: Arc<str>,
     other: Arc<str>,
 }
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self { heads: HashMap::new(), undo: Vec::new(), hall: Arc::from(HALL), other: Arc::from(OTHER) }
+        let (hall, other) = (Arc::from(HALL), Arc::from(OTHER));
+        Self { heads: HashMap::new(), undo: Vec::new(), offline: false, was_offline: false, hall, other }
     }
 
     /// The stream for a tenant's entry.
@@ -56,13 +79,43 @@ impl Streams {
         self.undo.push((Arc::clone(stream), before));
     }
 
+    /// Goes on with the next entry after this id, as it is stored. Gives its id.
+    pub(super) fn follow(&mut self, json: &[u8], last: Uuid) -> Result<Uuid, String> {
+        let link = Link::read(json)?;
+        if link.receipt_id <= last {
+            return Err(format!("whose receipt_id {} does not follow {last}", link.receipt_id));
+        }
+        let expected = self.head(&link.stream).map(|hash| hash.to_hex());
+        if link.prev_receipt_hash != expected {
+            return Err(format!("whose prev_receipt_hash does not follow in the stream `{}`", link.stream));
+        }
+        if let Some(online) = standing::switched(&link.kind, link.cause.as_deref()) {
+            self.switch(online);
+        }
+        self.advance(&Arc::from(link.stream), Digest::of(json));
+        self.keep();
+        Ok(link.receipt_id)
+    }
+
+    /// An entry switches the hall on or off.
+    pub(super) const fn switch(&mut self, online: bool) {
+        self.offline = !online;
+    }
+
+    /// Whether the hall is switched off by the last entry that says so.
+    pub(super) const fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     /// What was advanced is committed.
     pub(super) fn keep(&mut self) {
         self.undo.clear();
+        self.was_offline = self.offline;
     }
 
     /// What was advanced was not committed.
     pub(super) fn roll_back(&mut self) {
+        self.offline = self.was_offline;
         while let Some((stream, before)) = self.undo.pop() {
             match before {
                 Some(hash) => self.heads.insert(stream, hash),
@@ -74,12 +127,12 @@ impl Streams {
     /// The state of the chains after so many entries.
     pub(super) fn heads(&self, size: u64, last: Uuid) -> Heads {
         let streams = self.heads.iter().map(|(stream, hash)| (stream.to_string(), hash.to_hex())).collect();
-        Heads { last, size, streams }
+        Heads { last, offline: self.offline, size, streams }
     }
 
     /// Goes on from a stored state.
     pub(super) fn resume(heads: &Heads) -> Option<Self> {
-        let mut streams = Self::new();
+        let mut streams = Self { offline: heads.offline, was_offline: heads.offline, ..Self::new() };
         for (stream, hash) in &heads.streams {
             streams.heads.insert(Arc::from(stream.as_str()), hash.parse().ok()?);
         }
@@ -93,16 +146,24 @@ impl Streams {
 pub(super) struct Heads {
     /// The last id.
     pub(super) last: Uuid,
+    /// Whether the hall is switched off. Not in the files of those who knew of no switch.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) offline: bool,
     /// Entries counted.
     pub(super) size: u64,
     /// Each stream's last receipt hash.
     pub(super) streams: BTreeMap<String, String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 impl Heads {
     /// The state of an empty ledger.
     pub(super) const fn empty() -> Self {
-        Self { last: Uuid::nil(), size: 0, streams: BTreeMap::new() }
+        Self { last: Uuid::nil(), offline: false, size: 0, streams: BTreeMap::new() }
     }
 
     /// The file's bytes: a checksum line, then JSON.
@@ -147,8 +208,27 @@ mod tests {
         streams.advance(&stream, Digest::of(b"2"));
         streams.advance(&stream, Digest::of(b"3"));
         streams.advance(&streams.choose(None), Digest::of(b"4"));
+        streams.switch(false);
         streams.roll_back();
         assert_eq!(streams.heads(1, Uuid::nil()), before);
         assert_eq!(Heads::from_bytes(&before.to_bytes().unwrap()), Some(before));
+    }
+
+    #[test]
+    fn a_switch_is_kept_and_heads_without_one_are_written_as_ever() {
+        let mut streams = Streams::new();
+        let text = |streams: &Streams| String::from_utf8(streams.heads(1, Uuid::nil()).to_bytes().unwrap()).unwrap();
+        assert!(!text(&streams).contains("offline"));
+        streams.switch(false);
+        streams.keep();
+        streams.roll_back();
+        assert!(streams.is_offline() && text(&streams).contains(r#""offline":true"#));
+        let heads = Heads::from_bytes(text(&streams).as_bytes()).unwrap();
+        let mut streams = Streams::resume(&heads).unwrap();
+        assert!(streams.is_offline());
+        streams.switch(true);
+        assert!(!streams.is_offline());
+        streams.roll_back();
+        assert!(streams.is_offline());
     }
 }

@@ -12,11 +12,9 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use serde::Deserialize;
 use tlog_tiles::{Hash, record_hash};
-use uuid::Uuid;
 
-use super::chain::{Heads, Streams};
+use super::chain::{Heads, Link, Streams};
 use super::checkpoint::Head;
 use super::index::EVERY;
 use super::key::LogKey;
@@ -24,7 +22,6 @@ use super::pruned::Pruned;
 use super::tree::{self, Edge};
 use super::writer::{Clock, Shared};
 use super::{files, mint, segment};
-use crate::ids::Digest;
 
 /// How long entries are kept. By default for ever.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -102,14 +99,6 @@ pub(super) fn finish(segments: &Path, edge: u64) -> io::Result<()> {
         }
     }
     if gone.is_empty() { Ok(()) } else { files::sync_folder(segments) }
-}
-
-/// What this side reads of an entry.
-#[derive(Deserialize)]
-struct Link {
-    receipt_id: Uuid,
-    prev_receipt_hash: Option<String>,
-    stream: String,
 }
 
 impl Pruning {
@@ -204,15 +193,10 @@ impl Pruning {
             if within == 0 || hashes.is_empty() {
                 hashes = tree::read_tile(&self.folder, 0, number / EVERY).map_err(unread)?;
             }
-            let link: Link = serde_json::from_slice(frame.entry).map_err(|error| format!("entry {number}: {error}"))?;
-            let expected = streams.head(&link.stream).map(|hash| hash.to_hex());
-            let hash = record_hash(frame.entry);
-            if link.receipt_id <= last || link.prev_receipt_hash != expected || hashes.get(within) != Some(&hash) {
+            if hashes.get(within) != Some(&record_hash(frame.entry)) {
                 return Err(format!("entry {number} is not the one that was recorded"));
             }
-            streams.advance(&Arc::from(link.stream), Digest::of(frame.entry));
-            streams.keep();
-            last = link.receipt_id;
+            last = streams.follow(frame.entry, last).map_err(|problem| format!("has entry {number}, {problem}"))?;
             number += 1;
             at += segment::FRAME + frame.entry.len();
         }
@@ -237,7 +221,8 @@ pub(super) fn first_time(path: &Path) -> io::Result<Option<i64>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(most as u64).read_to_end(&mut bytes)?;
     let Some(frame) = segment::frame(&bytes, segment::HEADER) else { return Ok(None) };
-    let link: Link = serde_json::from_slice(frame.entry)?;
+    let link =
+        Link::read(frame.entry).map_err(|problem| io::Error::other(format!("begins with an entry, {problem}")))?;
     Ok(Some(mint::micros(link.receipt_id)))
 }
 

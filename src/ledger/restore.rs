@@ -10,11 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
 use tlog_tiles::record_hash;
 use uuid::Uuid;
 
-use super::chain::{Heads, Streams};
+use super::chain::{Heads, Link, Streams};
 use super::checkpoint::{self, Head};
 use super::index::{self, Index, Place};
 use super::key::{KeyError, LogKey};
@@ -23,7 +22,6 @@ use super::segment;
 use super::tail::{Segment, Tail, Through};
 use super::tree::{Edge, FullTile};
 use super::{Durability, Settings, files, prune, seal};
-use crate::ids::Digest;
 
 /// The content of the file `version`.
 pub(super) const VERSION: &str = "hallgate ledger 1\n";
@@ -91,14 +89,6 @@ pub(super) struct Restored {
     folder: PathBuf,
     /// Tiles under the checkpoint that are missing or are not what the entries make.
     unsound: Vec<FullTile>,
-}
-
-/// What the writer side reads of an entry.
-#[derive(Deserialize)]
-struct Link {
-    receipt_id: Uuid,
-    prev_receipt_hash: Option<String>,
-    stream: String,
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> OpenError {
@@ -371,21 +361,11 @@ impl Restored {
 
     /// An entry must follow from those before. Gives its id.
     fn follow(&mut self, json: &[u8], entry: u64, start: &Start) -> Result<Uuid, String> {
-        let link: Link = serde_json::from_slice(json).map_err(|error| format!("which cannot be read: {error}"))?;
         if entry < start.heads.size {
-            return Ok(link.receipt_id);
+            return Ok(Link::read(json)?.receipt_id);
         }
-        if link.receipt_id <= self.last {
-            return Err(format!("whose receipt_id {} does not follow {}", link.receipt_id, self.last));
-        }
-        let expected = self.streams.head(&link.stream).map(|hash| hash.to_hex());
-        if link.prev_receipt_hash != expected {
-            return Err(format!("whose prev_receipt_hash does not follow in the stream `{}`", link.stream));
-        }
-        self.last = link.receipt_id;
-        self.streams.advance(&Arc::from(link.stream), Digest::of(json));
-        self.streams.keep();
-        Ok(link.receipt_id)
+        self.last = self.streams.follow(json, self.last)?;
+        Ok(self.last)
     }
 
     /// At the checkpoint's size the tree must have the checkpoint's root.

@@ -74,6 +74,15 @@ pub(super) fn push(out: &mut Vec<u8>, change: &StandingChange, stamp: &Stamp<'_>
     entry.end();
 }
 
+/// Whether an entry of this kind and cause switches the hall on, or off; `None` for every other entry.
+pub(super) fn switched(kind: &str, cause: Option<&str>) -> Option<bool> {
+    match cause.filter(|_| kind == "registry")? {
+        "go-online" => Some(true),
+        "go-offline" => Some(false),
+        _ => None,
+    }
+}
+
 /// Checks such an entry after it was read.
 pub(super) fn sound(entry: &Value, stream: &str) -> Result<(), Fault> {
     let fault = |field, problem: &str| Err((field, problem.to_owned()));

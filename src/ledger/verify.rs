@@ -344,7 +344,8 @@ impl Check<'_> {
             let streams: HashMap<&str, String> =
                 self.entries.streams.iter().map(|(stream, hash)| (stream.as_str(), hash.to_hex())).collect();
             let stored = self.heads.streams.iter().map(|(stream, hash)| (stream.as_str(), hash.clone())).collect();
-            if streams != stored || self.heads.last != self.entries.last {
+            let same = self.heads.last == self.entries.last && self.heads.offline == self.entries.offline;
+            if streams != stored || !same {
                 return Err(in_file("heads", format!("is not the state of the chains after {size} entries")));
             }
         }

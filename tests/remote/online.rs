@@ -44,6 +44,23 @@ fn offline_nothing_is_decided_at_either_door() {
 }
 
 #[test]
+fn a_hall_that_was_switched_off_stays_off_through_restarts_and_crashes() {
+    let process = House::build("").serve();
+    assert_eq!(process.call("POST", OFF, TOKEN).0, 200);
+    let process = process.kill().serve();
+    assert_eq!((process.route(LOCAL, "prod", false).0, process.through().0), (503, 503));
+    assert_eq!(process.readyz()["reasons"], json!(["offline"]));
+    let (house, log) = process.end();
+    assert!(log.contains("the hall is offline, as it was left"), "{log}");
+    let process = house.serve();
+    assert_eq!(process.route(LOCAL, "prod", false).0, 503);
+    assert_eq!(process.call("POST", ON, TOKEN).0, 200);
+    assert_eq!(process.verdict(LOCAL, "prod"), "ALLOWED");
+    let process = process.kill().serve();
+    assert_eq!((process.verdict(LOCAL, "prod").as_str(), process.through().0), ("ALLOWED", 200));
+}
+
+#[test]
 fn only_an_account_in_good_standing_goes_online() {
     let registry = Registry::start(&[NAMESPACED]);
     let process = House::asking(&registry.url(), "60s").serve();

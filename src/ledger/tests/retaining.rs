@@ -6,6 +6,7 @@ use tlog_tiles::{Hash, HashReader, record_hash};
 
 use super::pruned::PRUNED;
 use super::*;
+use crate::ledger::chain::Heads;
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -341,4 +342,53 @@ fn a_quiet_ledger_does_not_wait_for_a_segment_to_be_full_before_what_is_old_goes
     until("something goes", || ledger.health().pruned > 0);
     ledger.close();
     assert!(check(&settings).unwrap().pruned > 0);
+}
+
+#[test]
+fn a_hall_that_was_switched_off_is_found_so_however_its_ledger_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let (settings, clock) = (keeping(folder.path()), clock());
+    let switch = |ledger: &Ledger, online: bool| {
+        let change = StandingChange::Hall { online, token: "ops".parse().unwrap(), account_standing: None };
+        record(ledger, Record::Standing(change)).unwrap()
+    };
+    let found = |what: &str, offline: bool| {
+        let ledger = open(&settings, &clock);
+        assert_eq!(ledger.found_offline(), offline, "{what}");
+        ledger.close();
+        check(&settings).unwrap();
+    };
+    found("a new ledger", false);
+    let ledger = open(&settings, &clock);
+    switch(&ledger, true);
+    let receipt = switch(&ledger, false);
+    copy(&settings.path, &folder.path().join("killed"));
+    ledger.close();
+    found("after an orderly end", true);
+    let killed = Settings { path: folder.path().join("killed"), ..settings.clone() };
+    assert!(open(&killed, &clock).found_offline(), "killed before the switch was sealed");
+    fs::remove_file(heads_file(&settings.path)).unwrap();
+    found("without chain heads", true);
+
+    // The switch itself is pruned, the segment it was in exported nowhere.
+    let edge = prune(&settings, &clock, 300);
+    assert!(edge > 2);
+    let published = Published::new(&settings.path);
+    assert!(published.find(receipt.id()).unwrap().is_none());
+    found("behind the edge", true);
+    fs::remove_file(heads_file(&settings.path)).unwrap();
+    found("behind the edge, without chain heads", true);
+
+    // Who turns it in the file is found out.
+    let path = heads_file(&settings.path);
+    let mut heads = Heads::from_bytes(&fs::read(&path).unwrap()).unwrap();
+    heads.offline = false;
+    fs::write(&path, heads.to_bytes().unwrap()).unwrap();
+    assert!(check(&settings).unwrap_err().to_string().contains("heads"));
+    heads.offline = true;
+    fs::write(&path, heads.to_bytes().unwrap()).unwrap();
+    let ledger = open(&settings, &clock);
+    switch(&ledger, true);
+    ledger.close();
+    found("switched on", false);
 }

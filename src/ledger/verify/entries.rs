@@ -29,6 +29,8 @@ pub(super) struct Entries {
     pub(super) streams: HashMap<String, Digest>,
     /// The last id.
     pub(super) last: Uuid,
+    /// Whether the hall is switched off.
+    pub(super) offline: bool,
     /// Where every 256th entry is that is kept.
     pub(super) places: Vec<Place>,
     /// The last id that was pruned.
@@ -91,6 +93,7 @@ impl Entries {
             registry: 0,
             streams,
             last: pruned.last(),
+            offline: pruned.heads.offline,
             places: Vec::new(),
             pruned: pruned.last(),
             edge: pruned.edge(),
@@ -150,6 +153,11 @@ impl Entries {
                     None => standing::sound(&entry, &stream),
                 };
                 checked.map_err(at(Some(id)))?;
+                match entry.get("cause").and_then(Value::as_str) {
+                    Some("go-offline") => self.offline = true,
+                    Some("go-online") => self.offline = false,
+                    _ => {}
+                }
                 self.registry += 1;
             }
             _ => return Err(at(Some(id))(("kind", "is none that this program knows".to_owned()))),
