@@ -32,9 +32,12 @@ LABEL org.opencontainers.image.title="hallgate" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /sbom /src/LICENSE /usr/share/doc/hallgate/
-COPY --from=build --chown=65532:65532 /ledger /var/lib/hallgate
+COPY --from=build --chown=28765:28765 /ledger /var/lib/hallgate
 COPY --from=build /hallgate /hallgate
-USER 65532:65532
+# An id of its own: whoever else in a pod is this user can go around the gate, and 65532 is what many images run as.
+USER 28765:28765
+# For `kubectl exec POD -c hallgate -- /hallgate audit verify`: where the ledger and its public key are.
+WORKDIR /var/lib/hallgate
 EXPOSE 8080 8765
 ENTRYPOINT ["/hallgate"]
 CMD ["serve", "--config", "/etc/hallgate/hallgate.yaml"]

@@ -19,6 +19,10 @@ number "$gate_uid" || wrong "GATE_UID \`$gate_uid\` is not a user id above 0: wr
 [ "$to" = refuse ] || { number "$to" && [ "${#to}" -le 5 ] && [ "$to" -le 65535 ]; } ||
     wrong "PORT \`$to\` is not a port: write the one of gate.listen, such as 8080, or \`refuse\`"
 
+# Set by the manifests. On its node's network a pod has no rules of its own: these would be the node's.
+[ -z "${HOST_IP:-}" ] || [ "${POD_IP:-}" != "$HOST_IP" ] ||
+    wrong "the pod has its node's address $HOST_IP: remove \`hostNetwork\`, nothing has been changed"
+
 # Prints the nat rules of a family: $1 holds its name servers.
 nat() {
     echo '*nat'

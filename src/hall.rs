@@ -141,6 +141,8 @@ pub struct Hall {
     switched_off: AtomicBool,
     /// The account's standing lets this hall decide, or does not matter.
     in_good_standing: AtomicBool,
+    /// What the ledger says of it.
+    good_standing_on_record: AtomicBool,
     recent: Arc<Recent>,
     alerts: Alerts,
     ingested: Ingested,
@@ -189,6 +191,7 @@ impl Hall {
             abroad: None,
             switched_off: AtomicBool::new(switched_off),
             in_good_standing: AtomicBool::new(true),
+            good_standing_on_record: AtomicBool::new(true),
         };
         hall.show_snapshot();
         hall

@@ -200,7 +200,7 @@ impl Ledger {
             opened => return opened,
         };
         tracing::error!(%error, "the ledger is broken: nothing is allowed or forwarded until somebody has looked at it");
-        let vkey = LogKey::load(&settings.key_file, &settings.origin, false)?.vkey().to_owned();
+        let vkey = LogKey::of(settings, false)?.vkey().to_owned();
         let why: Arc<str> = Arc::from(error.to_string());
         let shared = Shared::new(0, 0, 0);
         shared.queue.close();

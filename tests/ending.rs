@@ -16,6 +16,9 @@ use std::time::Instant;
 
 use house::{House, PATIENCE, status, until};
 
+/// The size of an upload, more than is kept on the way.
+const UPLOAD: usize = 4 << 20;
+
 /// An upstream that upgrades every request and sends back what it gets.
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -37,6 +40,23 @@ fn echo() -> SocketAddr {
     address
 }
 
+/// An upstream that answers when it has all of a body.
+fn taker() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            head(&mut connection);
+            let mut body = vec![0; UPLOAD];
+            if connection.read_exact(&mut body).is_ok() && body.iter().all(|byte| *byte == b'x') {
+                connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").unwrap();
+            }
+        }
+    });
+    address
+}
+
 /// What comes until the end of a head.
 fn head(connection: &mut impl Read) -> String {
     let mut head = Vec::new();
@@ -49,11 +69,15 @@ fn head(connection: &mut impl Read) -> String {
 
 /// A house in front of the echo.
 fn build(shutdown: &str) -> House {
+    before_upstream(echo(), shutdown)
+}
+
+fn before_upstream(upstream: SocketAddr, shutdown: &str) -> House {
     let house = House::build(shutdown);
     let written = house.configuration(shutdown);
     let (before, after) = written.split_once("url: \"http://").unwrap();
     let (_, after) = after.split_once('"').unwrap();
-    house.write(&format!("{before}url: \"http://{}\"{after}", echo()));
+    house.write(&format!("{before}url: \"http://{upstream}\"{after}"));
     house
 }
 
@@ -93,6 +117,25 @@ fn an_upgraded_connection_goes_on_after_the_listeners_have_closed() {
     until(|| TcpStream::connect(process.gate()).is_err() && process.readiness().is_none());
     echoes(&mut stream, "after");
     drop(stream);
+    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    assert!(!process.seen.contains("cut off"), "{}", process.seen);
+    assert_eq!(house.verify(), (1, 1));
+}
+
+#[test]
+fn an_upload_goes_on_after_the_listeners_have_closed() {
+    let house = before_upstream(taker(), "{ linger: 0s, grace: 10m }");
+    let mut process = house.serve();
+    let mut stream = TcpStream::connect(process.gate()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let body = vec![b'x'; UPLOAD];
+    let (half, other_half) = body.split_at(UPLOAD / 2);
+    write!(stream, "POST /orders HTTP/1.1\r\nhost: gate\r\ncontent-length: {UPLOAD}\r\n\r\n").unwrap();
+    stream.write_all(half).unwrap();
+    process.signal();
+    until(|| TcpStream::connect(process.gate()).is_err() && process.readiness().is_none());
+    stream.write_all(other_half).unwrap();
+    assert_eq!(status(&head(&mut stream)), Some(200));
     assert_eq!(process.ended(), Some(0), "{}", process.seen);
     assert!(!process.seen.contains("cut off"), "{}", process.seen);
     assert_eq!(house.verify(), (1, 1));

@@ -7,6 +7,8 @@
     reason = "a test stops at the first surprise, and says it when it cannot run"
 )]
 
+#[path = "pod/admission.rs"]
+mod admission;
 #[path = "pod/chart.rs"]
 mod chart;
 #[path = "pod/container.rs"]
@@ -15,6 +17,8 @@ mod container;
 mod fabric;
 #[path = "pod/image.rs"]
 mod image;
+#[path = "pod/ledger_key.rs"]
+mod ledger_key;
 #[path = "pod/manifests.rs"]
 mod manifests;
 #[path = "pod/redirect.rs"]

@@ -90,7 +90,10 @@ pub fn size(text: &str) -> Read<u64> {
 /// An IP address and a port.
 pub fn address(text: &str) -> Read<SocketAddr> {
     text.parse().map_err(|_| {
-        Wrong::new("is not an address and a port", "write such as `127.0.0.1:8080`, `0.0.0.0:8080` or `[::1]:8080`")
+        Wrong::new(
+            "is not an address and a port",
+            "write such as `127.0.0.1:8080`, `[::]:8080` (everywhere) or `[::1]:8080`",
+        )
     })
 }
 

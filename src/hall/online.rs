@@ -59,7 +59,6 @@ impl Hall {
         }
         let account_standing = account.as_ref().map(|account| Arc::from(account.standing.as_str()));
         self.switch(true, token, account_standing).await?;
-        self.in_good_standing.store(true, Ordering::Release);
         Ok(account)
     }
 
@@ -82,20 +81,34 @@ impl Hall {
         let change = StandingChange::Hall { online, token: token.clone(), account_standing };
         self.ledger.record(Record::Standing(change)).await?;
         self.switched_off.store(!online, Ordering::Release);
+        if online {
+            // Its account was asked.
+            self.in_good_standing.store(true, Ordering::Release);
+            self.good_standing_on_record.store(true, Ordering::Relaxed);
+        }
         tracing::warn!(online, token = token.as_str(), "the hall is switched");
         Ok(())
     }
 
-    /// Heeds the account's standing, where the configuration demands a good one.
-    pub fn heed_account(&self, account: &Account) {
+    /// Heeds the account's standing, where the configuration demands a good one: offline at once, online once that is on record.
+    pub async fn heed_account(&self, account: &Account) {
         let required = self.abroad.as_ref().is_some_and(|abroad| abroad.require_standing);
         let good = account.standing == GOOD || !required;
-        if self.in_good_standing.swap(good, Ordering::AcqRel) != good {
-            tracing::warn!(
-                standing = account.standing,
-                online = self.is_online(),
-                "the account's standing has changed"
-            );
+        let _turn = self.succession.lock().await;
+        if !good {
+            self.in_good_standing.store(false, Ordering::Release);
         }
+        if self.good_standing_on_record.load(Ordering::Relaxed) != good {
+            let standing = Arc::from(account.standing.as_str());
+            let change = StandingChange::Account { online: good, standing };
+            if let Err(error) = self.ledger.record(Record::Standing(change)).await {
+                // With the next answer of the registry it is tried again.
+                tracing::warn!(%error, standing = account.standing, "a change of the account's standing cannot be recorded");
+                return;
+            }
+            self.good_standing_on_record.store(good, Ordering::Relaxed);
+            tracing::warn!(standing = account.standing, online = good, "the account's standing has changed");
+        }
+        self.in_good_standing.store(good, Ordering::Release);
     }
 }

@@ -83,8 +83,8 @@ mod tests {
     #[test]
     fn a_checkpoint_with_any_bit_flipped_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let key = LogKey::load(&folder.path().join("key"), "x.example/log", true).unwrap();
-        let other = LogKey::load(&folder.path().join("other"), "x.example/log", true).unwrap();
+        let key = LogKey::make(&folder.path().join("key"), "x.example/log").unwrap();
+        let other = LogKey::make(&folder.path().join("other"), "x.example/log").unwrap();
         let head = Head { size: 42, root: tlog_tiles::record_hash(b"x") };
         let note = sign(&key, head).unwrap();
         assert_eq!(read(&note, key.vkey()), Ok(head));
@@ -92,6 +92,14 @@ mod tests {
         assert_eq!(strangers(&note, key.vkey()), None);
         assert!(strangers(&note, other.vkey()).is_some_and(|signer| key.vkey().starts_with(&signer)));
         assert_eq!(strangers(b"no note", key.vkey()), None);
+        // One key may sign several logs: what one of them says is not said by another.
+        let elsewhere = LogKey::read(&folder.path().join("key"), "y.example/log").unwrap();
+        let its = Note::from_bytes(&sign(&elsewhere, head).unwrap()).unwrap();
+        let mut forged = Note::new(its.text(), &[]).unwrap();
+        forged.add_sigs(&[&key]).unwrap();
+        assert!(read(&its.to_bytes(), key.vkey()).is_err());
+        assert!(read(&forged.to_bytes(), key.vkey()).unwrap_err().contains("of the log `y.example/log`"));
+
         for bit in 0..note.len() * 8 {
             let mut bad = note.clone();
             bad[bit / 8] ^= 1 << (bit % 8);

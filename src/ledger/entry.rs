@@ -294,7 +294,7 @@ const fn policy_decision(outcome: engine::Outcome) -> &'static str {
 }
 
 /// A text of at most so many characters; a longer one ends in `…`.
-fn cut(text: &str, most: usize) -> Cow<'_, str> {
+pub(super) fn cut(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most || text.chars().nth(most).is_none() {
         return Cow::Borrowed(text);
     }

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn an_edge_with_any_bit_flipped_or_without_heads_is_refused_and_is_no_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
-        let key = LogKey::load(&folder.path().join("key"), "x.example/log", true).unwrap();
+        let key = LogKey::make(&folder.path().join("key"), "x.example/log").unwrap();
         assert_eq!(Pruned::load(folder.path(), key.vkey()).unwrap(), Ok(Pruned::nothing()));
         let mut heads = Heads { last: Uuid::from_u128(7 << 76), size: 300, ..Heads::empty() };
         heads.streams.insert("org.acme".to_owned(), Digest::of(b"1").to_hex());

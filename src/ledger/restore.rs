@@ -184,7 +184,7 @@ fn begin(settings: &Settings) -> Result<LogKey, OpenError> {
     let version = super::version_file(folder);
     let segments = super::segments(folder);
     match fs::read_to_string(&version) {
-        Ok(found) if found == VERSION => Ok(LogKey::load(&settings.key_file, &settings.origin, false)?),
+        Ok(found) if found == VERSION => Ok(LogKey::of(settings, false)?),
         Ok(found) => Err(OpenError::Version { path: folder.clone(), found: found.trim().to_owned() }),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&version)(error)),
         Err(_) => {
@@ -192,7 +192,7 @@ fn begin(settings: &Settings) -> Result<LogKey, OpenError> {
             if !segment::list(&segments).map_err(failed(&segments))?.is_empty() {
                 return Err(broken(&version, "is missing, but there are entries"));
             }
-            let key = LogKey::load(&settings.key_file, &settings.origin, true)?;
+            let key = LogKey::of(settings, true)?;
             seal::begin(folder, &key).map_err(failed(folder))?;
             files::replace(&version, VERSION.as_bytes(), 0o644).map_err(failed(&version))?;
             files::sync_folder(folder).map_err(failed(folder))?;

@@ -1,5 +1,5 @@
 //! Entries of the kind `registry` that come from elsewhere than our own records: workers whose standing a remote registry changes, and
-//! the hall that is switched on and off.
+//! the hall that is switched on and off, by an operator or by the standing of its account.
 
 use std::sync::Arc;
 
@@ -8,13 +8,16 @@ use uuid::Uuid;
 
 use super::canonical::{self, Object};
 use super::chain;
-use super::entry::Stamp;
+use super::entry::{self, Stamp};
 use super::verify::Fault;
 use crate::engine::snapshot::Standing;
 use crate::ids::{TokenName, WorkerId};
 
 /// The most workers of one entry: with the longest ids it still fits a transparency log's bundle.
 pub const MOST_WORKERS: usize = 256;
+
+/// The most characters of a standing, which others choose.
+const STANDING: usize = 64;
 
 /// A change of who may act that no record of ours makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +40,20 @@ pub enum StandingChange {
         /// The account's standing with the remote registry, where it was asked.
         account_standing: Option<Arc<str>>,
     },
+    /// From here on the account's standing lets the hall decide, or does not.
+    Account {
+        /// Whether it does.
+        online: bool,
+        /// The standing, as the remote registry says it.
+        standing: Arc<str>,
+    },
 }
 
 impl StandingChange {
     const fn cause(&self) -> &'static str {
         match self {
             Self::Workers { .. } => "remote",
+            Self::Account { .. } => "account",
             Self::Hall { online: true, .. } => "go-online",
             Self::Hall { online: false, .. } => "go-offline",
         }
@@ -53,12 +64,17 @@ impl StandingChange {
 pub(super) fn push(out: &mut Vec<u8>, change: &StandingChange, stamp: &Stamp<'_>) {
     let mut id = Uuid::encode_buffer();
     let mut entry = Object::begin(out);
-    if let StandingChange::Hall { account_standing, .. } = change {
-        entry.maybe("account_standing", account_standing.as_deref());
+    match change {
+        StandingChange::Workers { .. } => {}
+        StandingChange::Hall { account_standing, .. } => entry.maybe("account_standing", account_standing.as_deref()),
+        StandingChange::Account { standing, .. } => entry.string("account_standing", &entry::cut(standing, STANDING)),
     }
     entry.string("canon", canonical::NAME);
     entry.string("cause", change.cause());
     entry.string("kind", "registry");
+    if let StandingChange::Account { online, .. } = change {
+        entry.boolean("online", *online);
+    }
     stamp.previous(&mut entry);
     entry.string("receipt_id", stamp.id.as_hyphenated().encode_lower(&mut id));
     entry.string("recorded_at", stamp.recorded_at);
@@ -70,6 +86,7 @@ pub(super) fn push(out: &mut Vec<u8>, change: &StandingChange, stamp: &Stamp<'_>
     match change {
         StandingChange::Workers { workers, .. } => entry.strings("workers", workers.iter().map(WorkerId::as_str)),
         StandingChange::Hall { token, .. } => entry.string("token", token.as_str()),
+        StandingChange::Account { .. } => {}
     }
     entry.end();
 }
@@ -100,6 +117,15 @@ pub(super) fn sound(entry: &Value, stream: &str) -> Result<(), Fault> {
             let workers = entry.get("workers").and_then(Value::as_array);
             if !workers.is_some_and(|ids| !ids.is_empty() && ids.iter().all(Value::is_string)) {
                 return fault("workers", "is no list of worker ids");
+            }
+            Ok(())
+        }
+        Some("account") => {
+            if !entry.get("account_standing").is_some_and(Value::is_string) {
+                return fault("account_standing", "is missing or no string");
+            }
+            if !entry.get("online").is_some_and(Value::is_boolean) {
+                return fault("online", "is missing or no boolean");
             }
             Ok(())
         }
@@ -160,6 +186,13 @@ mod tests {
         let off = switched(false, None);
         assert_eq!((&off["cause"], off.get("account_standing")), (&json!("go-offline"), None));
         assert_eq!((sound(&on, chain::HALL), sound(&off, chain::HALL)), (Ok(()), Ok(())));
+        let mut account = written(&StandingChange::Account { online: false, standing: "suspended".into() });
+        assert_eq!((&account["account_standing"], &account["online"]), (&json!("suspended"), &json!(false)));
+        assert_eq!(sound(&account, chain::HALL), Ok(()));
+        account["online"] = json!("no");
+        assert_eq!(sound(&account, chain::HALL).unwrap_err().0, "online");
+        account["account_standing"] = json!(null);
+        assert_eq!(sound(&account, chain::HALL).unwrap_err().0, "account_standing");
         assert_eq!(sound(&json!({"cause": "go-online"}), chain::HALL).unwrap_err().0, "token");
         assert_eq!(sound(&json!({}), chain::HALL).unwrap_err().0, "cause");
     }

@@ -57,12 +57,17 @@ impl Container {
         self.root.join(below.trim_start_matches('/'))
     }
 
-    /// The program in it, as the user that the image names.
+    /// The program in it, as the user and in the folder that the image names.
     pub fn command(&self, fabric: &Fabric, arguments: &[&str]) -> Command {
-        let user = format!("--userspec={GATE_UID}:{GATE_UID}");
-        let mut command =
-            fabric.command("pod", &["chroot", &user, "--groups=", self.root.to_str().unwrap(), "/hallgate"]);
-        command.args(arguments);
+        self.command_in(GATE_UID, fabric, arguments)
+    }
+
+    /// The same in another group.
+    pub fn command_in(&self, group: &str, fabric: &Fabric, arguments: &[&str]) -> Command {
+        let root = self.root.to_str().unwrap();
+        let inside = ["unshare", "--root", root, "--wd", "/var/lib/hallgate", "--setgid", group, "--setuid", GATE_UID];
+        let mut command = fabric.command("pod", &inside);
+        command.arg("/hallgate").args(arguments);
         command
     }
 }

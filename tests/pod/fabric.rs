@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// The longest that anything here may take; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The user that the gate runs as, as in `k8s/`.
-pub const GATE_UID: &str = "65532";
+pub const GATE_UID: &str = "28765";
 
 /// The network. Dropped, its processes and namespaces go.
 pub struct Fabric {
@@ -42,7 +42,10 @@ impl Fabric {
 
         let mut fabric = Self { prefix, folder: TempDir::new().unwrap(), running: Vec::new() };
         fs::set_permissions(fabric.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(fabric.path("resolv.conf"), "nameserver 10.77.0.5\nnameserver fd77::5\n").unwrap();
+        // As the kubelet writes it for a pod of the namespace `shops`, but for the second server.
+        let resolver = "search shops.svc.cluster.local svc.cluster.local cluster.local\n\
+            nameserver 10.77.0.5\nnameserver fd77::5\noptions ndots:5\n";
+        fs::write(fabric.path("resolv.conf"), resolver).unwrap();
         let net = fabric.namespace("net");
         let mut lines = format!("netns add {net}\n");
         for (name, _) in HOSTS {
@@ -67,7 +70,9 @@ impl Fabric {
             fabric.host(host, &["80", "9001"]);
         }
         let mut names = fabric.command("names", &["python3"]);
-        names.arg(script("names.py")).args(["orders.test=10.77.0.3,fd77::3", "orders=10.77.0.3,fd77::3"]);
+        names
+            .arg(script("names.py"))
+            .args(["orders.test=10.77.0.3,fd77::3", "orders.shops.svc.cluster.local=10.77.0.3,fd77::3"]);
         names.arg("other.test=10.77.0.4,fd77::4");
         fabric.start(names);
         Some(fabric)

@@ -33,8 +33,7 @@ fn in_an_empty_root_with_only_its_configuration_it_serves_and_finds_upstreams_by
 
     let key = "var/lib/hallgate/hallgate.key";
     assert_eq!(fs::metadata(container.path(key)).unwrap().mode() & 0o777, 0o600);
-    let verify = ["audit", "verify", "--ledger", "/var/lib/hallgate/ledger", "--key", &format!("/{key}.pub")];
-    run(&mut inside(&fabric, &verify));
+    run(&mut inside(&fabric, &["audit", "verify"]));
 }
 
 /// The instructions of the Dockerfile's stages, each with its name, continued lines joined.
@@ -88,6 +87,7 @@ fn the_dockerfile_builds_what_was_tested_and_runs_it_as_the_manifests_do() {
         found[0].to_owned()
     };
     assert_eq!(one("USER "), format!("{GATE_UID}:{GATE_UID}"));
+    assert_eq!(one("WORKDIR "), "/var/lib/hallgate");
     assert_eq!(one("EXPOSE "), "8080 8765");
     assert_eq!(one("ENTRYPOINT "), "[\"/hallgate\"]");
     assert_eq!(one("CMD "), "[\"serve\", \"--config\", \"/etc/hallgate/hallgate.yaml\"]");

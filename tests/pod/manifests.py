@@ -1,14 +1,13 @@
 """Reads manifests as YAML, holds each against the published schemas, strictly, and prints them as JSON.
 
-Strictly: a key that the schema does not know is refused, as is one that is written twice.
+Strictly: a key that the schema does not know is refused, as is one that is written twice. `--read`: leaves the schemas out, for what is
+compared with manifests that were held against them.
 """
 
 import json
 import sys
 
-import kubernetes_validate
 import yaml
-from cloudcoil.models.prometheus_operator import v1 as monitoring
 
 # The first version in which native sidecars are stable, and the newest that the package knows.
 VERSIONS = ["1.33", "1.37"]
@@ -25,6 +24,10 @@ class Once(yaml.SafeLoader):
 
 def wrong(manifest):
     """What the schemas have against it."""
+    # To import these takes seconds.
+    import kubernetes_validate
+    from cloudcoil.models.prometheus_operator import v1 as monitoring
+
     if manifest["apiVersion"].startswith("monitoring.coreos.com/"):
         # The types read what they know and drop the rest: what does not come back is no part of the schema.
         try:
@@ -43,9 +46,8 @@ def wrong(manifest):
 
 
 manifests = [manifest for manifest in yaml.load_all(sys.stdin, Once) if manifest]
-problems = [
-    f"{manifest['kind']} {manifest['metadata']['name']}: {problem}" for manifest in manifests for problem in wrong(manifest)
-]
+checked = [] if "--read" in sys.argv else manifests
+problems = [f"{manifest['kind']} {manifest['metadata']['name']}: {problem}" for manifest in checked for problem in wrong(manifest)]
 if problems:
     sys.exit("\n".join(problems))
 json.dump(manifests, sys.stdout)

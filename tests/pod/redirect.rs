@@ -145,16 +145,35 @@ fn run_again_it_changes_nothing_and_run_otherwise_it_changes_all() {
 }
 
 #[test]
+fn a_pod_on_its_nodes_network_is_refused_before_anything_changes() {
+    let Some(fabric) = Fabric::lay() else { return };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/k8s/redirect.sh");
+    let with = |pod: &str, host: &str| {
+        let (pod, host) = (format!("POD_IP={pod}"), format!("HOST_IP={host}"));
+        fabric.command("pod", &["env", &pod, &host, "sh", script, "28765", "8080"]).output().unwrap()
+    };
+    for address in ["10.77.0.2", "fd77::2"] {
+        let done = with(address, address);
+        let complaint = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(2), "{complaint}");
+        assert!(complaint.contains("hostNetwork"), "{complaint}");
+    }
+    assert_eq!(fabric.rules(), "");
+    assert!(with("10.77.0.2", "10.77.0.1").status.success());
+    assert!(fabric.rules().contains("--to-ports 8080"));
+}
+
+#[test]
 fn what_is_no_port_or_user_is_refused_before_anything_changes() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/k8s/redirect.sh");
     for (arguments, said) in [
-        (&["65532"][..], "usage"),
+        (&["28765"][..], "usage"),
         (&["root", "8080"], "GATE_UID `root`"),
         (&["0", "8080"], "GATE_UID `0`"),
-        (&["65532", "0"], "PORT `0`"),
-        (&["65532", "65536"], "PORT `65536`"),
-        (&["65532", "8080;id"], "PORT `8080;id`"),
-        (&["65532", ""], "PORT ``"),
+        (&["28765", "0"], "PORT `0`"),
+        (&["28765", "65536"], "PORT `65536`"),
+        (&["28765", "8080;id"], "PORT `8080;id`"),
+        (&["28765", ""], "PORT ``"),
     ] {
         let done = std::process::Command::new("sh").arg(script).args(arguments).output().unwrap();
         let complaint = String::from_utf8(done.stderr).unwrap();

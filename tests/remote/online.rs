@@ -1,6 +1,6 @@
 //! Online and offline: who may switch a hall, on which standing of its account, and what it answers meanwhile.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::entries;
 use crate::house::{House, KEY, LOCAL, NAMESPACED, ROUTES, TOKEN, until};
@@ -131,4 +131,17 @@ fn where_a_good_standing_is_required_the_hall_follows_it() {
     let before = registry.times("standing");
     until(|| registry.times("standing") > before + 1);
     assert_eq!(process.route(LOCAL, "dev", false).0, 503);
+
+    let entries = entries(&process.end().0);
+    let said = |entry: &Value| (entry["cause"].clone(), entry["account_standing"].clone(), entry["online"].clone());
+    let changes: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry["stream"] == ":hall" && entry["cause"] != "remote" && entry["kind"] == "registry")
+        .map(said)
+        .collect();
+    let account = |standing, online| (json!("account"), json!(standing), json!(online));
+    let off = (json!("go-offline"), Value::Null, Value::Null);
+    let expected =
+        [account("grace", false), account("ok", true), account("suspended", false), account("ok", true), off];
+    assert_eq!(changes, expected);
 }

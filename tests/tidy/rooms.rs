@@ -68,7 +68,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prost", &["telemetry"]),
     ("reqwest", &["cli", "registry", "hall/alerts", "telemetry"]),
     ("rusqlite", &["registry"]),
-    ("rustix", &["main"]),
+    ("rustix", &["ledger", "main"]),
     ("rustls", &["tls"]),
     ("signed_note", &["ledger"]),
     ("subtle", &["hall"]),

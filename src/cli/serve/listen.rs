@@ -4,7 +4,7 @@
 //! for port 0. A socket that it finds in its table of inherited ones it takes as it is.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{IntoRawFd as _, OwnedFd};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -59,12 +59,16 @@ pub fn bind_hall(mut hall: api::Settings, bound: &mut Vec<Bound>) -> Result<api:
 }
 
 fn tcp(key: &'static str, address: SocketAddr, bound: &mut Vec<Bound>) -> Result<SocketAddr, TakenError> {
-    let listen = || {
+    let listen = |address: SocketAddr| {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         Ok((listener.local_addr()?, listener))
     };
-    let (address, listener) = listen().map_err(|source| TakenError { key, address: address.to_string(), source })?;
+    let bound_at = listen(address).or_else(|error| match in_ipv4(address) {
+        Some(address) if has_no_such_family(&error) => listen(address),
+        _ => Err(error),
+    });
+    let (address, listener) = bound_at.map_err(|source| TakenError { key, address: address.to_string(), source })?;
     bound.push(Bound { address: address.to_string(), socket: listener.into() });
     Ok(address)
 }
@@ -81,6 +85,12 @@ fn loopback(key: &'static str, asked: &[SocketAddr], bound: &mut Vec<Bound>) -> 
         }
     }
     Ok(there)
+}
+
+/// All addresses of IPv4 for `[::]`, which are all of both families: what is left of them where there is no IPv6.
+fn in_ipv4(address: SocketAddr) -> Option<SocketAddr> {
+    let all = address.is_ipv6() && address.ip().is_unspecified();
+    all.then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
 }
 
 fn has_no_such_family(error: &io::Error) -> bool {
@@ -127,5 +137,31 @@ pub fn text(listen: &Listen) -> String {
         Listen::Tcp(address) => address.to_string(),
         Listen::Loopback(addresses) => addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" and "),
         Listen::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv6Addr, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn everywhere_is_both_families_or_the_one_that_there_is() {
+        for (address, other) in [
+            ("[::]:80", Some("0.0.0.0:80")),
+            ("[::1]:80", None),
+            ("[::ffff:0.0.0.0]:80", None),
+            ("0.0.0.0:80", None),
+            ("127.0.0.1:80", None),
+        ] {
+            assert_eq!(in_ipv4(address.parse().unwrap()).map(|other| other.to_string()).as_deref(), other, "{address}");
+        }
+        let mut bound = Vec::new();
+        let at = tcp("hall.listen", SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), &mut bound).unwrap();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, at.port())).unwrap();
+        if at.is_ipv6() {
+            TcpStream::connect((Ipv6Addr::LOCALHOST, at.port())).unwrap();
+        }
     }
 }

@@ -193,7 +193,7 @@ impl Asking {
     async fn ask_for_account(&mut self, abroad: &Abroad) -> Result<(), Failure> {
         let answer = self.meanwhile(abroad, async { (Moment::now(), abroad.client.account().await) }).await;
         let account = self.answered(answer)?;
-        self.hall.heed_account(&account);
+        self.hall.heed_account(&account).await;
         self.state.account = Some(account);
         Ok(())
     }

@@ -265,7 +265,7 @@ fn a_tail_that_is_made_again_from_any_entry_on_with_all_that_can_be_computed_is_
         copy(&genuine.path, &forged.path);
         rewrite(&forged, |all| all.truncate(kept));
         // The forger has the program and the folder, but not the key: frames, chains, index, heads and tiles are all made again.
-        let key = LogKey::load(&forged.key_file, &forged.origin, true).unwrap();
+        let key = LogKey::of(&forged, true).unwrap();
         seal::begin(&forged.path, &key).unwrap();
         fs::remove_dir_all(forged.path.join("tile")).unwrap();
         let ledger = Ledger::open(&forged).unwrap();
