@@ -13,6 +13,7 @@ use pingora_proxy::Session;
 use crate::hall::{Ending, traced};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::gate::connection;
+use crate::proxy::grpc;
 use crate::proxy::models;
 use crate::proxy::settings::Route;
 use crate::telemetry::traces::{TRACEPARENT, TRACESTATE, Traced, Traces};
@@ -66,8 +67,14 @@ pub fn end(mut span: Traced, session: &Session, exchange: &Exchange, ending: Opt
         span.set("http.response.body.size", session.body_bytes_sent());
         tell(&mut span, exchange, ending);
     }
-    let status = session.response_written().map(|head| head.status.as_u16());
-    span.end(status, error.map(|error| error.etype().as_str()));
+    let head = session.response_written();
+    let call = grpc::ended(exchange.grpc_status.as_ref(), head).map(grpc::named);
+    if let Some((status, _)) = call {
+        span.set("rpc.system.name", "grpc");
+        span.set("rpc.response.status_code", status);
+    }
+    let failed = call.filter(|(_, servers)| *servers).map(|(status, _)| status);
+    span.end(head.map(|head| head.status.as_u16()), error.map(|error| error.etype().as_str()).or(failed));
 }
 
 /// Ends the span of a request that was cut off: the process ended before it, or it panicked.

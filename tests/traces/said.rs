@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::process::Command;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use serde_json::Value;
 
 use crate::asking::{ask, metric, route};
 use crate::collector::{Collector, Mood, said};
@@ -218,6 +220,47 @@ fn calls_of_models_are_recognised() {
     says(&spans[1], &of("generate_content", "gemini-9", "-"));
     says(&spans[2], &of("chat", "-", "openai"));
     says(&spans[3], &of("-", "-", "-"));
+}
+
+#[test]
+fn a_grpc_call_says_how_it_ended() {
+    let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
+    let house = house(upstream.address);
+    let configuration = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    house.write(&configuration.replacen(
+        "  listen: 127.0.0.1:0\n",
+        "  listen: 127.0.0.1:0\n  listen_h2c: 127.0.0.1:0\n",
+        1,
+    ));
+    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    let starting: Value = process
+        .seen
+        .lines()
+        .find(|line| line.contains("\"starting\""))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .unwrap();
+    let call = |path: &str| {
+        let url = format!("http://{}{path}", starting["h2c"].as_str().unwrap());
+        let curl =
+            ["-sS", "--http2-prior-knowledge", "-o", "/dev/null", "-d", "x", "-H", "content-type: application/grpc"];
+        assert!(Command::new("curl").args(curl).arg(url).status().unwrap().success());
+    };
+    call("/vault/shop.v1.Stock/Get");
+    call("/gone/shop.v1.Stock/Get");
+    end(&mut process);
+
+    let spans = collector.spans(2);
+    let of = |status, error| {
+        [
+            ("http.response.status_code", "200"),
+            ("rpc.system.name", "grpc"),
+            ("rpc.response.status_code", status),
+            ("error.type", error),
+        ]
+    };
+    says(&spans[0], &of("PERMISSION_DENIED", "-"));
+    says(&spans[1], &of("UNAVAILABLE", "ConnectRefused"));
+    assert_eq!((failed(&spans[0]), failed(&spans[1])), (false, true));
 }
 
 #[test]
