@@ -51,7 +51,8 @@ const BUFFER: usize = 8 * 1024;
 /// # Errors
 /// A browser origin that cannot be one, or TLS that pingora refuses.
 pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn ServiceWithDependents>>, String> {
-    let frame = Arc::new(Frame::new(&settings.cors_origins, Arc::clone(&hall))?);
+    let frame = Frame::new(&settings.cors_origins, Arc::clone(&hall))?.over_tls(settings.tls.is_some());
+    let frame = Arc::new(frame);
     let metrics = Arc::clone(hall.metrics());
     let mut service = Service::new("hall api".to_owned(), Listener::new(router(frame, hall, &settings), &metrics));
     let mut listener = ListenerConfig::tcp(settings.listen.to_string());

@@ -367,8 +367,10 @@ fn telemetry(mut map: Map<'_>) -> Option<telemetry::Settings> {
     const FORMATS: &[(&str, LogFormat)] = &[("json", LogFormat::Json), ("text", LogFormat::Text)];
     let log = map.read("log", "json", kinds::word(FORMATS));
     let level = map.read("level", "info,pingora=warn", kinds::log_filter);
+    let traces = telemetry::traces::Settings::of_environment(&|name| map.variable(name));
+    let traces = traces.map_err(|missets| missets.into_iter().for_each(|misset| map.misset(misset)));
     map.done(&[]);
-    Some(telemetry::Settings { log: log?, level: level? })
+    Some(telemetry::Settings { log: log?, level: level?, traces: traces.ok()? })
 }
 
 fn shutdown(mut map: Map<'_>) -> Option<Shutdown> {

@@ -17,6 +17,7 @@ pub mod reads;
 pub mod recent;
 mod strangers;
 pub mod tokens;
+pub mod traced;
 pub mod watch;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,7 @@ use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
 use crate::registry::roster::Roster;
+use crate::telemetry::traces::Traces;
 use crate::telemetry::{DecisionLabels, Metrics};
 use ingested::Ingested;
 
@@ -126,6 +128,7 @@ pub struct Hall {
     tokens: ArcSwap<TokenBook>,
     limits: limits::Limits,
     metrics: Arc<Metrics>,
+    traces: Option<Traces>,
     refused_change: ArcSwapOption<RefusedChange>,
     draining: AtomicBool,
     /// The policy in force is not on record yet.
@@ -180,6 +183,7 @@ impl Hall {
             tokens: ArcSwap::from_pointee(tokens),
             limits: limits::Limits::new(limits::Settings::default()),
             metrics,
+            traces: None,
             refused_change: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
             unannounced: AtomicBool::new(false),

@@ -12,7 +12,7 @@
 //! The rooms, each of which imports only what stands above it, and not all of that (`tests/tidy/rooms.rs`):
 //!
 //! - [`ids`]: Identifiers and closed vocabularies, valid by construction: who, what, where and how sensitive.
-//! - [`telemetry`]: Logs and metric names. Nothing here knows a secret or a body: callers pass ids, codes and counts.
+//! - [`telemetry`]: Logs, metric names and traces. Nothing here knows a secret or a body: callers pass ids, codes and counts.
 //! - [`tls`]: TLS: what we prove ourselves by, whom we trust, and who a client's certificate says it is. Files may change while it runs.
 //! - [`engine`]: The decision: a pure function of a question and a snapshot. No I/O, clock, randomness, async or logging.
 //! - [`policy`]: The policy gate: Cedar policies, read and checked at load, and asked by the engine.

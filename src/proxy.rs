@@ -13,12 +13,14 @@ mod gate;
 mod grpc;
 mod identify;
 mod journey;
+mod models;
 mod peer;
 mod peers;
 mod reject;
 mod resolve;
 mod routes;
 mod target;
+mod traced;
 mod workloads;
 
 use std::collections::BTreeMap;

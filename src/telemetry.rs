@@ -1,4 +1,6 @@
-//! Logs and metric names. Nothing here knows a secret or a body: callers pass ids, codes and counts.
+//! Logs, metric names and traces. Nothing here knows a secret or a body: callers pass ids, codes and counts.
+
+pub mod traces;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +35,8 @@ pub struct Settings {
     pub log: LogFormat,
     /// A level or a `tracing` filter, such as `info` or `hallgate=debug,warn`.
     pub level: String,
+    /// Traces, as the environment asks for them; `None`: they are off.
+    pub traces: Option<traces::Settings>,
 }
 
 /// Starts logging to stderr. A second call in one process changes nothing.
@@ -230,6 +234,10 @@ pub struct Metrics {
     pub registry_unverified_workers: Gauge,
     /// Alerts that a webhook was not told of. Should always be zero.
     pub alerts_unsent: Counter,
+    /// Spans that the collector took.
+    pub spans_exported: Counter,
+    /// Spans that were dropped: too many waited, or the collector did not take them.
+    pub spans_dropped: Counter,
     /// Requests that ended in a panic. Should always be zero.
     pub panics: Counter,
 }
@@ -274,6 +282,8 @@ impl Metrics {
             registry_unreported_dispatches: Gauge::default(),
             registry_unverified_workers: Gauge::default(),
             alerts_unsent: Counter::default(),
+            spans_exported: Counter::default(),
+            spans_dropped: Counter::default(),
             panics: Counter::default(),
         };
         let m = &mut metrics;
@@ -354,6 +364,8 @@ impl Metrics {
             "Alerts that the webhook was not told of; should always be zero",
             m.alerts_unsent.clone(),
         );
+        registry.register("spans_exported", "Spans that the collector took", m.spans_exported.clone());
+        registry.register("spans_dropped", "Spans that no collector took", m.spans_dropped.clone());
         registry.register("panics", "Requests that panicked; should always be zero", m.panics.clone());
         metrics
     }

@@ -18,6 +18,8 @@ mod misbehaves;
 mod online;
 #[path = "remote/registry.rs"]
 mod registry;
+#[path = "remote/terminate.rs"]
+mod terminate;
 #[path = "remote/tls.rs"]
 mod tls;
 

@@ -92,6 +92,7 @@ pub(super) fn decided(recorded: &Recorded) -> Response {
         code: decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
         decision_id: Some(receipt.id()),
         correlation_id: sound_correlation_id(&decision.input.correlation_id),
+        decision: Some(Arc::clone(decision)),
     });
     response
 }
@@ -182,6 +183,7 @@ pub(super) fn refused(unacceptable: &Unacceptable, receipt: &Receipt, snapshot: 
         code: DenyCode::InvalidInput.as_str(),
         decision_id: Some(receipt.id()),
         correlation_id: unacceptable.written.sound_correlation_id(),
+        decision: None,
     });
     response
 }

@@ -407,6 +407,7 @@ impl IntoResponse for Refused {
             code: self.code.as_str(),
             decision_id: self.recorded,
             correlation_id: None,
+            decision: None,
         });
         response
     }

@@ -19,7 +19,9 @@ use uuid::Uuid;
 use crate::api::credential;
 use crate::api::error::Refused;
 use crate::api::listener::Peer;
-use crate::hall::Hall;
+use crate::engine::Decision;
+use crate::hall::{Hall, traced};
+use crate::telemetry::traces::Traced;
 
 /// What the log says about an answer; left by whoever made it. Never a token, never a body.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub(super) struct Said {
     pub(super) decision_id: Option<Uuid>,
     /// The correlation id, when there is a sound one.
     pub(super) correlation_id: Option<Arc<str>>,
+    /// The decision, when it is one.
+    pub(super) decision: Option<Arc<Decision>>,
 }
 
 /// The request comes from a web page that may not read the answer.
@@ -40,6 +44,7 @@ pub(super) struct ForeignOrigin;
 #[derive(Debug)]
 pub(super) struct Frame {
     origins: Vec<HeaderValue>,
+    scheme: &'static str,
     hall: Arc<Hall>,
 }
 
@@ -57,7 +62,26 @@ impl Frame {
                 )
             })
         });
-        Ok(Self { origins: origins.collect::<Result<_, _>>()?, hall })
+        Ok(Self { origins: origins.collect::<Result<_, _>>()?, scheme: "http", hall })
+    }
+
+    /// The same around a listener that speaks TLS, or not.
+    pub(super) fn over_tls(self, tls: bool) -> Self {
+        Self { scheme: if tls { "https" } else { "http" }, ..self }
+    }
+
+    /// Begins a request's span, where requests are traced. Probes are too many, and say nothing.
+    fn begin(&self, path: Option<&str>, request: &Request) -> Option<Traced> {
+        let traces = self.hall.traces()?;
+        if matches!(path, Some("/livez" | "/readyz" | "/metrics")) {
+            return None;
+        }
+        let mut span = traces.begin(request.method(), request.headers())?;
+        if let Some(path) = path {
+            span.routed(path);
+        }
+        span.set("url.scheme", self.scheme);
+        Some(span)
     }
 
     /// Lets a listed browser origin read the answer.
@@ -85,6 +109,7 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
     let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
     // Only a path of ours is logged: an unknown one may be anything, a secret included.
     let path = request.extensions().get::<MatchedPath>().cloned();
+    let span = frame.begin(path.as_ref().map(MatchedPath::as_str), &request);
     let mut response = if method == Method::OPTIONS && path.is_some() {
         StatusCode::NO_CONTENT.into_response()
     } else {
@@ -113,7 +138,24 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     log(&method, path.as_ref().map_or("other", MatchedPath::as_str), peer, &response, began);
+    if let Some(span) = span {
+        end(span, &response);
+    }
     response
+}
+
+/// Ends the span of a request that is answered.
+fn end(mut span: Traced, response: &Response) {
+    if let Some(said) = response.extensions().get::<Said>().filter(|_| span.is_recorded()) {
+        span.set_some("wcp.decision_id", said.decision_id.map(|id| id.to_string()));
+        if let Some(decision) = &said.decision {
+            traced::tell(&mut span, decision);
+        } else {
+            span.set_some("wcp.code", Some(said.code).filter(|code| !code.is_empty()));
+            span.set_some("wcp.correlation_id", said.correlation_id.clone());
+        }
+    }
+    span.end(Some(response.status().as_u16()), None);
 }
 
 /// One line an answer: refusals at `info`, the rest at `debug`.

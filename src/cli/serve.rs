@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
@@ -29,6 +30,7 @@ use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen, Upstream};
 use crate::registry::remote::Client;
 use crate::registry::store::Store;
+use crate::telemetry::traces::Exporter;
 use crate::telemetry::{self, Metrics};
 use crate::{api, proxy};
 use ending::{End, Ending};
@@ -37,6 +39,9 @@ use refresh::Refresher;
 use reload::Reloader;
 use signals::Signals;
 pub use trust::one_provider;
+
+/// How long the process waits for the collector at its end.
+const TRACES_END: Duration = Duration::from_secs(3);
 
 /// Run the gate and the Hall
 ///
@@ -79,6 +84,7 @@ pub struct Running {
     registry: Option<Refresher>,
     server: Option<JoinHandle<()>>,
     watch: Option<Watch>,
+    traces: Option<Exporter>,
 }
 
 /// Runs the command until a signal ends it. 0: it ended in order; 1: it did not; 2: it could not start.
@@ -119,7 +125,7 @@ fn until_told(config: Config, path: PathBuf, files: Files, signals: Signals) -> 
 pub fn start(config: Config) -> Result<Running, StartError> {
     one_provider();
     let Config { gate, hall: api, tokens, limits, snapshot, roster, store, .. } = config;
-    let Config { registry, cache, ledger, webhook, shutdown, .. } = config;
+    let Config { registry, cache, ledger, webhook, telemetry, shutdown, .. } = config;
     let abroad = registry.as_ref().map(asked_registry).transpose()?;
     if abroad.is_none() {
         tracing::info!(
@@ -148,10 +154,16 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let (verdicts, metrics) = (Verdicts::new(cache), Arc::new(Metrics::new()));
     let hall = Hall::new((snapshot, roster), verdicts, ledger.clone(), TokenBook::new(tokens), metrics);
     let hall = hall.limited(limits);
-    let hall = Arc::new(match abroad {
+    let hall = match abroad {
         Some(abroad) => hall.asking(abroad),
         None => hall,
-    });
+    };
+    let traces = telemetry.traces.map(|settings| Exporter::start(settings, hall.metrics())).transpose();
+    let (hall, traces) = match traces.map_err(StartError::Door)? {
+        Some((traces, exporter)) => (hall.traced_by(traces), Some(exporter)),
+        None => (hall, None),
+    };
+    let hall = Arc::new(hall);
     if let Some(webhook) = webhook {
         hall.tell_alerts(webhook)?;
     }
@@ -189,6 +201,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         registry,
         server: Some(server),
         watch: Some(watch),
+        traces,
     })
 }
 
@@ -251,7 +264,8 @@ impl Running {
         self.ledger.vkey()
     }
 
-    /// Ends in order: readiness drops, requests in flight finish within the grace time, the ledger is closed last.
+    /// Ends in order: readiness drops, requests in flight finish within the grace time, the ledger is closed, spans
+    /// are sent.
     pub fn shutdown(mut self) {
         self.end.send_replace(End::InOrder);
         self.wait();
@@ -267,6 +281,11 @@ impl Running {
         self.watch = None;
         self.decides.close_registry();
         self.ledger.close();
+        // Last, for evidence never waits for a collector, and not at all once the process is told to end at once.
+        let patience = if *self.end.borrow() == End::AtOnce { Duration::ZERO } else { TRACES_END };
+        if let Some(traces) = self.traces.take() {
+            traces.end(patience);
+        }
         tracing::info!("ended");
         ended
     }

@@ -10,6 +10,7 @@ use marked_yaml::{Node, Span};
 use super::problem::{Problem, nearest};
 use super::variables::{Environment, Unexpanded, expand};
 use super::yaml;
+use crate::telemetry::traces::Misset;
 
 /// Why a text is not of its kind: "is not a duration", and what to write instead. Neither names the value.
 #[derive(Debug)]
@@ -310,6 +311,12 @@ impl<'a> Map<'a> {
     /// A variable of the environment; one that is empty is not set.
     pub fn variable(&self, name: &str) -> Option<String> {
         (self.reading.environment)(name).filter(|value| !value.is_empty())
+    }
+
+    /// Notes a problem with a variable of the environment that this section goes by.
+    pub fn misset(&self, Misset { variable, message, help }: Misset) {
+        let message = format!("the environment variable `{variable}`: {message}");
+        self.reading.note(self.place, &self.path, message, help);
     }
 
     /// The value of a key that may be absent.

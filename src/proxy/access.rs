@@ -20,9 +20,8 @@ pub fn log(
     let http = input.and_then(|input| input.http.as_ref());
     // Whoever was decided on has a name; of whoever was refused before that, the address may be all that is known.
     let peer = session.client_addr().filter(|_| decision.is_none());
-    // In an answer that is nothing but a head it stands there.
     let head = session.response_written();
-    let grpc_status = exchange.grpc_status.as_ref().or_else(|| head?.headers.get(grpc::STATUS));
+    let grpc_status = grpc::ended(exchange.grpc_status.as_ref(), head);
     tracing::info!(
         target: "hallgate::access",
         decision_id = exchange.receipt.as_ref().map(|receipt| tracing::field::display(receipt.id())),
@@ -37,7 +36,7 @@ pub fn log(
         verdict = decision.map(|decision| decision.verdict.outcome.as_str()),
         code = exchange.code(),
         status = head.map_or(0, |head| head.status.as_u16()),
-        grpc_status = grpc_status.and_then(|status| status.to_str().ok()?.parse::<u16>().ok()),
+        grpc_status,
         upstream,
         ending = ending.map(Ending::as_str),
         error = error.map(|error| error.etype().as_str()),

@@ -8,6 +8,8 @@ use http::{HeaderValue, Uri};
 use crate::engine::Decision;
 use crate::hall::{Permit, Receipt};
 use crate::proxy::destination::Destination;
+use crate::proxy::traced;
+use crate::telemetry::traces::Traced;
 use crate::telemetry::{InFlight, Metrics};
 
 /// One request's way through the gate.
@@ -27,6 +29,8 @@ pub struct Exchange {
     pub correlation: Option<Arc<str>>,
     /// How a gRPC call ended, where the answer's end says it.
     pub grpc_status: Option<HeaderValue>,
+    /// Its span, where requests are traced.
+    pub traced: Option<Box<Traced>>,
     metrics: Arc<Metrics>,
 }
 
@@ -61,6 +65,7 @@ impl Exchange {
             refused: "",
             correlation: None,
             grpc_status: None,
+            traced: None,
             metrics,
         }
     }
@@ -83,6 +88,9 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.metrics.panics.inc();
+        }
+        if let Some(span) = self.traced.take() {
+            traced::cut_off(*span, self);
         }
     }
 }

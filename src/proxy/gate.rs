@@ -25,6 +25,7 @@ use crate::proxy::identify::Identify;
 use crate::proxy::peer::for_upgrade;
 use crate::proxy::reject::Answer;
 use crate::proxy::routes::Routes;
+use crate::proxy::traced;
 use crate::tls;
 
 /// At most this many addresses are tried for one request.
@@ -136,6 +137,9 @@ impl ProxyHttp for Gate {
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        if let Some(traces) = self.0.hall.traces() {
+            exchange.traced = traced::begin(traces, session);
+        }
         let asked = self.0.ask(session, exchange);
         let Some(answer) = self.0.rule(asked, exchange).await else { return Ok(false) };
         if answer.send(session).await.is_err() {
@@ -165,7 +169,8 @@ impl ProxyHttp for Gate {
         exchange: &mut Exchange,
     ) -> Result<()> {
         let Forward { permit, decision_id, destination, target, .. } = permitted(exchange)?;
-        forward::request(request, permit, decision_id, destination, target.as_ref())
+        forward::request(request, permit, decision_id, destination, target.as_ref())?;
+        exchange.traced.as_ref().map_or(Ok(()), |span| traced::pass_on(span, request))
     }
 
     async fn request_body_filter(
@@ -288,7 +293,11 @@ impl ProxyHttp for Gate {
             forward
         });
         let upstream = forward.as_ref().map(|forward| &*forward.destination.upstream.name);
-        access::log(session, exchange, upstream, upstream.map(|_| ending_of(error)), error);
+        let ending = upstream.map(|_| ending_of(error));
+        access::log(session, exchange, upstream, ending, error);
+        if let Some(span) = exchange.traced.take() {
+            traced::end(*span, session, exchange, ending, error);
+        }
     }
 
     /// pingora would log the whole target, query and all; our own line says what happened.

@@ -33,6 +33,39 @@ pub struct Said<'a> {
     pub retry_after: Option<u64>,
 }
 
+/// The names of the statuses, by number.
+const NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// How a call ended, as its answer says: at its end, or in its head where that is all of it. `None` where it is no call's.
+#[must_use]
+pub fn ended(at_end: Option<&HeaderValue>, head: Option<&ResponseHeader>) -> Option<u16> {
+    at_end.or_else(|| head?.headers.get(STATUS))?.to_str().ok()?.parse().ok()
+}
+
+/// The name of a status, and whether it is the server's error and not its caller's (OpenTelemetry's RPC conventions).
+#[must_use]
+pub fn named(status: u16) -> (&'static str, bool) {
+    (NAMES.get(usize::from(status)).copied().unwrap_or("_OTHER"), matches!(status, 2 | 4 | 12..=15))
+}
+
 /// Whether this is a gRPC call. HTTP/1.1 carries none, and gRPC-Web reads HTTP.
 #[must_use]
 pub fn is_call(request: &RequestHeader) -> bool {

@@ -17,6 +17,7 @@ use crate::proxy::forward;
 use crate::proxy::gate::{Parts, connection};
 use crate::proxy::identify::{From, Unknown, Who};
 use crate::proxy::reject::Answer;
+use crate::proxy::traced;
 use crate::telemetry::{InFlight, RefusalLabels};
 use crate::tls;
 
@@ -93,6 +94,9 @@ impl Parts {
             let message = format!("no route for {} {path} on host `{}`", request.method, admitted.host);
             refused(DenyCode::NoRoute, message, Some(&who), Some(&correlation))
         })?;
+        if let Some(span) = &mut exchange.traced {
+            traced::routed(span, &way.route, &request.method, path);
+        }
         let host = way.host.clone().unwrap_or_else(|| Arc::from(&*admitted.host));
         let http = self.describe.http(&request.method, host, path);
         let input = self.describe.describe(&way.route, &who, claims, Arc::clone(&correlation), http);

@@ -185,7 +185,7 @@ impl House {
     /// Starts a gate and waits until it takes connections.
     pub async fn start(settings: Settings) -> Self {
         if let Ok(level) = std::env::var(crate::logs::LEVEL) {
-            telemetry::start_logs(&telemetry::Settings { log: LogFormat::Json, level }).unwrap();
+            telemetry::start_logs(&telemetry::Settings { log: LogFormat::Json, level, traces: None }).unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&ledger::Settings {

@@ -1,0 +1,43 @@
+//! What the span of a request says of its decision, the same at both doors: ids, codes and closed vocabularies, never a body.
+
+use super::Hall;
+use crate::engine::Decision;
+use crate::engine::input::written::sound_correlation_id;
+use crate::telemetry::traces::{Traced, Traces};
+
+impl Hall {
+    /// The same hall, whose doors trace their requests.
+    #[must_use]
+    pub fn traced_by(self, traces: Traces) -> Self {
+        Self { traces: Some(traces), ..self }
+    }
+
+    /// What begins spans; `None`: requests are not traced.
+    #[must_use]
+    pub const fn traces(&self) -> Option<&Traces> {
+        self.traces.as_ref()
+    }
+}
+
+/// Says what was asked and what was decided.
+pub fn tell(span: &mut Traced, decision: &Decision) {
+    if !span.is_recorded() {
+        return;
+    }
+    let Decision { input, verdict, .. } = decision;
+    span.set("wcp.verdict", verdict.outcome.as_str());
+    span.set_some("wcp.code", verdict.denial.as_ref().map(|denial| denial.code.as_str()));
+    span.set("wcp.rule_id", verdict.matched_rule_id.clone());
+    span.set("wcp.capability", input.capability_id.clone());
+    span.set_some("wcp.worker_id", input.worker_id.clone());
+    span.set_some("wcp.worker_species", verdict.selected_species.clone());
+    span.set("wcp.tenant_id", input.tenant_id.clone());
+    span.set("wcp.env", input.env.as_str());
+    span.set("wcp.data_label", input.data_label.as_str());
+    span.set_some("wcp.blast_score", verdict.blast_score);
+    span.set("wcp.dry_run", input.dry_run);
+    span.set("wcp.cache", if decision.cached { "hit" } else { "miss" });
+    span.set("wcp.policy_version", decision.policy_version.clone());
+    span.set("wcp.artifact_hash", decision.artifact_hash.to_hex());
+    span.set_some("wcp.correlation_id", sound_correlation_id(&input.correlation_id));
+}

@@ -1,0 +1,119 @@
+//! The kinds of values that the variables have, and why a value is not of its kind.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode_str;
+use reqwest::{Certificate, Url};
+
+/// Why a value cannot be used.
+pub struct Wrong {
+    /// What is wrong, as the rest of a sentence that begins with the value.
+    pub is: String,
+    /// What to change.
+    pub help: String,
+    /// Whether the value is not shown.
+    pub may_be_secret: bool,
+}
+
+impl Wrong {
+    /// A reason and a help.
+    pub fn new(is: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { is: is.into(), help: help.into(), may_be_secret: false }
+    }
+
+    /// The same of a value that is not shown.
+    pub fn of_secret(is: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { may_be_secret: true, ..Self::new(is, help) }
+    }
+}
+
+/// One of a few words, in any case.
+pub fn word<T: Copy>(value: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
+    let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(value));
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        Wrong::new("is not known", format!("write one of {}", known.join(", ")))
+    })
+}
+
+/// A whole number within these bounds.
+pub fn number<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, Wrong>
+where
+    T: FromStr + PartialOrd + fmt::Display + Copy,
+{
+    move |value| {
+        let number = value.parse::<T>().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| Wrong::new("is no such number", format!("write a whole number from {least} to {most}")))
+    }
+}
+
+/// A share.
+pub fn ratio(value: &str) -> Result<f64, Wrong> {
+    let ratio = value.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| Wrong::new("is no share of traces", "write a number from 0 to 1, such as `0.1`"))
+}
+
+/// The one protocol that is spoken.
+pub fn protocol(value: &str) -> Result<(), Wrong> {
+    match value.to_ascii_lowercase().as_str() {
+        "http/protobuf" => Ok(()),
+        "grpc" | "http/json" => Err(Wrong::new(
+            "is not spoken here",
+            "write `http/protobuf`, and the collector's port for OTLP over HTTP (4318 by default) in the endpoint",
+        )),
+        _ => Err(Wrong::new("is not known", "write `http/protobuf`")),
+    }
+}
+
+/// An address without a credential.
+pub fn url(value: &str) -> Result<Url, Wrong> {
+    let help = "write such as `http://collector:4318`";
+    let url = Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.ok_or_else(|| Wrong::of_secret("is no http or https address", help))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Wrong::of_secret("holds a credential", "send it in OTEL_EXPORTER_OTLP_HEADERS instead"));
+    }
+    Ok(url)
+}
+
+/// `name=value` pairs between commas, the values percent-encoded.
+pub fn pairs(value: &str, wrong: impl Fn(&'static str, &'static str) -> Wrong) -> Result<Vec<(String, String)>, Wrong> {
+    let mut pairs = Vec::new();
+    for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair
+            .split_once('=')
+            .filter(|(name, _)| !name.trim().is_empty())
+            .ok_or_else(|| wrong("is no list of pairs", "write such as `name=value,other=value`"))?;
+        let value = percent_decode_str(value.trim())
+            .decode_utf8()
+            .map_err(|_| wrong("holds a value that is not UTF-8", "percent-encode it as UTF-8"))?;
+        pairs.push((name.trim().to_owned(), value.into_owned()));
+    }
+    Ok(pairs)
+}
+
+/// Headers, marked sensitive.
+pub fn headers(value: &str) -> Result<HeaderMap, Wrong> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs(value, Wrong::of_secret)? {
+        let wrong = |is| Wrong::of_secret(is, "write such as `authorization=Bearer%20…,other=value`");
+        let name = HeaderName::from_str(&name).map_err(|_| wrong("holds a name that is no header's"))?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| wrong("holds a value that no header can carry"))?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// The PEM of a file of certificates.
+pub fn authorities(value: &str) -> Result<Vec<u8>, Wrong> {
+    let help = "name a PEM file of the authorities that the collector's certificate is signed by";
+    let pem = std::fs::read(Path::new(value)).map_err(|error| Wrong::new(format!("cannot be read: {error}"), help))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(authorities) if !authorities.is_empty() => Ok(pem),
+        _ => Err(Wrong::new("holds no certificate", help)),
+    }
+}

@@ -1,0 +1,115 @@
+//! A collector that is down, slow or full: requests go on as without one, spans are counted, and the process ends in time.
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::asking::metric;
+use crate::collector::{Collector, Mood};
+use crate::house::until;
+use crate::upstream::Upstream;
+use crate::{end, get, house, serve};
+
+/// Far more than a request takes, and far less than a collector may.
+const SOON: Duration = Duration::from_secs(5);
+/// The most that the end waits for a collector, and what else it takes.
+const END: Duration = Duration::from_secs(10);
+
+const DROPPED: &str = "hallgate_spans_dropped_total";
+const EXPORTED: &str = "hallgate_spans_exported_total";
+
+#[test]
+fn a_collector_that_hangs_holds_nobody_up() {
+    let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Hangs));
+    let house = house(upstream.address);
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url()),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "8"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "1"),
+    ];
+    let mut process = serve(&house, &environment);
+    assert_eq!(get(&process, "/orders/1", &[]).status, 200);
+    until(|| !collector.posted().is_empty());
+    let began = Instant::now();
+    for _ in 0..50 {
+        assert_eq!(get(&process, "/orders/1", &[]).status, 200);
+    }
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    // Eight wait, and one is under way.
+    until(|| metric(process.hall(), DROPPED) == 42);
+
+    let began = Instant::now();
+    end(&mut process);
+    assert!(began.elapsed() < END, "{:?}", began.elapsed());
+    let line = process.seen.lines().find(|line| line.contains("the process ends before")).unwrap();
+    assert!(line.contains("\"spans\":9"), "{line}");
+    assert_eq!(house.verify(), (51, 51));
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_a_collector() {
+    let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Hangs));
+    let house = house(upstream.address);
+    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    assert_eq!(get(&process, "/orders/1", &[]).status, 200);
+    // Its body does not come, so that the process waits for it.
+    let mut open = TcpStream::connect(process.gate()).unwrap();
+    open.write_all(b"POST /orders/2 HTTP/1.1\r\nhost: here\r\ncontent-length: 5\r\n\r\nhe").unwrap();
+    until(|| metric(process.hall(), "hallgate_exchanges_in_flight") == 1);
+    process.signal();
+    process.wait_for_log("no longer ready");
+    let began = Instant::now();
+    end(&mut process);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(process.seen.contains("told to end at once") && process.seen.contains("the process ends before"));
+    assert_eq!(house.verify(), (2, 2));
+}
+
+#[test]
+fn a_collector_that_is_down_is_complained_of_once() {
+    let upstream = Upstream::start();
+    let house = house(upstream.address);
+    // Bound and dropped: nobody listens there.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*format!("http://{nobody}")),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "20"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "1"),
+    ];
+    let mut process = serve(&house, &environment);
+    for sent in 1..=5 {
+        assert_eq!(get(&process, "/orders/1", &[]).status, 200);
+        until(|| metric(process.hall(), DROPPED) == sent);
+    }
+    let began = Instant::now();
+    end(&mut process);
+    assert!(began.elapsed() < END, "{:?}", began.elapsed());
+    let complaints: Vec<&str> = process.seen.lines().filter(|line| line.contains("spans were dropped")).collect();
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    assert!(complaints[0].contains("refused") && !complaints[0].contains(&nobody.to_string()), "{complaints:?}");
+}
+
+#[test]
+fn what_passes_is_tried_again_and_what_does_not_is_dropped() {
+    let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Says(503)));
+    let house = house(upstream.address);
+    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url()), ("OTEL_BSP_SCHEDULE_DELAY", "1")];
+    let mut process = serve(&house, &environment);
+    assert_eq!(get(&process, "/orders/1", &[]).status, 200);
+    until(|| !collector.posted().is_empty());
+    collector.turn(Mood::Takes);
+    until(|| metric(process.hall(), EXPORTED) == 1);
+    let posted = collector.posted();
+    assert!(posted.len() >= 2 && posted.iter().all(|again| again.body == posted[0].body));
+
+    collector.turn(Mood::Says(500));
+    assert_eq!(get(&process, "/orders/1", &[]).status, 200);
+    until(|| metric(process.hall(), DROPPED) == 1);
+    assert_eq!(collector.posted().len(), posted.len() + 1);
+
+    collector.turn(Mood::Rejects(1));
+    assert_eq!(get(&process, "/orders/1", &[]).status, 200);
+    until(|| metric(process.hall(), DROPPED) == 2);
+    assert_eq!(metric(process.hall(), EXPORTED), 1);
+    end(&mut process);
+}
