@@ -146,7 +146,7 @@ fn the_gate_is_confined_and_started_before_the_app() {
         assert_eq!(order, if overlay == "inbound" { vec!["hallgate"] } else { vec!["hallgate-redirect", "hallgate"] });
         assert_eq!(
             (&gate["restartPolicy"], &gate["startupProbe"]["httpGet"]["path"]),
-            (&"Always".into(), &"/readyz".into())
+            (&"Always".into(), &"/livez".into())
         );
         // The app's own container is as its team wrote it, and cannot become the gate.
         let app = valid(&fs::read_to_string(root().join("k8s/samples/app/app.yaml")).unwrap());

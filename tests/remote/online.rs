@@ -50,6 +50,8 @@ fn a_hall_that_was_switched_off_stays_off_through_restarts_and_crashes() {
     let process = process.kill().serve();
     assert_eq!((process.route(LOCAL, "prod", false).0, process.through().0), (503, 503));
     assert_eq!(process.readyz()["reasons"], json!(["offline"]));
+    // Alive, or a kubelet would not let it stay up to be switched on.
+    assert_eq!(process.call("GET", "/livez", "").0, 200);
     let (house, log) = process.end();
     assert!(log.contains("the hall is offline, as it was left"), "{log}");
     let process = house.serve();
