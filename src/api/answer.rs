@@ -16,14 +16,10 @@ use crate::engine::{Decision, DenyCode, Outcome, Snapshot, route_decision};
 use crate::hall::{Receipt, Recorded};
 use crate::ids::{DataLabel, Digest, QosClass, SupervisorLevel, TenantRisk};
 
-/// Bytes that hold most decisions, so that a body need not grow while it is written.
-const USUAL: usize = 4096;
-
 /// An answer with a JSON body, written straight to bytes.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let mut bytes = Vec::with_capacity(USUAL);
-    match serde_json::to_writer(&mut bytes, body) {
-        Ok(()) => {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => {
             let kind = HeaderValue::from_static("application/json; charset=utf-8");
             (status, [(CONTENT_TYPE, kind)], bytes).into_response()
         }

@@ -1,7 +1,5 @@
 //! The decision as the reference's RouteDecision writes it (WCP_SPEC 4.2), telemetry events included.
 
-use std::borrow::Cow;
-
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
@@ -154,9 +152,6 @@ impl Serialize for Envelope<'_> {
 }
 
 /// An id as events carry it: without control characters, so that a line of a log stays one line.
-fn sanitised(id: &str) -> Cow<'_, str> {
-    match id.bytes().any(|byte| byte.is_ascii_control()) {
-        true => Cow::Owned(id.chars().filter(|c| !c.is_ascii_control()).collect()),
-        false => Cow::Borrowed(id),
-    }
+fn sanitised(id: &str) -> String {
+    id.chars().filter(|c| !c.is_ascii_control()).collect()
 }
