@@ -118,13 +118,10 @@ pub(super) struct RevokeAsked {
         (status = 501, description = "this hall enrolls nobody over the API", body = Envelope<'static>),
     ))]
 pub(super) async fn enroll(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, Refused> {
-    let (head, body) = request.into_parts();
-    let token = credential::present(&hall, &head.headers)?;
-    let tried = async {
-        credential::require_any(&token, TAKERS)?;
-        let record = read(&head.headers, body).await?;
+    asked(&hall, request, TAKERS, async |token, headers, body| {
+        let record = read(headers, body).await?;
         let worker_id = text(record.as_object(), "worker_id").unwrap_or_default();
-        let registered = hall.enroll(&token, record).await.map_err(|why| Refused::not_changed(&why))?;
+        let registered = hall.enroll(token, record).await.map_err(|why| Refused::not_changed(&why))?;
         Ok(match &registered {
             Registered { known: false, receipt: Some(receipt), .. } => json(
                 StatusCode::CREATED,
@@ -141,8 +138,8 @@ pub(super) async fn enroll(State(hall): State<Arc<Hall>>, request: Request) -> R
                 &Updated { enrolled: true, updated: true, worker_id, artifact_hash_verified: true },
             ),
         })
-    };
-    recorded(&hall, &token, tried.await).await
+    })
+    .await
 }
 
 /// Take from a worker the right to act: needs the scope `enroll`
@@ -159,15 +156,12 @@ pub(super) async fn revoke(
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Refused> {
-    let (head, body) = request.into_parts();
-    let token = credential::present(&hall, &head.headers)?;
-    let tried = async {
-        credential::require_any(&token, TAKERS)?;
-        let (id, reason) = (named(id), reason(optional(&head.headers, body).await?.as_ref())?);
-        let registered = hall.revoke(&token, &id, reason).await.map_err(|why| Refused::not_changed(&why))?;
+    asked(&hall, request, TAKERS, async |token, headers, body| {
+        let (id, reason) = (named(id), reason(optional(headers, body).await?.as_ref())?);
+        let registered = hall.revoke(token, &id, reason).await.map_err(|why| Refused::not_changed(&why))?;
         Ok(of_worker(&id, &registered))
-    };
-    recorded(&hall, &token, tried.await).await
+    })
+    .await
 }
 
 /// Take a revocation back: needs the scope `admin`
@@ -184,16 +178,13 @@ pub(super) async fn restore(
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Refused> {
-    let (head, body) = request.into_parts();
-    let token = credential::present(&hall, &head.headers)?;
-    let tried = async {
-        credential::require(&token, Scope::Admin)?;
+    asked(&hall, request, &[Scope::Admin], async |token, headers, body| {
         let id = named(id);
-        reason(optional(&head.headers, body).await?.as_ref())?;
-        let registered = hall.restore(&token, &id).await.map_err(|why| Refused::not_changed(&why))?;
+        reason(optional(headers, body).await?.as_ref())?;
+        let registered = hall.restore(token, &id).await.map_err(|why| Refused::not_changed(&why))?;
         Ok(of_worker(&id, &registered))
-    };
-    recorded(&hall, &token, tried.await).await
+    })
+    .await
 }
 
 /// Ban the hash of a record or of code: needs the scope `admin` and a token that is bound to nothing
@@ -204,16 +195,13 @@ pub(super) async fn restore(
         (status = 501, description = "this hall changes no worker over the API", body = Envelope<'static>),
     ))]
 pub(super) async fn ban(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, Refused> {
-    let (head, body) = request.into_parts();
-    let token = credential::present(&hall, &head.headers)?;
-    let tried = async {
-        credential::require(&token, Scope::Admin)?;
-        let asked = read(&head.headers, body).await?;
+    asked(&hall, request, &[Scope::Admin], async |token, headers, body| {
+        let asked = read(headers, body).await?;
         let (hash, reason) = (hash(&asked)?, reason(Some(&asked))?);
-        let registered = hall.ban(&token, hash, reason).await.map_err(|why| Refused::not_changed(&why))?;
+        let registered = hall.ban(token, hash, reason).await.map_err(|why| Refused::not_changed(&why))?;
         Ok(of_hash(hash, &registered))
-    };
-    recorded(&hall, &token, tried.await).await
+    })
+    .await
 }
 
 /// Take a ban back: needs the scope `admin` and a token that is bound to nothing
@@ -225,15 +213,28 @@ pub(super) async fn ban(State(hall): State<Arc<Hall>>, request: Request) -> Resu
         (status = 501, description = "this hall changes no worker over the API", body = Envelope<'static>),
     ))]
 pub(super) async fn unban(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, Refused> {
-    let (head, body) = request.into_parts();
-    let token = credential::present(&hall, &head.headers)?;
-    let tried = async {
-        credential::require(&token, Scope::Admin)?;
-        let hash = hash(&read(&head.headers, body).await?)?;
-        let registered = hall.unban(&token, hash).await.map_err(|why| Refused::not_changed(&why))?;
+    asked(&hall, request, &[Scope::Admin], async |token, headers, body| {
+        let hash = hash(&read(headers, body).await?)?;
+        let registered = hall.unban(token, hash).await.map_err(|why| Refused::not_changed(&why))?;
         Ok(of_hash(hash, &registered))
+    })
+    .await
+}
+
+/// What a token with one of these scopes asks for. What is refused to a known token is on record before it is answered.
+async fn asked(
+    hall: &Hall,
+    request: Request,
+    scopes: &[Scope],
+    change: impl AsyncFnOnce(&Arc<Token>, &HeaderMap, Body) -> Result<Response, Refused>,
+) -> Result<Response, Refused> {
+    let (head, body) = request.into_parts();
+    let token = credential::present(hall, &head.headers)?;
+    let tried = match credential::require_any(&token, scopes) {
+        Ok(()) => change(&token, &head.headers, body).await,
+        Err(refused) => Err(refused),
     };
-    recorded(&hall, &token, tried.await).await
+    recorded(hall, &token, tried).await
 }
 
 /// The worker that a path names. What is no text is no worker's id.
@@ -241,7 +242,7 @@ fn named(id: Result<Path<String>, PathRejection>) -> String {
     id.map(|Path(id)| id).unwrap_or_default()
 }
 
-/// What was refused to a known token is on record before it is answered.
+/// Records what is refused to a known token.
 async fn recorded(hall: &Hall, token: &Token, tried: Result<Response, Refused>) -> Result<Response, Refused> {
     let refused = match tried {
         Err(refused) if refused.is_callers() => refused,
