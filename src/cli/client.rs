@@ -8,6 +8,7 @@ use reqwest::{Method, Response, Url, redirect};
 use serde_json::Value;
 
 use crate::cli::serve::one_provider;
+use crate::telemetry::causes;
 
 /// For a whole call.
 const CALL_TIME: Duration = Duration::from_secs(30);
@@ -133,18 +134,6 @@ async fn whole(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error
         }
     }
     Ok(Some(whole))
-}
-
-/// An error and what led to it, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl Answer {

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tls", &["ids"]),
     ("engine", &["ids"]),
     ("policy", &["engine", "ids"]),
-    ("registry", &["engine", "ids"]),
+    ("registry", &["telemetry", "engine", "ids"]),
     ("cache", &["engine", "ids"]),
     ("ledger", &["engine", "ids"]),
     ("hall", &["ids", "telemetry", "engine", "registry", "cache", "ledger"]),

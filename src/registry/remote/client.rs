@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::Settings;
 use super::answer::{Account, BanList, Verified};
 use crate::ids::WorkerId;
+use crate::telemetry::causes;
 
 /// The longest that one request takes, from the connection to the last byte; no longer than the time between two refreshes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,14 +58,7 @@ impl Failure {
 
     /// A transport's error with all its causes. Never the URL, which may be long.
     fn unreachable(error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        Self::Unreachable(text.chars().take(300).collect())
+        Self::Unreachable(causes(&error.without_url()).chars().take(300).collect())
     }
 }
 

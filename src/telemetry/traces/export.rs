@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::otlp::{self, Request, Resource};
 use super::{Settings, Span, Traces};
-use crate::telemetry::{Counter, Metrics};
+use crate::telemetry::{Counter, Metrics, causes};
 
 /// Before the second attempt; twice as long before each further one.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const COMPLAINT: Duration = Duration::from_secs(60);
 /// The longest answer of a collector that is read.
 const LONGEST_ANSWER: usize = 64 << 10;
+/// The most characters of why a collector was not reached.
+const LONGEST_WHY: usize = 300;
 
 /// Sends what is traced until it is ended.
 #[derive(Debug)]
@@ -248,7 +250,9 @@ impl Sending {
         if self.gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let unreachable = |error| Failure { why: causes(error), again: Some(None) };
+        // Never the address, which may hold a secret.
+        let why = |error: reqwest::Error| causes(&error.without_url()).chars().take(LONGEST_WHY).collect();
+        let unreachable = |error| Failure { why: why(error), again: Some(None) };
         let request = self.client.post(self.endpoint.clone()).headers(headers).body(body);
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
@@ -287,16 +291,4 @@ async fn beginning(mut answer: Response) -> Result<Vec<u8>, reqwest::Error> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-/// A transport's error with all its causes. Never the address, which may hold a secret.
-fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text.chars().take(300).collect()
 }
