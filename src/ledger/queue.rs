@@ -114,10 +114,8 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a record. Who gets a [`Rouse`] drops it when its thread has nothing else to do.
-    pub(super) fn record(&self, record: Record) -> Result<(oneshot::Receiver<Answer>, Option<Rouse<'_>>), RecordError> {
-        let (answer, receiver) = oneshot::channel();
-        let mut waiting = self.lock();
+    /// Counts one more that waits, if there is room.
+    fn let_in(&self, waiting: &mut Waiting) -> Result<(), RecordError> {
         if waiting.closed {
             return Err(RecordError::Closed);
         }
@@ -126,6 +124,14 @@ impl Queue {
         }
         waiting.records += 1;
         self.records.store(waiting.records, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Queues a record. Who gets a [`Rouse`] drops it when its thread has nothing else to do.
+    pub(super) fn record(&self, record: Record) -> Result<(oneshot::Receiver<Answer>, Option<Rouse<'_>>), RecordError> {
+        let (answer, receiver) = oneshot::channel();
+        let mut waiting = self.lock();
+        self.let_in(&mut waiting)?;
         waiting.jobs.push(Job::Record { record, answer });
         let rouse = waiting.writer != Sleep::Awake && waiting.rely_on(thread::current().id(), Instant::now());
         drop(waiting);
@@ -136,14 +142,7 @@ impl Queue {
     /// at all, and a small bound must not mean never.
     pub(super) fn record_together(&self, records: Vec<Record>) -> Result<Vec<oneshot::Receiver<Answer>>, RecordError> {
         let mut waiting = self.lock();
-        if waiting.closed {
-            return Err(RecordError::Closed);
-        }
-        if waiting.records >= self.bound {
-            return Err(RecordError::QueueFull);
-        }
-        waiting.records += 1;
-        self.records.store(waiting.records, Ordering::Relaxed);
+        self.let_in(&mut waiting)?;
         let mut answers = Vec::with_capacity(records.len());
         for record in records {
             let (answer, receiver) = oneshot::channel();
