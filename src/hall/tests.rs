@@ -1,5 +1,6 @@
 //! A hall for the tests of those that need one.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,23 +13,27 @@ use crate::telemetry::Metrics;
 /// A hall that knows nothing, and the folder of its ledger.
 pub(crate) fn hall() -> (Arc<Hall>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(&ledger::Settings {
-        path: folder.path().join("ledger"),
-        durability: Durability::Process,
-        key_file: folder.path().join("hallgate.key"),
-        origin: "hallgate.test/ledger".to_owned(),
-        checkpoint_every: Duration::from_secs(60),
-        queue: 8,
-        segment_bytes: 1 << 20,
-        retention: ledger::Retention::default(),
-    })
-    .unwrap();
+    let ledger = Ledger::open(&ledger_in(folder.path(), 8)).unwrap();
     (over(ledger), folder)
 }
 
-/// A hall that knows nothing, over this ledger.
-pub(crate) fn over(ledger: Ledger) -> Arc<Hall> {
-    let settings = Settings {
+/// A ledger in this folder for which so many records may wait, and which signs nothing by itself.
+pub(crate) fn ledger_in(folder: &Path, queue: usize) -> ledger::Settings {
+    ledger::Settings {
+        path: folder.join("ledger"),
+        durability: Durability::Process,
+        key_file: folder.join("hallgate.key"),
+        origin: "hallgate.test/ledger".to_owned(),
+        checkpoint_every: Duration::from_secs(3600),
+        queue,
+        segment_bytes: 1 << 20,
+        retention: ledger::Retention::default(),
+    }
+}
+
+/// A strict policy that asks for as little as can be.
+pub(crate) fn settings() -> Settings {
+    Settings {
         mode: Mode::Strict,
         version: Arc::from("policy.test"),
         require_worker_id: [].into(),
@@ -42,9 +47,13 @@ pub(crate) fn over(ledger: Ledger) -> Arc<Hall> {
         require_known_capability: false,
         egress_allowlist: [].into(),
         tenants: [].into(),
-    };
+    }
+}
+
+/// A hall that knows nothing, over this ledger.
+pub(crate) fn over(ledger: Ledger) -> Arc<Hall> {
     let rules = RuleSet::parse(r#"{"rules": []}"#, Mode::Strict).unwrap();
-    let snapshot = Snapshot::build(settings, rules, Vec::new()).unwrap();
+    let snapshot = Snapshot::build(settings(), rules, Vec::new()).unwrap();
     let verdicts = Verdicts::new(cache::Settings { capacity: 0 });
     Arc::new(Hall::new(snapshot, verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new())))
 }

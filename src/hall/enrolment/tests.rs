@@ -10,9 +10,10 @@ use crate::cache::{self, Verdicts};
 use crate::engine::input::tests::plain;
 use crate::engine::snapshot::{Required, Roll, Vouching};
 use crate::engine::{Binding, DenyCode, Mode, RouteInput, RuleSet, Settings, Snapshot};
+use crate::hall::tests::{ledger_in, settings};
 use crate::hall::{Abroad, Ask, Caller, Door, Scope, TokenBook};
 use crate::ids::{Env, TenantRisk};
-use crate::ledger::{Durability, Ledger, Retention};
+use crate::ledger::Ledger;
 use crate::registry::hash;
 use crate::registry::records::{Enrolled, Reading};
 use crate::registry::remote::{self, Client};
@@ -39,19 +40,9 @@ fn record(id: &str, more: &str) -> Json {
 /// A policy with one rule and this record in its folder, as it is loaded.
 fn loaded(filed: Json) -> (Snapshot, Roster) {
     let settings = Settings {
-        mode: Mode::Strict,
-        version: Arc::from("policy.test"),
-        require_worker_id: [].into(),
-        require_signatory: false,
-        allowed_tenants: [].into(),
-        require_worker_attestation: false,
-        enforce_correlation_id: true,
-        enforce_required_controls: true,
         enforce_blast_scoring_in_prod: false,
-        enforce_privilege_envelopes: false,
-        require_known_capability: false,
-        egress_allowlist: [].into(),
         tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
+        ..settings()
     };
     let rules = r#"{"rules": [{"rule_id": "rr_write", "match": {"capability_id": "cap.data.write.v1"},
         "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}}]}"#;
@@ -74,17 +65,7 @@ struct House {
 impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(&crate::ledger::Settings {
-            path: folder.path().join("ledger"),
-            durability: Durability::Process,
-            key_file: folder.path().join("hallgate.key"),
-            origin: "hallgate.test/ledger".to_owned(),
-            checkpoint_every: Duration::from_secs(3600),
-            queue: 64,
-            segment_bytes: 1 << 20,
-            retention: Retention::default(),
-        })
-        .unwrap();
+        let ledger = Ledger::open(&ledger_in(folder.path(), 64)).unwrap();
         let verdicts = Verdicts::new(cache::Settings { capacity: 100 });
         let hall =
             Hall::new(loaded(record(FILED, "")), verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new()));

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::*;
 use crate::engine::input::tests::plain;
 use crate::engine::{DenyCode, RouteInput};
+use crate::hall::tests::ledger_in;
 use crate::hall::{Ask, Caller, CannotDecide, Recorded};
-use crate::ledger::{Durability, Ledger, Retention};
+use crate::ledger::Ledger;
 
 #[test]
 fn a_wait_is_at_least_a_second_and_never_too_short() {
@@ -51,16 +52,7 @@ fn code(recorded: &Recorded) -> Option<DenyCode> {
 #[tokio::test]
 async fn when_the_ledger_is_behind_the_least_urgent_gives_way_first_and_the_last_places_are_kept_for_p0() {
     let folder = tempfile::tempdir().unwrap();
-    let (ledger, writes, release) = Ledger::open_held(&crate::ledger::Settings {
-        path: folder.path().join("ledger"),
-        durability: Durability::Process,
-        key_file: folder.path().join("hallgate.key"),
-        origin: "hallgate.test/ledger".to_owned(),
-        checkpoint_every: Duration::from_secs(3600),
-        queue: 20,
-        segment_bytes: 1 << 20,
-        retention: Retention::default(),
-    });
+    let (ledger, writes, release) = Ledger::open_held(&ledger_in(folder.path(), 20));
     let hall = crate::hall::tests::over(ledger.clone());
     let begin = |class| {
         let hall = Arc::clone(&hall);
