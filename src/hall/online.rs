@@ -94,10 +94,10 @@ impl Hall {
     pub async fn heed_account(&self, account: &Account) {
         let required = self.abroad.as_ref().is_some_and(|abroad| abroad.require_standing);
         let good = account.standing == GOOD || !required;
-        let _turn = self.succession.lock().await;
         if !good {
             self.in_good_standing.store(false, Ordering::Release);
         }
+        let _turn = self.succession.lock().await;
         if self.good_standing_on_record.load(Ordering::Relaxed) != good {
             let standing = Arc::from(account.standing.as_str());
             let change = StandingChange::Account { online: good, standing };
