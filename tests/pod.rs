@@ -1,11 +1,5 @@
 //! In a pod: nothing goes around the gate, the image holds all that it needs, and the manifests are what the code is.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test stops at the first surprise, and says it when it cannot run"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
 
 #[path = "pod/admission.rs"]
 mod admission;
