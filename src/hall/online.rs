@@ -112,3 +112,37 @@ impl Hall {
         self.in_good_standing.store(good, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+    use crate::hall::tests::{abroad, hall};
+
+    fn account(standing: &str) -> Account {
+        Account { standing: standing.to_owned(), tier_id: None }
+    }
+
+    #[tokio::test]
+    async fn a_bad_standing_counts_at_once_and_a_good_one_once_it_is_on_record() {
+        let (hall, _folder) = hall();
+        let hall = Arc::into_inner(hall).unwrap().asking(abroad(true));
+        assert!(!hall.is_online(), "nothing is known of the account yet");
+        hall.heed_account(&account(GOOD)).await;
+        assert!(hall.is_online());
+
+        let turn = hall.succession.lock().await;
+        let bad = account("suspended");
+        let mut heeding = pin!(hall.heed_account(&bad));
+        assert!(futures_util::poll!(heeding.as_mut()).is_pending(), "something else changes");
+        assert!(!hall.is_online());
+        drop(turn);
+        heeding.await;
+        assert!(!hall.is_online());
+
+        hall.ledger.close();
+        hall.heed_account(&account(GOOD)).await;
+        assert!(!hall.is_online(), "it is not on record");
+    }
+}

@@ -4,10 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Hall, TokenBook};
+use http::HeaderValue;
+
+use super::{Abroad, Hall, TokenBook};
 use crate::cache::{self, Verdicts};
+use crate::engine::snapshot::Required;
 use crate::engine::{Mode, RuleSet, Settings, Snapshot};
 use crate::ledger::{self, Durability, Ledger};
+use crate::registry::remote::{self, Client};
 use crate::telemetry::Metrics;
 
 /// A hall that knows nothing, and the folder of its ledger.
@@ -56,4 +60,17 @@ pub(crate) fn over(ledger: Ledger) -> Arc<Hall> {
     let snapshot = Snapshot::build(settings(), rules, Vec::new()).unwrap();
     let verdicts = Verdicts::new(cache::Settings { capacity: 0 });
     Arc::new(Hall::new(snapshot, verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new())))
+}
+
+/// A remote registry where nobody is, and nobody is asked: what is said comes from the tests.
+pub(crate) fn abroad(require_standing: bool) -> Abroad {
+    crate::cli::serve::one_provider();
+    let client = Client::new(&remote::Settings {
+        url: "http://127.0.0.1:9".into(),
+        authorization: HeaderValue::from_static("Bearer key"),
+        refresh: Duration::from_secs(60),
+        max_stale: Duration::from_secs(600),
+        required: Required::Namespaced,
+    });
+    Abroad::new(Arc::new(client.unwrap()), Required::Namespaced, require_standing)
 }

@@ -3,20 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use http::HeaderValue;
-
 use super::*;
 use crate::cache::{self, Verdicts};
 use crate::engine::input::tests::plain;
 use crate::engine::snapshot::{Required, Roll, Vouching};
 use crate::engine::{Binding, DenyCode, Mode, RouteInput, RuleSet, Settings, Snapshot};
-use crate::hall::tests::{ledger_in, settings};
-use crate::hall::{Abroad, Ask, Caller, Door, Scope, TokenBook};
+use crate::hall::tests::{abroad, ledger_in, settings};
+use crate::hall::{Ask, Caller, Door, Scope, TokenBook};
 use crate::ids::{Env, TenantRisk};
 use crate::ledger::Ledger;
 use crate::registry::hash;
 use crate::registry::records::{Enrolled, Reading};
-use crate::registry::remote::{self, Client};
 use crate::registry::store::Kept;
 use crate::telemetry::Metrics;
 
@@ -69,17 +66,7 @@ impl House {
         let verdicts = Verdicts::new(cache::Settings { capacity: 100 });
         let hall =
             Hall::new(loaded(record(FILED, "")), verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new()));
-        crate::cli::serve::one_provider();
-        // Nobody is there, and nobody is asked: what is said comes from the tests.
-        let client = Client::new(&remote::Settings {
-            url: "http://127.0.0.1:9".into(),
-            authorization: HeaderValue::from_static("Bearer key"),
-            refresh: Duration::from_secs(60),
-            max_stale: Duration::from_secs(600),
-            required: Required::Namespaced,
-        });
-        let abroad = Abroad::new(Arc::new(client.unwrap()), Required::Namespaced, false);
-        let hall = Arc::new(hall.asking(abroad));
+        let hall = Arc::new(hall.asking(abroad(false)));
         hall.open_registry(Store::open(&folder.path().join("registry.db")).unwrap()).unwrap();
         let token = Token {
             name: "ops".parse().unwrap(),
