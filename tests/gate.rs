@@ -10,6 +10,10 @@
 
 #[path = "gate/dns.rs"]
 mod dns;
+#[path = "gate/doors.rs"]
+mod doors;
+#[path = "gate/endings.rs"]
+mod endings;
 #[path = "gate/forwarding.rs"]
 mod forwarding;
 #[path = "gate/grpc.rs"]

@@ -173,14 +173,20 @@ impl ProxyHttp for Gate {
         exchange.traced.as_ref().map_or(Ok(()), |span| traced::pass_on(span, request))
     }
 
+    /// A body has one end. To an HTTP/1.1 upstream pingora writes an empty last piece, as HTTP/2 ends with, as a last chunk, and
+    /// the last chunk behind it (cloudflare/pingora#935): the second one would be the beginning of the connection's next request,
+    /// and from then on callers would get each other's answers. An end without a piece is written once.
     async fn request_body_filter(
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
         permitted(exchange)?.permit.sent_upstream(body.as_ref().map_or(0, |body| body.len() as u64));
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
         Ok(())
     }
 

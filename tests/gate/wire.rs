@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -50,9 +50,9 @@ impl Message {
 
 /// A connection on which messages are read.
 #[derive(Debug)]
-pub struct Wire {
+pub struct Wire<S = TcpStream> {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: S,
     buffer: Vec<u8>,
 }
 
@@ -65,6 +65,13 @@ impl Wire {
     /// On an accepted socket.
     pub fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Over any stream.
+    pub const fn over(stream: S) -> Self {
         Self { stream, buffer: Vec::new() }
     }
 

@@ -1,0 +1,85 @@
+//! Every way into the gate: HTTP/1.1 and HTTP/2, each in clear text and over TLS.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use hallgate::proxy::Settings;
+use hallgate::tls;
+use rcgen::CertifiedKey;
+use rustls::crypto::ring::default_provider;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::house::House;
+use crate::wire::Wire;
+
+/// Whose certificate the gate has.
+const GATE: &str = "gate.example";
+
+/// A connection to the gate.
+pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection for S {}
+
+/// A gate with its HTTP/1.1 in clear text or over TLS, where it speaks HTTP/2, too.
+pub struct Doors {
+    /// The gate.
+    pub house: House,
+    tls: Option<TlsConnector>,
+}
+
+impl Doors {
+    /// Starts a gate of these settings.
+    pub async fn open(mut settings: Settings, over_tls: bool) -> Self {
+        let tls = over_tls.then(|| {
+            let (server, client) = pair();
+            settings.tls = Some(server);
+            client
+        });
+        Self { house: House::start(settings).await, tls }
+    }
+
+    async fn over_tls(&self, connector: &TlsConnector, protocol: &[u8]) -> Box<dyn Connection> {
+        let mut config = ClientConfig::clone(connector.config());
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let socket = TcpStream::connect(self.house.gate).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(GATE.try_into().unwrap(), socket).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+        Box::new(stream)
+    }
+
+    /// A connection for HTTP/1.1.
+    pub async fn http1(&self) -> Wire<Box<dyn Connection>> {
+        match &self.tls {
+            Some(tls) => Wire::over(self.over_tls(tls, b"http/1.1").await),
+            None => Wire::over(Box::new(Wire::to(self.house.gate).await.stream)),
+        }
+    }
+
+    /// A connection for HTTP/2.
+    pub async fn http2(&self) -> SendRequest<Bytes> {
+        let stream: Box<dyn Connection> = match &self.tls {
+            Some(tls) => self.over_tls(tls, b"h2").await,
+            None => Box::new(Wire::to(self.house.h2c).await.stream),
+        };
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        // It ends with its last sender, or with an error that each stream is told, too.
+        tokio::spawn(connection);
+        sender
+    }
+}
+
+/// A certificate for a listener, and a client that trusts nothing else.
+fn pair() -> (tls::Server, TlsConnector) {
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed([GATE.to_owned()]).unwrap();
+    let own = tls::pair(vec![cert.der().clone()], rustls::pki_types::PrivateKeyDer::from(signing_key)).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone()).unwrap();
+    let client = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let client = client.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    (tls::Server::new(own, None), TlsConnector::from(Arc::new(client.with_no_client_auth())))
+}
