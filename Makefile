@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 # Options for `make demo`, such as ARGS='--once --gate-port 8081', and for the benchmark of `make bench`.
 ARGS ?=
+# How long `make fuzz` goes on.
+SECONDS ?= 600
 CARGO ?= cargo
 
 VENV := target/venv
@@ -16,7 +18,7 @@ KUBECTL := target/kubectl
 REFERENCE := target/reference
 RUST_SET_UP := https://rustup.rs
 
-.PHONY: help demo test soak kills bench sbom check build-tools tools
+.PHONY: help demo test soak kills fuzz bench sbom check build-tools tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +34,9 @@ soak: build-tools ## 500 callers for a minute: nothing is lost, nothing is mixed
 
 kills: build-tools ## 300 kills at random moments under load: every answer has its entry
 	HALLGATE_KILLS=300 $(CARGO) test --locked --test endurance kill -- --nocapture
+
+fuzz: build-tools ## random exchanges through the gate for SECONDS (600): one request in is one request out
+	HALLGATE_EXCHANGES_SECONDS=$(SECONDS) $(CARGO) test --locked --test gate exchanges -- --nocapture
 
 check: build-tools ## formatting, lints and documentation, warnings denied
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt

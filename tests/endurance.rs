@@ -13,5 +13,7 @@ mod files;
 mod kills;
 #[path = "endurance/power.rs"]
 mod power;
+#[path = "endurance/random.rs"]
+mod random;
 #[path = "endurance/stored.rs"]
 mod stored;

@@ -14,6 +14,8 @@ mod dns;
 mod doors;
 #[path = "gate/endings.rs"]
 mod endings;
+#[path = "gate/exchanges.rs"]
+mod exchanges;
 #[path = "gate/forwarding.rs"]
 mod forwarding;
 #[path = "gate/grpc.rs"]
@@ -24,6 +26,8 @@ mod house;
 mod http2;
 #[path = "gate/logs.rs"]
 mod logs;
+#[path = "endurance/random.rs"]
+mod random;
 #[path = "gate/rejecting.rs"]
 mod rejecting;
 #[path = "gate/streams.rs"]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::header::EXPECT;
+use http::{HeaderMap, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
@@ -164,10 +165,14 @@ impl ProxyHttp for Gate {
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        if request.version == Version::HTTP_2 && request.remove_header(&EXPECT).is_some() {
+            // pingora does not hear an interim answer over HTTP/2, and the caller would wait for it.
+            session.write_continue_response().await?;
+        }
         let Forward { permit, decision_id, destination, target, .. } = permitted(exchange)?;
         forward::request(request, permit, decision_id, destination, target.as_ref())?;
         exchange.traced.as_ref().map_or(Ok(()), |span| traced::pass_on(span, request))

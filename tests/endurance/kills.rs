@@ -13,24 +13,13 @@ use reqwest::Client;
 use serde_json::Value;
 
 use crate::house::{House, TOKEN};
+use crate::random::Random;
 use crate::stored::{QUESTION, Upstream, build, entries};
 
 /// Callers at a time, half of them at each door.
 const CALLERS: usize = 12;
 /// Kills of one ledger.
 const LIVES: u64 = 25;
-
-/// Numbers that are as good as random, and the same for the same seed (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 /// What one caller was answered, until there was no answer: decision ids with their receipt hashes.
 async fn call(client: Client, gate: Option<String>, hall: String, end: Arc<AtomicBool>) -> Vec<(String, String)> {
@@ -66,9 +55,9 @@ async fn asked(client: &Client, hall: &str) -> Result<(String, String), reqwest:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_and_every_forward_has_its_entry_whenever_it_is_killed() {
     let kills: u64 = std::env::var("HALLGATE_KILLS").map_or(LIVES, |text| text.parse().unwrap());
-    let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
+    let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
     println!("seed {seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let upstream = Upstream::start();
     let (mut answers, mut forwards, mut early, began) = (0, 0, 0, Instant::now());
     let mut house = None;
@@ -86,7 +75,7 @@ async fn every_answer_and_every_forward_has_its_entry_whenever_it_is_killed() {
                 ),
             )
         });
-        if random.below(5) == 0 {
+        if random.one_in(5) {
             // While it starts.
             let mut process = house.begin();
             tokio::time::sleep(Duration::from_micros(random.below(60_000))).await;
