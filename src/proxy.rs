@@ -9,6 +9,7 @@ mod destination;
 mod door;
 mod exchange;
 mod forward;
+mod framing;
 mod gate;
 mod grpc;
 mod identify;
@@ -21,6 +22,7 @@ mod resolve;
 mod routes;
 mod target;
 mod traced;
+mod upgrade;
 mod workloads;
 
 use std::collections::BTreeMap;

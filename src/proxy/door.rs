@@ -13,14 +13,20 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
+use crate::proxy::framing::{Framed, Shared};
 use crate::proxy::gate::Gate;
 use crate::tls;
 
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Set by the gate when a request's header has arrived whole.
+/// What the gate is told of the connection on which a request arrives.
 #[derive(Debug)]
-pub struct Arrived(pub Arc<AtomicBool>);
+pub struct Arrival {
+    /// Set by the gate when the request's header has arrived whole.
+    pub arrived: Arc<AtomicBool>,
+    /// The reader of the connection.
+    pub framing: Shared,
+}
 
 /// What a listener hands its connections to.
 pub struct Door {
@@ -75,11 +81,13 @@ impl Door {
     async fn h1(
         &self,
         mut session: ServerSession,
+        framing: &Shared,
         patience: Duration,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let arrived = Arc::new(AtomicBool::new(false));
-        session.set_connection_user_context(Some(Box::new(Arrived(Arc::clone(&arrived)))));
+        let arrival = Arrival { arrived: Arc::clone(&arrived), framing: framing.clone() };
+        session.set_connection_user_context(Some(Box::new(arrival)));
         let mut exchange = pin!(self.proxy.process_new_http(session, shutdown));
         tokio::select! {
             biased;
@@ -102,11 +110,13 @@ impl ServerApp for Door {
                 return self.h2_over_tls(stream, known, shutdown).await;
             }
         }
-        let mut session = ServerSession::new_http1(stream);
+        let framed = Framed::new(stream);
+        let framing = framed.framing();
+        let mut session = ServerSession::new_http1(Box::new(framed));
         let stay = !*shutdown.borrow();
         session.set_keepalive(stay.then(|| self.idle_timeout.as_secs().max(1)));
         let mut patience = self.header_timeout;
-        while let Some(done) = self.h1(session, patience, shutdown).await {
+        while let Some(done) = self.h1(session, &framing, patience, shutdown).await {
             let (stream, settings) = done.consume();
             session = ServerSession::new_http1(stream);
             if let Some(settings) = settings {

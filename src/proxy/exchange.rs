@@ -8,6 +8,7 @@ use http::{HeaderValue, Uri};
 use crate::engine::Decision;
 use crate::hall::{Permit, Receipt};
 use crate::proxy::destination::Destination;
+use crate::proxy::framing::Shared;
 use crate::proxy::traced;
 use crate::telemetry::traces::Traced;
 use crate::telemetry::{InFlight, Metrics};
@@ -17,6 +18,10 @@ use crate::telemetry::{InFlight, Metrics};
 pub struct Exchange {
     /// When its header had arrived.
     pub began: Instant,
+    /// The reader of its connection, over HTTP/1.1.
+    pub framing: Option<Shared>,
+    /// Why it cannot be told for sure where its head ends.
+    pub unframed: Option<&'static str>,
     /// The forward under way, once permitted.
     pub forward: Option<Forward>,
     /// The decision, whatever it says.
@@ -59,6 +64,8 @@ impl Exchange {
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             began: Instant::now(),
+            framing: None,
+            unframed: None,
             forward: None,
             decision: None,
             receipt: None,
@@ -74,6 +81,12 @@ impl Exchange {
     #[must_use]
     pub fn correlation_id(&self) -> Option<&str> {
         self.decision.as_ref().map(|decision| &*decision.input.correlation_id).or(self.correlation.as_deref())
+    }
+
+    /// What is wrong with its body, if anything is.
+    #[must_use]
+    pub fn body_fault(&self) -> Option<&'static str> {
+        self.framing.as_ref()?.lock().fault()
     }
 
     /// The verdict's code, or the refusal's; empty for a dispatch.

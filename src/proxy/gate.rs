@@ -18,7 +18,7 @@ use crate::hall::{Ending, Hall};
 use crate::proxy::access;
 use crate::proxy::describe::Describe;
 use crate::proxy::destination::Destination;
-use crate::proxy::door::Arrived;
+use crate::proxy::door::Arrival;
 use crate::proxy::exchange::{Exchange, Forward};
 use crate::proxy::forward;
 use crate::proxy::grpc;
@@ -27,6 +27,7 @@ use crate::proxy::peer::for_upgrade;
 use crate::proxy::reject::Answer;
 use crate::proxy::routes::Routes;
 use crate::proxy::traced;
+use crate::proxy::upgrade;
 use crate::tls;
 
 /// At most this many addresses are tried for one request.
@@ -111,14 +112,20 @@ impl ProxyHttp for Gate {
     /// None: no compression, no cache. What the upstream sends is what the caller gets.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    fn on_connection_reuse(&self, _: &mut Session, _: &mut Exchange, context: Box<dyn std::any::Any + Send + Sync>) {
-        if let Ok(arrived) = context.downcast::<Arrived>() {
-            arrived.0.store(true, Ordering::Relaxed);
+    fn on_connection_reuse(
+        &self,
+        _: &mut Session,
+        exchange: &mut Exchange,
+        context: Box<dyn std::any::Any + Send + Sync>,
+    ) {
+        if let Ok(arrival) = context.downcast::<Arrival>() {
+            arrival.arrived.store(true, Ordering::Relaxed);
+            exchange.framing = Some(arrival.framing);
         }
     }
 
     /// Hardens the session: pingora's own limits are per read, or none.
-    async fn early_request_filter(&self, session: &mut Session, _: &mut Exchange) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         if let Some(connection) = connection(session) {
             connection.has_spoken();
         }
@@ -134,6 +141,12 @@ impl ProxyHttp for Gate {
         session.set_total_drain_timeout(Some(DRAIN));
         // Without it, a second request that is sent early aborts the first, which may already be forwarded.
         session.set_pipelining_enabled(true);
+        if let Some(framing) = &exchange.framing {
+            exchange.unframed = framing.lock().agrees(session.to_h1_raw().len()).err();
+        }
+        if upgrade::settle(session.req_header_mut())? || exchange.unframed.is_some() {
+            session.set_keepalive(None);
+        }
         Ok(())
     }
 
@@ -280,9 +293,10 @@ impl ProxyHttp for Gate {
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
         let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
         let mut error_code = 0;
-        if let Some(status) = status_of(error) {
+        let fault = exchange.body_fault();
+        if let Some(status) = fault.map_or_else(|| status_of(error), |_| Some(StatusCode::BAD_REQUEST)) {
             session.set_keepalive(None);
-            let answer = Answer::undelivered(status, exchange.decision.as_deref(), exchange.receipt.as_ref());
+            let answer = Answer::undelivered(status, fault, exchange.decision.as_deref(), exchange.receipt.as_ref());
             if begun {
                 exchange.grpc_status = answer.end(session);
             } else {
@@ -296,15 +310,17 @@ impl ProxyHttp for Gate {
 
     /// The end: the permit learns how, and its drop writes the outcome entry.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        // Who sends what cannot be read is there.
+        let ending = exchange.body_fault().map_or_else(|| ending_of(error), |_| Ending::Aborted);
         let forward = exchange.forward.take().map(|mut forward| {
-            forward.permit.ended(ending_of(error));
+            forward.permit.ended(ending);
             if !forward.answered {
                 forward.destination.failed();
             }
             forward
         });
         let upstream = forward.as_ref().map(|forward| &*forward.destination.upstream.name);
-        let ending = upstream.map(|_| ending_of(error));
+        let ending = upstream.map(|_| ending);
         access::log(session, exchange, upstream, ending, error);
         if let Some(span) = exchange.traced.take() {
             traced::end(*span, session, exchange, ending, error);

@@ -60,8 +60,7 @@ impl Parts {
             }))
         };
 
-        let raw = session.as_http1().map(|_| session.to_h1_raw()).unwrap_or_default();
-        let admitted = admit(request, &raw);
+        let admitted = exchange.unframed.map_or_else(|| admit(request), |why| Err(why.into()));
         let admitted = admitted.map_err(|why| refused(DenyCode::MalformedClaim, why.into_owned(), None, None))?;
         let claims = &admitted.claims;
         let correlation = describe::correlation(claims, &request.headers);

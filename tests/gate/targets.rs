@@ -1,8 +1,11 @@
 //! Nasty requests as raw bytes: each is refused, or arrives upstream as exactly the path that a route matched.
 
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
 use crate::house::{self, House, at, fixed};
 use crate::upstream::Upstream;
-use crate::wire::{Wire, get};
+use crate::wire::{PATIENCE, Wire, get};
 
 #[tokio::test]
 async fn a_target_is_refused_or_forwarded_as_it_was_matched() {
@@ -15,7 +18,6 @@ async fn a_target_is_refused_or_forwarded_as_it_was_matched() {
         ("/public/%e2%82%ac%20x", Some("/public/%E2%82%AC%20x")),
         ("/public/a?/../secret/%2e%2e", Some("/public/a?/../secret/%2e%2e")),
         ("/public/a#/../../secret", Some("/public/a")),
-        ("/public/a b", Some("/public/a%20b")),
         ("/public/...", Some("/public/...")),
         // To any reader these might be, or once have been, /secret.
         ("/public/../secret/a", None),
@@ -35,6 +37,7 @@ async fn a_target_is_refused_or_forwarded_as_it_was_matched() {
         ("/public/%", None),
         ("/public/%2", None),
         ("/public/%u002e%u002e", None),
+        ("/public/a b", None),
         ("//public/a", None),
         ("/public//secret", None),
         ("/public/\u{e9}", None),
@@ -78,21 +81,9 @@ async fn requests_that_two_readers_could_frame_differently_are_refused() {
         format!("GET {target}Host: a\r\nHost: b\r\n\r\n"),
         format!("GET {target}Host: a\r\nHost: a\r\n\r\n"),
         format!("GET {target}Host: u@h\r\n\r\n"),
-        format!("GET {target}Host: h\nX: y\r\n\r\n"),
-        format!("GET {target}Host: h\r\nX: y\n\n"),
-        format!("GET {target}Host: h\r\n X: folded\r\n\r\n"),
-        format!("GET {target}Host: h\r\nX : y\r\n\r\n"),
-        format!("POST {target}Host: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na"),
-        format!("POST {target}Host: h\r\nContent-Length: 1, 1\r\n\r\na"),
-        format!("POST {target}Host: h\r\nContent-Length: +1\r\n\r\na"),
-        format!("POST {target}Host: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
-        format!("POST {target}Host: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-        format!("POST {target}Host: h\r\nTransfer-Encoding: identity\r\n\r\n"),
         format!("GET {target}Host: h\r\nConnection: close, wcp-worker-id\r\n\r\n"),
         format!("GET {target}Host: h\r\nConnection: authorization\r\n\r\n"),
-        format!(
-            "GET {target}Host: h\r\nConnection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
-        ),
+        format!("GET {target}Host: h\r\nConnection: upgrade, authorization\r\nUpgrade: h2c\r\n\r\n"),
         format!("GET {target}Host: h\r\nX-HTTP-Method-Override: DELETE\r\n\r\n"),
         format!("GET {target}Host: h\r\nwcp_worker_id: w\r\n\r\n"),
         format!("GET {target}Host: h\r\nX: {}\r\n\r\n", "x".repeat(70_000)),
@@ -101,13 +92,69 @@ async fn requests_that_two_readers_could_frame_differently_are_refused() {
         assert!(matches!(response.status(), 400 | 405), "{request:.200}: {response:?}");
         assert!(upstream.seen().is_empty(), "{request:.200} was forwarded");
     }
-    // Both lengths: the chunks count, the other is not forwarded, and the connection ends.
-    let both =
-        format!("POST {target}Host: h\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n");
-    let response = Wire::to(house.gate).await.ask(both).await;
-    assert_eq!((response.status(), response.header("connection")), (200, Some("close")));
-    let got = upstream.only();
-    assert_eq!((got.header("content-length"), &*got.body), (None, &b"a"[..]));
+    // Behind these nobody knows where the next request begins: the connection ends, and what follows is not looked at.
+    for head in [
+        "GET /public/a HTTP/1.1\r\nHost: h\nX: y",
+        "GET /public/a HTTP/1.1\r\nHost: h\r\nX: y\n",
+        "GET /public/a HTTP/1.1\nHost: h",
+        "GET /public/a HTTP/1.1\r\nHost: h\r\n X: folded",
+        "GET /public/a HTTP/1.1\r\nHost: h\r\nX : y",
+        "GET  /public/a HTTP/1.1\r\nHost: h",
+        "GET /public/a  HTTP/1.1\r\nHost: h",
+        "GET /public/a b HTTP/1.1\r\nHost: h",
+        "POST /public/a HTTP/1.1\r\nHost: h\nContent-Length: 3",
+        "POST /public/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1",
+        "POST /public/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1",
+        "POST /public/a HTTP/1.1\r\nHost: h\r\nContent-Length: +1",
+        "POST /public/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2",
+        "POST /public/a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\nTransfer-Encoding: chunked",
+        "POST /public/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "POST /public/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked",
+        "POST /public/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity",
+        "POST /public/a HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked",
+        "GET /public/a HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1",
+        "GET /public/a HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked",
+    ] {
+        let mut wire = Wire::to(house.gate).await;
+        wire.send(format!("{head}\r\n\r\n0\r\n\r\n{}", get("/public/smuggled", ""))).await;
+        let response = wire.message().await.unwrap();
+        assert_eq!((response.status(), response.header("connection")), (400, Some("close")), "{head}: {response:?}");
+        assert!(wire.closed().await, "{head}: the connection goes on");
+        assert!(upstream.seen().is_empty(), "{head} was forwarded");
+    }
     // What HTTP/1.0 may leave out it may leave out.
     assert_eq!(Wire::to(house.gate).await.ask("GET /public/a HTTP/1.0\r\n\r\n").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_body_that_two_readers_could_frame_differently_is_not_forwarded_to_its_end() {
+    let (tell, mut whole) = mpsc::unbounded_channel();
+    let upstream = Upstream::script(move |mut wire, _| {
+        let tell = tell.clone();
+        async move {
+            wire.head().await;
+            // To the end of the connection, that is.
+            while wire.more().await {}
+            tell.send(wire.ahead().to_vec()).unwrap();
+        }
+    })
+    .await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let smuggled = get("/public/smuggled", "");
+    for chunk in
+        ["\r\n\r\n", ";\r\n", ";x\r\n\r\n", " \r\n\r\n", "5;a\nb\r\n", "5;\0\r\n", "0;\nX\r\n\r\n", "5 \r\n", "5\n"]
+    {
+        let mut wire = Wire::to(house.gate).await;
+        wire.send("POST /public/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n").await;
+        wire.send(format!("{chunk}hello\r\n0\r\n\r\n{smuggled}")).await;
+        let response = wire.message().await.unwrap();
+        assert_eq!((response.status(), response.header("connection")), (400, Some("close")), "{chunk:?}: {response:?}");
+        assert_eq!(response.json()["code"], "REQUEST_BROKEN");
+        assert!(wire.closed().await, "{chunk:?}: the connection goes on");
+        let got = timeout(PATIENCE, whole.recv()).await.expect("the upstream is not told").unwrap();
+        // Without an end, and without a byte of what is not clear.
+        assert!(b"2\r\nhi\r\n".starts_with(&got), "{chunk:?}: {}", got.escape_ascii());
+        let id = response.header("wcp-decision-id").unwrap();
+        assert_eq!(house.entry("outcome", id).await["ending"], "aborted");
+    }
 }

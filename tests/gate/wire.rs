@@ -92,6 +92,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         read.unwrap_or(0) > 0
     }
 
+    /// What came and was not taken.
+    pub fn ahead(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// Reads until these bytes have come, and takes everything up to their end.
     pub async fn until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
         loop {

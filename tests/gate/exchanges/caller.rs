@@ -41,6 +41,7 @@ pub async fn over_http1(doors: &Doors, book: &Arc<Book>, random: &mut Random) {
     let (read, mut write) = split(doors.http1().await.stream);
     let mut reader = Reader::new(read);
     let mut left = 1 + random.below(EXCHANGES);
+    let mut last = String::from("nothing");
     while left > 0 {
         let count = if random.one_in(3) { (2 + random.below(3)).min(left) } else { 1 };
         left -= count;
@@ -71,19 +72,19 @@ pub async fn over_http1(doors: &Doors, book: &Arc<Book>, random: &mut Random) {
                         return Then::Ends;
                     }
                     Err(fault) => {
-                        book.fault(fault);
+                        book.fault(format!("{fault}, the {nth}. of {count}, behind {last}"));
                         return Then::Ends;
                     }
                 }
+                last = format!("{plan:?}");
             }
             Then::GoesOn
         };
         let mut answers = Box::pin(answers);
         let then = tokio::select! {
             then = &mut answers => {
-                // An answer that came early does not end the request.
-                if then == Then::GoesOn { sending.await; }
-                then
+                // An answer that came early does not end the request, nor does a refusal.
+                if then == Then::GoesOn && sending.await { Then::Ends } else { then }
             }
             leaves = &mut sending => if leaves { Then::Ends } else { answers.await },
         };
