@@ -19,6 +19,7 @@ mod peer;
 mod peers;
 mod reject;
 mod resolve;
+mod response;
 mod routes;
 mod target;
 mod traced;

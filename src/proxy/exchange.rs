@@ -22,6 +22,12 @@ pub struct Exchange {
     pub framing: Option<Shared>,
     /// Why it cannot be told for sure where its head ends.
     pub unframed: Option<&'static str>,
+    /// Interim answers so far.
+    pub interim: u32,
+    /// Whether the answer has no body.
+    pub bodiless: bool,
+    /// Why the upstream's answer cannot be passed on.
+    pub unsound_answer: Option<&'static str>,
     /// The forward under way, once permitted.
     pub forward: Option<Forward>,
     /// The decision, whatever it says.
@@ -66,6 +72,9 @@ impl Exchange {
             began: Instant::now(),
             framing: None,
             unframed: None,
+            interim: 0,
+            bodiless: false,
+            unsound_answer: None,
             forward: None,
             decision: None,
             receipt: None,

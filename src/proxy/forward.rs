@@ -1,12 +1,12 @@
-//! What the upstream gets, and what the caller gets back: our headers instead of theirs, and the path that was matched.
+//! What the upstream gets: our headers instead of the caller's, and the path that was matched.
 
 use std::borrow::Cow;
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use pingora_core::Result;
 use pingora_core::{Error, ErrorType};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_http::RequestHeader;
 
 use crate::hall::Permit;
 use crate::proxy::destination::Destination;
@@ -64,33 +64,10 @@ pub fn request(
     Ok(())
 }
 
-/// Marks an upstream's answer as ours: what it says about decisions itself is not believed.
+/// A value of ours.
 ///
 /// # Errors
-/// A header cannot be set.
-pub fn response(response: &mut ResponseHeader, permit: &Permit, decision_id: &HeaderValue) -> Result<()> {
-    while let Some(forged) = forged(&response.headers) {
-        response.remove_header(&forged);
-    }
-    // Said of the connection between us and the upstream.
-    response.remove_header("keep-alive");
-    response.remove_header("proxy-connection");
-    response.insert_header(DECISION_ID, decision_id.clone())?;
-    response.insert_header(RECEIPT, header(&permit.receipt().hash().to_hex())?)
-}
-
-/// The same for what comes behind an answer's body.
-pub fn trailers(trailers: &mut HeaderMap) {
-    while let Some(forged) = forged(trailers) {
-        trailers.remove(&forged);
-    }
-}
-
-/// A header of an upstream's that only we may set.
-fn forged(headers: &HeaderMap) -> Option<HeaderName> {
-    headers.keys().find(|name| name.as_str().starts_with("wcp-")).cloned()
-}
-
-fn header(text: &str) -> Result<HeaderValue> {
+/// It is malformed, which none is.
+pub fn header(text: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(text).map_err(|_| Error::explain(ErrorType::InternalError, "a header of ours is malformed"))
 }

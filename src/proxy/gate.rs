@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::EXPECT;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -25,6 +25,7 @@ use crate::proxy::grpc;
 use crate::proxy::identify::Identify;
 use crate::proxy::peer::for_upgrade;
 use crate::proxy::reject::Answer;
+use crate::proxy::response;
 use crate::proxy::routes::Routes;
 use crate::proxy::traced;
 use crate::proxy::upgrade;
@@ -144,7 +145,13 @@ impl ProxyHttp for Gate {
         if let Some(framing) = &exchange.framing {
             exchange.unframed = framing.lock().agrees(session.to_h1_raw().len()).err();
         }
-        if upgrade::settle(session.req_header_mut())? || exchange.unframed.is_some() {
+        if session.req_header().version == Version::HTTP_10 {
+            // It would take an interim answer for the answer (RFC 9110 15.2).
+            session.as_downstream_mut().set_ignore_info_resp(true);
+        }
+        // pingora reads the first line of `Connection` only.
+        let ends = upgrade::closes(session.req_header()) || exchange.unframed.is_some();
+        if upgrade::settle(session.req_header_mut())? || ends {
             session.set_keepalive(None);
         }
         Ok(())
@@ -214,9 +221,21 @@ impl ProxyHttp for Gate {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        let request = session.req_header();
         let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
-        if response.status.is_informational() && !upgraded {
+        let interim = response.status.is_informational() && !upgraded;
+        exchange.interim += u32::from(interim);
+        if let Err(why) = response::admit(response, request, exchange.interim) {
+            exchange.unsound_answer = Some(why);
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());
+        }
+        if interim {
             return Ok(());
+        }
+        exchange.bodiless = response::is_bodiless(response, request);
+        if request.version == Version::HTTP_10 && !response.headers.contains_key(CONTENT_LENGTH) {
+            // Its end is the connection's.
+            session.set_keepalive(None);
         }
         if upgraded {
             session.set_read_timeout(Some(self.0.upgraded_idle_timeout));
@@ -226,7 +245,7 @@ impl ProxyHttp for Gate {
         forward.answered = true;
         forward.permit.answered(response.status.as_u16());
         forward.destination.answered(response.status);
-        forward::response(response, &forward.permit, &forward.decision_id)
+        response::stamp(response, &forward.permit, &forward.decision_id)
     }
 
     async fn response_trailer_filter(
@@ -235,7 +254,7 @@ impl ProxyHttp for Gate {
         trailers: &mut HeaderMap,
         exchange: &mut Exchange,
     ) -> Result<Option<Bytes>> {
-        forward::trailers(trailers);
+        response::trailers(trailers);
         exchange.grpc_status = trailers.get(grpc::STATUS).cloned();
         Ok(None)
     }
@@ -247,6 +266,9 @@ impl ProxyHttp for Gate {
         _: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
+        if exchange.bodiless && body.is_some() {
+            *body = Some(Bytes::new());
+        }
         permitted(exchange)?.permit.sent_to_caller(body.as_ref().map_or(0, |body| body.len() as u64));
         Ok(None)
     }
@@ -291,11 +313,15 @@ impl ProxyHttp for Gate {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
-        let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+        // Behind a switch of protocols nothing is HTTP any more.
+        let final_head =
+            |head: &ResponseHeader| !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let begun = session.response_written().is_some_and(final_head);
         let mut error_code = 0;
         let fault = exchange.body_fault();
         if let Some(status) = fault.map_or_else(|| status_of(error), |_| Some(StatusCode::BAD_REQUEST)) {
             session.set_keepalive(None);
+            let fault = fault.or(exchange.unsound_answer);
             let answer = Answer::undelivered(status, fault, exchange.decision.as_deref(), exchange.receipt.as_ref());
             if begun {
                 exchange.grpc_status = answer.end(session);

@@ -100,8 +100,8 @@ impl Answer {
         Self::problem(StatusCode::SERVICE_UNAVAILABLE, code, code.meaning(), None, None, correlation)
     }
 
-    /// Permitted, but not delivered: 502, 504, 400 or 408 when the body did not come whole (`fault`: what is wrong with it), or, when it is
-    /// our fault, 500.
+    /// Permitted, but not delivered: 502, 504, 400 or 408 when the body did not come whole, or, when it is our fault, 500. `fault`: what is
+    /// wrong with the body, or with the upstream's answer.
     #[must_use]
     pub fn undelivered(
         status: StatusCode,
@@ -110,7 +110,9 @@ impl Answer {
         receipt: Option<&Receipt>,
     ) -> Self {
         let (code, reason) = match status {
-            StatusCode::BAD_GATEWAY => ("UPSTREAM_UNREACHABLE", "the upstream could not be reached or broke off"),
+            StatusCode::BAD_GATEWAY => {
+                ("UPSTREAM_UNREACHABLE", fault.unwrap_or("the upstream could not be reached or broke off"))
+            }
             StatusCode::GATEWAY_TIMEOUT => ("UPSTREAM_TIMEOUT", "the upstream did not answer in time"),
             StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT => {
                 ("REQUEST_BROKEN", fault.unwrap_or("the request could not be read to its end"))

@@ -1,4 +1,4 @@
-//! What a caller asks its connection to become (`Upgrade`, RFC 9110 7.8): an upgrade is asked for in so many words, or it is not.
+//! What a caller says of its connection: that it ends, or what it is asked to become (`Upgrade`, RFC 9110 7.8): an upgrade is asked for in so many words, or it is not.
 
 use http::header::{CONNECTION, HeaderName, UPGRADE};
 use http::{HeaderValue, Version};
@@ -8,6 +8,12 @@ use pingora_http::RequestHeader;
 use crate::proxy::framing::is_never_taken;
 
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Whether `Connection` says, on any of its lines, that this is the last request.
+#[must_use]
+pub fn closes(request: &RequestHeader) -> bool {
+    request.headers.get_all(CONNECTION).iter().flat_map(tokens).any(|token| is(token, "close"))
+}
 
 /// Takes an upgrade that cannot be meant from a request: one of HTTP/1.0, one that `Connection` does not name (pingora would forward it, and
 /// name it), and an offer that is never taken, as Java's client and curl make it with requests like any other. Whether the
@@ -43,7 +49,8 @@ pub fn settle(request: &mut RequestHeader) -> Result<bool> {
     Ok(!offered)
 }
 
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+/// The words of a list.
+pub fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 

@@ -150,7 +150,7 @@ impl Book {
 }
 
 /// Makes random exchanges for a while, with a gate and a ledger of their own.
-async fn round(over_tls: bool, http1_upstream: bool, spell: Duration, seed: u64) {
+async fn round(over_tls: bool, http1_upstream: bool, spell: Duration, seed: u64) -> String {
     let book = Book::new(http1_upstream);
     let mut to = at(upstream::start(&book, http1_upstream).await);
     to.h2 = !http1_upstream;
@@ -176,11 +176,11 @@ async fn round(over_tls: bool, http1_upstream: bool, spell: Duration, seed: u64)
     let permitted = book.hold(&doors.house).await;
     let kept = book.kept.lock().unwrap();
     let planned = book.next.load(Ordering::Relaxed) - 1;
-    println!(
-        "TLS: {over_tls}, HTTP/1.1 upstream: {http1_upstream}, seed {seed}: {planned} exchanges, {permitted} permitted"
-    );
     assert!(kept.faults.is_empty(), "seed {seed}: {}", kept.faults[..kept.faults.len().min(TOLD)].join("\n\n"));
     assert!(permitted > 0, "nothing was tried");
+    format!(
+        "TLS: {over_tls}, HTTP/1.1 upstream: {http1_upstream}, seed {seed}: {planned} exchanges, {permitted} permitted"
+    )
 }
 
 /// In clear text, over TLS, and to an upstream that speaks HTTP/2.
@@ -193,11 +193,12 @@ async fn one_request_in_is_one_request_out() {
     let began = Instant::now();
     while let Some(left) = time.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
         let spell = left.min(ROUND);
-        tokio::join!(
+        let rounds = tokio::join!(
             round(false, true, spell, seed),
             round(true, true, spell, seed + 2 * CALLERS),
             round(true, false, spell, seed + 4 * CALLERS),
         );
+        println!("{rounds:#?}");
         seed += 6 * CALLERS;
     }
 }

@@ -160,10 +160,12 @@ async fn request(
         whole.truncate(usize::try_from(random.below(whole.len() as u64)).unwrap());
     }
     send(to, &whole, random).await;
-    if !upgraded.is_empty() && !at_once && plan.leaves != Leaves::InTheRequest {
-        if told(&mut asked, |asked| asked == Asked::Answered).await.is_some() {
-            send(to, &upgraded, random).await;
-        }
+    if !upgraded.is_empty()
+        && !at_once
+        && plan.leaves != Leaves::InTheRequest
+        && told(&mut asked, |asked| asked == Asked::Answered).await.is_some()
+    {
+        send(to, &upgraded, random).await;
     }
 }
 
@@ -223,7 +225,7 @@ where
 
 fn then(head: &super::strict::Head, plan: &Plan) -> Then {
     // Whoever expected more and was not asked for it does not send it, and can send nothing else either.
-    let unsent = plan.expects && plan.answer.early || plan.expects && plan.fate != Fate::Forwarded;
+    let unsent = plan.expects && (plan.answer.early || plan.fate != Fate::Forwarded);
     if head.closes() || unsent { Then::Ends } else { Then::GoesOn }
 }
 
