@@ -101,7 +101,8 @@ async fn request(
     mut asked: watch::Receiver<Asked>,
     random: &mut Random,
 ) {
-    let mut head = format!("{} {} HTTP/1.1\r\nHost: gate.example\r\n", plan.method, plan.path());
+    let version = if plan.old { "0\r\nConnection: keep-alive" } else { "1" };
+    let mut head = format!("{} {} HTTP/1.{version}\r\nHost: gate.example\r\n", plan.method, plan.path());
     for (name, value) in plan.headers() {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -192,7 +193,7 @@ where
         if status == 101 || status >= 200 {
             break head;
         }
-        if plan.fate != Fate::Forwarded || (status == 100) != plan.expects && status == 100 {
+        if plan.fate != Fate::Forwarded || plan.old || (status == 100) != plan.expects && status == 100 {
             return Err(format!("an interim answer that nobody gave came for {plan:?}: {head:?}"));
         }
         if status == 100 {
@@ -234,7 +235,8 @@ fn ended(plan: &Plan, status: u16, body: &[u8], whole: bool) -> Result<(), Strin
     let expected = plan.answer_body();
     let right = match plan.fate {
         _ if status == 502 => true,
-        Fate::Forwarded if plan.answer.breaks_off => !whole && expected.starts_with(body),
+        // To HTTP/1.0 an end is an end.
+        Fate::Forwarded if plan.answer.breaks_off => (!whole || plan.old) && expected.starts_with(body),
         Fate::Forwarded => whole && expected == body,
         Fate::Malformed => whole,
         Fate::Denied | Fate::NoRoute => {

@@ -18,6 +18,8 @@ pub struct Plan {
     pub fate: Fate,
     /// The method.
     pub method: String,
+    /// Whether the caller speaks HTTP/1.0.
+    pub old: bool,
     /// How the end of the request's body is said.
     pub framing: Framing,
     /// Bytes of the request's body.
@@ -77,6 +79,8 @@ pub struct Answer {
     pub breaks_off: bool,
     /// Whether another answer follows, which nobody asked for.
     pub says_more: bool,
+    /// Whether its head is one that may not be passed on.
+    pub unsound: bool,
 }
 
 /// What the two sides of an exchange can do.
@@ -102,7 +106,8 @@ impl Plan {
             _ => Fate::Forwarded,
         };
         let forwarded = fate == Fate::Forwarded;
-        let upgrades = can.http1 && can.http1_upstream && forwarded && random.one_in(10);
+        let old = can.http1 && random.one_in(10);
+        let upgrades = can.http1 && !old && can.http1_upstream && forwarded && random.one_in(10);
         let taken = upgrades && can.ends && random.one_in(2);
         let method = if upgrades {
             "GET"
@@ -111,6 +116,8 @@ impl Plan {
         };
         let framing = if upgrades {
             Framing::Nothing
+        } else if old {
+            pick(random, &[Framing::Nothing, Framing::Length])
         } else {
             pick(random, &[Framing::Nothing, Framing::Length, Framing::Chunked, Framing::Chunked, Framing::Trailers])
         };
@@ -131,18 +138,23 @@ impl Plan {
             length: self::length(random),
             breaks_off: forwarded && can.ends && random.one_in(12),
             says_more: can.http1_upstream && random.one_in(16),
+            unsound: can.http1_upstream && can.ends && random.one_in(20),
         };
         if taken {
             answer.status = 101;
+            answer.unsound = false;
+        }
+        if taken || answer.unsound {
             (answer.breaks_off, answer.says_more) = (false, false);
         }
         let mut plan = Self {
             number,
             fate,
             method: method.to_owned(),
+            old,
             framing,
             length,
-            expects: can.http1 && can.leaves && length > 0 && random.one_in(6),
+            expects: can.http1 && !old && can.leaves && length > 0 && random.one_in(6),
             upgrades,
             leaves,
             answer,
@@ -197,6 +209,7 @@ impl Plan {
     /// What is wrong with an answer's head, if anything is.
     pub fn wrong(&self, status: u16, exchange: Option<&str>) -> Option<String> {
         let (expected, whose) = match self.fate {
+            Fate::Forwarded if self.answer.unsound => (502, None),
             Fate::Forwarded => (self.answer.status, Some(self.number.to_string())),
             Fate::Denied => (403, None),
             Fate::NoRoute => (404, None),

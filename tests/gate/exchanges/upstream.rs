@@ -89,7 +89,7 @@ async fn serve(stream: TcpStream, book: &Book) -> Result<(), String> {
             answer.extend(self::answer(&plan, &mut random));
         }
         say(&mut write, &answer, &plan, &mut random).await;
-        let closes = plan.answer.breaks_off || plan.answer.framing == Framing::Close;
+        let closes = plan.answer.breaks_off || plan.answer.unsound || plan.answer.framing == Framing::Close;
         if plan.answer.early && closes {
             let _ = write.shutdown().await;
         }
@@ -130,6 +130,9 @@ fn interim(plan: &Plan) -> Vec<u8> {
 fn answer(plan: &Plan, random: &mut Random) -> Vec<u8> {
     let answer = &plan.answer;
     let body = plan.answer_body();
+    if answer.unsound {
+        return unsound(plan).into_bytes();
+    }
     let mut bytes = format!("HTTP/1.1 {} Planned\r\n{EXCHANGE}: {}\r\n", answer.status, plan.number).into_bytes();
     // These have no body whatever they say, and 204 may not say anything.
     let framed = plan.answer_has_body() || (plan.method == "HEAD" && answer.status == 200);
@@ -169,6 +172,18 @@ fn answer(plan: &Plan, random: &mut Random) -> Vec<u8> {
         bytes.extend(format!("HTTP/1.1 200 OK\r\n{EXCHANGE}: nobody's\r\nContent-Length: 2\r\n\r\nno").bytes());
     }
     bytes
+}
+
+/// An answer that may not be passed on.
+fn unsound(plan: &Plan) -> String {
+    let exchange = format!("{EXCHANGE}: {}\r\n", plan.number);
+    let rest = "Connection: upgrade\r\nUpgrade: other\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    match plan.number % 4 {
+        0 => format!("HTTP/1.1 101 Unasked\r\n{exchange}{rest}"),
+        1 => format!("HTTP/1.1 200 OK\r\n{exchange}Content-Length: 2\r\nContent-Length: 3\r\n\r\nno!"),
+        2 => format!("HTTP/1.1 200 OK\r\n{exchange}Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"),
+        _ => format!("HTTP/1.0 200 OK\r\n{exchange}Transfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"),
+    }
 }
 
 /// A text in pieces, none of them empty.
