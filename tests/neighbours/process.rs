@@ -1,0 +1,166 @@
+//! The neighbours: each a process on an address of its own, with its configuration from this folder.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use crate::house::PATIENCE;
+
+/// A running neighbour. Dropped, it is ended.
+pub struct Neighbour {
+    pub name: &'static str,
+    pub address: SocketAddr,
+    child: Child,
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        // nginx leaves its workers behind when it is killed.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address of its own under 127/8 in each process and for each neighbour: no port is ever taken by another.
+fn address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    let ip = Ipv4Addr::from(0x7f80_0000 | (std::process::id() & 0x3fff) << 8 | (n & 0xff));
+    SocketAddr::new(ip.into(), 8080)
+}
+
+/// The Python of the virtual environment that `make test` makes.
+fn venv(program: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin").join(program);
+    assert!(path.exists(), "{} is missing; run `make test`, which installs it", path.display());
+    path.display().to_string()
+}
+
+impl Neighbour {
+    fn start(name: &'static str, address: SocketAddr, command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{name} cannot be run: {error}; `make test` installs it"));
+        let neighbour = Self { name, address, child };
+        let began = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(began.elapsed() < PATIENCE, "{name} does not come up");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        neighbour
+    }
+
+    /// What stands behind the gate, and writes down in `folder` what it was asked.
+    pub fn behind(name: &'static str, folder: &Path) -> Self {
+        let (address, seen) = (address(), folder.join(format!("{name}.seen")));
+        fs::write(&seen, "").unwrap();
+        let (host, port) = (address.ip().to_string(), address.port().to_string());
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/neighbours");
+        let mut command = match name {
+            "node" => {
+                let mut node = Command::new("node");
+                node.arg(source.join("back.mjs")).args([&host, &port]).arg(&seen);
+                node
+            }
+            "uvicorn" => {
+                let mut python = Command::new(venv("python"));
+                python.args([
+                    "-m",
+                    "uvicorn",
+                    "back:asgi",
+                    "--host",
+                    &host,
+                    "--port",
+                    &port,
+                    "--log-level",
+                    "critical",
+                ]);
+                python
+            }
+            "gunicorn" => {
+                let mut python = Command::new(venv("python"));
+                let bind = address.to_string();
+                python.args([
+                    "-m",
+                    "gunicorn",
+                    "back:wsgi",
+                    "--bind",
+                    &bind,
+                    "--worker-class",
+                    "gthread",
+                    "--threads",
+                    "32",
+                ]);
+                python.args(["--keep-alive", "5", "--log-level", "critical"]);
+                python
+            }
+            "nginx" => nginx("nginx-back.conf", folder, &[("LISTEN", &address.to_string())]),
+            _ => unreachable!(),
+        };
+        Self::start(name, address, command.current_dir(source).env("SEEN", seen).env("PYTHONDONTWRITEBYTECODE", "1"))
+    }
+
+    /// What stands before the gate.
+    pub fn before(name: &'static str, folder: &Path, gate: SocketAddr) -> Self {
+        let address = address();
+        let listen = address.to_string();
+        let gate_address = gate.to_string();
+        let (host, port) = (address.ip().to_string(), address.port().to_string());
+        let (gate_host, gate_port) = (gate.ip().to_string(), gate.port().to_string());
+        let mut command = match name {
+            "nginx" => nginx(
+                "nginx-front.conf",
+                folder,
+                &[("LISTEN", &listen), ("server GATE", &format!("server {gate_address}"))],
+            ),
+            "haproxy" => {
+                let mut haproxy = Command::new("/usr/sbin/haproxy");
+                haproxy.arg("-db").arg("-f");
+                haproxy.arg(written("haproxy-front.cfg", folder, &[("LISTEN", &listen), ("GATE", &gate_address)]));
+                haproxy
+            }
+            "envoy" => {
+                let places: [(&str, &str); 4] = [
+                    ("GATE_HOST", &gate_host),
+                    ("GATE_PORT", &gate_port),
+                    ("\"HOST\"", &format!("\"{host}\"")),
+                    ("PORT", &port),
+                ];
+                let mut envoy = Command::new(venv("envoy"));
+                envoy.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "off", "--config-path"]);
+                envoy.arg(written("envoy-front.json", folder, &places));
+                envoy
+            }
+            "caddy" => {
+                let mut caddy = Command::new("caddy");
+                caddy.args(["run", "--adapter", "caddyfile", "--config"]);
+                caddy.arg(written("Caddyfile", folder, &[("PORT", &port), ("HOST", &host), ("GATE", &gate_address)]));
+                caddy.env("HOME", folder);
+                caddy
+            }
+            _ => unreachable!(),
+        };
+        Self::start(name, address, &mut command)
+    }
+}
+
+fn nginx(configuration: &str, folder: &Path, places: &[(&str, &str)]) -> Command {
+    let mut nginx = Command::new("/usr/sbin/nginx");
+    nginx.arg("-p").arg(folder).arg("-e").arg("stderr").arg("-c").arg(written(configuration, folder, places));
+    nginx
+}
+
+/// A configuration of this folder with what is to be in its places.
+fn written(name: &str, folder: &Path, places: &[(&str, &str)]) -> std::path::PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/neighbours").join(name);
+    let mut text = fs::read_to_string(source).unwrap().replace("FOLDER", folder.to_str().unwrap());
+    for (place, with) in places {
+        assert!(text.contains(place), "{name} has no {place}");
+        text = text.replace(place, with);
+    }
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
