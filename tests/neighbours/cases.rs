@@ -23,7 +23,7 @@ pub const CASES: [(&str, &str, &str); 66] = [
     ("POST", "Transfer-Encoding: chunked\r\n", "5;a=\"b;\\\"\"\r\nhello\r\n0\r\n\r\n"),
     ("POST", "Transfer-Encoding: chunked\r\n", "5 ;a=b\r\nhello\r\n0\r\n\r\n"),
     ("POST", "Transfer-Encoding: chunked\r\n", "5;a\nb\r\nhello\r\n0\r\n\r\n"),
-    ("POST", "Transfer-Encoding: chunked\r\n", "2;\nxx\r\n{hex}\r\n0\r\n\r\n{smuggled}\r\n0\r\n\r\n"),
+    ("POST", "Transfer-Encoding: chunked\r\n", "2;\nxx\r\n{more}\r\n0\r\n\r\n{smuggled}\r\n0\r\n\r\n"),
     ("POST", "Transfer-Encoding: chunked\r\n", "{hex};\n{smuggled}\r\n0\r\n\r\n"),
     ("POST", "Transfer-Encoding: chunked\r\n", "0;\nx\r\n\r\n{smuggled}"),
     ("POST", "Transfer-Encoding: chunked\r\n", "5;\0\r\nhello\r\n0\r\n\r\n"),
@@ -93,5 +93,8 @@ pub fn bytes((method, head, body): (&str, &str, &str), path: &str) -> Vec<u8> {
     let whole = format!("{method} @ HTTP/1.1\r\nHost: h\r\n{head}\r\n{body}{END}");
     let whole = whole.replace("{chunk}", "{hex}\r\n{smuggled}\r\n").replace("{smuggled}", &smuggled);
     let (length, hex) = (smuggled.len().to_string(), format!("{:x}", smuggled.len()));
-    whole.replace("{length}", &length).replace("{hex}", &hex).replace('@', path).into_bytes()
+    // With the last chunk before it.
+    let more = format!("{:x}", smuggled.len() + 5);
+    let whole = whole.replace("{length}", &length).replace("{hex}", &hex).replace("{more}", &more);
+    whole.replace('@', path).into_bytes()
 }
