@@ -18,10 +18,10 @@ KUBECTL := target/kubectl
 REFERENCE := target/reference
 RUST_SET_UP := https://rustup.rs
 
-.PHONY: help demo test soak kills fuzz bench sbom check build-tools tools
+.PHONY: help demo test soak kills fuzz neighbours bench sbom check build-tools tools
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: build-tools ## the whole journey on embedded defaults, until Ctrl-C
 	$(CARGO) run --locked --quiet -- demo $(ARGS)
@@ -37,6 +37,9 @@ kills: build-tools ## 300 kills at random moments under load: every answer has i
 
 fuzz: build-tools ## random exchanges through the gate for SECONDS (600): one request in is one request out
 	HALLGATE_EXCHANGES_SECONDS=$(SECONDS) $(CARGO) test --locked --test gate exchanges -- --nocapture
+
+neighbours: tools ## ten rounds of requests that somebody reads in more than one way, between real proxies and servers
+	HALLGATE_NEIGHBOURS_ROUNDS=10 $(CARGO) test --locked --test neighbours -- --nocapture
 
 check: build-tools ## formatting, lints and documentation, warnings denied
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
@@ -68,14 +71,15 @@ build-tools:
 	@.ci/need cc=build-essential cmake
 
 # The clients that the tests drive: curl, Node's fetch, Python's requests, and the SDKs of the pages about apps; and what shows a
-# process's system calls and takes its disk away: strace, and util-linux. And what pods are made of: iproute2 for namespaces, iptables.
+# process's system calls and takes its disk away: strace, and util-linux. What pods are made of: iproute2 for namespaces, iptables. And
+# the proxies that stand before a gate: nginx, HAProxy, Caddy; Envoy is among the Python packages.
 tools: build-tools $(VENV)/installed $(NODE)/installed $(KUBECTL)/installed
 	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates strace prlimit=util-linux unshare=util-linux mount \
-		ip=iproute2 iptables ip6tables=iptables setpriv=util-linux
+		ip=iproute2 iptables ip6tables=iptables setpriv=util-linux nginx haproxy caddy
 	@node -e 'typeof fetch === "function" || process.exit(1)' || \
 		{ echo "node $$(node --version) has no fetch; install Node.js 18 or later" >&2; exit 1; }
 
-$(VENV)/installed: tests/clients/requirements.txt tests/apps/requirements.txt tests/pod/requirements.txt
+$(VENV)/installed: tests/clients/requirements.txt tests/apps/requirements.txt tests/pod/requirements.txt tests/neighbours/requirements.txt
 	@.ci/need python3 curl
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
 	python3 -m venv --clear $(VENV)

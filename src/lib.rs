@@ -28,6 +28,7 @@
 //! What never happens:
 //!
 //! - Nothing is forwarded without a [`hall::Permit`]. It is made in one place, from a decision to dispatch and its committed receipt.
+//! - One request in is one request out: what two readers could end in different places is refused, and its connection ends.
 //! - A denial is a value. An error means that we could not decide or record: the caller gets 503, and nothing is forwarded.
 //! - The engine does no I/O and knows no clock, randomness, waiting or logging: equal questions have equal verdicts.
 //! - What is remembered is a verdict under its question, never a receipt: every request has its own entry.

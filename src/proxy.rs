@@ -17,13 +17,13 @@ mod journey;
 mod models;
 mod peer;
 mod peers;
+mod persistence;
 mod reject;
 mod resolve;
 mod response;
 mod routes;
 mod target;
 mod traced;
-mod upgrade;
 mod workloads;
 
 use std::collections::BTreeMap;

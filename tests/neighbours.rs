@@ -1,6 +1,6 @@
-//! Framing agrees with the neighbours: real proxies before the gate and real servers behind it, and requests that somebody reads in
-//! more than one way. No pair disagrees on where a request ends: the gate permits no request that the proxy before it did not pass on as
-//! one, the server behind it gets none that was not permitted, and each caller gets answers to what it sent.
+//! Framing agrees with the neighbours: real proxies before the gate and real servers behind it, and requests that somebody reads
+//! in more than one way. No pair disagrees on where a request ends: the gate permits no request that the proxy before it did not
+//! pass on as one, the server behind it gets none that was not permitted, and each caller gets answers to what it sent.
 //!
 //! `HALLGATE_NEIGHBOURS_ROUNDS` has each case sent more than once (`make neighbours`).
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]

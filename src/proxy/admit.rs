@@ -1,6 +1,7 @@
 //! Admission: before anyone is identified, the request itself is sound, or it is refused.
 //!
-//! pingora accepts more than a security product may (a missing Host, repeated lengths, any `Connection` nomination). Here everything fails closed, in one pass over the headers, which also picks out the claims.
+//! pingora accepts more than a security product may (a missing Host, repeated lengths, any `Connection` nomination). Here
+//! everything fails closed, in one pass over the headers, which also picks out the claims.
 
 use std::borrow::Cow;
 

@@ -13,7 +13,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
-use crate::proxy::framing::{Framed, Shared};
+use crate::proxy::framing::{Framed, SharedFraming};
 use crate::proxy::gate::Gate;
 use crate::tls;
 
@@ -25,7 +25,7 @@ pub struct Arrival {
     /// Set by the gate when the request's header has arrived whole.
     pub arrived: Arc<AtomicBool>,
     /// The reader of the connection.
-    pub framing: Shared,
+    pub framing: SharedFraming,
 }
 
 /// What a listener hands its connections to.
@@ -81,7 +81,7 @@ impl Door {
     async fn h1(
         &self,
         mut session: ServerSession,
-        framing: &Shared,
+        framing: &SharedFraming,
         patience: Duration,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {

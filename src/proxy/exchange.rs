@@ -8,7 +8,7 @@ use http::{HeaderValue, Uri};
 use crate::engine::Decision;
 use crate::hall::{Permit, Receipt};
 use crate::proxy::destination::Destination;
-use crate::proxy::framing::Shared;
+use crate::proxy::framing::SharedFraming;
 use crate::proxy::traced;
 use crate::telemetry::traces::Traced;
 use crate::telemetry::{InFlight, Metrics};
@@ -19,7 +19,7 @@ pub struct Exchange {
     /// When its header had arrived.
     pub began: Instant,
     /// The reader of its connection, over HTTP/1.1.
-    pub framing: Option<Shared>,
+    pub framing: Option<SharedFraming>,
     /// Why it cannot be told for sure where its head ends.
     pub unframed: Option<&'static str>,
     /// Interim answers so far.

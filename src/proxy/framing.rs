@@ -1,10 +1,11 @@
 //! Where each message of an HTTP/1.1 caller ends: a second reader, below pingora, that takes no liberties.
 //!
-//! Whoever stands before us, a load balancer or another proxy, decides by the same bytes where a request ends. If it is strict where
-//! we are lenient, or the reverse, a caller's body is a request of its own to one of us. httparse takes a bare line feed inside of a
-//! chunk's extension and an empty chunk size, and pingora does not see it (class of CVE-2025-55315); nor does it bound a header
-//! while that arrives. So each byte passes through here first. What this reader does not take for exactly one reading of RFC 9112 is not
-//! read on: a head is refused, a body breaks off. And where it finds another head than pingora does, the request is refused, too.
+//! Whoever stands before us, a load balancer or another proxy, decides by the same bytes where a request ends. If it is strict
+//! where we are lenient, or the reverse, a caller's body is a request of its own to one of us. httparse takes a bare line feed
+//! inside of a chunk's extension and an empty chunk size (httparse 1.10.1, class of CVE-2025-55315), and pingora does not bound a
+//! header while it arrives. So each byte passes through here first. What this reader does not take for exactly one reading of
+//! RFC 9112 is not read on: a head is refused, a body breaks off. And where it finds another head than pingora does, the request
+//! is refused, too.
 
 mod stream;
 #[cfg(test)]
@@ -12,7 +13,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-pub use stream::{Framed, Shared};
+pub use stream::{Framed, SharedFraming};
 
 /// The most bytes of a head, its first line included, and of the trailers of a body.
 const LONGEST_HEAD: usize = 80 * 1024;

@@ -24,11 +24,11 @@ use crate::proxy::forward;
 use crate::proxy::grpc;
 use crate::proxy::identify::Identify;
 use crate::proxy::peer::for_upgrade;
+use crate::proxy::persistence;
 use crate::proxy::reject::Answer;
 use crate::proxy::response;
 use crate::proxy::routes::Routes;
 use crate::proxy::traced;
-use crate::proxy::upgrade;
 use crate::tls;
 
 /// At most this many addresses are tried for one request.
@@ -142,19 +142,7 @@ impl ProxyHttp for Gate {
         session.set_total_drain_timeout(Some(DRAIN));
         // Without it, a second request that is sent early aborts the first, which may already be forwarded.
         session.set_pipelining_enabled(true);
-        if let Some(framing) = &exchange.framing {
-            exchange.unframed = framing.lock().agrees(session.to_h1_raw().len()).err();
-        }
-        if session.req_header().version == Version::HTTP_10 {
-            // It would take an interim answer for the answer (RFC 9110 15.2).
-            session.as_downstream_mut().set_ignore_info_resp(true);
-        }
-        // pingora reads the first line of `Connection` only.
-        let ends = upgrade::closes(session.req_header()) || exchange.unframed.is_some();
-        if upgrade::settle(session.req_header_mut())? || ends {
-            session.set_keepalive(None);
-        }
-        Ok(())
+        persistence::settle(session, exchange)
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {

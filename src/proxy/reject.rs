@@ -100,8 +100,8 @@ impl Answer {
         Self::problem(StatusCode::SERVICE_UNAVAILABLE, code, code.meaning(), None, None, correlation)
     }
 
-    /// Permitted, but not delivered: 502, 504, 400 or 408 when the body did not come whole, or, when it is our fault, 500. `fault`: what is
-    /// wrong with the body, or with the upstream's answer.
+    /// Permitted, but not delivered: 502, 504, 400 or 408 when the body did not come whole, or, when it is our fault, 500. `fault`:
+    /// what is wrong with the body, or with the upstream's answer.
     #[must_use]
     pub fn undelivered(
         status: StatusCode,

@@ -1,7 +1,8 @@
 //! What an upstream answers: admitted with the same care as a request, or the caller gets 502 in its place.
 //!
 //! pingora passes on what the next reader could end elsewhere: lengths said twice, other transfer codings than it decodes, the
-//! version of another hop, a switch of protocols that nobody asked for. And an interim answer passes by all that is done to a final one.
+//! version of another hop, a switch of protocols that nobody asked for. And an interim answer passes by all that is done to a
+//! final one.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, StatusCode, Version};
@@ -10,10 +11,10 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::hall::Permit;
 use crate::proxy::forward::{DECISION_ID, RECEIPT, header};
-use crate::proxy::upgrade;
+use crate::proxy::persistence;
 
 /// The most interim answers before a final one: an upstream that says every twenty seconds that it works has half an hour.
-const MOST_INTERIM: u32 = 100;
+const MOST_INFORMATIONAL: u32 = 100;
 
 /// Headers that are said of the connection between us and the upstream, whether `Connection` names them or not.
 const HOP_BY_HOP: [&str; 4] = ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authentication-info"];
@@ -29,7 +30,7 @@ pub fn admit(response: &mut ResponseHeader, request: &RequestHeader, interim: u3
     if switches && !is_asked_for(response, request) {
         return Err("the upstream switches to a protocol that was not asked for");
     }
-    if interim > MOST_INTERIM {
+    if interim > MOST_INFORMATIONAL {
         return Err("the upstream gives interim answers without end");
     }
     frame(response, request)?;
@@ -43,7 +44,7 @@ pub fn admit(response: &mut ResponseHeader, request: &RequestHeader, interim: u3
 fn is_asked_for(response: &ResponseHeader, request: &RequestHeader) -> bool {
     let taken = response.headers.get(UPGRADE).map(HeaderValue::as_bytes);
     let asked = |taken: &[u8]| {
-        let mut asked = request.headers.get_all(UPGRADE).iter().flat_map(upgrade::tokens);
+        let mut asked = request.headers.get_all(UPGRADE).iter().flat_map(persistence::tokens);
         asked.any(|asked| asked.eq_ignore_ascii_case(taken))
     };
     response.version == Version::HTTP_11 && taken.is_some_and(asked)
@@ -82,7 +83,7 @@ fn frame(response: &mut ResponseHeader, request: &RequestHeader) -> Result<(), &
 
 /// The length that an answer says, and whether it says it more than once.
 fn length(headers: &HeaderMap) -> Result<Option<(HeaderValue, bool)>, &'static str> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().flat_map(upgrade::tokens);
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().flat_map(persistence::tokens);
     let Some(length) = lengths.next() else { return Ok(None) };
     let mut again = false;
     for other in lengths {
@@ -97,7 +98,7 @@ fn length(headers: &HeaderMap) -> Result<Option<(HeaderValue, bool)>, &'static s
 /// What of an answer is not the caller's: what only we say, what is said of the upstream's connection, and what that names.
 fn names(response: &ResponseHeader) -> Vec<HeaderName> {
     let upgrades = matches!(response.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED);
-    let nominated = response.headers.get_all(CONNECTION).iter().flat_map(upgrade::tokens);
+    let nominated = response.headers.get_all(CONNECTION).iter().flat_map(persistence::tokens);
     let nominated = nominated.filter_map(|token| HeaderName::from_bytes(token).ok());
     // How the answer ends is ours to say, above.
     let ours = |name: &HeaderName| matches!(*name, CONNECTION | CONTENT_LENGTH | TRANSFER_ENCODING | UPGRADE);
@@ -240,7 +241,7 @@ mod tests {
     #[test]
     fn interim_answers_have_an_end() {
         let mut hint = response(Version::HTTP_11, 103, &[]);
-        assert!(admit(&mut hint, &request(Version::HTTP_11, &[]), MOST_INTERIM).is_ok());
-        assert!(admit(&mut hint, &request(Version::HTTP_11, &[]), MOST_INTERIM + 1).is_err());
+        assert!(admit(&mut hint, &request(Version::HTTP_11, &[]), MOST_INFORMATIONAL).is_ok());
+        assert!(admit(&mut hint, &request(Version::HTTP_11, &[]), MOST_INFORMATIONAL + 1).is_err());
     }
 }

@@ -122,6 +122,8 @@ async fn requests_that_two_readers_could_frame_differently_are_refused() {
         assert!(wire.closed().await, "{head}: the connection goes on");
         assert!(upstream.seen().is_empty(), "{head} was forwarded");
     }
+    // Empty lines before a request are passed over.
+    assert_eq!(Wire::to(house.gate).await.ask(format!("\r\n\r\n{}", get("/public/a", ""))).await.status(), 200);
     // What HTTP/1.0 may leave out it may leave out.
     assert_eq!(Wire::to(house.gate).await.ask("GET /public/a HTTP/1.0\r\n\r\n").await.status(), 200);
 }

@@ -1,5 +1,5 @@
-//! A proxy before the gate as there are some: it takes a line feed for the end of any line, reads of a size or a length what it can, and passes on
-//! what it got, byte for byte. It writes down what it takes for a request.
+//! A proxy before the gate as there are some: it takes a line feed for the end of any line, reads of a size or a length what it
+//! can, and passes on what it got, byte for byte. It writes down what it takes for a request.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -57,6 +57,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper_util", &["api"]),
     ("libc", &["registry"]),
     ("marked_yaml", &["config"]),
+    ("memchr", &["proxy"]),
     ("miette", &["policy"]),
     ("mimalloc", &["main"]),
     ("moka", &["cache"]),

@@ -18,9 +18,9 @@ use super::{Framing, Stop};
 
 /// What a connection's reader and its requests share.
 #[derive(Debug, Clone)]
-pub struct Shared(Arc<Mutex<Framing>>);
+pub struct SharedFraming(Arc<Mutex<Framing>>);
 
-impl Shared {
+impl SharedFraming {
     /// The reader. It is never held for long: the connection is one task's.
     pub fn lock(&self) -> MutexGuard<'_, Framing> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -31,19 +31,19 @@ impl Shared {
 #[derive(Debug)]
 pub struct Framed {
     stream: Stream,
-    framing: Shared,
+    framing: SharedFraming,
 }
 
 impl Framed {
     /// Reads along from here on.
     #[must_use]
     pub fn new(stream: Stream) -> Self {
-        Self { stream, framing: Shared(Arc::new(Mutex::new(Framing::new()))) }
+        Self { stream, framing: SharedFraming(Arc::new(Mutex::new(Framing::new()))) }
     }
 
     /// What the connection's requests are held against.
     #[must_use]
-    pub fn framing(&self) -> Shared {
+    pub fn framing(&self) -> SharedFraming {
         self.framing.clone()
     }
 }

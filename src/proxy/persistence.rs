@@ -1,27 +1,45 @@
-//! What a caller says of its connection: that it ends, or what it is asked to become (`Upgrade`, RFC 9110 7.8): an upgrade is asked for in so many words, or it is not.
+//! Whether a caller's connection goes on behind a request (RFC 9112 9.3), or becomes something else (`Upgrade`, RFC 9110 7.8).
 
 use http::header::{CONNECTION, HeaderName, UPGRADE};
 use http::{HeaderValue, Version};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
+use pingora_proxy::Session;
 
+use crate::proxy::exchange::Exchange;
 use crate::proxy::framing::is_never_taken;
 
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
-/// Whether `Connection` says, on any of its lines, that this is the last request.
-#[must_use]
-pub fn closes(request: &RequestHeader) -> bool {
-    request.headers.get_all(CONNECTION).iter().flat_map(tokens).any(|token| is(token, "close"))
-}
-
-/// Takes an upgrade that cannot be meant from a request: one of HTTP/1.0, one that `Connection` does not name (pingora would forward it, and
-/// name it), and an offer that is never taken, as Java's client and curl make it with requests like any other. Whether the
-/// connection ends with this request: behind a request for an upgrade nobody knows whether what follows is another one.
+/// Settles whether the connection goes on behind this request: not where it is not clear where the request ends, where its caller
+/// says so, or where an upgrade is asked for.
 ///
 /// # Errors
 /// A header cannot be set.
-pub fn settle(request: &mut RequestHeader) -> Result<bool> {
+pub fn settle(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    if let Some(framing) = &exchange.framing {
+        exchange.unframed = framing.lock().agrees(session.to_h1_raw().len()).err();
+    }
+    if session.req_header().version == Version::HTTP_10 {
+        // It would take an interim answer for the answer (RFC 9110 15.2).
+        session.as_downstream_mut().set_ignore_info_resp(true);
+    }
+    let ends = exchange.unframed.is_some() || closes(session.req_header());
+    if upgrade(session.req_header_mut())? || ends {
+        session.set_keepalive(None);
+    }
+    Ok(())
+}
+
+/// Whether `Connection` says, on any of its lines, that this is the last request. pingora reads the first line only.
+fn closes(request: &RequestHeader) -> bool {
+    request.headers.get_all(CONNECTION).iter().flat_map(tokens).any(|token| is(token, "close"))
+}
+
+/// Takes an upgrade that cannot be meant from a request: one of HTTP/1.0, one that `Connection` does not name (pingora would
+/// forward it, and name it), and an offer that is never taken, as Java's client and curl make it with requests like any other.
+/// Whether the connection ends with this request: behind one for an upgrade nobody knows whether what follows is another one.
+fn upgrade(request: &mut RequestHeader) -> Result<bool> {
     let upgrades = request.headers.get_all(UPGRADE);
     if upgrades.iter().next().is_none() {
         return Ok(false);
@@ -69,7 +87,7 @@ mod tests {
         for (name, value) in headers {
             request.append_header(*name, *value).unwrap();
         }
-        let ends = settle(&mut request).unwrap();
+        let ends = upgrade(&mut request).unwrap();
         let left = request.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         (left, ends)
     }
