@@ -325,7 +325,8 @@ impl ProxyHttp for Gate {
     /// The end: the permit learns how, and its drop writes the outcome entry.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         // Who sends what cannot be read is there.
-        let ending = exchange.body_fault().map_or_else(|| ending_of(error), |_| Ending::Aborted);
+        let malformed = error.is_some() && exchange.body_fault().is_some();
+        let ending = if malformed { Ending::Aborted } else { ending_of(error) };
         let forward = exchange.forward.take().map(|mut forward| {
             forward.permit.ended(ending);
             if !forward.answered {

@@ -51,13 +51,13 @@ impl Framed {
 impl AsyncRead for Framed {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.framing.lock().has_stopped() {
+        let mut framing = this.framing.lock();
+        if framing.has_stopped() {
             return Poll::Ready(Err(malformed()));
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        let read = this.framing.lock().read(buffer.filled().get(before..).unwrap_or_default());
-        match read {
+        match framing.read(buffer.filled().get(before..).unwrap_or_default()) {
             Ok(()) => {}
             // The sound bytes before it pass; the next read ends it.
             Err(Stop::Body(sound)) if sound > 0 => buffer.set_filled(before + sound),
