@@ -41,7 +41,9 @@ fn venv(program: &str) -> String {
 
 impl Neighbour {
     fn start(name: &'static str, address: SocketAddr, command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).spawn();
+        // Where Debian keeps some commands, and an ordinary user does not look.
+        let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+        let child = command.env("PATH", path).stdin(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|error| panic!("{name} cannot be run: {error}; `make test` installs it"));
         let neighbour = Self { name, address, child };
         let began = Instant::now();
@@ -120,7 +122,7 @@ impl Neighbour {
                 &[("LISTEN", &listen), ("server GATE", &format!("server {gate_address}"))],
             ),
             "haproxy" => {
-                let mut haproxy = Command::new("/usr/sbin/haproxy");
+                let mut haproxy = Command::new("haproxy");
                 haproxy.arg("-db").arg("-f");
                 haproxy.arg(written("haproxy-front.cfg", folder, &[("LISTEN", &listen), ("GATE", &gate_address)]));
                 haproxy
@@ -157,7 +159,7 @@ impl Neighbour {
 }
 
 fn nginx(configuration: &str, folder: &Path, places: &[(&str, &str)]) -> Command {
-    let mut nginx = Command::new("/usr/sbin/nginx");
+    let mut nginx = Command::new("nginx");
     nginx.arg("-p").arg(folder).arg("-e").arg("stderr").arg("-c").arg(written(configuration, folder, places));
     nginx
 }
