@@ -127,6 +127,46 @@ async fn a_websocket_passes_both_ways() {
 }
 
 #[tokio::test]
+async fn nothing_of_ours_is_written_into_a_tunnel() {
+    let upstream = Upstream::script(|mut wire, _| async move {
+        wire.head().await;
+        wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello").await;
+        // It is silent for too long, or what was sent is not read: the connection is reset.
+        if wire.until(b"go").await.is_none() {
+            wire.more().await;
+        }
+    })
+    .await;
+    let mut settings = house::settings(fixed(), at(upstream.address));
+    settings.upgraded_idle_timeout = std::time::Duration::from_millis(300);
+    let house = House::start(settings).await;
+    for last in ["", "go, and more that nobody reads"] {
+        let mut wire = Wire::to(house.gate).await;
+        wire.send(get("/public/tunnel", "Connection: Upgrade\r\nUpgrade: websocket\r\n")).await;
+        let head = wire.head().await.unwrap();
+        assert_eq!(head.status(), 101);
+        wire.send(last).await;
+        while wire.more().await {}
+        assert_eq!(String::from_utf8_lossy(wire.ahead()), "hello", "{last}");
+        let outcome = house.entry("outcome", head.header("wcp-decision-id").unwrap()).await;
+        assert_eq!(outcome["status"], 101);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_ends_where_its_caller_says_so_on_any_line() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let mut wire = Wire::to(house.gate).await;
+    let first = get("/public/a", "Connection: keep-alive\r\nConnection: close\r\n");
+    wire.send(first + &get("/public/not-to-be-processed", "")).await;
+    let answer = wire.message().await.unwrap();
+    assert_eq!((answer.status(), answer.header("connection")), (200, Some("close")));
+    assert!(wire.closed().await);
+    assert_eq!(upstream.only().target(), "/public/a");
+}
+
+#[tokio::test]
 async fn a_caller_that_expects_100_continue_gets_it_from_the_upstream_and_only_when_permitted() {
     let upstream = Upstream::script(|mut wire, _| async move {
         let head = wire.head().await.unwrap();

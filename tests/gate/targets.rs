@@ -122,6 +122,11 @@ async fn requests_that_two_readers_could_frame_differently_are_refused() {
         assert!(wire.closed().await, "{head}: the connection goes on");
         assert!(upstream.seen().is_empty(), "{head} was forwarded");
     }
+    // One that does not end is not waited for.
+    let mut wire = Wire::to(house.gate).await;
+    let endless = format!("GET {target}Host: h\r\n{}", format!("X: {}\r\n", "x".repeat(1000)).repeat(90));
+    assert_eq!(wire.ask(endless).await.status(), 400);
+    assert!(wire.closed().await);
     // Empty lines before a request are passed over.
     assert_eq!(Wire::to(house.gate).await.ask(format!("\r\n\r\n{}", get("/public/a", ""))).await.status(), 200);
     // What HTTP/1.0 may leave out it may leave out.
