@@ -40,6 +40,7 @@ pub fn log(
         upstream,
         ending = ending.map(Ending::as_str),
         error = error.map(|error| error.etype().as_str()),
+        fault = error.and_then(|_| exchange.fault()),
         request_bytes = session.body_bytes_read(),
         response_bytes = session.body_bytes_sent(),
         micros = u64::try_from(exchange.began.elapsed().as_micros()).unwrap_or(u64::MAX),

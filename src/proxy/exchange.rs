@@ -98,6 +98,12 @@ impl Exchange {
         self.framing.as_ref()?.lock().fault()
     }
 
+    /// Why what was permitted could not be delivered, where that is known in words: the body's fault, or the answer's.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        self.body_fault().or(self.unsound_answer)
+    }
+
     /// The verdict's code, or the refusal's; empty for a dispatch.
     #[must_use]
     pub fn code(&self) -> &'static str {

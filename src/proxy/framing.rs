@@ -118,10 +118,16 @@ impl Framing {
         }
     }
 
-    /// What is wrong with the body that was read last, if anything is.
+    /// What is wrong with the body of the request that was taken up last, if anything is. A body may have been read ahead of that.
     #[must_use]
-    pub const fn fault(&self) -> Option<&'static str> {
-        self.fault
+    pub fn fault(&self) -> Option<&'static str> {
+        self.fault.filter(|_| !self.is_ahead())
+    }
+
+    /// Whether a request has come that is not taken up yet.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        !self.found.is_empty()
     }
 
     /// Whether nothing more is read.
@@ -298,7 +304,7 @@ impl Head {
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
             return Err("the name of a header is malformed, or its line continues the one before it");
         }
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let value = trimmed(value.get(1..).unwrap_or_default());
         if name.eq_ignore_ascii_case(b"content-length") {
             let digits = value.len() <= 18 && value.iter().all(u8::is_ascii_digit);
             let length = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|value| value.parse().ok());
@@ -324,6 +330,14 @@ impl Head {
             _ => Ok(()),
         }
     }
+}
+
+/// A value without the spaces and tabs around it, and no others (RFC 9110 5.6.3).
+fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// Whether this is an offer to go on with HTTP/2 or TLS on the same connection (`Upgrade`). Some clients make it with each of

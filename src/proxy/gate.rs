@@ -177,12 +177,15 @@ impl ProxyHttp for Gate {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if request.version == Version::HTTP_2 && request.remove_header(&EXPECT).is_some() {
-            // pingora does not hear an interim answer over HTTP/2, and the caller would wait for it.
-            session.write_continue_response().await?;
-        }
         let Forward { permit, decision_id, destination, target, .. } = permitted(exchange)?;
         forward::request(request, permit, decision_id, destination, target.as_ref())?;
+        if request.version == Version::HTTP_2 && request.remove_header(&EXPECT).is_some() {
+            // pingora does not hear an interim answer over HTTP/2, and the caller would wait for it.
+            let told = tokio::time::timeout(self.0.idle_timeout, session.write_continue_response()).await;
+            let told =
+                told.unwrap_or_else(|_| Err(Error::explain(ErrorType::WriteTimedout, "the caller does not read")));
+            told.map_err(|error| error.into_down())?;
+        }
         exchange.traced.as_ref().map_or(Ok(()), |span| traced::pass_on(span, request))
     }
 
@@ -306,10 +309,10 @@ impl ProxyHttp for Gate {
             |head: &ResponseHeader| !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS;
         let begun = session.response_written().is_some_and(final_head);
         let mut error_code = 0;
-        let fault = exchange.body_fault();
-        if let Some(status) = fault.map_or_else(|| status_of(error), |_| Some(StatusCode::BAD_REQUEST)) {
+        let malformed = exchange.body_fault().map(|_| StatusCode::BAD_REQUEST);
+        if let Some(status) = malformed.or_else(|| status_of(error)) {
             session.set_keepalive(None);
-            let fault = fault.or(exchange.unsound_answer);
+            let fault = exchange.fault();
             let answer = Answer::undelivered(status, fault, exchange.decision.as_deref(), exchange.receipt.as_ref());
             if begun {
                 exchange.grpc_status = answer.end(session);

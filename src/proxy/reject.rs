@@ -109,12 +109,13 @@ impl Answer {
         decision: Option<&Decision>,
         receipt: Option<&Receipt>,
     ) -> Self {
-        let (code, reason) = match status {
-            StatusCode::BAD_GATEWAY => {
-                ("UPSTREAM_UNREACHABLE", fault.unwrap_or("the upstream could not be reached or broke off"))
+        let (code, reason) = match (status, fault) {
+            (StatusCode::BAD_GATEWAY, Some(fault)) => ("UPSTREAM_MALFORMED", fault),
+            (StatusCode::BAD_GATEWAY, None) => {
+                ("UPSTREAM_UNREACHABLE", "the upstream could not be reached or broke off")
             }
-            StatusCode::GATEWAY_TIMEOUT => ("UPSTREAM_TIMEOUT", "the upstream did not answer in time"),
-            StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT => {
+            (StatusCode::GATEWAY_TIMEOUT, _) => ("UPSTREAM_TIMEOUT", "the upstream did not answer in time"),
+            (StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT, _) => {
                 ("REQUEST_BROKEN", fault.unwrap_or("the request could not be read to its end"))
             }
             _ => ("GATE_ERROR", "the gate failed inside"),

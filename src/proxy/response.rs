@@ -112,7 +112,12 @@ fn names(response: &ResponseHeader) -> Vec<HeaderName> {
 /// Whether an answer has no body, whatever it says.
 #[must_use]
 pub fn is_bodiless(response: &ResponseHeader, request: &RequestHeader) -> bool {
-    request.method == Method::HEAD || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    match response.status {
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => true,
+        // What follows is no body.
+        StatusCode::SWITCHING_PROTOCOLS => false,
+        _ => request.method == Method::HEAD,
+    }
 }
 
 /// Marks an answer as ours.
@@ -236,6 +241,14 @@ mod tests {
         assert!(!switch(Version::HTTP_11, &[], &asks));
         assert!(!switch(Version::HTTP_11, &[("upgrade", "h2c")], &asks));
         assert!(!switch(Version::HTTP_11, websocket, &request(Version::HTTP_11, &[])));
+    }
+
+    #[test]
+    fn a_tunnel_is_no_body() {
+        let mut head = request(Version::HTTP_11, &[]);
+        head.set_method(Method::HEAD);
+        let bodiless = |status| is_bodiless(&response(Version::HTTP_11, status, &[]), &head);
+        assert!(bodiless(200) && bodiless(204) && !bodiless(101));
     }
 
     #[test]

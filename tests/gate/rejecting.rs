@@ -179,3 +179,19 @@ async fn a_header_that_takes_forever_is_not_waited_for() {
     assert!(Wire::to(house.h2c).await.closed().await);
     assert!(upstream.seen().is_empty());
 }
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_passed_on_says_what_is_wrong_with_it() {
+    for (answer, why) in [
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "transfer coding"),
+        ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.0"),
+        ("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "not asked for"),
+    ] {
+        let upstream = Upstream::answering(answer).await;
+        let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+        let body = problem(&ask(house.gate, get("/public/a", "")).await, 502, "UPSTREAM_MALFORMED");
+        assert!(body["reason"].as_str().unwrap().contains(why), "{body}");
+        let outcome = house.entry("outcome", body["decision_id"].as_str().unwrap()).await;
+        assert_eq!(outcome["ending"], "upstream_failed");
+    }
+}

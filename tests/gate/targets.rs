@@ -134,6 +134,27 @@ async fn requests_that_two_readers_could_frame_differently_are_refused() {
 }
 
 #[tokio::test]
+async fn what_is_malformed_is_refused_in_its_turn() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let chunked = "POST /public/b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n;\r\n";
+    for behind in [chunked, "GET /public/b HTTP/1.1\nHost: h\r\n\r\n"] {
+        let before = upstream.seen().len();
+        let mut wire = Wire::to(house.gate).await;
+        wire.send(get("/public/a", "") + behind).await;
+        assert_eq!(wire.message().await.unwrap().status(), 200, "{behind}");
+        let answer = wire.message().await.unwrap();
+        assert_eq!((answer.status(), answer.header("connection")), (400, Some("close")), "{behind}");
+        assert!(wire.closed().await);
+        assert_eq!(upstream.seen().len(), before + 1, "{behind}");
+    }
+    // Nor is the one before it blamed for what is behind it.
+    let gone = House::start(house::settings(fixed(), house::upstream("127.0.0.1", 1))).await;
+    let answer = Wire::to(gone.gate).await.ask(get("/public/a", "") + chunked).await;
+    assert_eq!((answer.status(), &answer.json()["code"]), (502, &"UPSTREAM_UNREACHABLE".into()));
+}
+
+#[tokio::test]
 async fn a_body_that_two_readers_could_frame_differently_is_not_forwarded_to_its_end() {
     let (tell, mut whole) = mpsc::unbounded_channel();
     let upstream = Upstream::script(move |mut wire, _| {

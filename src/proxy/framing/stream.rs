@@ -53,7 +53,7 @@ impl AsyncRead for Framed {
         let this = self.get_mut();
         let mut framing = this.framing.lock();
         if framing.has_stopped() {
-            return Poll::Ready(Err(malformed()));
+            return stopped(&framing);
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
@@ -63,7 +63,7 @@ impl AsyncRead for Framed {
             Err(Stop::Body(sound)) if sound > 0 => buffer.set_filled(before + sound),
             Err(Stop::Body(_)) => {
                 buffer.set_filled(before);
-                return Poll::Ready(Err(malformed()));
+                return stopped(&framing);
             }
             Err(Stop::Head) => {
                 // pingora answers 400 to what cannot be in a head, and would go on reading up to 1 MiB of what can.
@@ -75,8 +75,13 @@ impl AsyncRead for Framed {
     }
 }
 
-fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "what follows cannot be told apart")
+/// Where nothing more is read. What was read ahead of the request under way is not that request's fault: it goes on, driven by its
+/// upstream, and whoever wants more than is there is out of patience before long. Then it is the turn of the malformed one.
+fn stopped(framing: &Framing) -> Poll<io::Result<()>> {
+    if framing.is_ahead() {
+        return Poll::Pending;
+    }
+    Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "what follows cannot be told apart")))
 }
 
 impl AsyncWrite for Framed {

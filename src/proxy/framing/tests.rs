@@ -81,10 +81,13 @@ fn a_body_that_can_be_read_in_two_ways_breaks_off() {
     assert!(matches!(found(long.as_bytes()).1, Some(Stop::Body(_))));
     let trailers = format!("{CHUNKED}0\r\n{}\r\n", "X: y\r\n".repeat(20_000));
     assert!(matches!(found(trailers.as_bytes()).1, Some(Stop::Body(_))));
-    // Nothing is read behind it.
+    // Nothing is read behind it. It is the fault of its own request, not of the one before it.
     let mut framing = Framing::new();
-    framing.read(format!("{CHUNKED}x").as_bytes()).unwrap_err();
-    assert!(framing.fault().is_some());
+    framing.read(format!("{GET}{CHUNKED}x").as_bytes()).unwrap_err();
+    framing.agrees(GET.len()).unwrap();
+    assert!(framing.is_ahead() && framing.fault().is_none());
+    framing.agrees(CHUNKED.len()).unwrap();
+    assert!(!framing.is_ahead() && framing.fault().is_some());
     assert_eq!(framing.read(b"0\r\n\r\n"), Err(Stop::Body(0)));
 }
 
@@ -112,6 +115,8 @@ fn a_head_that_can_be_read_in_two_ways_is_unsound() {
         "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
         "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: \u{b}chunked\r\n",
+        "Transfer-Encoding: \u{c}chunked\r\n",
+        "Content-Length: 1\u{c}\r\n",
         "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n",
         "Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n",
     ] {
