@@ -12,6 +12,7 @@ mod forward;
 mod framing;
 mod gate;
 mod grpc;
+pub mod header_names;
 mod identify;
 mod journey;
 mod models;
@@ -104,7 +105,7 @@ fn gate(settings: Settings, hall: Arc<Hall>) -> Result<Gate, String> {
     let identify = Identify::new(settings.identity);
     let mut destinations = BTreeMap::new();
     for (group, (name, upstream)) in (0..).step_by(2).zip(&settings.upstreams) {
-        let destination = Destination::new(upstream, group, resolver.clone(), identify.headers(), hall.metrics())?;
+        let destination = Destination::new(upstream, group, resolver.clone(), &identify.headers(), hall.metrics())?;
         destinations.insert(name.as_str(), Arc::new(destination));
     }
     let routes = Routes::new(settings.routes, |upstream| {

@@ -1,5 +1,6 @@
 //! Logs, metric names and traces. Nothing here knows a secret or a body: callers pass ids, codes and counts.
 
+pub mod method;
 pub mod traces;
 
 use std::fmt;

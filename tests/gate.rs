@@ -26,6 +26,8 @@ mod house;
 mod http2;
 #[path = "gate/logs.rs"]
 mod logs;
+#[path = "gate/names.rs"]
+mod names;
 #[path = "endurance/random.rs"]
 mod random;
 #[path = "gate/rejecting.rs"]

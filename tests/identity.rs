@@ -76,6 +76,9 @@ const FORGED: &[(&str, &str)] = &[
     ("wcp-decision-id", "00000000-0000-7000-8000-000000000000"),
     ("x-worker", OTHER),
     ("x_worker", OTHER),
+    ("X.Worker", OTHER),
+    ("Wcp.Token", TOKEN),
+    ("WCP~Worker_Id", OTHER),
     ("x-tenant", "org.other"),
     ("x-spiffe-id", "spiffe://example.org/report"),
     ("x-forwarded-client-cert", "URI=spiffe://example.org/report"),
@@ -99,6 +102,11 @@ const NEVER: &[&str] = &[
     "x-forwarded-client-cert",
     "x_forwarded_client_cert",
     "client-cert",
+    "wcp.token",
+    "wcp~worker_id",
+    "x-forwarded-for",
+    "forwarded",
+    "x-real-ip",
 ];
 
 fn plain(name: &'static str, headers: &str, end: End) -> Credential {

@@ -21,6 +21,7 @@ use crate::api::error::Refused;
 use crate::api::listener::Peer;
 use crate::engine::Decision;
 use crate::hall::{Hall, traced};
+use crate::telemetry::method;
 use crate::telemetry::traces::Traced;
 
 /// What the log says about an answer; left by whoever made it. Never a token, never a body.
@@ -167,10 +168,11 @@ fn log(method: &Method, path: &str, peer: Option<std::net::SocketAddr>, response
     let status = response.status().as_u16();
     let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let peer = peer.map(tracing::field::display);
+    let method = method::said(method);
     if status < 400 && code.is_empty() {
-        tracing::debug!(%method, path, peer, status, took_us, decision_id, correlation_id, "answered");
+        tracing::debug!(method, path, peer, status, took_us, decision_id, correlation_id, "answered");
     } else {
-        tracing::info!(%method, path, peer, status, took_us, code, decision_id, correlation_id, "answered");
+        tracing::info!(method, path, peer, status, took_us, code, decision_id, correlation_id, "answered");
     }
 }
 

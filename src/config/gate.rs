@@ -13,6 +13,7 @@ use super::{identity, kinds, limits, tls};
 use crate::hall::limits::DoorLimits;
 use crate::ids::DataLabel;
 use crate::proxy::Settings;
+use crate::proxy::header_names;
 use crate::proxy::settings::{CapabilityChoice, Identity, Listen, Route, Upstream};
 use crate::tls::{Authorities, Server};
 
@@ -222,7 +223,7 @@ fn headers(value: &Value<'_>) -> Option<Vec<(HeaderName, HeaderValue)>> {
             entry.read_secret(kinds::header_value)
         };
         if let Some(header) = &header
-            && headers.iter().flatten().any(|(earlier, _)| earlier == header)
+            && headers.iter().flatten().any(|(earlier, _)| header_names::are_one(earlier.as_str(), header.as_str()))
         {
             entry.wrong("is the same header as an earlier one", "keep one of them");
         }

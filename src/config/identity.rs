@@ -145,8 +145,9 @@ fn header(text: &str) -> Result<HeaderName, Wrong> {
         "authorization" | "cookie" => {
             Err(Wrong::new("is a header with a meaning of its own", "name another, such as `x-worker-id`"))
         }
-        name if name.contains('_') => {
-            Err(Wrong::new("has a `_`, which some take for `-`", "name another, such as `x-worker-id`"))
+        name if name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-') => {
+            let help = "name another of letters, digits and `-`, such as `x-worker-id`";
+            Err(Wrong::new("has a character that some take for `-`", help))
         }
         name => kinds::header_name(name),
     }

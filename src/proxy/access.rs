@@ -6,6 +6,7 @@ use pingora_proxy::Session;
 use crate::hall::Ending;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::grpc;
+use crate::telemetry::method;
 
 /// Writes the line of a request that has ended. A path is logged only in the form in which it was matched.
 pub fn log(
@@ -27,7 +28,7 @@ pub fn log(
         decision_id = exchange.receipt.as_ref().map(|receipt| tracing::field::display(receipt.id())),
         correlation_id = exchange.correlation_id(),
         peer = peer.map(tracing::field::display),
-        method = session.req_header().method.as_str(),
+        method = method::said(&session.req_header().method),
         host = http.map(|http| &*http.host),
         path = http.map(|http| &*http.path),
         worker_id = input.and_then(|input| input.worker_id.as_deref()),

@@ -9,7 +9,9 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora_http::RequestHeader;
 
+use crate::proxy::header_names;
 use crate::proxy::target::{self, Target};
+use crate::telemetry::method;
 
 /// The most headers that a request may have.
 const MAX_HEADERS: usize = 128;
@@ -18,9 +20,25 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// The longest claim; a session token is well below it.
 const MAX_CLAIM: usize = 512;
 
-/// Headers that make some upstreams see another path or method than our routes did.
-const REROUTING: [&str; 5] =
-    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
+/// The longest name that an answer repeats.
+const LONGEST_NAMED: usize = 64;
+
+/// The claims that there are.
+const CLAIMS: [&str; 11] = [
+    "wcp-token",
+    "wcp-worker-id",
+    "wcp-tenant-id",
+    "wcp-env",
+    "wcp-capability",
+    "wcp-data-label",
+    "wcp-correlation-id",
+    "wcp-tenant-risk",
+    "wcp-qos-class",
+    "wcp-blast-score",
+    "wcp-dry-run",
+];
+/// What a gate says about its decision, to an upstream or to its caller.
+const STAMPS: [&str; 4] = ["wcp-artifact-hash", "wcp-code", "wcp-decision-id", "wcp-receipt"];
 
 /// A sound request.
 #[derive(Debug)]
@@ -84,6 +102,9 @@ impl<'a> Claims<'a> {
 /// # Errors
 /// The request is not sound; says why, without repeating what was sent.
 pub fn admit(request: &RequestHeader) -> Result<Admitted<'_>, Cow<'static, str>> {
+    if !method::is_sound(&request.method) {
+        return Err("the method is not in upper case, or longer than 32 characters".into());
+    }
     if matches!(request.method, Method::CONNECT | Method::TRACE) {
         return Err("the methods CONNECT and TRACE are not forwarded".into());
     }
@@ -116,8 +137,12 @@ fn headers(headers: &HeaderMap) -> Result<Claims<'_>, Cow<'static, str>> {
             "transfer-encoding" if !value.as_bytes().eq_ignore_ascii_case(b"chunked") => {
                 return Err("transfer-encoding may only be `chunked`".into());
             }
-            name if name.starts_with("wcp") => claim(&mut claims, name, value)?,
-            name if REROUTING.contains(&name) => {
+            "transfer-encoding" => {}
+            name if header_names::is_wcp(name) => claim(&mut claims, name, value)?,
+            name if header_names::is_framing(name) => {
+                return Err(format!("{name} could be taken for another header: it is written with `-`").into());
+            }
+            name if header_names::is_rerouting(name) => {
                 return Err(format!("{name} is not accepted: send the path and method that are meant").into());
             }
             _ => {}
@@ -142,11 +167,14 @@ fn nominations(value: &HeaderValue) -> Result<(), Cow<'static, str>> {
 }
 
 fn claim<'a>(claims: &mut Claims<'a>, name: &str, value: &'a HeaderValue) -> Result<(), Cow<'static, str>> {
-    // To a CGI-like upstream `wcp_x` is `wcp-x`.
-    if name.starts_with("wcp_") {
-        return Err("a header that begins with `wcp_` is not a claim: write `wcp-`".into());
-    }
-    let Some(slot) = claims.slot(name) else { return Ok(()) };
+    let Some(slot) = claims.slot(name) else {
+        // A gate before this one has decided, too. What it says of that is not believed here, nor passed on.
+        if STAMPS.contains(&name) {
+            return Ok(());
+        }
+        let name = name.get(..LONGEST_NAMED).unwrap_or(name);
+        return Err(format!("{name} is not a claim: claims are {}", CLAIMS.join(", ")).into());
+    };
     if slot.is_some() {
         return Err(format!("{name} is sent more than once").into());
     }
@@ -225,7 +253,7 @@ mod tests {
             &[
                 ("Host", "API.Example.org.:8080"),
                 ("WCP-Capability", "cap.a"),
-                ("wcp-other", "x"),
+                ("wcp-decision-id", "x"),
                 ("connection", "Upgrade, keep-alive"),
                 ("transfer-encoding", "chunked"),
             ],
@@ -239,19 +267,7 @@ mod tests {
     #[test]
     fn malformed_claims_are_refused() {
         let long = "x".repeat(MAX_CLAIM + 1);
-        for name in [
-            "wcp-token",
-            "wcp-worker-id",
-            "wcp-tenant-id",
-            "wcp-env",
-            "wcp-capability",
-            "wcp-data-label",
-            "wcp-correlation-id",
-            "wcp-tenant-risk",
-            "wcp-qos-class",
-            "wcp-blast-score",
-            "wcp-dry-run",
-        ] {
+        for name in CLAIMS {
             let odd = name.to_ascii_uppercase();
             assert!(!refused(&[(name, "x")]), "{name}");
             assert!(refused(&[(name, "x"), (name, "x")]), "{name} twice");
@@ -260,7 +276,12 @@ mod tests {
                 assert!(refused(&[(name, value)]), "{name}: {value:?}");
             }
         }
-        assert!(refused(&[("wcp_worker_id", "x")]));
+        for unknown in ["wcp_worker_id", "Wcp.Token", "wcp-label", "wcp-", "WCP~env", "wcp-decision_id"] {
+            let why = admit(&request("GET", "/", &[("host", "h"), (unknown, "x")])).unwrap_err();
+            assert!(why.starts_with(&unknown.to_ascii_lowercase()) && why.contains("wcp-data-label"), "{why}");
+        }
+        let long = format!("wcp-{}", "x".repeat(10_000));
+        assert!(admit(&request("GET", "/", &[("host", "h"), (&long, "x")])).unwrap_err().len() < 400);
     }
 
     #[test]
@@ -276,6 +297,11 @@ mod tests {
             &[("transfer-encoding", "gzip, chunked")],
             &[("x-http-method-override", "DELETE")],
             &[("X-Original-URL", "/admin")],
+            &[("x_http_method_override", "DELETE")],
+            &[("X-HTTP_Method-Override", "DELETE")],
+            &[("X.Rewrite_URL", "/admin")],
+            &[("Transfer_Encoding", "chunked")],
+            &[("content.length", "5")],
             &[("cookie", &"x".repeat(MAX_HEADER_BYTES))],
         ] {
             assert!(refused(bad), "{bad:?}");
@@ -305,7 +331,7 @@ mod tests {
 
     #[test]
     fn some_methods_are_not_forwarded() {
-        for method in ["CONNECT", "TRACE"] {
+        for method in ["CONNECT", "TRACE", "delete", "Get", &"X".repeat(33)] {
             assert!(admit(&request(method, "/", &[("host", "h")])).is_err());
         }
     }

@@ -1,5 +1,6 @@
 //! A place where requests may go: its addresses, its Host, its credentials, and how often it answered what.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -7,12 +8,16 @@ use hickory_resolver::TokioResolver;
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_core::upstreams::peer::HttpPeer;
 
+use crate::proxy::header_names::{self, Names};
 use crate::proxy::resolve::Addresses;
 use crate::proxy::settings::Upstream;
 use crate::telemetry::{Counter, Metrics, UpstreamLabels};
 
 /// What proxies that end TLS say of a client's certificate (RFC 9440, Envoy): here it could only be forged.
 const CERTIFICATES: [&str; 3] = ["client-cert", "client-cert-chain", "x-forwarded-client-cert"];
+
+/// What is said to a proxy, us. `proxy` is nobody's header, and a CGI program's variable HTTP_PROXY (CVE-2016-5385).
+const PROXYS: [&str; 3] = ["proxy", "proxy-authorization", "proxy-connection"];
 
 /// Where callers put a credential for an upstream.
 const CREDENTIALS: [&str; 6] = ["authorization", "api-key", "apikey", "x-api-key", "x-auth-token", "x-goog-api-key"];
@@ -27,11 +32,8 @@ pub struct Destination {
     pub addresses: Addresses,
     /// Its Host header.
     pub host: HeaderValue,
-    /// Headers that say who the caller is.
-    identity: Vec<HeaderName>,
-    /// Whether one of the upstream's own headers is a credential. Then no other is put beside it: some clients send theirs in
-    /// another header than the one that we set, and the upstream would choose.
-    holds_credential: bool,
+    /// Headers of the caller's that never get there.
+    kept_back: Names,
     metrics: Arc<Metrics>,
     // By status from 100; a counter is looked up once, then only counted up.
     answers: Vec<OnceLock<Counter>>,
@@ -53,22 +55,26 @@ impl Destination {
         upstream: &Arc<Upstream>,
         group: u64,
         resolver: Option<TokioResolver>,
-        identity: Vec<HeaderName>,
+        identity: &[HeaderName],
         metrics: &Arc<Metrics>,
     ) -> Result<Self, String> {
         let name = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.clone() };
         let usual = if upstream.tls { 443 } else { 80 };
         let host = if upstream.port == usual { name } else { format!("{name}:{}", upstream.port) };
+        // Where one of the upstream's own headers is a credential, no other is put beside it: some clients send theirs in another
+        // header than the one that we set, and the upstream would choose.
+        let is_credential = |name: &HeaderName| CREDENTIAL_WORDS.into_iter().any(|word| name.as_str().contains(word));
+        let credentials =
+            if upstream.headers.iter().any(|(name, _)| is_credential(name)) { &CREDENTIALS[..] } else { &[] };
+        let own = upstream.headers.iter().map(|(name, _)| name).chain(identity);
+        let known = CERTIFICATES.iter().chain(&PROXYS).chain(credentials);
+        let kept_back = own.map(|name| Cow::from(name.as_str().to_owned())).chain(known.map(|name| Cow::from(*name)));
         Ok(Self {
+            kept_back: Names::of(kept_back),
             host: HeaderValue::try_from(host)
                 .map_err(|_| format!("`gate.upstreams.{}` has a malformed host", upstream.name))?,
             addresses: Addresses::new(Arc::clone(upstream), group, resolver),
             upstream: Arc::clone(upstream),
-            identity,
-            holds_credential: upstream
-                .headers
-                .iter()
-                .any(|(name, _)| CREDENTIAL_WORDS.into_iter().any(|word| name.as_str().contains(word))),
             metrics: Arc::clone(metrics),
             answers: std::iter::repeat_with(OnceLock::new).take(500).collect(),
         })
@@ -103,19 +109,11 @@ impl Destination {
         }
     }
 
-    /// Whether this header is one that only we may set: one of ours, one that says who the caller is, a credential where we hold
-    /// the upstream's, or one of the upstream's own, also when it is written with `_`, which CGI-like upstreams take for `-`.
+    /// Whether this header is one that only we may set: one of ours, one that says who or where the caller is, a credential where
+    /// we hold the upstream's, or one of the upstream's own; in any spelling.
     #[must_use]
     pub fn is_ours(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
-        let dashed = |own: &str| {
-            own.len() == name.len() && own.bytes().zip(name.bytes()).all(|(a, b)| a == b || (a == b'-' && b == b'_'))
-        };
-        name.starts_with("wcp-")
-            || dashed("proxy-authorization")
-            || (self.holds_credential && CREDENTIALS.into_iter().any(dashed))
-            || CERTIFICATES.into_iter().any(dashed)
-            || self.identity.iter().any(|own| dashed(own.as_str()))
-            || (name.contains('_') && self.upstream.headers.iter().any(|(own, _)| dashed(own.as_str())))
+        header_names::is_wcp(name) || header_names::is_forwarding(name) || self.kept_back.have(name)
     }
 }

@@ -47,8 +47,9 @@ pub fn request(
     destination: &Destination,
     target: Option<&Uri>,
 ) -> Result<()> {
-    while let Some(ours) = request.headers.keys().find(|name| destination.is_ours(name)).cloned() {
-        request.remove_header(&ours);
+    let ours: Vec<HeaderName> = request.headers.keys().filter(|name| destination.is_ours(name)).cloned().collect();
+    for name in ours {
+        request.remove_header(&name);
     }
     if let Some(target) = target {
         request.set_uri(target.clone());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
@@ -29,6 +29,7 @@ use crate::proxy::reject::Answer;
 use crate::proxy::response;
 use crate::proxy::routes::Routes;
 use crate::proxy::traced;
+use crate::telemetry::method;
 use crate::tls;
 
 /// At most this many addresses are tried for one request.
@@ -356,7 +357,7 @@ impl ProxyHttp for Gate {
 
     /// For the log lines of pingora that cannot be suppressed: no target, no host.
     fn request_summary(&self, session: &Session, exchange: &Exchange) -> String {
-        let method: &Method = &session.req_header().method;
+        let method = method::said(&session.req_header().method);
         format!("{method}, correlation id {}", exchange.correlation_id().unwrap_or("none"))
     }
 }

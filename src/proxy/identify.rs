@@ -11,6 +11,7 @@ use crate::engine::Binding;
 use crate::hall::{Caller, Scope, TokenBook};
 use crate::ids::{InvalidId, SpiffeId, TenantId, WorkerId};
 use crate::proxy::admit::Claims;
+use crate::proxy::header_names;
 use crate::proxy::settings::{Identity, Peers, Workloads};
 
 /// Who asks, and as which worker and for which tenant; the hall checks both against the caller's binding.
@@ -169,8 +170,8 @@ fn by_token(claims: &Claims<'_>, tokens: &TokenBook) -> Option<Who> {
 
 /// The id in a header that is there once. Another header that some take for the same is refused, too.
 fn only<Id: FromStr<Err = InvalidId>>(headers: &HeaderMap, name: &HeaderName) -> Result<Id, Unknown> {
-    let alias = name.as_str().replace('-', "_");
-    if alias != name.as_str() && headers.contains_key(&alias) {
+    let alias = headers.keys().find(|other| header_names::are_one(other.as_str(), name.as_str()) && *other != name);
+    if let Some(alias) = alias {
         return Err(Unknown::Malformed(format!("`{alias}` could be taken for {name}: send only that")));
     }
     let mut values = headers.get_all(name).iter();
@@ -287,7 +288,7 @@ mod tests {
             let headers = [("x-worker", bad), both[1]];
             assert!(matches!(who(Some("10.0.0.1"), &headers), Err(Unknown::Malformed(_))), "{bad:?}");
         }
-        for more in [both[0], ("x-worker", "w2"), ("x_worker", "w1")] {
+        for more in [both[0], ("x-worker", "w2"), ("x_worker", "w1"), ("x.worker", "w1"), ("x~worker", "w1")] {
             let headers = [both[0], both[1], more];
             assert!(matches!(who(Some("10.0.0.1"), &headers), Err(Unknown::Malformed(_))), "{more:?}");
         }

@@ -11,6 +11,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::hall::Permit;
 use crate::proxy::forward::{DECISION_ID, RECEIPT, header};
+use crate::proxy::header_names;
 use crate::proxy::persistence;
 
 /// The most interim answers before a final one: an upstream that says every twenty seconds that it works has half an hour.
@@ -138,7 +139,7 @@ pub fn trailers(trailers: &mut HeaderMap) {
 
 /// A header that only we may set.
 fn is_ours(name: &HeaderName) -> bool {
-    name.as_str().starts_with("wcp-")
+    header_names::is_wcp(name.as_str())
 }
 
 #[cfg(test)]
@@ -220,6 +221,7 @@ mod tests {
             ("proxy-authenticate", "Basic"),
             ("wcp-receipt", "forged"),
             ("wcp-anything", "forged"),
+            ("WCP.Decision_Id", "forged"),
             ("upgrade", "h2,h2c"),
             ("link", "</a>"),
             ("content-length", "0"),

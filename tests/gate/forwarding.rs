@@ -57,7 +57,7 @@ async fn claims_and_credentials_never_reach_the_upstream() {
     to.headers.push(("x-api-key".parse().unwrap(), "k".parse().unwrap()));
     let house = House::start(house::settings(fixed(), to)).await;
     let headers = "wcp-decision-id: forged\r\nWCP-Artifact-Hash: forged\r\nwcp-token: hst_mine\r\nwcp-worker-id: wrk_other\r\n\
-        wcp-tenant-id: org.other\r\nwcp-env: dev\r\nwcp-qos-class: P1\r\nwcp-anything: 1\r\nwcp-anything: 2\r\n\
+        wcp-tenant-id: org.other\r\nwcp-env: dev\r\nwcp-qos-class: P1\r\nwcp-receipt: 1\r\nwcp-receipt: 2\r\n\
         X_Api-Key: forged\r\nX-Api-Key: forged\r\n";
     let response = ask(house.gate, get("/public/a", headers)).await;
     assert_eq!(response.status(), 200);
