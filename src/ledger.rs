@@ -35,7 +35,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
@@ -46,6 +46,8 @@ use queue::Ended;
 use seal::{Seal, Sealer};
 use tail::Through;
 use writer::{Clock, Shared, Writer};
+
+use crate::telemetry::threads::{self, Thread};
 
 pub use key::{KeyError, LogKey};
 pub use prune::Retention;
@@ -108,6 +110,8 @@ pub struct Health {
     pub prune_error: Option<Arc<str>>,
 }
 
+/// How long a disk has for what is owed when the ledger is closed: after that it is as if the process had been killed.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// How often it is looked whether something need not be kept, at least.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
@@ -117,7 +121,7 @@ pub struct Ledger(Arc<Handle>);
 
 struct Handle {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
     pruner: Mutex<Option<Pruner>>,
     /// What does not hold together; there are no threads then.
     broken: Option<Arc<str>>,
@@ -178,7 +182,8 @@ impl Ledger {
             retry_at: None,
             _lock: lock,
         };
-        let thread = thread::Builder::new().name("ledger-write".to_owned()).spawn(|| writer.run()).map_err(started)?;
+        // Never begun again: what it had in hand may be half done. Who waits is told, and readiness drops.
+        let thread = threads::start_once("ledger-write", || writer.run()).map_err(started)?;
         let mut handle = Handle::idle(shared, vkey, &settings.path);
         handle.thread = Mutex::new(Some(thread));
         handle.found_offline = found_offline;
@@ -303,7 +308,7 @@ impl Ledger {
     }
 
     /// Writes all that waits, signs a last checkpoint and ends the writer. Later records are [`RecordError::Closed`]. Waits for
-    /// the disk, not for any other task; a second call does nothing.
+    /// the disk, but not for one that stalls, nor for any other task; a second call does nothing.
     pub fn close(&self) {
         self.0.close();
     }
@@ -328,11 +333,11 @@ impl Handle {
         self.shared.queue.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let pruner = self.pruner.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the ledger's writer has panicked");
+        if let Some(thread) = thread {
+            thread.join(CLOSE_TIME);
         }
         if let Some(pruner) = pruner {
-            pruner.join();
+            pruner.join(CLOSE_TIME);
         }
     }
 }

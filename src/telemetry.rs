@@ -1,9 +1,12 @@
 //! Logs, metric names and traces. Nothing here knows a secret or a body: callers pass ids, codes and counts.
 
+pub mod logs;
 pub mod method;
+pub mod threads;
 pub mod traces;
 
 use std::fmt;
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,14 +59,15 @@ pub struct Settings {
 /// Starts logging to stderr. A second call in one process changes nothing.
 ///
 /// # Errors
-/// The level is no filter that can be read.
+/// The level is no filter that can be read, or there is no thread that writes.
 pub fn start_logs(settings: &Settings) -> Result<(), String> {
     let filter = EnvFilter::try_new(&settings.level)
         .map_err(|error| format!("`telemetry.level` `{}` is no log filter: {error}", settings.level))?;
     // Below a warning pingora writes whole headers, which hold callers' secrets.
     let guarded = filter_fn(|line| !line.target().starts_with("pingora") || *line.level() <= Level::WARN);
     let logs = tracing_subscriber::registry().with(filter).with(guarded);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    logs::start().map_err(|error| format!("no thread can be started: {error}"))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| logs::Line).with_ansi(io::stderr().is_terminal());
     // A process that embeds several halls (tests) keeps its first logger.
     let _ = match settings.log {
         LogFormat::Json => {
@@ -254,6 +258,10 @@ pub struct Metrics {
     pub spans_dropped: Counter,
     /// Requests that ended in a panic. Should always be zero.
     pub panics: Counter,
+    /// Panics of threads in the background, of the whole process. Should always be zero.
+    pub thread_panics: Counter,
+    /// Log lines that nobody will read, of the whole process.
+    pub log_lines_dropped: Counter,
 }
 
 impl Default for Metrics {
@@ -299,6 +307,8 @@ impl Metrics {
             spans_exported: Counter::default(),
             spans_dropped: Counter::default(),
             panics: Counter::default(),
+            thread_panics: threads::panics(),
+            log_lines_dropped: logs::dropped(),
         };
         let m = &mut metrics;
         let registry = &mut m.registry;
@@ -381,6 +391,16 @@ impl Metrics {
         registry.register("spans_exported", "Spans that the collector took", m.spans_exported.clone());
         registry.register("spans_dropped", "Spans that no collector took", m.spans_dropped.clone());
         registry.register("panics", "Requests that panicked; should always be zero", m.panics.clone());
+        registry.register(
+            "thread_panics",
+            "Panics of threads in the background; should always be zero",
+            m.thread_panics.clone(),
+        );
+        registry.register(
+            "log_lines_dropped",
+            "Log lines that were dropped because their reader did not keep up",
+            m.log_lines_dropped.clone(),
+        );
         metrics
     }
 

@@ -101,3 +101,34 @@ fn a_deny_code_is_written_once() {
     }
     hold("a deny code is written once, in `engine::DenyCode`; use it from there", &breaches);
 }
+
+#[test]
+fn nobody_waits_for_who_reads_what_is_written() {
+    let mut breaches = Vec::new();
+    for source in &sources("src") {
+        // A command answers on stdout and says on stderr what is wrong; `serve` writes to neither, but by its log's own thread.
+        let may = source.path == "src/telemetry/logs.rs"
+            || (source.room() == "cli" && !source.path.starts_with("src/cli/serve"));
+        for word in ["stderr", "stdout", "eprint", "eprintln", "print", "println", "dbg"] {
+            let written = source.places(word).filter(|(_, _, after)| after.starts_with(['(', '!']));
+            // Whether there is a terminal is only asked.
+            let written = written.filter(|(_, _, after)| !may && !after.starts_with("().is_terminal()"));
+            breaches.extend(written.map(|(line, ..)| format!("{}:{line}: `{word}`", source.path)));
+        }
+    }
+    hold("what a server says goes through `telemetry::logs`, whose reader may stall", &breaches);
+}
+
+#[test]
+fn threads_are_started_where_their_panics_are_seen() {
+    let mut breaches = Vec::new();
+    for source in sources("src").iter().filter(|source| source.path != "src/telemetry/threads.rs") {
+        let spawned = ["spawn", "Builder"].into_iter().flat_map(|word| source.places(word));
+        let spawned = spawned.filter(|(_, before, _)| before.ends_with("thread::"));
+        breaches.extend(spawned.map(|(line, ..)| format!("{}:{line}", source.path)));
+        // One request's panic is that request's.
+        let caught = source.places("catch_unwind").filter(|_| source.path != "src/api/frame.rs");
+        breaches.extend(caught.map(|(line, ..)| format!("{}:{line}: `catch_unwind`", source.path)));
+    }
+    hold("threads are started by `telemetry::threads`", &breaches);
+}

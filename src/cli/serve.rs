@@ -12,16 +12,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use tokio::sync::watch;
 
-use super::{ConfigFile, cannot, misconfigured};
+use super::{CANNOT, ConfigFile};
 use crate::cache::Verdicts;
-use crate::config::{Config, Files, Fixed, Registry};
+use crate::config::{Config, Files, Fixed, Problems, Registry};
 use crate::engine::Snapshot;
 use crate::hall::enrolment::RegistryError;
 use crate::hall::watch::Watch;
@@ -30,8 +29,9 @@ use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen, Upstream};
 use crate::registry::remote::Client;
 use crate::registry::store::Store;
+use crate::telemetry::threads::{self, Thread};
 use crate::telemetry::traces::Exporter;
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, Metrics, logs};
 use crate::{api, proxy};
 use ending::{End, Ending};
 use listen::TakenError;
@@ -55,6 +55,9 @@ pub struct Options {
 /// Why the doors did not open.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The configuration is not sound.
+    #[error("{0}")]
+    Configuration(Problems),
     /// Somebody else listens there, or nobody may.
     #[error(transparent)]
     Listen(#[from] TakenError),
@@ -82,7 +85,7 @@ pub struct Running {
     ledger: Ledger,
     end: watch::Sender<End>,
     registry: Option<Refresher>,
-    server: Option<JoinHandle<()>>,
+    server: Option<Thread>,
     watch: Option<Watch>,
     traces: Option<Exporter>,
 }
@@ -90,21 +93,33 @@ pub struct Running {
 /// Runs the command until a signal ends it. 0: it ended in order; 1: it did not; 2: it could not start.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    let signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => return cannot(StartError::Thread(error)),
-    };
-    let (config, files) = options.file.load_from();
-    let config = match config {
-        Ok(config) => config,
-        Err(problems) => return misconfigured(&problems),
-    };
-    let path = options.file.path().to_owned();
-    let ran = telemetry::start_logs(&config.telemetry).map_err(StartError::Door);
-    match ran.and_then(|()| until_told(config, path, files, signals)) {
+    // Whatever becomes of it, also a panic: the last lines are written, and a reader that stalls does not keep the process.
+    let _last_lines = LastLines;
+    let ran = logs::start().and_then(|()| Signals::listen()).map_err(StartError::Thread);
+    let ran = ran.and_then(|signals| {
+        let (config, files) = options.file.load_from();
+        let config = config.map_err(StartError::Configuration)?;
+        let path = options.file.path().to_owned();
+        telemetry::start_logs(&config.telemetry).map_err(StartError::Door)?;
+        until_told(config, path, files, signals)
+    });
+    match ran {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => cannot(error),
+        Err(error) => {
+            let misconfigured = matches!(error, StartError::Configuration(_));
+            logs::say(format_args!("{}{error}", if misconfigured { "" } else { "hallgate: " }));
+            ExitCode::from(CANNOT)
+        }
+    }
+}
+
+/// Dropped, it waits for the last lines to be written, but not for long.
+struct LastLines;
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        logs::flush();
     }
 }
 
@@ -191,7 +206,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         server.add_boxed_service(Box::new(ending.door(service, sockets)));
     }
     let run = move || server.run(RunArgs { shutdown_signal: Box::new(ending) });
-    let server = thread::Builder::new().name("server".to_owned()).spawn(run)?;
+    let server = threads::start_once("server", run)?;
     Ok(Running {
         gate: gate_at,
         hall: hall_at,
@@ -273,10 +288,8 @@ impl Running {
 
     /// Waits until the server has ended, then closes the ledger. Whether it ended without a panic.
     fn wait(&mut self) -> bool {
-        let ended = self.server.take().is_none_or(|server| server.join().is_ok());
-        if !ended {
-            tracing::error!("the server has panicked");
-        }
+        // It ends when it is told to, within the grace time.
+        let ended = self.server.take().is_none_or(|server| server.join(Duration::MAX));
         drop(self.registry.take());
         self.watch = None;
         self.decides.close_registry();

@@ -106,6 +106,14 @@ impl Hall {
     /// The store or the ledger cannot be read, or folder and store do not go together.
     pub fn open_registry(self: &Arc<Self>, mut store: Store) -> Result<(), RegistryError> {
         recorded::bring_up(&mut store, &self.ledger)?;
+        self.put_stored_in_force(&store)?;
+        let clerk = Clerk::start(self, store).map_err(RegistryError::Thread)?;
+        let _one_registry_only = self.clerk.set(clerk);
+        Ok(())
+    }
+
+    /// Puts in force what a store keeps, which is on record.
+    fn put_stored_in_force(&self, store: &Store) -> Result<(), RegistryError> {
         let kept = store.kept()?;
         let stored =
             Roster::of(Vec::new(), self.roster.load().reading().clone(), kept).map_err(RegistryError::Roster)?;
@@ -115,8 +123,6 @@ impl Hall {
         })?;
         self.roster.store(Arc::new(roster));
         self.succeed(snapshot);
-        let clerk = Clerk::start(self, store).map_err(RegistryError::Thread)?;
-        let _one_registry_only = self.clerk.set(clerk);
         Ok(())
     }
 

@@ -5,15 +5,17 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::alerts::{Kind, Raised};
 use super::recent::Names;
 use super::{Hall, now_micros};
+use crate::telemetry::threads::{self, Thread};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long its end is waited for: it may be reading what the ledger remembers.
+const END: Duration = Duration::from_secs(3);
 /// The clocks may come apart by so much between two looks: NTP slews less, and a jump is more.
 const JUMP: i64 = 2_000_000;
 /// Denials of one worker that are too many…
@@ -25,7 +27,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Watch {
     stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
 }
 
 impl Watch {
@@ -35,12 +37,16 @@ impl Watch {
     /// There is no thread for it.
     pub fn start(hall: Arc<Hall>) -> io::Result<Self> {
         let (stop, stopped) = channel::<()>();
+        let mut looks = None;
         let watch = move || {
-            let mut looks = Looks::begin();
-            looks.after_ledger(&hall);
-            hall.recall();
-            // What was denied before this process was alerted before.
-            looks.after_workers(&hall, now_micros(), Instant::now());
+            let begins = looks.is_none();
+            let looks = looks.get_or_insert_with(Looks::begin);
+            if begins {
+                looks.after_ledger(&hall);
+                hall.recall();
+                // What was denied before this process was alerted before.
+                looks.after_workers(&hall, now_micros(), Instant::now());
+            }
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 looks.after_ledger(&hall);
                 looks.after_registry(&hall);
@@ -48,7 +54,7 @@ impl Watch {
                 looks.after_workers(&hall, now_micros(), Instant::now());
             }
         };
-        let thread = thread::Builder::new().name("watch".to_owned()).spawn(watch)?;
+        let thread = threads::start("watch", watch)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -56,8 +62,8 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.stop = None;
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that looks after the hall has panicked");
+        if let Some(thread) = self.thread.take() {
+            thread.join(END);
         }
     }
 }

@@ -9,7 +9,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tlog_tiles::{Hash, record_hash};
@@ -22,6 +21,7 @@ use super::pruned::Pruned;
 use super::tree::{self, Edge};
 use super::writer::{Clock, Shared};
 use super::{files, mint, segment};
+use crate::telemetry::threads::{self, Thread};
 
 /// How long entries are kept. By default for ever.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Retention {
 /// The thread that prunes; it ends when this is dropped and [`Self::join`]ed.
 pub(super) struct Pruner {
     stop: mpsc::Sender<Infallible>,
-    thread: JoinHandle<()>,
+    thread: Thread,
 }
 
 /// What the thread works with.
@@ -71,7 +71,7 @@ impl Pruner {
             return Ok(None);
         }
         let (stop, stopped) = mpsc::channel();
-        let thread = thread::Builder::new().name("ledger-prune".to_owned()).spawn(move || {
+        let thread = threads::start("ledger-prune", move || {
             while matches!(stopped.recv_timeout(every), Err(mpsc::RecvTimeoutError::Timeout)) {
                 pruning.turn(&stopped);
             }
@@ -79,12 +79,10 @@ impl Pruner {
         Ok(Some(Self { stop, thread }))
     }
 
-    /// Ends the thread after the segment that it is at.
-    pub(super) fn join(self) {
+    /// Ends the thread after the segment that it is at, and waits so long for that.
+    pub(super) fn join(self, patience: Duration) {
         drop(self.stop);
-        if self.thread.join().is_err() {
-            tracing::error!("the ledger's pruning thread has panicked");
-        }
+        self.thread.join(patience);
     }
 }
 

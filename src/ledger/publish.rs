@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::Ledger;
 use super::published::{Entries, Found, Published, ReceiptProof, Resource};
+use crate::telemetry::threads;
 
 /// Reads at one time. A bundle of the longest entries has 16 MiB.
 pub(super) const READS: usize = 4;
@@ -40,7 +40,7 @@ pub(super) fn warm(published: Published) -> io::Result<()> {
             tracing::warn!(%error, "the ledger's tiles cannot be read");
         }
     };
-    thread::Builder::new().name("ledger-warm".to_owned()).spawn(warm).map(drop)
+    threads::start_once("ledger-warm", warm).map(drop)
 }
 
 impl Ledger {

@@ -7,7 +7,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::thread;
 
 use tokio::sync::watch;
 
@@ -16,6 +15,7 @@ use super::files;
 use super::key::LogKey;
 use super::segment::Storage;
 use super::tree::FullTile;
+use crate::telemetry::threads;
 
 /// What is to be sealed.
 pub(super) struct Stretch {
@@ -87,10 +87,15 @@ impl Sealer {
     pub(super) fn start(seal: Seal) -> io::Result<Self> {
         let (stretches, todo) = mpsc::channel::<Stretch>();
         let (results, done) = mpsc::channel();
-        thread::Builder::new().name("ledger-seal".to_owned()).spawn(move || {
-            for stretch in todo {
-                let result = seal.put(&stretch);
-                if results.send((stretch, result)).is_err() {
+        // What was in hand when it panicked goes back, too: the writer waits for it.
+        let mut in_hand = None;
+        threads::start("ledger-seal", move || {
+            if let Some(stretch) = in_hand.take() {
+                let _writer_is_gone = results.send((stretch, Err(io::Error::other("sealing has panicked"))));
+            }
+            for stretch in &todo {
+                let result = seal.put(in_hand.insert(stretch));
+                if in_hand.take().is_none_or(|stretch| results.send((stretch, result)).is_err()) {
                     break;
                 }
             }

@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &["engine", "ids"]),
     ("registry", &["telemetry", "engine", "ids"]),
     ("cache", &["engine", "ids"]),
-    ("ledger", &["engine", "ids"]),
+    ("ledger", &["telemetry", "engine", "ids"]),
     ("hall", &["ids", "telemetry", "engine", "registry", "cache", "ledger"]),
     ("proxy", &["ids", "telemetry", "tls", "engine", "hall"]),
     ("api", &["ids", "telemetry", "tls", "engine", "hall"]),

@@ -25,6 +25,8 @@ pub enum Mood {
     Rejects(i64),
     /// It answers with this status.
     Says(u16),
+    /// It wants to be asked again after this.
+    Limits(&'static str),
     /// It never answers.
     Hangs,
 }
@@ -105,6 +107,7 @@ impl Collector {
                 Mood::Takes => (200, None),
                 Mood::Rejects(spans) => (200, Some(spans)),
                 Mood::Says(status) => (status, None),
+                Mood::Limits(_) => (429, None),
                 Mood::Hangs => {
                     // Until the other side has given up.
                     let _ = reader.read_to_end(&mut Vec::new());
@@ -116,8 +119,10 @@ impl Collector {
                 error_message: "too old".to_owned(),
             });
             let body = ExportTraceServiceResponse { partial_success }.encode_to_vec();
+            let retry_after =
+                if let Mood::Limits(after) = mood { format!("retry-after: {after}\r\n") } else { String::new() };
             let head = format!(
-                "HTTP/1.1 {status} Said\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+                "HTTP/1.1 {status} Said\r\ncontent-type: application/x-protobuf\r\n{retry_after}content-length: {}\r\n\r\n",
                 body.len()
             );
             if (&mut &*connection).write_all(&[head.as_bytes(), &body].concat()).is_err() {

@@ -90,6 +90,27 @@ fn a_collector_that_is_down_is_complained_of_once() {
 }
 
 #[test]
+fn a_collector_that_asks_for_more_time_than_there_is_costs_its_batch_only() {
+    let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
+    let house = house(upstream.address);
+    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url()), ("OTEL_BSP_SCHEDULE_DELAY", "1")];
+    let mut process = serve(&house, &environment);
+    let asked =
+        ["18446744073709551615", "18446744073709551616", "-1", "Fri, 31 Dec 9999 23:59:59 GMT", "9223372036854775807"];
+    for after in asked {
+        collector.turn(Mood::Limits(after));
+        let (posted, exported) = (collector.posted().len(), metric(process.hall(), EXPORTED));
+        assert_eq!(get(&process, "/orders/1", &[]).status, 200);
+        until(|| collector.posted().len() > posted);
+        collector.turn(Mood::Takes);
+        assert_eq!(get(&process, "/orders/1", &[]).status, 200);
+        until(|| metric(process.hall(), EXPORTED) > exported);
+    }
+    assert_eq!(metric(process.hall(), "hallgate_thread_panics_total"), 0);
+    end(&mut process);
+}
+
+#[test]
 fn what_passes_is_tried_again_and_what_does_not_is_dropped() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Says(503)));
     let house = house(upstream.address);

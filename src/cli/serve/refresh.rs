@@ -5,13 +5,12 @@
 //! end of a round and every second of a long one; what is too old to count ceases to count at that moment, also within a round.
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
@@ -19,6 +18,7 @@ use crate::hall::{Abroad, Hall};
 use crate::ids::WorkerId;
 use crate::registry::remote::{Account, Failure, Knowledge, Moment, Pace, Seen, Settings};
 use crate::telemetry::RefreshLabels;
+use crate::telemetry::threads::{self, Thread};
 
 /// How many workers are asked for at once.
 const AT_ONCE: usize = 4;
@@ -26,12 +26,14 @@ const AT_ONCE: usize = 4;
 const ENOUGH: usize = 3;
 /// How often what is heard is heeded in a long round, and how soon it is tried again when it could not be recorded.
 const HEED: Duration = Duration::from_secs(1);
+/// How long its end is waited for.
+const END: Duration = Duration::from_secs(3);
 
 /// Keeps asking. Dropped, it stops.
 #[derive(Debug)]
 pub struct Refresher {
     end: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
 }
 
 impl Refresher {
@@ -40,9 +42,9 @@ impl Refresher {
     /// # Errors
     /// There is no thread for it.
     pub fn start(settings: &Settings, require_standing: bool, hall: Arc<Hall>) -> std::io::Result<Self> {
-        let (end, ended) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let asking = Asking {
+        let (end, mut ended) = watch::channel(false);
+        let mut runtime = Some(Builder::new_current_thread().enable_all().build()?);
+        let mut asking = Asking {
             hall,
             require_standing,
             settings: settings.clone(),
@@ -50,12 +52,21 @@ impl Refresher {
             pace: Pace::new(settings.refresh),
             state: State::default(),
         };
+        // After a panic, a mistake of ours, what is known is kept, and so grows old.
         let run = move || {
-            asking.run_through_panics(&runtime, &ended);
+            let until_ended = async {
+                tokio::select! {
+                    _ = ended.wait_for(|end| *end) => {}
+                    () = asking.run() => {}
+                }
+            };
+            if let Some(runtime) = &runtime {
+                runtime.block_on(until_ended);
+            }
             // A name that is being looked up cannot be interrupted, and is not waited for.
-            runtime.shutdown_background();
+            runtime.take().into_iter().for_each(Runtime::shutdown_background);
         };
-        let thread = thread::Builder::new().name("registry".to_owned()).spawn(run)?;
+        let thread = threads::start("registry", run)?;
         Ok(Self { end, thread: Some(thread) })
     }
 }
@@ -63,8 +74,8 @@ impl Refresher {
 impl Drop for Refresher {
     fn drop(&mut self) {
         self.end.send_replace(true);
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that asks the registry has panicked");
+        if let Some(thread) = self.thread.take() {
+            thread.join(END);
         }
     }
 }
@@ -100,25 +111,6 @@ struct State {
 type Answer<T> = (Moment, Result<T, Failure>);
 
 impl Asking {
-    /// Runs to the end. A panic, a mistake of ours, must not end asking in silence: what is known is kept, and so grows old.
-    fn run_through_panics(mut self, runtime: &tokio::runtime::Runtime, ended: &watch::Receiver<bool>) {
-        while !*ended.borrow() {
-            let mut end = ended.clone();
-            let ran = catch_unwind(AssertUnwindSafe(|| {
-                runtime.block_on(async {
-                    tokio::select! {
-                        _ = end.wait_for(|end| *end) => {}
-                        () = self.run() => {}
-                    }
-                });
-            }));
-            if ran.is_err() {
-                tracing::error!("asking the registry has panicked: it goes on with what is known");
-                thread::sleep(HEED);
-            }
-        }
-    }
-
     async fn run(&mut self) {
         let hall = Arc::clone(&self.hall);
         let Some(abroad) = hall.abroad() else { return };

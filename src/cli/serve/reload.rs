@@ -11,15 +11,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::{Config, Files, Fixed, Problems};
 use crate::hall::{Changed, Hall, NotInForce, TokenBook};
+use crate::telemetry::threads::{self, Thread};
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -27,6 +26,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const YOUNG: Duration = Duration::from_secs(2);
 /// How often a load is tried again at once because files changed meanwhile.
 const TRIES: usize = 8;
+/// How long its end is waited for: it may be loading.
+const END: Duration = Duration::from_secs(3);
 /// How many problems of a refused change are logged one by one.
 const LOGGED: usize = 20;
 
@@ -34,7 +35,7 @@ const LOGGED: usize = 20;
 #[derive(Debug)]
 pub struct Reloader {
     told: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
 }
 
 impl Reloader {
@@ -45,8 +46,18 @@ impl Reloader {
     pub fn start(file: PathBuf, files: Files, fixed: Fixed, hall: Arc<Hall>) -> std::io::Result<Self> {
         let (told, tells) = channel();
         // What changed since the configuration was read is seen as a change: nothing is known of the files yet.
-        let watch = Watch { file, files, fixed, hall, taken: None, seen: None, again_at: None, said: String::new() };
-        let thread = thread::Builder::new().name("reload".to_owned()).spawn(move || watch.run(&tells))?;
+        let mut watch = Watch {
+            file,
+            files,
+            fixed,
+            hall,
+            taken: None,
+            seen: None,
+            again_at: None,
+            said: String::new(),
+            loading: false,
+        };
+        let thread = threads::start("reload", move || watch.run(&tells))?;
         Ok(Self { told: Some(told), thread: Some(thread) })
     }
 
@@ -61,8 +72,8 @@ impl Reloader {
 impl Drop for Reloader {
     fn drop(&mut self) {
         self.told = None;
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that reloads has panicked");
+        if let Some(thread) = self.thread.take() {
+            thread.join(END);
         }
     }
 }
@@ -80,10 +91,17 @@ struct Watch {
     again_at: Option<Instant>,
     /// What was last said of a refused change, or of sections that need a start.
     said: String,
+    /// Whether it is loading; also when that has panicked.
+    loading: bool,
 }
 
 impl Watch {
-    fn run(mut self, tells: &Receiver<()>) {
+    fn run(&mut self, tells: &Receiver<()>) {
+        if std::mem::take(&mut self.loading) {
+            // A mistake of ours must not end reloading, nor go on for ever over the same files.
+            self.hall.refuse_change(1, "loading has panicked; the log says where".to_owned());
+            self.taken = Some(Looks::of(&self.files));
+        }
         loop {
             let told = match tells.recv_timeout(LOOK) {
                 Ok(()) => true,
@@ -91,13 +109,13 @@ impl Watch {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             while tells.try_recv().is_ok() {}
-            let looked = catch_unwind(AssertUnwindSafe(|| if told { self.load(true) } else { self.look() }));
-            if looked.is_err() {
-                // A mistake of ours must not end reloading in silence.
-                tracing::error!("loading has panicked: what was in force stays in force");
-                self.hall.refuse_change(1, "loading has panicked; the log says where".to_owned());
-                self.taken = Some(Looks::of(&self.files));
+            self.loading = true;
+            if told {
+                self.load(true);
+            } else {
+                self.look();
             }
+            self.loading = false;
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::ending::End;
 use super::reload::Reloader;
+use crate::telemetry::logs;
 
 /// The exit code of who was told to end before it ran.
 const NOT_RUN: i32 = 1;
@@ -39,6 +40,7 @@ impl Signals {
             told(&mut ends).await;
             let Some(end) = running.get() else {
                 tracing::warn!("told to end before it has started");
+                logs::flush();
                 process::exit(NOT_RUN)
             };
             end.send_replace(End::InOrder);

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -12,7 +11,7 @@ use reqwest::{Client, Url, redirect};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Told;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, threads};
 
 /// Alerts that may wait; more are dropped, and counted.
 const WAITING: usize = 64;
@@ -58,9 +57,9 @@ impl Webhook {
         let client = if url.scheme() == "https" { client } else { client.tls_certs_only([]) };
         let client = client.build().map_err(io::Error::other)?;
         let (waiting, coming) = channel(WAITING);
-        let post = Post { client, url, bearer: settings.bearer, metrics: Arc::clone(&metrics) };
+        let mut post = Post { client, url, bearer: settings.bearer, metrics: Arc::clone(&metrics), coming };
         // Ends by itself when the sender is gone.
-        thread::Builder::new().name("alert-webhook".to_owned()).spawn(move || runtime.block_on(post.run(coming)))?;
+        threads::start("alert-webhook", move || runtime.block_on(post.run()))?;
         Ok(Self { waiting, metrics })
     }
 
@@ -78,11 +77,12 @@ struct Post {
     url: Url,
     bearer: Option<HeaderValue>,
     metrics: Arc<Metrics>,
+    coming: Receiver<Told>,
 }
 
 impl Post {
-    async fn run(self, mut coming: Receiver<Told>) {
-        while let Some(told) = coming.recv().await {
+    async fn run(&mut self) {
+        while let Some(told) = self.coming.recv().await {
             let mut pauses = PAUSES.iter();
             while let Err(error) = self.once(&told).await {
                 let Some(pause) = pauses.next() else {

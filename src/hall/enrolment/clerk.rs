@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -24,6 +24,7 @@ use crate::registry::change::{Change, Stamp};
 use crate::registry::records::Enrolled;
 use crate::registry::roster::Roster;
 use crate::registry::store::Store;
+use crate::telemetry::threads::{self, Thread};
 
 /// Changes that may wait; more are refused.
 const WAITING: usize = 1024;
@@ -31,6 +32,8 @@ const WAITING: usize = 1024;
 const MOST: usize = 1024;
 /// How often the clerk looks up when nothing comes.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long the end of the thread is waited for.
+const END: Duration = Duration::from_secs(5);
 /// Of its time the clerk leaves as much to deciding as it takes, up to this a batch: a revocation must not wait long.
 const REST: Duration = Duration::from_millis(50);
 /// Entries after which an idle clerk notes that none of them is the registry's, so that a start need not read them all.
@@ -64,15 +67,16 @@ impl Job {
 #[derive(Debug)]
 pub struct Clerk {
     jobs: Mutex<Option<SyncSender<Job>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
 }
 
 impl Clerk {
     /// Starts the thread. It ends with the hall.
     pub(super) fn start(hall: &Arc<Hall>, store: Store) -> io::Result<Self> {
         let (jobs, come) = sync_channel(WAITING);
-        let desk = Desk { hall: Arc::downgrade(hall), store, behind: false, noted: hall.ledger.health().entries };
-        let thread = thread::Builder::new().name("enrolment".to_owned()).spawn(move || desk.run(&come))?;
+        let noted = hall.ledger.health().entries;
+        let mut desk = Desk { hall: Arc::downgrade(hall), store, behind: false, noted, working: false };
+        let thread = threads::start("enrolment", move || desk.run(&come))?;
         Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
     }
 
@@ -83,7 +87,7 @@ impl Clerk {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match jobs.ok_or(NotChanged::Busy)?.try_send(job) {
             Ok(()) => {
-                answered.await.unwrap_or_else(|_| Err(NotChanged::Inside("the registry's thread is gone".into())))
+                answered.await.unwrap_or_else(|_| Err(NotChanged::Inside("the registry's thread has panicked".into())))
             }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotChanged::Busy),
         }
@@ -92,9 +96,8 @@ impl Clerk {
     /// Makes the changes that wait, and ends the thread.
     pub(super) fn close(&self) {
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the registry's thread has panicked");
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            thread.join(END);
         }
     }
 }
@@ -107,6 +110,8 @@ struct Desk {
     behind: bool,
     /// How many of the ledger's entries the store has taken.
     noted: u64,
+    /// A batch is being made; also when that has panicked.
+    working: bool,
 }
 
 /// A change that will be made.
@@ -117,7 +122,7 @@ struct Accepted {
 }
 
 impl Desk {
-    fn run(mut self, come: &Receiver<Job>) {
+    fn run(&mut self, come: &Receiver<Job>) {
         loop {
             match come.recv_timeout(LOOK) {
                 Ok(first) => {
@@ -125,14 +130,38 @@ impl Desk {
                     let mut jobs = vec![first];
                     jobs.extend(come.try_iter().take(MOST - 1));
                     let began = Instant::now();
-                    self.work(&hall, jobs);
+                    if !self.working || self.resume(&hall) {
+                        self.working = true;
+                        self.work(&hall, jobs);
+                        self.working = false;
+                    }
                     drop(hall);
                     thread::sleep(began.elapsed().min(REST));
+                }
+                Err(RecvTimeoutError::Timeout) if self.working => {
+                    let Some(hall) = self.hall.upgrade() else { return };
+                    self.resume(&hall);
                 }
                 Err(RecvTimeoutError::Timeout) => self.tidy(MANY),
                 Err(RecvTimeoutError::Disconnected) => return self.tidy(1),
             }
         }
+    }
+
+    /// Puts in force what is on record, after a batch that has panicked: the ledger says how far that got. Whether it could.
+    fn resume(&mut self, hall: &Hall) -> bool {
+        self.behind = true;
+        self.catch_up(hall);
+        if self.behind {
+            return false;
+        }
+        let _turn = hall.succession.blocking_lock();
+        let resumed = hall.put_stored_in_force(&self.store);
+        if let Err(error) = &resumed {
+            tracing::error!(%error, "what the registry has on record cannot be put in force");
+        }
+        self.working = resumed.is_err();
+        !self.working
     }
 
     /// Catches up when the store is behind; else notes how far the ledger is, if that is so many entries further.

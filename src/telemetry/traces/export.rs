@@ -1,7 +1,6 @@
 //! Sends spans to the collector: a thread of its own, in batches, again for a while when it fails, and never in anybody's way.
 
 use std::io::Write as _;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,16 +10,19 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prost::Message as _;
 use reqwest::{Certificate, Client, Response, Url, redirect};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::otlp::{self, Request, Resource};
 use super::{Settings, Span, Traces};
-use crate::telemetry::{Counter, Metrics, causes};
+use crate::telemetry::{Counter, Metrics, causes, threads};
 
 /// Before the second attempt; twice as long before each further one.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long it may take to break off once that is due.
+const CUT_OFF: Duration = Duration::from_secs(1);
 /// A collector that is down is complained of so often.
 const COMPLAINT: Duration = Duration::from_secs(60);
 /// The longest answer of a collector that is read.
@@ -32,7 +34,7 @@ const LONGEST_WHY: usize = 300;
 #[derive(Debug)]
 pub struct Exporter {
     end: watch::Sender<Option<Instant>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<threads::Thread>,
 }
 
 impl Exporter {
@@ -47,7 +49,7 @@ impl Exporter {
         let (ended, waiting) = channel(settings.queue);
         let traces = Traces { sampler: settings.sampler, ended, dropped: metrics.spans_dropped.clone() };
         tracing::info!(endpoint = %settings.endpoint.origin().ascii_serialization(), "requests are traced");
-        let sending = Sending {
+        let mut sending = Sending {
             client,
             endpoint: settings.endpoint,
             headers: settings.headers,
@@ -65,12 +67,15 @@ impl Exporter {
             complained_of: 0,
         };
         let (end, told) = watch::channel(None);
+        let mut runtime = Some(runtime);
         let run = move || {
-            runtime.block_on(sending.run(told));
+            if let Some(runtime) = &runtime {
+                runtime.block_on(sending.run(told.clone()));
+            }
             // A name that is being looked up cannot be interrupted, and is not waited for.
-            runtime.shutdown_background();
+            runtime.take().into_iter().for_each(Runtime::shutdown_background);
         };
-        let thread = thread::Builder::new().name("traces".to_owned()).spawn(run);
+        let thread = threads::start("traces", run);
         let thread = thread.map_err(|error| format!("traces: no thread can be started: {error}"))?;
         Ok((traces, Self { end, thread: Some(thread) }))
     }
@@ -82,8 +87,8 @@ impl Exporter {
 
     fn stop(&mut self, patience: Duration) {
         self.end.send_replace(Some(Instant::now() + patience));
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that sends traces has panicked");
+        if let Some(thread) = self.thread.take() {
+            thread.join(patience + CUT_OFF);
         }
     }
 }
@@ -138,7 +143,7 @@ struct Failure {
 }
 
 impl Sending {
-    async fn run(mut self, told: watch::Receiver<Option<Instant>>) {
+    async fn run(&mut self, told: watch::Receiver<Option<Instant>>) {
         let mut end = told.clone();
         let cut_off = async move {
             // An error means that whoever could tell us is gone: that is the end, too.
@@ -216,14 +221,16 @@ impl Sending {
                 Err(_) => Failure { why: "the collector does not answer in time".to_owned(), again: None },
             };
             let wait = again.map(|asked| asked.unwrap_or(pause));
-            let Some(wait) = wait.filter(|wait| !ending && Instant::now() + *wait < deadline) else {
+            // What a collector asks for may be any number.
+            let wait = wait.filter(|wait| !ending && *wait < deadline.saturating_duration_since(Instant::now()));
+            let Some(wait) = wait else {
                 break (self.posted, why);
             };
             tokio::select! {
                 () = sleep(wait) => {}
                 _ = told.wait_for(Option::is_some) => {}
             }
-            pause *= 2;
+            pause = pause.saturating_mul(2);
         };
         self.exported.inc_by(self.posted - rejected);
         self.dropped.inc_by(rejected);
