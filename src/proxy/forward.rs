@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{HOST, HeaderName, HeaderValue};
+use http::header::{COOKIE, HOST, HeaderName, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use pingora_core::Result;
 use pingora_core::{Error, ErrorType};
@@ -55,6 +55,7 @@ pub fn request(
         request.set_uri(target.clone());
     }
     request.insert_header(HOST, destination.host.clone())?;
+    join_cookies(request)?;
     let decision = permit.decision();
     request.insert_header(DECISION_ID, decision_id.clone())?;
     request.insert_header(ARTIFACT_HASH, header(&decision.artifact_hash.to_hex())?)?;
@@ -65,10 +66,47 @@ pub fn request(
     Ok(())
 }
 
+/// Says all cookies in one line. HTTP/2 splits them for its compression, and they are joined before they go on by HTTP/1.1, where many
+/// servers read the first line only (RFC 9113 8.2.3); whoever sends several by HTTP/1.1 got them from such a split.
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let mut lines = request.headers.get_all(COOKIE).iter();
+    if lines.nth(1).is_none() {
+        return Ok(());
+    }
+    let lines: Vec<&[u8]> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    request.insert_header(COOKIE, value(&lines.join(&b"; "[..]))?)
+}
+
 /// A value of ours.
 ///
 /// # Errors
 /// It is malformed, which none is.
 pub fn header(text: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(text).map_err(|_| Error::explain(ErrorType::InternalError, "a header of ours is malformed"))
+    value(text.as_bytes())
+}
+
+fn value(bytes: &[u8]) -> Result<HeaderValue> {
+    HeaderValue::from_bytes(bytes)
+        .map_err(|_| Error::explain(ErrorType::InternalError, "a header of ours is malformed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_said_in_one_line() {
+        for (lines, joined) in [
+            (&["a=1", "b=2; c=\"x;y\"", "d="][..], &["a=1; b=2; c=\"x;y\"; d="][..]),
+            (&["a=1; b=2"], &["a=1; b=2"]),
+            (&[], &[]),
+        ] {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            for line in lines {
+                request.append_header(COOKIE, *line).unwrap();
+            }
+            join_cookies(&mut request).unwrap();
+            assert_eq!(request.headers.get_all(COOKIE).iter().collect::<Vec<_>>(), joined);
+        }
+    }
 }

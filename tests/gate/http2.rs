@@ -67,6 +67,21 @@ async fn http2_comes_in() {
     assert_eq!(upstream.seen().len(), 2);
 }
 
+#[tokio::test]
+async fn cookies_that_http2_splits_arrive_in_one_line() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let mut sender = connect(house.h2c).await;
+    let request = Request::get("http://gate.example/public/a");
+    let request = ["a=1", "b=2; c=3", "d=4"].into_iter().fold(request, |request, line| request.header("cookie", line));
+    let response = sender.send_request(request.body(Full::from("")).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(upstream.only().header("cookie"), Some("a=1; b=2; c=3; d=4"));
+    let response = ask(house.gate, get("/public/a", "Cookie: a=1\r\ncookie: b=2\r\n")).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(upstream.seen().last().unwrap().header("cookie"), Some("a=1; b=2"));
+}
+
 /// What an HTTP/2 upstream got: the version, the target and the headers.
 type Got = Arc<Mutex<Vec<(Version, String, http::HeaderMap)>>>;
 
