@@ -16,6 +16,7 @@ pub mod header_names;
 mod identify;
 mod journey;
 mod models;
+mod pattern;
 mod peer;
 mod peers;
 mod persistence;

@@ -14,7 +14,7 @@ use crate::hall::limits::DoorLimits;
 use crate::ids::DataLabel;
 use crate::proxy::Settings;
 use crate::proxy::header_names;
-use crate::proxy::settings::{CapabilityChoice, Identity, Listen, Route, Upstream};
+use crate::proxy::settings::{CapabilityChoice, Identity, Listen, PathPattern, Route, Upstream};
 use crate::tls::{Authorities, Server};
 
 /// What the section comes to.
@@ -203,7 +203,7 @@ fn url(text: &str) -> Result<Url, Wrong> {
     }
     let base_path = uri.path().trim_end_matches('/').to_owned();
     if !base_path.is_empty() {
-        kinds::path_pattern(&base_path)?;
+        kinds::base_path(&base_path)?;
     }
     Ok(Url { tls, host, port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }), base_path })
 }
@@ -241,9 +241,15 @@ fn routes(value: &Value<'_>, upstreams: &Upstreams) -> Option<Vec<Route>> {
     let read: Vec<Option<Route>> = items.iter().map(|item| route(item, upstreams)).collect();
     for (later, item) in items.iter().enumerate() {
         let Some(Some(route)) = read.get(later) else { continue };
-        let before = read.iter().take(later).position(|earlier| earlier.as_ref().is_some_and(|e| covers(e, route)));
-        if let Some(earlier) = before {
-            let message = format!("is never reached: route {earlier} matches all that it matches");
+        let before: Vec<_> = read.iter().take(later).map(Option::as_ref).collect();
+        if let Some(covering) = covering(&before, route) {
+            let message = match &*covering {
+                [earlier] => format!("is never reached: route {earlier} matches all that it matches"),
+                several => {
+                    let several: Vec<String> = several.iter().map(ToString::to_string).collect();
+                    format!("is never reached: routes {} together match all that it matches", several.join(" and "))
+                }
+            };
             item.wrong(message, "move it up, or remove it");
         }
     }
@@ -260,16 +266,41 @@ fn route(item: &Value<'_>, upstreams: &Upstreams) -> Option<Route> {
     let upstream = map.need("upstream", "name one of `gate.upstreams`");
     let upstream = upstream.and_then(|value| value.read(|name| upstreams.find(name)));
     map.done(&[]);
-    let (host, path, methods) = matched?;
-    Some(Route { host, path, methods, capability: capability?, data_label: data_label?, upstream: upstream?? })
+    let Matching { host, path, methods, keeps_encoded_slash } = matched?;
+    Some(Route {
+        host,
+        path,
+        methods,
+        keeps_encoded_slash,
+        capability: capability?,
+        data_label: data_label?,
+        upstream: upstream??,
+    })
 }
 
-fn matching(mut map: Map<'_>) -> Option<(Option<String>, String, Vec<Method>)> {
+struct Matching {
+    host: Option<String>,
+    path: PathPattern,
+    methods: Vec<Method>,
+    keeps_encoded_slash: bool,
+}
+
+fn matching(mut map: Map<'_>) -> Option<Matching> {
     let host = map.maybe("host", kinds::host);
     let path = map.need("path", "write `path: /*` for every path").and_then(|value| value.read(kinds::path_pattern));
     let methods = map.list("methods", kinds::method);
+    let slash = map.get("encoded_slash");
     map.done(&[]);
-    Some((host?, path?, methods?))
+    let path = path?;
+    let word = kinds::word(&[("refuse", false), ("keep", true)]);
+    let keeps_encoded_slash = slash.as_ref().map_or(Some(false), |slash| slash.read(word));
+    if keeps_encoded_slash == Some(true)
+        && !path.has_star()
+        && let Some(slash) = slash
+    {
+        slash.wrong("is `keep`, but the path has no `*` that an encoded `/` could be in", "remove it");
+    }
+    Some(Matching { host: host?, path, methods: methods?, keeps_encoded_slash: keeps_encoded_slash? })
 }
 
 fn choice(value: &Value<'_>) -> Option<CapabilityChoice> {
@@ -288,13 +319,22 @@ fn choice(value: &Value<'_>) -> Option<CapabilityChoice> {
     Some(CapabilityChoice::Header(listed))
 }
 
-/// Whether every request that `later` matches is matched by `earlier`.
-fn covers(earlier: &Route, later: &Route) -> bool {
-    let path = match earlier.path.strip_suffix("/*") {
-        Some(above) => later.path.strip_prefix(above).is_some_and(|below| below.starts_with('/')),
-        None => earlier.path == later.path,
+/// Routes that together match every request that a later one matches; for each of its methods, the first that does.
+fn covering(before: &[Option<&Route>], later: &Route) -> Option<Vec<usize>> {
+    let by = |method: Option<&Method>| {
+        before.iter().position(|earlier| {
+            earlier.is_some_and(|earlier| {
+                earlier.path.covers(&later.path)
+                    && (earlier.host.is_none() || earlier.host == later.host)
+                    && (earlier.methods.is_empty() || method.is_some_and(|method| earlier.methods.contains(method)))
+            })
+        })
     };
-    let methods = earlier.methods.is_empty()
-        || (!later.methods.is_empty() && later.methods.iter().all(|method| earlier.methods.contains(method)));
-    path && methods && (earlier.host.is_none() || earlier.host == later.host)
+    if later.methods.is_empty() {
+        return Some(vec![by(None)?]);
+    }
+    let mut covering = later.methods.iter().map(|method| by(Some(method))).collect::<Option<Vec<_>>>()?;
+    covering.sort_unstable();
+    covering.dedup();
+    Some(covering)
 }

@@ -75,6 +75,7 @@ fn the_sample_shows_every_key() {
         "per_token",
         "in_flight",
         "host",
+        "encoded_slash",
         "file",
         "api_key_file",
         "keep",

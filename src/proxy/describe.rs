@@ -142,7 +142,8 @@ mod tests {
     fn route(capability: CapabilityChoice) -> Route {
         Route {
             host: None,
-            path: "/*".to_owned(),
+            path: "/*".parse().unwrap(),
+            keeps_encoded_slash: false,
             methods: Vec::new(),
             capability,
             data_label: DataLabel::Internal,

@@ -10,6 +10,7 @@ use pingora_http::RequestHeader;
 
 use crate::hall::Permit;
 use crate::proxy::destination::Destination;
+use crate::proxy::pattern::PathPattern;
 use crate::proxy::target::Target;
 
 /// The decision's id.
@@ -19,16 +20,25 @@ pub const RECEIPT: HeaderName = HeaderName::from_static("wcp-receipt");
 const ARTIFACT_HASH: HeaderName = HeaderName::from_static("wcp-artifact-hash");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("wcp-correlation-id");
 
-/// The target to forward: the upstream's base path, the path that was matched, the query as it came. `None`: as it came.
+/// The target to forward: the upstream's base path, the path that was matched, in which what the route's `*` cover is spelled as it
+/// came, and the query as it came. `None`: as it came.
 ///
 /// # Errors
 /// The parts do not make a URI, which a canonical path always does.
-pub fn target(base_path: &str, target: &Target<'_>, came: &Uri) -> Result<Option<Uri>, http::uri::InvalidUri> {
-    if base_path.is_empty() && matches!(target.path, Cow::Borrowed(_)) {
-        // HTTP/2 has its authority in the URI; ours goes into Host.
-        return Ok(came.authority().and(came.path_and_query()).map(|target| Uri::from(target.clone())));
-    }
-    let path = &target.path;
+pub fn target(
+    base_path: &str,
+    pattern: &PathPattern,
+    target: &Target<'_>,
+    came: &Uri,
+) -> Result<Option<Uri>, http::uri::InvalidUri> {
+    let path = match &target.path {
+        Cow::Borrowed(_) if base_path.is_empty() => {
+            // HTTP/2 has its authority in the URI; ours goes into Host.
+            return Ok(came.authority().and(came.path_and_query()).map(|target| Uri::from(target.clone())));
+        }
+        Cow::Borrowed(path) => Cow::Borrowed(*path),
+        Cow::Owned(path) => Cow::Owned(target.spelled(&pattern.covered(path))),
+    };
     let text = match target.query {
         Some(query) => format!("{base_path}{path}?{query}"),
         None => format!("{base_path}{path}"),

@@ -17,6 +17,7 @@ use crate::proxy::forward;
 use crate::proxy::gate::{Parts, connection};
 use crate::proxy::identify::{From, Unknown, Who};
 use crate::proxy::reject::Answer;
+use crate::proxy::routes::NoWay;
 use crate::proxy::traced;
 use crate::telemetry::{InFlight, RefusalLabels};
 use crate::tls;
@@ -89,9 +90,15 @@ impl Parts {
         })?;
 
         let path = &*admitted.target.path;
-        let way = self.routes.find(&admitted.host, path, &request.method).ok_or_else(|| {
-            let message = format!("no route for {} {path} on host `{}`", request.method, admitted.host);
-            refused(DenyCode::NoRoute, message, Some(&who), Some(&correlation))
+        let way = self.routes.find(&admitted.host, &admitted.target, &request.method).map_err(|why| {
+            let (code, message) = match why {
+                NoWay::NoRoute => {
+                    let message = format!("no route for {} {path} on host `{}`", request.method, admitted.host);
+                    (DenyCode::NoRoute, message)
+                }
+                NoWay::Ambiguous(why) => (DenyCode::MalformedClaim, why.to_owned()),
+            };
+            refused(code, message, Some(&who), Some(&correlation))
         })?;
         if let Some(span) = &mut exchange.traced {
             traced::routed(span, &way.route, &request.method, path);
@@ -102,7 +109,7 @@ impl Parts {
         let input = input.map_err(|(code, why)| refused(code, why, Some(&who), Some(&correlation)))?;
 
         let destination = Arc::clone(&way.destination);
-        let target = forward::target(&destination.upstream.base_path, &admitted.target, &request.uri);
+        let target = forward::target(&destination.upstream.base_path, &way.route.path, &admitted.target, &request.uri);
         let target = target.map_err(|_| {
             let message = "the target does not fit the upstream's base path".to_owned();
             refused(DenyCode::MalformedClaim, message, Some(&who), Some(&correlation))

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Method};
 use crate::ids::{CapabilityId, DataLabel, Env, TenantId, WorkerId};
 use crate::tls;
 
+pub use crate::proxy::pattern::{NoPattern, PathPattern};
 pub use crate::proxy::peers::{NoNetwork, Peers};
 pub use crate::proxy::workloads::{Pattern, Workloads};
 
@@ -110,9 +111,10 @@ pub struct Upstream {
 pub struct Route {
     /// The host it is for, lower-case without port; `None`: any.
     pub host: Option<String>,
-    /// The path pattern in canonical form: exact, or ending in `/*` for that path and everything below it. A slash at the end
-    /// of a request's path makes no difference; case does.
-    pub path: String,
+    /// Its paths.
+    pub path: PathPattern,
+    /// Whether a `*` of the path also covers an encoded `/`: its upstream takes it for a part of a segment.
+    pub keeps_encoded_slash: bool,
     /// The methods; empty: any.
     pub methods: Vec<Method>,
     /// The capability.
@@ -121,6 +123,16 @@ pub struct Route {
     pub data_label: DataLabel,
     /// The name of the upstream.
     pub upstream: Arc<Upstream>,
+}
+
+impl Route {
+    /// Whether it asks for the same at the same place as another: which of the two counts makes no difference.
+    #[must_use]
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        self.capability == other.capability
+            && self.data_label == other.data_label
+            && Arc::ptr_eq(&self.upstream, &other.upstream)
+    }
 }
 
 /// How a route names its capability.

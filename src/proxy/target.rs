@@ -1,10 +1,15 @@
-//! The request target: one canonical form, which is what routes match and what the upstream gets.
+//! The request target: one canonical form, which is what routes match, and the spelling in which it goes on.
 //!
 //! An upstream may decode, fold or resolve a path once more than we do. So whatever two readers could read differently is
-//! refused, and whatever they read alike is written in one way only: encoded bytes that need no encoding are decoded, the
+//! refused, and whatever they read alike is matched in one way only: encoded bytes that need no encoding are decoded, the
 //! others keep upper-case hex. A client that builds its URLs by the book never meets a refusal.
+//!
+//! Signatures (SigV4) cover the spelling: so what a `*` of the route covers goes on with its reserved characters encoded or not, and
+//! the hex digits of either case, as they came. A reader that decodes reads the same, and one that does not finds there none of the
+//! route's words.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The longest target that is read, in bytes.
 pub const MAX_TARGET: usize = 16 * 1024;
@@ -16,7 +21,44 @@ pub struct Target<'a> {
     pub path: Cow<'a, str>,
     /// The query as it was written, without its `?`.
     pub query: Option<&'a str>,
+    /// The path as it was written.
+    written: &'a str,
 }
+
+impl Target<'_> {
+    /// Whether a segment holds an encoded `/`.
+    #[must_use]
+    pub fn has_encoded_slash(&self) -> bool {
+        matches!(&self.path, Cow::Owned(path) if path.contains(SLASH))
+    }
+
+    /// The canonical path as it is to who decodes an encoded `/` before taking the path apart.
+    #[must_use]
+    pub fn opened(&self) -> String {
+        self.path.replace(SLASH, "/")
+    }
+
+    /// The path as it goes on: canonical but in these parts of it, which keep their spelling.
+    #[must_use]
+    pub fn spelled(&self, kept: &[Range<usize>]) -> String {
+        let mut spelled = String::with_capacity(self.written.len());
+        let (mut written, mut canonical) = (self.written, &*self.path);
+        while let Some(first) = written.bytes().next() {
+            let at = self.path.len() - canonical.len();
+            // Both are sound, so an escape has two digits, and what is no escape is one byte.
+            let (piece, rest) = written.split_at_checked(if first == b'%' { 3 } else { 1 }).unwrap_or((written, ""));
+            let encoded = canonical.starts_with('%');
+            let (plain, left) = canonical.split_at_checked(if encoded { 3 } else { 1 }).unwrap_or((canonical, ""));
+            let is_kept = !plain.bytes().all(is_unreserved) && kept.iter().any(|kept| kept.contains(&at));
+            spelled.push_str(if is_kept { piece } else { plain });
+            (written, canonical) = (rest, left);
+        }
+        spelled
+    }
+}
+
+/// An encoded `/` in canonical form.
+const SLASH: &str = "%2F";
 
 /// Reads a request target in origin-form.
 ///
@@ -28,10 +70,10 @@ pub fn read(raw: &[u8]) -> Result<Target<'_>, &'static str> {
     }
     let raw = std::str::from_utf8(raw).map_err(|_| "the target is not UTF-8; percent-encode it")?;
     let (path, query) = raw.split_once('?').map_or((raw, None), |(path, query)| (path, Some(query)));
-    Ok(Target { path: canonical(path)?, query })
+    Ok(Target { path: canonical(path)?, query, written: path })
 }
 
-/// The one way in which a path is written.
+/// The one way in which a path is written. An encoded `/` stays: whether it may be there is its route's to say.
 ///
 /// # Errors
 /// The path is ambiguous; says why.
@@ -44,37 +86,36 @@ pub fn canonical(path: &str) -> Result<Cow<'_, str>, &'static str> {
     while let Some(segment) = segments.next() {
         match segment {
             "" if segments.peek().is_some() => return Err("the path holds an empty segment (`//`)"),
-            "." | ".." => return Err("the path holds a dot segment; resolve it before sending"),
+            "." | ".." => return Err(DOTS),
             _ => {}
+        }
+        if segment.contains(SLASH) {
+            // To some reader each part is a segment.
+            for part in segment.split(SLASH) {
+                match part {
+                    "" => return Err("the path holds an encoded `/` beside another, or at the end of a segment"),
+                    "." | ".." => return Err(DOTS),
+                    _ => {}
+                }
+            }
         }
     }
     Ok(path)
+}
+
+const DOTS: &str = "the path holds a dot segment; resolve it before sending";
+
+/// Bytes that are the same encoded or not, to everybody (RFC 3986 2.3).
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// Bytes that a path holds unencoded and that nobody reads as anything else.
 ///
 /// Not `;`: some servers cut path parameters off, so that `/a;b/c` is `/a/c` to them and another path to us.
 const fn stands_for_itself(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'/' | b'-'
-                | b'.'
-                | b'_'
-                | b'~'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b','
-                | b'='
-                | b':'
-                | b'@'
-        )
+    is_unreserved(byte)
+        || matches!(byte, b'/' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@')
 }
 
 fn decode(path: &str) -> Result<String, &'static str> {
@@ -95,7 +136,8 @@ fn decode(path: &str) -> Result<String, &'static str> {
         };
         match u8::try_from(high << 4 | low).unwrap_or(0) {
             0..=0x1f | 0x7f => return Err("the path holds an encoded control character"),
-            b'/' | b'\\' | b';' => return Err("the path holds an encoded `/`, `\\` or `;`"),
+            b'\\' | b';' => return Err("the path holds an encoded `\\` or `;`"),
+            b'/' => decoded.push_str(SLASH),
             b'%' => return Err("the path holds an encoded `%`, which a second decoding would read"),
             // Some upstreams read `+` as a space; its encoded form never.
             b'+' => decoded.push_str("%2B"),
@@ -146,6 +188,7 @@ mod tests {
             ("/%e2%82%ac", "/%E2%82%AC"),
             ("/a%2bb", "/a%2Bb"),
             ("/a%3fb%23c", "/a%3Fb%23c"),
+            ("/a%2fb%2Fc", "/a%2Fb%2Fc"),
         ] {
             assert_eq!(canonical(written).as_deref(), Ok(path), "{written}");
         }
@@ -172,8 +215,13 @@ mod tests {
             "/%2e",
             "/%2E%2e/a",
             "/a/.%2e/b",
-            "/a%2fb",
-            "/a%2Fb",
+            "/a%2f",
+            "/%2Fa/b",
+            "/a%2f%2fb",
+            "/a/..%2fb",
+            "/a%2F.",
+            "/a%2f%2e%2e%2fb",
+            "/a%252fb",
             "/a%5cb",
             "/a\\b",
             "/a%00",
@@ -201,6 +249,20 @@ mod tests {
         }
         assert!(read(b"/\xff").is_err());
         assert!(read(&[b"/".as_slice(), &[b'a'; MAX_TARGET]].concat()).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_is_spelled_as_it_came() {
+        let kept =
+            |written: &str, from, to| read(written.as_bytes()).unwrap().spelled(std::slice::from_ref(&(from..to)));
+        // Where nothing is kept, it is the canonical form.
+        assert_eq!(kept("/%41%3a/b%3A/%e2%82%ac", 0, 0), "/A:/b:/%E2%82%AC");
+        // What needs no encoding is decoded, what needs one or may have one stays.
+        assert_eq!(kept("/%41%3a/b%3A/%e2%82%ac%7e%2D", 0, 99), "/A%3a/b%3A/%e2%82%ac~-");
+        assert_eq!(kept("/m/a%3Ab%3Arun", 3, 6), "/m/a%3Ab:run");
+        assert_eq!(kept("/m/%2B+%2b%20/%40%2f%40", 3, 11), "/m/%2B+%2b%20/@%2F@");
+        assert_eq!(kept("/m/%2B+%2b%20/%40%2f%40", 14, 99), "/m/%2B+%2B%20/%40%2f%40");
+        assert_eq!(kept("/a/b", 0, 99), "/a/b");
     }
 
     /// What the most lenient upstream might make of a path: decoded until nothing changes, folded, parameters cut, resolved.

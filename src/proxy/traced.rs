@@ -33,7 +33,7 @@ pub fn routed(span: &mut Traced, route: &Route, method: &Method, path: &str) {
         return;
     }
     let upstream = &route.upstream;
-    span.routed(&route.path);
+    span.routed(route.path.as_str());
     span.set("wcp.upstream", Arc::clone(&upstream.name));
     let path = format!("{}{path}", upstream.base_path);
     let provider = models::provider(&upstream.host);

@@ -87,7 +87,8 @@ pub fn settings(identity: Identity, upstream: Upstream) -> Settings {
     let read = || CapabilityChoice::Fixed("cap.data.read.v1".parse().unwrap());
     let route = |path: &str, methods: &[Method], capability, data_label| Route {
         host: None,
-        path: path.to_owned(),
+        path: path.parse().unwrap(),
+        keeps_encoded_slash: false,
         methods: methods.to_vec(),
         capability,
         data_label,
