@@ -12,10 +12,11 @@ pub mod ingested;
 pub mod limits;
 pub mod online;
 pub mod permit;
+pub mod places;
 pub mod rate;
 pub mod reads;
 pub mod recent;
-mod strangers;
+pub mod strangers;
 pub mod tokens;
 pub mod traced;
 pub mod watch;
@@ -207,10 +208,11 @@ impl Hall {
         let began = Instant::now();
         let worker_optional = caller.binding.worker_optional;
         self.room_for(Some(input.qos_class)).inspect_err(|_| self.cannot_record())?;
-        let decision = Arc::new(match self.sheds(door, input.qos_class) {
-            None => self.decide(input, &Facts { binding: caller.binding }).await,
-            Some(why) => Decision::new(input, Arc::new(engine::shed(why)), &self.snapshot.load(), false),
-        });
+        let (decision, place) = match self.place(door, &input.tenant_id, input.qos_class) {
+            Ok(place) => (self.decide(input, &Facts { binding: caller.binding }).await, place),
+            Err(why) => (Decision::new(input, Arc::new(engine::shed(why)), &self.snapshot.load(), false), None),
+        };
+        let decision = Arc::new(decision);
         let decided = Instant::now();
         Metrics::observe(&self.metrics.decide_seconds, decided - began);
         let record =
@@ -228,7 +230,7 @@ impl Hall {
             code = decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
             "decided"
         );
-        Ok(Recorded::new(decision, receipt, self.ledger.clone(), Arc::clone(&self.recent)))
+        Ok(Recorded::new(decision, receipt, self.ledger.clone(), Arc::clone(&self.recent), place))
     }
 
     /// Records a request that was refused before it could be described.

@@ -55,7 +55,7 @@ pub use publish::ReadError;
 pub use published::{Found, Published, ReceiptProof, Resource};
 pub use recall::{Past, Stretch};
 pub use record::{
-    Cause, Door, Ending, InForce, Outcome, Receipt, Record, RecordError, Refusal, RegistryAction, RegistryChange,
+    Cause, Crowd, Door, Ending, InForce, Outcome, Receipt, Record, RecordError, Refusal, RegistryAction, RegistryChange,
 };
 pub use restore::OpenError;
 pub use rotation::{RotateError, rotate};

@@ -8,6 +8,7 @@ mod asking;
 mod house;
 
 use std::fs;
+use std::time::Instant;
 
 use asking::{ask, metric, route};
 use house::{House, Process, TOKEN, until};
@@ -131,17 +132,20 @@ fn whoever_guesses_is_counted_logged_without_the_guess_and_slowed() {
     let house = house(SLOW, "{ mode: token }");
     let mut process = house.serve();
     let hall = process.hall();
-    let entries = metric(hall, "hallgate_ledger_entries");
+    let (entries, began) = (metric(hall, "hallgate_ledger_entries"), Instant::now());
     fail(&process);
     let slowed = route(hall, "hst_guess-5-0123456789");
     assert_eq!((slowed.status, &slowed.body["error"]), (429, &"too many requests".into()), "{slowed:?}");
     assert_eq!((&slowed.body["denied"], &slowed.body["allowed"]), (&true.into(), &false.into()));
     assert_eq!(slowed.body["deny_reason"], "DENY_RATE_LIMITED");
     assert!((60..=3600).contains(&slowed.retry_after()), "{slowed:?}");
-    // The right one, from where it was never right before, is told apart by nothing.
-    assert_eq!(route(hall, TOKEN).status, 429);
-    // Nor at the other door.
-    let gate = ask(process.gate(), "GET /orders", &[("wcp-token", TOKEN)], "");
+    // The right one is never locked out by wrong ones from the same address, not even where it was never right before.
+    for _ in 0..3 {
+        assert_eq!(route(hall, TOKEN).status, 200);
+    }
+    assert_eq!(ask(process.gate(), "GET /nowhere", &[("wcp-token", TOKEN)], "").status, 404);
+    // A wrong one is no better off at the other door.
+    let gate = ask(process.gate(), "GET /orders", &[("wcp-token", "hst_guess-7-0123456789")], "");
     assert_eq!((gate.status, gate.header("content-type")), (429, Some("application/problem+json")), "{gate:?}");
     assert!(gate.body["code"] == "DENY_RATE_LIMITED" && gate.body["denied"] == true && gate.retry_after() > 0);
     // Probes are answered whatever they carry.
@@ -149,29 +153,17 @@ fn whoever_guesses_is_counted_logged_without_the_guess_and_slowed() {
     assert_eq!(probe.status, 200);
 
     assert_eq!(metric(hall, "hallgate_refusals_total{door=\"api\",code=\"DENY_UNAUTHENTICATED\"}"), 5);
-    assert_eq!(metric(hall, "hallgate_refusals_total{door=\"api\",code=\"DENY_RATE_LIMITED\"}"), 2);
+    assert_eq!(metric(hall, "hallgate_refusals_total{door=\"api\",code=\"DENY_RATE_LIMITED\"}"), 1);
     assert_eq!(metric(hall, "hallgate_refusals_total{door=\"gate\",code=\"DENY_RATE_LIMITED\"}"), 1);
-    assert_eq!(metric(hall, "hallgate_ledger_entries"), entries, "strangers cannot fill the ledger");
+    // Four of them are of the right token; of strangers there is one entry a second, which says how many there were.
+    let strangers = metric(hall, "hallgate_ledger_entries") - entries - 4;
+    assert!(strangers <= 1 + began.elapsed().as_secs(), "{strangers} entries about strangers");
     let line = process.wait_for_log("DENY_UNAUTHENTICATED");
     assert!(line.contains("127.0.0.1:"), "{line}");
     process.wait_for_log("DENY_RATE_LIMITED");
     process.signal();
     assert_eq!(process.ended(), Some(0));
     assert!(!process.seen.contains("hst_"), "{}", process.seen);
-}
-
-#[test]
-fn a_token_that_was_right_before_is_not_stopped_by_its_neighbours() {
-    let house = house(SLOW, "{ mode: token }");
-    let process = house.serve();
-    assert_eq!(route(process.hall(), TOKEN).status, 200);
-    fail(&process);
-    assert_eq!(route(process.hall(), "hst_guess-5-0123456789").status, 429);
-    for _ in 0..10 {
-        assert_eq!(route(process.hall(), TOKEN).status, 200);
-    }
-    let gate = ask(process.gate(), "GET /nowhere", &[("wcp-token", TOKEN)], "");
-    assert_eq!(gate.status, 404);
 }
 
 #[test]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::answer::{json, timestamp};
-use crate::api::credential;
+use crate::api::credential::{self, Credential};
 use crate::api::dispatches::plain;
 use crate::api::error::{NeedsReader, Refused};
 use crate::api::reader::{Monitor, Reader};
@@ -113,9 +113,9 @@ pub(super) async fn monitored(State(hall): State<Arc<Hall>>, Monitor(reader): Mo
 pub(super) async fn acknowledge(
     State(hall): State<Arc<Hall>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    credential: Credential,
 ) -> Result<Response, Refused> {
-    let token = credential::present(&hall, &headers)?;
+    let token = credential.present(&hall)?;
     credential::require(&token, Scope::Admin)?;
     let alert = Uuid::try_parse(&id).ok().and_then(|id| hall.acknowledge(id, &token.binding));
     match alert {

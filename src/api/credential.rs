@@ -1,46 +1,65 @@
 //! Who calls: exactly one `Authorization: Bearer` header, and nothing else. A token in a query or a cookie is not looked at.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use axum::extract::FromRequestParts;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{Extensions, HeaderMap};
 
 use crate::api::error::Refused;
 use crate::engine::DenyCode;
 use crate::hall::{Door, Hall, Scope, Token, limits};
 use crate::ids::{TenantId, TokenName};
-use crate::telemetry::RefusalLabels;
 
-/// The token that the request presents. A failure is counted and logged but makes no ledger entry: strangers must not be
-/// able to fill the ledger.
-pub(super) fn present(hall: &Hall, headers: &HeaderMap) -> Result<Arc<Token>, Refused> {
-    known(hall, headers).ok_or_else(|| {
-        let labels = RefusalLabels { door: Door::Api.as_str(), code: DenyCode::Unauthenticated.as_str() };
-        hall.metrics().refusals.get_or_create(&labels).inc();
-        Refused::unauthorized()
-    })
+/// What a request proves of its caller. The secret is looked up once, before anything else is done for the request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Credential {
+    token: Option<Arc<Token>>,
+    peer: Option<IpAddr>,
 }
 
-/// The token that the request presents, if it is one.
-fn known(hall: &Hall, headers: &HeaderMap) -> Option<Arc<Token>> {
-    bearer(headers).and_then(|secret| hall.tokens().authenticate(secret))
+impl Credential {
+    /// Lets a request go on: not one with a credential that is none from where too many were, nor one over the rate of its token or
+    /// of the token's tenant. One without a credential goes on, and gets no further than a stranger may.
+    pub(super) async fn admit(hall: &Arc<Hall>, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Self, Refused> {
+        if !headers.contains_key(AUTHORIZATION) {
+            return Ok(Self { token: None, peer });
+        }
+        let token = bearer(headers).and_then(|secret| hall.tokens().authenticate(secret));
+        let Some(token) = token else {
+            return hall.guessed(peer).map(|()| Self { token: None, peer }).map_err(|wait| {
+                hall.met_a_stranger(Door::Api, DenyCode::RateLimited, peer);
+                Refused::slowed(wait)
+            });
+        };
+        within_rates(hall, Some(&token.name), token.binding.tenant.as_ref().map(TenantId::shared)).await?;
+        Ok(Self { token: Some(token), peer })
+    }
+
+    /// That of a request; nothing is proved by one that did not come through [`Self::admit`].
+    pub(super) fn of(extensions: &Extensions) -> Self {
+        extensions.get().cloned().unwrap_or_default()
+    }
+
+    /// The token that the request presents. A failure is counted and logged but makes no entry of its own: strangers must not be able
+    /// to fill the ledger.
+    pub(super) fn present(self, hall: &Arc<Hall>) -> Result<Arc<Token>, Refused> {
+        self.token.ok_or_else(|| {
+            hall.met_a_stranger(Door::Api, DenyCode::Unauthenticated, self.peer);
+            Refused::unauthorized()
+        })
+    }
 }
 
-/// Lets a request go on: not from where too many credentials were wrong, nor over the rate of its token or of the token's tenant.
-/// One without a credential goes on, and gets no further than a stranger may.
-pub(super) async fn admit(hall: &Hall, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(), Refused> {
-    if !headers.contains_key(AUTHORIZATION) {
-        return Ok(());
+impl<S: Sync> FromRequestParts<S> for Credential {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.extensions))
     }
-    let token = known(hall, headers);
-    if let Err(wait) = hall.met(peer, token.as_ref().map(|token| &token.name)) {
-        let labels = RefusalLabels { door: Door::Api.as_str(), code: DenyCode::RateLimited.as_str() };
-        hall.metrics().refusals.get_or_create(&labels).inc();
-        return Err(Refused::slowed(wait));
-    }
-    let Some(token) = token else { return Ok(()) };
-    within_rates(hall, Some(&token.name), token.binding.tenant.as_ref().map(TenantId::shared)).await
 }
 
 /// That one more request of this token and of this tenant is within the API's rates.

@@ -14,8 +14,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::answer::{json, timestamp};
+use crate::api::credential::{self, Credential};
 use crate::api::error::{Envelope, NeedsBody, Refused};
-use crate::api::{credential, route};
+use crate::api::route;
 use crate::engine::Json;
 use crate::engine::json::{Members, present};
 use crate::engine::snapshot::Standing;
@@ -223,13 +224,13 @@ pub(super) async fn unban(State(hall): State<Arc<Hall>>, request: Request) -> Re
 
 /// What a token with one of these scopes asks for. What is refused to a known token is on record before it is answered.
 async fn asked(
-    hall: &Hall,
+    hall: &Arc<Hall>,
     request: Request,
     scopes: &[Scope],
     change: impl AsyncFnOnce(&Arc<Token>, &HeaderMap, Body) -> Result<Response, Refused>,
 ) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
-    let token = credential::present(hall, &head.headers)?;
+    let token = Credential::of(&head.extensions).present(hall)?;
     let tried = match credential::require_any(&token, scopes) {
         Ok(()) => change(&token, &head.headers, body).await,
         Err(refused) => Err(refused),

@@ -16,7 +16,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use uuid::Uuid;
 
-use crate::api::credential;
+use crate::api::credential::Credential;
 use crate::api::error::Refused;
 use crate::api::listener::Peer;
 use crate::engine::Decision;
@@ -117,11 +117,11 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
         let path = path.as_ref().map(MatchedPath::as_str);
         let answered = async {
             // A probe is answered whatever it carries: a platform that restarts what does not answer must not be slowed.
-            if !matches!(path, Some("/livez" | "/readyz"))
-                && let Err(refused) =
-                    credential::admit(&frame.hall, request.headers(), peer.map(|peer| peer.ip())).await
-            {
-                return refused.into_response();
+            if !matches!(path, Some("/livez" | "/readyz")) {
+                match Credential::admit(&frame.hall, request.headers(), peer.map(|peer| peer.ip())).await {
+                    Ok(credential) => drop(request.extensions_mut().insert(credential)),
+                    Err(refused) => return refused.into_response(),
+                }
             }
             next.run(request).await
         };

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::answer::json;
-use crate::api::credential;
+use crate::api::credential::{self, Credential};
 use crate::api::error::{NeedsBody, Refused};
 use crate::api::route::receive;
 use crate::engine::Json;
@@ -70,7 +70,7 @@ pub(super) struct Ingested {
     responses((status = 201, description = "it is in the list", body = Ingested), NeedsBody))]
 pub(super) async fn ingest(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
-    let token = credential::present(&hall, &head.headers)?;
+    let token = Credential::of(&head.extensions).present(&hall)?;
     credential::require(&token, Scope::Ingest)?;
     let body = receive(&head.headers, body).await?;
     let now = jiff::Timestamp::now();

@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
 
-use crate::api::credential;
+use crate::api::credential::{self, Credential};
 use crate::api::error::{NeedsReader, Refused};
 use crate::hall::{Hall, Resource, Scope};
 
@@ -35,23 +35,26 @@ const FOR_EVER_IN_PRIVATE: &str = "private, max-age=31536000, immutable";
 pub(super) async fn public(
     hall: State<Arc<Hall>>,
     path: Path<String>,
+    credential: Credential,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    serve(hall, path, headers, true).await
+    serve(hall, path, credential, headers, true).await
 }
 
 /// Where everything needs a token.
 pub(super) async fn for_readers(
     hall: State<Arc<Hall>>,
     path: Path<String>,
+    credential: Credential,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    serve(hall, path, headers, false).await
+    serve(hall, path, credential, headers, false).await
 }
 
 async fn serve(
     State(hall): State<Arc<Hall>>,
     Path(path): Path<String>,
+    credential: Credential,
     headers: HeaderMap,
     public: bool,
 ) -> Result<Response, Refused> {
@@ -59,7 +62,7 @@ async fn serve(
     let entries = matches!(resource, Some(Resource::Entries { .. }));
     let open = public && resource.is_some() && !entries;
     if !open {
-        let token = credential::present(&hall, &headers)?;
+        let token = credential.present(&hall)?;
         credential::require(&token, Scope::Read)?;
         if entries && token.binding.is_bound() {
             return Err(Refused::bound());

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::answer::json;
-use crate::api::credential;
+use crate::api::credential::{self, Credential};
 use crate::api::error::{Envelope, NeedsReader, Refused};
 use crate::hall::{CannotDecide, Failure, Hall, NotOnline, Scope};
 
@@ -52,8 +52,8 @@ pub(super) struct Offline {
         (status = 502, description = "the registry's answer is of no use", body = NotSwitched),
         (status = 503, description = "it could not be recorded, or the registry does not answer", content((Envelope<'static> = "application/json"), (NotSwitched = "application/json"))),
     ))]
-pub(super) async fn go_online(State(hall): State<Arc<Hall>>, headers: HeaderMap) -> Response {
-    let token = match admin(&hall, &headers) {
+pub(super) async fn go_online(State(hall): State<Arc<Hall>>, credential: Credential) -> Response {
+    let token = match admin(&hall, credential) {
         Ok(token) => token,
         Err(refused) => return refused.into_response(),
     };
@@ -89,15 +89,15 @@ pub(super) async fn go_online(State(hall): State<Arc<Hall>>, headers: HeaderMap)
         NeedsReader,
         (status = 503, description = "it could not be recorded", body = Envelope<'static>),
     ))]
-pub(super) async fn go_offline(State(hall): State<Arc<Hall>>, headers: HeaderMap) -> Result<Response, Refused> {
-    let token = admin(&hall, &headers)?;
+pub(super) async fn go_offline(State(hall): State<Arc<Hall>>, credential: Credential) -> Result<Response, Refused> {
+    let token = admin(&hall, credential)?;
     hall.go_offline(token).await.map_err(|why| Refused::undecided(&CannotDecide::Record(why)))?;
     Ok(json(StatusCode::OK, &Offline { ok: true }))
 }
 
 /// The name of a token that may switch the hall.
-fn admin(hall: &Hall, headers: &HeaderMap) -> Result<crate::ids::TokenName, Refused> {
-    let token = credential::present(hall, headers)?;
+fn admin(hall: &Arc<Hall>, credential: Credential) -> Result<crate::ids::TokenName, Refused> {
+    let token = credential.present(hall)?;
     credential::require(&token, Scope::Admin)?;
     Ok(token.name.clone())
 }

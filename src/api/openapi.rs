@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
@@ -15,11 +15,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::answer::json;
+use crate::api::credential::Credential;
 use crate::api::error::Refused;
 use crate::api::reader::Shared;
 use crate::api::{
-    alerts, catalogue, credential, dispatches, enrolment, health, ingest, log, online, probes, receipts, registry,
-    route, workers,
+    alerts, catalogue, dispatches, enrolment, health, ingest, log, online, probes, receipts, registry, route, workers,
 };
 use crate::hall::Hall;
 
@@ -104,8 +104,8 @@ pub fn description() -> utoipa::openapi::OpenApi {
 }
 
 /// `GET /openapi.json`, for whoever has a token, whatever its scope.
-pub(super) async fn document(State(hall): State<Arc<Hall>>, headers: HeaderMap) -> Result<Response, Refused> {
-    credential::present(&hall, &headers)?;
+pub(super) async fn document(State(hall): State<Arc<Hall>>, credential: Credential) -> Result<Response, Refused> {
+    credential.present(&hall)?;
     Ok(json(StatusCode::OK, &description()))
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::answer::{json, timestamp};
-use crate::api::credential;
+use crate::api::credential::{self, Credential};
 use crate::api::error::{NeedsReader, Refused};
 use crate::hall::{Hall, Scope};
 use crate::ids::Digest;
@@ -132,8 +132,8 @@ pub(super) async fn metrics(State(hall): State<Arc<Hall>>) -> Response {
 }
 
 /// `GET /metrics` where only tokens with the scope `read` may see it.
-pub(super) async fn metrics_for_readers(hall: State<Arc<Hall>>, headers: HeaderMap) -> Result<Response, Refused> {
-    let token = credential::present(&hall, &headers)?;
+pub(super) async fn metrics_for_readers(hall: State<Arc<Hall>>, credential: Credential) -> Result<Response, Refused> {
+    let token = credential.present(&hall)?;
     credential::require(&token, Scope::Read)?;
     Ok(metrics(hall).await)
 }

@@ -7,7 +7,7 @@ use axum::extract::{FromRef, FromRequestParts};
 use http::header::{AUTHORIZATION, FORWARDED, HOST, VIA};
 use http::request::Parts;
 
-use crate::api::credential;
+use crate::api::credential::{self, Credential};
 use crate::api::error::Refused;
 use crate::api::frame::ForeignOrigin;
 use crate::api::listener::Peer;
@@ -42,7 +42,8 @@ impl FromRequestParts<Shared> for Reader {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
-        let token = credential::present(&shared.hall, &parts.headers)?;
+        let Ok(credential) = Credential::from_request_parts(parts, shared).await;
+        let token = credential.present(&shared.hall)?;
         credential::require(&token, Scope::Read)?;
         Ok(Self { binding: token.binding.clone(), redacted: false })
     }

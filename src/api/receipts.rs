@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use uuid::Uuid;
 
 use crate::api::answer::json;
-use crate::api::credential;
+use crate::api::credential::{self, Credential};
 use crate::api::error::{NeedsReader, Refused};
 use crate::api::openapi::ProvenReceipt;
 use crate::hall::{Hall, Scope};
@@ -24,9 +24,9 @@ use crate::hall::{Hall, Scope};
 pub(super) async fn receipt(
     State(hall): State<Arc<Hall>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    credential: Credential,
 ) -> Result<Response, Refused> {
-    let token = credential::present(&hall, &headers)?;
+    let token = credential.present(&hall)?;
     credential::require(&token, Scope::Read)?;
     let Ok(id) = Uuid::try_parse(&id) else { return Err(Refused::no_receipt()) };
     match hall.receipt(id, &token.binding).await {

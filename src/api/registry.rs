@@ -7,12 +7,12 @@ use std::time::Instant;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::answer::{json, timestamp};
-use crate::api::credential;
+use crate::api::credential::{self, Credential};
 use crate::api::error::{NeedsReader, Refused};
 use crate::hall::{BannedHash, Hall, Moment, Scope, Verified};
 use crate::ids::Digest;
@@ -70,9 +70,9 @@ pub(super) struct Verification {
 pub(super) async fn verify(
     State(hall): State<Arc<Hall>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    credential: Credential,
 ) -> Result<Response, Refused> {
-    let token = credential::present(&hall, &headers)?;
+    let token = credential.present(&hall)?;
     credential::require(&token, Scope::Read)?;
     let Some(abroad) = hall.abroad() else { return Ok(no_answer(StatusCode::SERVICE_UNAVAILABLE, LOCAL, None)) };
     let seen = abroad.seen();
@@ -161,8 +161,8 @@ pub(super) struct Ban {
 /// The hashes of code that the remote registry bans, from memory
 #[utoipa::path(get, path = "/wcp/registry/ban-list", tag = "wcp", security(("token" = [])),
     responses((status = 200, description = "the last list", body = Bans), NeedsReader))]
-pub(super) async fn ban_list(State(hall): State<Arc<Hall>>, headers: HeaderMap) -> Result<Response, Refused> {
-    let token = credential::present(&hall, &headers)?;
+pub(super) async fn ban_list(State(hall): State<Arc<Hall>>, credential: Credential) -> Result<Response, Refused> {
+    let token = credential.present(&hall)?;
     credential::require(&token, Scope::Read)?;
     let seen = hall.abroad().map(|abroad| abroad.seen());
     let source = if seen.is_some() { CACHE } else { LOCAL };

@@ -14,9 +14,10 @@ use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 use uuid::Uuid;
 
+use crate::api::answer;
+use crate::api::credential::{self, Credential};
 use crate::api::error::{NeedsBody, Refused};
 use crate::api::openapi::{FullRouteRequest, RouteAnswer, RouteRequest};
-use crate::api::{answer, credential};
 use crate::engine::DenyCode;
 use crate::engine::input::written::{Absent, LONGEST, Written};
 use crate::hall::{Ask, Door, Hall, Refusal, Scope, Token};
@@ -58,9 +59,9 @@ pub(super) async fn full(State(hall): State<Arc<Hall>>, request: Request) -> Res
 }
 
 /// Answers one routing request.
-async fn answer(hall: &Hall, request: Request, form: Form) -> Response {
+async fn answer(hall: &Arc<Hall>, request: Request, form: Form) -> Response {
     let (head, body) = request.into_parts();
-    let token = match credential::present(hall, &head.headers) {
+    let token = match Credential::of(&head.extensions).present(hall) {
         Ok(token) => token,
         Err(refused) => return refused.into_response(),
     };

@@ -68,7 +68,9 @@ pub fn read(mut gate: Map<'_>) -> Option<Read> {
     let header_timeout = gate.read("header_timeout", "10s", kinds::some_time);
     let idle_timeout = gate.read("idle_timeout", "1m", kinds::some_time);
     let upgraded_idle_timeout = gate.read("upgraded_idle_timeout", "1h", kinds::some_time);
-    let limits = gate.section("limits").and_then(limits::of_gate);
+    let limits = gate
+        .section("limits")
+        .and_then(|section| limits::of_gate(section, matches!(identity, Some(Identity::Fixed { .. }))));
     gate.done(&["catalogue"]);
     // An error in one of these files is an error here.
     let tls = tls.map_or(Some(None), |tls| tls.map(Some));

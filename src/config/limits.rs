@@ -6,14 +6,20 @@ use std::time::Duration;
 use super::kinds;
 use super::reader::{Map, Value, Wrong};
 use crate::hall::limits::DoorLimits;
+use crate::hall::places::Most;
 use crate::hall::rate::Rate;
 
-/// Reads `gate.limits`; `None` when something in it is wrong.
-pub fn of_gate(mut map: Map<'_>) -> Option<DoorLimits> {
+/// Reads `gate.limits`; `None` when something in it is wrong. `one_tenant`: all callers are the same one's, who may take every place.
+pub fn of_gate(mut map: Map<'_>, one_tenant: bool) -> Option<DoorLimits> {
     let rates = rates(&mut map);
     let in_flight = map.maybe("in_flight", count);
+    let per_tenant = map.maybe("in_flight_per_tenant", count);
     map.done(&[]);
-    Some(DoorLimits { in_flight: in_flight?, ..rates? })
+    let in_flight = in_flight?.map(|in_all| {
+        let most = Most::of(in_all);
+        Most { per_tenant: per_tenant.flatten().unwrap_or(if one_tenant { in_all } else { most.per_tenant }), ..most }
+    });
+    Some(DoorLimits { in_flight, ..rates? })
 }
 
 /// Reads `hall.limits`: the door's, and how often a network may fail to prove who it is.

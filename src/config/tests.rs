@@ -74,6 +74,7 @@ fn the_sample_shows_every_key() {
         "tokens_file",
         "per_token",
         "in_flight",
+        "in_flight_per_tenant",
         "host",
         "encoded_slash",
         "file",

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::places::{Most, Place, Places, gives_way_from};
 use super::rate::{Buckets, Rate};
 use super::strangers::Strangers;
 use super::{Hall, Refusal};
@@ -24,8 +25,8 @@ pub struct DoorLimits {
     pub per_token: Option<Rate>,
     /// Requests of one tenant; `None`: any number.
     pub per_tenant: Option<Rate>,
-    /// Forwarded exchanges in flight; `None`: any number.
-    pub in_flight: Option<NonZeroU32>,
+    /// Exchanges in flight, from before they are decided to their end; `None`: any number.
+    pub in_flight: Option<Most>,
 }
 
 /// The `limits` of both doors.
@@ -86,7 +87,7 @@ struct Rates {
     tenants: Option<Buckets>,
     /// One entry a second for each token and tenant says that it is over its rate: a flood must not fill the ledger.
     notes: Buckets,
-    in_flight: Option<NonZeroU32>,
+    places: Option<Places>,
 }
 
 impl Rates {
@@ -95,23 +96,32 @@ impl Rates {
             tokens: limits.per_token.map(Buckets::new),
             tenants: limits.per_tenant.map(Buckets::new),
             notes: Buckets::new(Rate::new(NonZeroU32::MIN, Duration::from_secs(1), NonZeroU32::MIN)),
-            in_flight: limits.in_flight,
+            places: limits.in_flight.map(Places::new),
         }
     }
 
     fn admit(&self, token: Option<&TokenName>, tenant: Option<&str>) -> Result<(), OverRate> {
-        let over = |buckets: &Option<Buckets>, whose: &'static str, key: Option<&str>| {
+        let tenant = tenant.filter(|tenant| !tenant.is_empty());
+        // Whom the tenant's rate refuses is not charged to the token.
+        if let (Some(tenants), Some(tenant)) = (&self.tenants, tenant)
+            && let Some(wait) = tenants.full(tenant)
+        {
+            return Err(self.over("tenant", tenant, wait));
+        }
+        let take = |buckets: &Option<Buckets>, whose: &'static str, key: Option<&str>| {
             let (Some(buckets), Some(key)) = (buckets, key) else { return Ok(()) };
-            buckets.take(key).map_err(|retry_after| OverRate {
-                retry_after,
-                message: format!(
-                    "the {whose} `{key}` is over its rate; send less, and again after `retry-after` seconds"
-                ),
-                noted: self.notes.take((whose, key)).is_ok(),
-            })
+            buckets.take(key).map_err(|wait| self.over(whose, key, wait))
         };
-        over(&self.tokens, "token", token.map(TokenName::as_str))?;
-        over(&self.tenants, "tenant", tenant.filter(|tenant| !tenant.is_empty()))
+        take(&self.tokens, "token", token.map(TokenName::as_str))?;
+        take(&self.tenants, "tenant", tenant)
+    }
+
+    fn over(&self, whose: &'static str, key: &str, retry_after: Duration) -> OverRate {
+        OverRate {
+            retry_after,
+            message: format!("the {whose} `{key}` is over its rate; send less, and again after `retry-after` seconds"),
+            noted: self.notes.take((whose, key)).is_ok(),
+        }
     }
 }
 
@@ -126,16 +136,6 @@ impl Limits {
             Door::Gate => &self.gate,
             Door::Api => &self.hall,
         }
-    }
-}
-
-/// From so many percent of load on, requests of this class are shed.
-const fn shed_from(class: QosClass) -> usize {
-    match class {
-        QosClass::P0 => 100,
-        QosClass::P1 => 85,
-        QosClass::P2 => 70,
-        QosClass::P3 => 50,
     }
 }
 
@@ -164,29 +164,20 @@ impl Hall {
         None
     }
 
-    /// Somebody has presented a credential, and it proved to be this token's, or nobody's.
+    /// A place for one more exchange, where this door has a limit: taken before it is decided, held until it has ended.
     ///
     /// # Errors
-    /// Too many from there were nobody's: this one, right or wrong, is not taken before this time has passed.
-    pub fn met(&self, peer: Option<std::net::IpAddr>, token: Option<&TokenName>) -> Result<(), Duration> {
-        self.limits.strangers.met(peer, token)
-    }
-
-    /// Why a request of this class is shed now, if it is: the ledger or the upstreams are behind.
-    pub(super) fn sheds(&self, door: Door, class: QosClass) -> Option<String> {
-        let from = shed_from(class);
-        let queued = self.ledger.crowding();
+    /// It is shed: the ledger or the upstreams are behind, or its tenant has its share. Says why.
+    pub(super) fn place(&self, door: Door, tenant: &Arc<str>, class: QosClass) -> Result<Option<Place>, String> {
+        let queued = u32::try_from(self.ledger.crowding()).unwrap_or(u32::MAX);
+        let from = gives_way_from(class);
         // When the queue is full, nothing can be recorded, which is another answer.
         if class != QosClass::P0 && queued >= from {
-            return Some(format!(
+            return Err(format!(
                 "{queued} % of what the ledger can queue is waiting, and {class} gives way from {from} % on"
             ));
         }
-        let most = usize::try_from(self.limits.of(door).in_flight?.get()).unwrap_or(usize::MAX);
-        let now = usize::try_from(self.metrics.exchanges_in_flight.get()).unwrap_or_default();
-        let full = now.saturating_mul(100) / most;
-        (full >= from)
-            .then(|| format!("{now} of at most {most} exchanges are in flight, and {class} gives way from {from} % on"))
+        self.limits.of(door).places.as_ref().map(|places| places.take(tenant, class)).transpose()
     }
 
     /// Keeps the rest of the queue for what is most urgent: what is shed is recorded, too.

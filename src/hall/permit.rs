@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::engine::{Decision, Outcome};
 use crate::hall::Recent;
+use crate::hall::places::Place;
 use crate::ledger::{self, Ending, Ledger, Receipt};
 
 /// A decision whose entry is committed. May become a [`Permit`], if it dispatches.
@@ -14,12 +15,20 @@ pub struct Recorded {
     receipt: Receipt,
     ledger: Ledger,
     recent: Arc<Recent>,
+    /// The place in flight, where places are limited: given back with this, or with the permit that it becomes.
+    _place: Option<Place>,
 }
 
 impl Recorded {
     /// Only the hall makes one, after the ledger has committed.
-    pub(super) const fn new(decision: Arc<Decision>, receipt: Receipt, ledger: Ledger, recent: Arc<Recent>) -> Self {
-        Self { decision, receipt, ledger, recent }
+    pub(super) const fn new(
+        decision: Arc<Decision>,
+        receipt: Receipt,
+        ledger: Ledger,
+        recent: Arc<Recent>,
+        place: Option<Place>,
+    ) -> Self {
+        Self { decision, receipt, ledger, recent, _place: place }
     }
 
     /// The decision.

@@ -1,78 +1,184 @@
-//! Those who present credentials that are none: each network of theirs may do so a few times, then it waits.
+//! Those who prove no identity: each gets an answer and is counted, and all of them together get one entry a second.
 //!
-//! While it waits, no credential from there is taken, or trying them would go on unslowed, but for those that were right from there
-//! before: platforms share addresses, and one scenario with an old token must not stop its neighbours'.
+//! Whoever guesses at credentials is answered more and more slowly, network by network. A right credential is never held up by
+//! that: platforms share addresses, and what bounds guessing is the length of the secrets.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::rate::{Buckets, Rate};
-use crate::ids::TokenName;
+use super::recent::Row;
+use super::{Hall, Refusal};
+use crate::engine::DenyCode;
+use crate::ledger::{Crowd, Door, Record};
+use crate::telemetry::RefusalLabels;
 
-/// How many pairs of a token and a network are remembered: 32 KiB. The newest of two that share a place counts.
-const PAIRS: usize = 4096;
+/// From one entry about them to the next.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long such an entry may take; what it would have said is in the next one.
+const NOTE_TIME: Duration = Duration::from_secs(1);
+/// How many networks are told apart at a time: 10 KiB.
+const NETWORKS: usize = 256;
+/// How many of them an entry names.
+const BUSIEST: usize = 10;
 
-/// Failed attempts, and who is known.
+/// Wrong credentials of each network, and everybody who is not on record yet.
 #[derive(Debug)]
-pub struct Strangers {
+pub(super) struct Strangers {
     failures: Buckets,
-    known: Box<[AtomicU64]>,
-    secret: RandomState,
+    tally: Mutex<Tally>,
+    /// Somebody is about to record the tally.
+    telling: AtomicBool,
+}
+
+/// How many there were since the last entry.
+#[derive(Debug, Default)]
+struct Tally {
+    requests: BTreeMap<(&'static str, &'static str), u64>,
+    /// At most so many of each. A network that is not among them takes the place of the least busy one, and its count: so none
+    /// that is among the busiest is missed, whoever came first.
+    networks: Vec<(Option<IpAddr>, u64)>,
+}
+
+impl Tally {
+    fn count(&mut self, of: (&'static str, &'static str), network: Option<IpAddr>, requests: u64) {
+        let counted = self.requests.entry(of).or_default();
+        *counted = counted.saturating_add(requests);
+        self.network(network, requests);
+    }
+
+    fn network(&mut self, network: Option<IpAddr>, requests: u64) {
+        if let Some((_, counted)) = self.networks.iter_mut().find(|(known, _)| *known == network) {
+            *counted = counted.saturating_add(requests);
+        } else if self.networks.len() < NETWORKS {
+            self.networks.push((network, requests));
+        } else if let Some(least) = self.networks.iter_mut().min_by_key(|(_, counted)| *counted) {
+            *least = (network, least.1.saturating_add(requests));
+        }
+    }
+
+    /// Takes back what could not be recorded.
+    fn merge(&mut self, other: Self) {
+        for (of, requests) in other.requests {
+            let counted = self.requests.entry(of).or_default();
+            *counted = counted.saturating_add(requests);
+        }
+        for (network, requests) in other.networks {
+            self.network(network, requests);
+        }
+    }
+
+    /// As it is recorded; `None` when there was nobody.
+    fn crowd(&self) -> Option<Crowd> {
+        let (&(door, code), _) = self.requests.iter().max_by_key(|(_, requests)| **requests)?;
+        let each: Vec<String> =
+            self.requests.iter().map(|((door, code), requests)| format!("{requests} {code} ({door})")).collect();
+        let mut networks = self.networks.clone();
+        networks.sort_unstable_by_key(|(network, requests)| (std::cmp::Reverse(*requests), *network));
+        Some(Crowd {
+            door: if door == Door::Gate.as_str() { Door::Gate } else { Door::Api },
+            code: DenyCode::ALL.iter().copied().find(|known| known.as_str() == code)?,
+            message: format!("requests that proved no identity: {}", each.join(", ")),
+            requests: self.requests.values().copied().fold(0, u64::saturating_add),
+            networks: networks.iter().take(BUSIEST).map(|(network, requests)| named(*network, *requests)).collect(),
+        })
+    }
+}
+
+fn named(network: Option<IpAddr>, requests: u64) -> String {
+    match network {
+        Some(IpAddr::V4(address)) => format!("{address} {requests}"),
+        Some(IpAddr::V6(address)) => format!("{address}/64 {requests}"),
+        None => format!("unix {requests}"),
+    }
 }
 
 impl Strangers {
-    /// Nobody has failed yet, and nobody is known.
+    /// Nobody was there yet.
     #[must_use]
-    pub fn new(failures: Rate) -> Self {
-        let known = (0..PAIRS).map(|_| AtomicU64::new(0)).collect();
-        Self { failures: Buckets::new(failures), known, secret: RandomState::new() }
+    pub(super) fn new(failures: Rate) -> Self {
+        Self { failures: Buckets::new(failures), tally: Mutex::default(), telling: AtomicBool::new(false) }
     }
 
-    /// Somebody at this address has presented a credential, and it is this token's, or nobody's. `None` for an address that the
-    /// socket does not say: all of them count as one.
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hall {
+    /// Somebody at this address has presented a credential that is nobody's. `None` for an address that the socket does not say: all of
+    /// them count as one.
     ///
     /// # Errors
-    /// The credential, right or wrong, is not to be taken before this time has passed.
-    pub fn met(&self, peer: Option<IpAddr>, token: Option<&TokenName>) -> Result<(), Duration> {
-        let network = peer.map(network);
-        let full = self.failures.full(network);
-        match (token, full) {
-            (Some(token), None) => self.remember(network, token),
-            (Some(token), Some(wait)) if !self.knows(network, token) => return Err(wait),
-            (Some(_), Some(_)) => {}
-            (None, None) => {
-                let _ = self.failures.take(network);
-            }
-            (None, Some(wait)) => return Err(wait),
-        }
-        Ok(())
+    /// There were too many from there: the next one is worth a try after this time.
+    pub fn guessed(&self, peer: Option<IpAddr>) -> Result<(), Duration> {
+        self.limits.strangers.failures.take(peer.map(network))
     }
 
-    fn remember(&self, network: Option<IpAddr>, token: &TokenName) {
-        let (place, pair) = self.pair(network, token);
-        if let Some(place) = place
-            && place.load(Ordering::Relaxed) != pair
+    /// Counts a request whose caller proves no identity. It has no entry of its own: one entry a second says how many there were.
+    pub fn met_a_stranger(self: &Arc<Self>, door: Door, code: DenyCode, peer: Option<IpAddr>) {
+        let labels = RefusalLabels { door: door.as_str(), code: code.as_str() };
+        self.metrics.refusals.get_or_create(&labels).inc();
+        let strangers = &self.limits.strangers;
+        strangers.tally().count((door.as_str(), code.as_str()), peer.map(network), 1);
+        if !strangers.telling.swap(true, Ordering::AcqRel)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            place.store(pair, Ordering::Relaxed);
+            let hall = Arc::clone(self);
+            runtime.spawn(async move {
+                loop {
+                    let telling = Telling(&hall.limits.strangers);
+                    tokio::time::sleep(EVERY).await;
+                    hall.tell_of_strangers().await;
+                    drop(telling);
+                    // Whoever came while it was told has nobody else to do it.
+                    let strangers = &hall.limits.strangers;
+                    if strangers.tally().requests.is_empty() || strangers.telling.swap(true, Ordering::AcqRel) {
+                        break;
+                    }
+                }
+            });
         }
     }
 
-    fn knows(&self, network: Option<IpAddr>, token: &TokenName) -> bool {
-        let (place, pair) = self.pair(network, token);
-        place.is_some_and(|place| place.load(Ordering::Relaxed) == pair)
+    /// Records how many strangers there were since this was recorded last, if there were any. Where that is not possible, they are
+    /// remembered.
+    pub async fn tell_of_strangers(&self) {
+        let tally = std::mem::take(&mut *self.limits.strangers.tally());
+        let Some(crowd) = tally.crowd() else { return };
+        let row = Row::of_refusal(&Refusal {
+            door: crowd.door,
+            code: crowd.code,
+            message: crowd.message.clone(),
+            tenant: None,
+            worker: None,
+            token: None,
+            correlation_id: None,
+            raw_body: None,
+        });
+        let recorded = tokio::time::timeout(NOTE_TIME, self.ledger.record(Record::Crowd(crowd))).await;
+        match recorded {
+            Ok(Ok(receipt)) => self.recent.note(row.recorded_as(&receipt)),
+            _ => self.limits.strangers.tally().merge(tally),
+        }
     }
+}
 
-    fn pair(&self, pair: impl Hash, token: &TokenName) -> (Option<&AtomicU64>, u64) {
-        // Zero is an empty place.
-        let hash = self.secret.hash_one((pair, token)).max(1);
-        (self.known.get((hash >> 32) as usize % PAIRS), hash)
+/// Held by whoever is about to record the tally; however it ends, the next stranger finds somebody else.
+struct Telling<'a>(&'a Strangers);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.telling.store(false, Ordering::Release);
     }
 }
 
 /// What one caller can have many of counts as one: a customer gets 2⁶⁴ addresses of IPv6, and one of IPv4.
-fn network(peer: IpAddr) -> IpAddr {
+#[must_use]
+pub fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
@@ -81,46 +187,46 @@ fn network(peer: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use super::*;
 
-    fn strangers() -> Strangers {
-        let some = |n| NonZeroU32::new(n).unwrap();
-        // So slow that a test never sees a bucket leak.
-        Strangers::new(Rate::new(some(1), Duration::from_secs(3600), some(3)))
-    }
+    const WRONG: (&str, &str) = ("gate", "DENY_UNAUTHENTICATED");
 
     fn peer(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+        Some(network(text.parse().unwrap()))
     }
 
     #[test]
-    fn after_a_few_failures_a_network_waits_and_others_do_not() {
-        let (strangers, token) = (strangers(), "make".parse().unwrap());
-        let (bad, good) = (peer("192.0.2.1"), peer("192.0.2.2"));
-        for _ in 0..3 {
-            assert_eq!(strangers.met(bad, None), Ok(()));
-        }
-        assert!(strangers.met(bad, None).is_err());
-        assert!(strangers.met(bad, Some(&token)).is_err(), "or the next guess would tell itself from the wrong ones");
-        assert_eq!(strangers.met(good, Some(&token)), Ok(()));
-        assert_eq!(strangers.met(None, Some(&token)), Ok(()));
-        assert!(strangers.met(peer("::ffff:192.0.2.1"), None).is_err(), "the same address, written for IPv6");
+    fn one_network_is_one_stranger() {
+        assert_eq!(peer("::ffff:192.0.2.1"), peer("192.0.2.1"), "the same address, written for IPv6");
+        assert_eq!(peer("2001:db8:1:2::1"), peer("2001:db8:1:2:ffff::9"));
+        assert_ne!(peer("2001:db8:1:2::1"), peer("2001:db8:1:3::1"));
     }
 
     #[test]
-    fn whoever_was_right_before_is_still_taken() {
-        let (strangers, make, n8n) = (strangers(), "make".parse().unwrap(), "n8n".parse().unwrap());
-        let shared = peer("2001:db8:1:2::1");
-        assert_eq!(strangers.met(shared, Some(&make)), Ok(()));
-        for host in 1..=3 {
-            assert_eq!(strangers.met(peer(&format!("2001:db8:1:2::{host}")), None), Ok(()));
+    fn the_busiest_are_named_however_many_came_before_them() {
+        let mut tally = Tally::default();
+        assert!(tally.crowd().is_none());
+        for host in 0..10_000_u32 {
+            tally.count(WRONG, Some(IpAddr::V4((0x0a00_0000 + host).into())), 1);
         }
-        assert!(strangers.met(peer("2001:db8:1:2:ffff::9"), None).is_err(), "one network");
-        assert_eq!(strangers.met(peer("2001:db8:1:3::1"), None), Ok(()), "another");
-        assert_eq!(strangers.met(shared, Some(&make)), Ok(()));
-        assert!(strangers.met(shared, Some(&n8n)).is_err());
-        assert!(strangers.met(peer("192.0.2.1"), Some(&make)).is_ok());
+        for _ in 0..500 {
+            tally.count(WRONG, peer("2001:db8::1"), 1);
+            tally.count(("api", "DENY_UNAUTHENTICATED"), None, 1);
+        }
+        assert!(tally.networks.len() <= NETWORKS);
+        let crowd = tally.crowd().unwrap();
+        assert_eq!(
+            (crowd.requests, crowd.door, crowd.code, crowd.networks.len()),
+            (11_000, Door::Gate, DenyCode::Unauthenticated, BUSIEST)
+        );
+        let named = |name: &str| crowd.networks.iter().take(2).any(|network| network.starts_with(name));
+        assert!(named("2001:db8::/64 ") && named("unix "), "{:?}", crowd.networks);
+        assert!(crowd.message.contains("10500 DENY_UNAUTHENTICATED (gate)"), "{}", crowd.message);
+        assert!(crowd.message.contains("500 DENY_UNAUTHENTICATED (api)"), "{}", crowd.message);
+        // What could not be recorded is in the next one.
+        let mut next = Tally::default();
+        next.count(WRONG, None, 7);
+        next.merge(tally);
+        assert_eq!(next.crowd().unwrap().requests, 11_007);
     }
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::canonical::{self, Object};
 use super::queue::Ended;
-use super::{Door, InForce, Record, Refusal, RegistryChange, standing};
+use super::{Crowd, Door, InForce, Record, Refusal, RegistryChange, standing};
 use crate::engine::{self, Decision, DenyCode};
 use crate::ids::{Digest, SupervisorLevel, TenantRisk, TokenName};
 
@@ -61,7 +61,7 @@ pub(super) fn tenant(record: &Record) -> Option<&str> {
             (!unknown).then_some(&*decision.input.tenant_id)
         }
         Record::Refusal(refusal) => refusal.tenant.as_deref(),
-        Record::Policy(_) | Record::Standing(_) => None,
+        Record::Crowd(_) | Record::Policy(_) | Record::Standing(_) => None,
         Record::Registry(change) => change.tenant.as_deref(),
     }
 }
@@ -79,6 +79,7 @@ pub(super) fn push_record(out: &mut Vec<u8>, record: &Record, stamp: &Stamp<'_>)
             );
         }
         Record::Refusal(refusal) => push_refusal(out, refusal, stamp),
+        Record::Crowd(crowd) => push_crowd(out, crowd, stamp),
         Record::Policy(policy) => push_policy(out, policy, stamp),
         Record::Registry(change) => push_registry(out, change, stamp),
         Record::Standing(change) => standing::push(out, change, stamp),
@@ -210,6 +211,29 @@ fn push_refusal(out: &mut Vec<u8>, refusal: &Refusal, stamp: &Stamp<'_>) {
     entry.maybe("tenant_id", text(&refusal.tenant).as_deref());
     entry.maybe("token", refusal.token.as_ref().map(TokenName::as_str));
     entry.maybe("worker_id", text(&refusal.worker).as_deref());
+    entry.end();
+}
+
+/// A refusal like any other, of more than one request.
+fn push_crowd(out: &mut Vec<u8>, crowd: &Crowd, stamp: &Stamp<'_>) {
+    let mut id = Uuid::encode_buffer();
+    let id = &*stamp.id.as_hyphenated().encode_lower(&mut id);
+
+    let mut entry = Object::begin(out);
+    entry.string("canon", canonical::NAME);
+    entry.string("decision_id", id);
+    entry.string("deny_code", crowd.code.as_str());
+    entry.string("deny_message", &cut(&crowd.message, TEXT));
+    entry.string("door", crowd.door.as_str());
+    entry.string("kind", "decision");
+    entry.strings("networks", crowd.networks.iter());
+    entry.string("outcome", engine::Outcome::Deny.as_str());
+    entry.string("policy_decision", policy_decision(engine::Outcome::Deny));
+    stamp.previous(&mut entry);
+    entry.string("receipt_id", id);
+    entry.string("recorded_at", stamp.recorded_at);
+    entry.count("requests", crowd.requests);
+    entry.string("stream", stamp.stream);
     entry.end();
 }
 

@@ -45,6 +45,8 @@ pub enum Record {
     },
     /// A request that was refused before it could be described.
     Refusal(Refusal),
+    /// Requests whose callers proved no identity, counted together.
+    Crowd(Crowd),
     /// A policy that comes into force.
     Policy(InForce),
     /// A change of the registry.
@@ -169,6 +171,21 @@ pub struct Refusal {
     pub correlation_id: Option<Arc<str>>,
     /// SHA-256 of the body as it was sent, for `/api/route`.
     pub raw_body: Option<Digest>,
+}
+
+/// Requests whose callers proved no identity: nobody may fill the ledger without one, so they have one entry together.
+#[derive(Debug, Clone)]
+pub struct Crowd {
+    /// Through which door most of them came.
+    pub door: Door,
+    /// Why most of them were refused.
+    pub code: DenyCode,
+    /// How many were refused for what, as a sentence.
+    pub message: String,
+    /// How many there were.
+    pub requests: u64,
+    /// The busiest networks, each with the most requests that can have come from it.
+    pub networks: Vec<String>,
 }
 
 /// Proof that an entry is committed. Only the ledger makes one.

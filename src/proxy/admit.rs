@@ -79,6 +79,18 @@ pub struct Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
+    /// Of a request that is not sound only what may prove who sent it.
+    #[must_use]
+    pub fn of_unsound(headers: &'a HeaderMap) -> Self {
+        let mut tokens = headers.get_all("wcp-token").iter();
+        match (tokens.next(), tokens.next()) {
+            (Some(token), None) => {
+                Self { token: token.to_str().ok().filter(|token| !token.is_empty()), ..Self::default() }
+            }
+            _ => Self::default(),
+        }
+    }
+
     fn slot(&mut self, name: &str) -> Option<&mut Option<&'a str>> {
         Some(match name {
             "wcp-token" => &mut self.token,

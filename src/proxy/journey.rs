@@ -1,6 +1,6 @@
 //! The journey of one request: admit, identify, describe, decide, record; then a permit to forward, or an answer instead.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 
 use crate::engine::DenyCode;
 use crate::hall::{Ask, Door, OverRate, Recorded, Refusal, limits};
-use crate::proxy::admit::admit;
+use crate::proxy::admit::{Claims, admit};
 use crate::proxy::describe;
 use crate::proxy::destination::Destination;
 use crate::proxy::exchange::{Exchange, Forward};
@@ -19,7 +19,7 @@ use crate::proxy::identify::{From, Unknown, Who};
 use crate::proxy::reject::Answer;
 use crate::proxy::routes::NoWay;
 use crate::proxy::traced;
-use crate::telemetry::{InFlight, RefusalLabels};
+use crate::telemetry::InFlight;
 use crate::tls;
 
 /// A described request, and where it goes if it may.
@@ -31,18 +31,37 @@ pub struct Asked {
 
 /// Why a request cannot be asked about.
 pub enum Unasked {
-    /// It is refused, and that is recorded.
+    /// It is refused to somebody who is known, and that is recorded.
     Refused(Box<Refusal>),
-    /// Nobody that we know. Counted but not recorded: whoever has no credential must not be able to fill the ledger.
-    Unauthenticated,
-    /// From where too many credentials were wrong: this one is not taken. Counted but not recorded, as those were.
-    Slowed(Duration),
+    /// From nobody that we know: counted, and recorded only together with all others of its second.
+    Stranger(Stranger, Option<IpAddr>),
     /// Over the rate of its token or tenant; the refusal is recorded once in a while.
     OverRate(OverRate, Box<Refusal>),
 }
 
+/// What is answered to whoever proves no identity.
+pub enum Stranger {
+    /// What proves one.
+    Unauthenticated,
+    /// What is malformed, in a request that would not be taken from anyone.
+    Malformed(String),
+    /// When the next credential is worth a try: too many from there were wrong.
+    Slowed(Duration),
+}
+
+impl Stranger {
+    const fn code(&self) -> DenyCode {
+        match self {
+            Self::Unauthenticated => DenyCode::Unauthenticated,
+            Self::Malformed(_) => DenyCode::MalformedClaim,
+            Self::Slowed(_) => DenyCode::RateLimited,
+        }
+    }
+}
+
 impl Parts {
-    /// admit, identify, describe.
+    /// admit, identify, describe. Whoever is known is held to its rates whatever is wrong with the request, and whoever is not gets an
+    /// answer and no more.
     ///
     /// # Errors
     /// Any of them says no.
@@ -62,8 +81,14 @@ impl Parts {
         };
 
         let admitted = exchange.unframed.map_or_else(|| admit(request), |why| Err(why.into()));
-        let admitted = admitted.map_err(|why| refused(DenyCode::MalformedClaim, why.into_owned(), None, None))?;
-        let claims = &admitted.claims;
+        let proof;
+        let claims = match &admitted {
+            Ok(admitted) => &admitted.claims,
+            Err(_) => {
+                proof = Claims::of_unsound(&request.headers);
+                &proof
+            }
+        };
         let correlation = describe::correlation(claims, &request.headers);
         exchange.correlation = Some(Arc::clone(&correlation));
 
@@ -71,15 +96,19 @@ impl Parts {
             address: session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip),
             workload: connection(session).and_then(tls::Connection::workload),
         };
+        let stranger = |stranger| Unasked::Stranger(stranger, from.address);
         let who = self.identify.who(claims, &request.headers, from, &self.hall.tokens());
-        let token = who.as_ref().ok().and_then(|who| who.caller.token.as_ref());
-        // Where the identity is another than by token, a token is not looked at and proves nothing, nor fails to.
-        if claims.token.is_some() && self.identify.looks_at_tokens() {
-            self.hall.met(from.address, token).map_err(Unasked::Slowed)?;
-        }
-        let who = who.map_err(|unknown| match unknown {
-            Unknown::Unproved => Unasked::Unauthenticated,
-            Unknown::Malformed(why) => refused(DenyCode::MalformedClaim, why, None, Some(&correlation)),
+        let who = who.map_err(|unknown| {
+            // Where the identity is another than by token, a token is not looked at and proves nothing, nor fails to.
+            let guessed = claims.token.is_some() && self.identify.looks_at_tokens();
+            if guessed && let Err(wait) = self.hall.guessed(from.address) {
+                return stranger(Stranger::Slowed(wait));
+            }
+            stranger(match (&admitted, unknown) {
+                (Err(why), _) => Stranger::Malformed(why.to_string()),
+                (Ok(_), Unknown::Malformed(why)) => Stranger::Malformed(why),
+                (Ok(_), Unknown::Unproved) => Stranger::Unauthenticated,
+            })
         })?;
         let (token, tenant) = (who.caller.token.as_ref(), &who.tenant);
         self.hall.admit(Door::Gate, token, Some(tenant)).map_err(|over| {
@@ -88,6 +117,9 @@ impl Parts {
             refusal.correlation_id = Some(Arc::clone(&correlation));
             Unasked::OverRate(over, Box::new(refusal))
         })?;
+        let admitted = admitted
+            .map_err(|why| refused(DenyCode::MalformedClaim, why.into_owned(), Some(&who), Some(&correlation)))?;
+        let claims = &admitted.claims;
 
         let path = &*admitted.target.path;
         let way = self.routes.find(&admitted.host, &admitted.target, &request.method).map_err(|why| {
@@ -127,25 +159,24 @@ impl Parts {
                 let (code, message) = (refusal.code, refusal.message.clone());
                 exchange.refused = code.as_str();
                 self.hall.refuse(*refusal).await.map(|receipt| {
-                    let answer = Answer::refused(code, &message, &receipt, exchange.correlation.as_deref());
+                    let answer = Answer::refused(code, &message, Some(&receipt), exchange.correlation.as_deref());
                     exchange.receipt = Some(receipt);
                     Some(answer)
                 })
             }
-            Err(Unasked::Unauthenticated) => {
-                let code = DenyCode::Unauthenticated.as_str();
-                exchange.refused = code;
-                let labels = RefusalLabels { door: Door::Gate.as_str(), code };
-                self.hall.metrics().refusals.get_or_create(&labels).inc();
-                Ok(Some(Answer::unauthenticated(self.identify.wanted())))
-            }
-            Err(Unasked::Slowed(wait)) => {
-                let code = DenyCode::RateLimited;
+            Err(Unasked::Stranger(stranger, address)) => {
+                let code = stranger.code();
                 exchange.refused = code.as_str();
-                let labels = RefusalLabels { door: Door::Gate.as_str(), code: code.as_str() };
-                self.hall.metrics().refusals.get_or_create(&labels).inc();
-                let reason = "too many credentials from this network were not valid";
-                Ok(Some(Answer::over_rate(reason, limits::seconds(wait), None, exchange.correlation.as_deref())))
+                self.hall.met_a_stranger(Door::Gate, code, address);
+                let correlation = exchange.correlation.as_deref();
+                Ok(Some(match stranger {
+                    Stranger::Unauthenticated => Answer::unauthenticated(self.identify.wanted()),
+                    Stranger::Malformed(why) => Answer::refused(code, &why, None, correlation),
+                    Stranger::Slowed(wait) => {
+                        let reason = "too many credentials from this network were not valid";
+                        Answer::over_rate(reason, limits::seconds(wait), None, correlation)
+                    }
+                }))
             }
             Err(Unasked::OverRate(over, refusal)) => {
                 exchange.refused = refusal.code.as_str();

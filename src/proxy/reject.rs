@@ -66,15 +66,15 @@ impl Answer {
         Self::problem(status, code, reason, Some(recorded.receipt()), Some(decision), correlation)
     }
 
-    /// A request that was refused before a decision, and recorded.
+    /// A request that was refused before a decision, and recorded where its caller is known.
     #[must_use]
-    pub fn refused(code: DenyCode, reason: &str, receipt: &Receipt, correlation: Option<&str>) -> Self {
+    pub fn refused(code: DenyCode, reason: &str, receipt: Option<&Receipt>, correlation: Option<&str>) -> Self {
         let status = match code {
             DenyCode::NoRoute => StatusCode::NOT_FOUND,
             DenyCode::CapabilityNotOnRoute => StatusCode::FORBIDDEN,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self::problem(status, code, reason, Some(receipt), None, correlation)
+        Self::problem(status, code, reason, receipt, None, correlation)
     }
 
     /// Over a rate: 429.

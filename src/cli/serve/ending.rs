@@ -109,6 +109,7 @@ impl ShutdownSignalWatch for Ending {
             let exchanges = self.hall.metrics().exchanges_in_flight.get();
             tracing::warn!(exchanges, why, "requests in flight are cut off");
         }
+        self.hall.tell_of_strangers().await;
         ShutdownSignal::GracefulTerminate
     }
 }

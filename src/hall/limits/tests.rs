@@ -35,9 +35,23 @@ fn of_a_flood_one_entry_a_second_is_kept() {
 }
 
 #[test]
-fn the_least_urgent_gives_way_first() {
-    let froms = [QosClass::P3, QosClass::P2, QosClass::P1, QosClass::P0].map(shed_from);
-    assert!(froms.is_sorted() && froms[3] == 100 && RESERVED > froms[2] && RESERVED < 100, "{froms:?}");
+fn whom_the_tenants_rate_refuses_is_not_charged_to_the_token() {
+    let rate = |burst| Rate::new(NonZeroU32::MIN, Duration::from_secs(3600), NonZeroU32::new(burst).unwrap());
+    let rates = Rates::new(DoorLimits { per_token: Some(rate(3)), per_tenant: Some(rate(1)), in_flight: None });
+    let make = "make".parse().unwrap();
+    assert_eq!(rates.admit(Some(&make), Some("org.acme")), Ok(()));
+    for _ in 0..50 {
+        assert!(rates.admit(Some(&make), Some("org.acme")).unwrap_err().message.contains("tenant"));
+    }
+    for tenant in ["org.b", "org.c"] {
+        assert_eq!(rates.admit(Some(&make), Some(tenant)), Ok(()), "{tenant}");
+    }
+    assert!(rates.admit(Some(&make), Some("org.d")).unwrap_err().message.contains("token"));
+}
+
+#[test]
+fn the_last_places_in_the_queue_are_kept_for_what_is_most_urgent() {
+    assert!(RESERVED > gives_way_from(QosClass::P1) as usize && RESERVED < 100);
 }
 
 fn ask(qos_class: QosClass) -> Ask {
@@ -70,7 +84,7 @@ async fn when_the_ledger_is_behind_the_least_urgent_gives_way_first_and_the_last
     crowded(&|| writes() && ledger.crowding() == 0).await;
     let mut shed = Vec::new();
     for percent in (0..100).step_by(5) {
-        let gives_way = |class| hall.sheds(Door::Api, class).is_some();
+        let gives_way = |class| hall.place(Door::Api, &"org.acme".into(), class).is_err();
         let now = [QosClass::P0, QosClass::P1, QosClass::P2, QosClass::P3].map(gives_way);
         assert_eq!(now, [false, percent >= 85, percent >= 70, percent >= 50], "{percent} %");
         let kept = hall.room_for(None).is_err();
