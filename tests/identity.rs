@@ -238,16 +238,17 @@ impl Case<'_> {
             let values = self.values(name);
             values.len() > 1 || values.iter().any(unsound)
         });
-        if malformed || forged.0.starts_with("wcp_") {
+        // Another spelling of ours: some take it for the one with hyphens.
+        let name = forged.0.to_ascii_lowercase();
+        let folded = name.replace(|other: char| !other.is_ascii_alphanumeric(), "-");
+        if malformed || (folded.starts_with("wcp-") && name != folded) {
             return End::Status(400);
         }
         // Only then who it is.
-        let name = forged.0.to_ascii_lowercase();
         match (mode.name, &*name) {
             ("token", "wcp-worker-id" | "wcp-tenant-id") if credential.end == End::Forwarded => End::Status(403),
             (of, name) if of.starts_with("trusted_headers") && !credential.elsewhere => {
-                let dashed = name.replace('_', "-");
-                if mode.names.contains(&&*dashed) { self.said_by_a_peer(name) } else { credential.end }
+                if mode.names.contains(&&*folded) { self.said_by_a_peer(name) } else { credential.end }
             }
             _ => credential.end,
         }
@@ -259,7 +260,7 @@ impl Case<'_> {
         let values: Vec<_> = self.mode.names.iter().map(|name| self.values(name)).collect();
         let unsound = |value: &String| value.is_empty() || value.contains([',', '\t']);
         let malformed = values.iter().any(|values| values.len() > 1 || values.iter().any(unsound));
-        if name.contains('_') || malformed {
+        if name.contains(['_', '.']) || malformed {
             End::Status(400)
         } else if values.iter().any(Vec::is_empty) {
             End::Status(401)
@@ -289,7 +290,7 @@ fn configuration(mode: &Mode, upstream: SocketAddr) -> String {
     write!(
         text,
         "  upstreams: {{ orders: {{ url: \"http://{upstream}\" }} }}\n  routes:\n    - {{ match: {{ path: /orders }}, capability: \
-         cap.data.read.v1, data_label: INTERNAL, upstream: orders }}\nhall:\n  listen: 127.0.0.1:0\n  tokens:\n    - {{ name: make, \
+         cap.data.read.v1, data_label: INTERNAL, upstream: orders }}\nhall:\n  listen: 127.0.0.1:0\n  limits: {{ failures: 10000/s }}\n  tokens:\n    - {{ name: make, \
          secret: {TOKEN}, scopes: [route], worker_ids: [{}], tenant_id: {} }}\n    - {{ name: reader, secret: {READER}, scopes: [read] \
          }}\npolicy: {{ gate: {2}/policies, rules: {2}/rules.json, workers: {2}/enrolled, tenants: {{ org.acme: {{ risk: low }} }} \
          }}\nshutdown: {{ linger: 0s }}\n",
