@@ -4,6 +4,7 @@ pub mod settings;
 
 mod access;
 mod admit;
+mod credentials;
 mod describe;
 mod destination;
 mod door;

@@ -151,6 +151,8 @@ fn upstream(name: &str, value: &Value<'_>, authorities: Option<&Authorities>) ->
     let mut map = value.map()?;
     let url = map.need("url", "write its base URL, such as `https://api.openai.com`").and_then(|v| v.read(url));
     let headers = map.get("headers").map_or_else(|| Some(Vec::new()), |value| headers(&value));
+    let strip_headers = map.list("strip_headers", kinds::header_name);
+    let strip_query = map.list("strip_query", kinds::parameter);
     let h2 = map.read("http2", "false", kinds::flag);
     let connect_timeout = map.read("connect_timeout", "5s", kinds::some_time);
     let read_timeout = map.read("read_timeout", "5m", kinds::some_time);
@@ -173,6 +175,8 @@ fn upstream(name: &str, value: &Value<'_>, authorities: Option<&Authorities>) ->
         port,
         base_path,
         headers: headers?,
+        strip_headers: strip_headers?,
+        strip_query: strip_query?,
         connect_timeout: connect_timeout?,
         read_timeout: read_timeout?,
     })

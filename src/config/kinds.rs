@@ -193,6 +193,12 @@ pub fn header_name(text: &str) -> Read<HeaderName> {
     Ok(name)
 }
 
+/// The name of a parameter of a query.
+pub fn parameter(text: &str) -> Read<String> {
+    let sound = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
+    if sound { Ok(text.to_owned()) } else { Err(Wrong::new("is not a parameter", "write its name, such as `api_key`")) }
+}
+
 /// A header's value; marked sensitive, so that it is never printed.
 pub fn header_value(text: &str) -> Read<HeaderValue> {
     let mut value: HeaderValue = text.parse().map_err(|_| {
@@ -294,6 +300,14 @@ mod tests {
         }
         assert!(format!("{:?}", header_value("Bearer key").unwrap()).contains("Sensitive"));
         assert!(header_value("a\nb").is_err());
+    }
+
+    #[test]
+    fn parameters_are_named_as_they_are_decoded() {
+        assert!(parameter("api_key").is_ok() && parameter("X-Sig.v2").is_ok());
+        for bad in ["", "a=b", "%6bey", "a b", "key[]"] {
+            assert!(parameter(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

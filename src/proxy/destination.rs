@@ -8,6 +8,7 @@ use hickory_resolver::TokioResolver;
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_core::upstreams::peer::HttpPeer;
 
+use crate::proxy::credentials::Credentials;
 use crate::proxy::header_names::{self, Names};
 use crate::proxy::resolve::Addresses;
 use crate::proxy::settings::Upstream;
@@ -19,11 +20,6 @@ const CERTIFICATES: [&str; 3] = ["client-cert", "client-cert-chain", "x-forwarde
 /// What is said to a proxy, us. `proxy` is nobody's header, and a CGI program's variable HTTP_PROXY (CVE-2016-5385).
 const PROXYS: [&str; 3] = ["proxy", "proxy-authorization", "proxy-connection"];
 
-/// Where callers put a credential for an upstream.
-const CREDENTIALS: [&str; 6] = ["authorization", "api-key", "apikey", "x-api-key", "x-auth-token", "x-goog-api-key"];
-/// What is in the name of a header that holds a credential.
-const CREDENTIAL_WORDS: [&str; 4] = ["auth", "key", "token", "secret"];
-
 /// A place where requests may go.
 pub struct Destination {
     /// As configured.
@@ -34,6 +30,8 @@ pub struct Destination {
     pub host: HeaderValue,
     /// Headers of the caller's that never get there.
     kept_back: Names,
+    /// Credentials of the caller's that never get there.
+    pub credentials: Credentials,
     metrics: Arc<Metrics>,
     // By status from 100; a counter is looked up once, then only counted up.
     answers: Vec<OnceLock<Counter>>,
@@ -61,16 +59,12 @@ impl Destination {
         let name = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.clone() };
         let usual = if upstream.tls { 443 } else { 80 };
         let host = if upstream.port == usual { name } else { format!("{name}:{}", upstream.port) };
-        // Where one of the upstream's own headers is a credential, no other is put beside it: some clients send theirs in another
-        // header than the one that we set, and the upstream would choose.
-        let is_credential = |name: &HeaderName| CREDENTIAL_WORDS.into_iter().any(|word| name.as_str().contains(word));
-        let credentials =
-            if upstream.headers.iter().any(|(name, _)| is_credential(name)) { &CREDENTIALS[..] } else { &[] };
         let own = upstream.headers.iter().map(|(name, _)| name).chain(identity);
-        let known = CERTIFICATES.iter().chain(&PROXYS).chain(credentials);
+        let known = CERTIFICATES.iter().chain(&PROXYS);
         let kept_back = own.map(|name| Cow::from(name.as_str().to_owned())).chain(known.map(|name| Cow::from(*name)));
         Ok(Self {
             kept_back: Names::of(kept_back),
+            credentials: Credentials::beside(upstream),
             host: HeaderValue::try_from(host)
                 .map_err(|_| format!("`gate.upstreams.{}` has a malformed host", upstream.name))?,
             addresses: Addresses::new(Arc::clone(upstream), group, resolver),
@@ -114,6 +108,9 @@ impl Destination {
     #[must_use]
     pub fn is_ours(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
-        header_names::is_wcp(name) || header_names::is_forwarding(name) || self.kept_back.have(name)
+        header_names::is_wcp(name)
+            || header_names::is_forwarding(name)
+            || self.kept_back.have(name)
+            || self.credentials.is_header(name)
     }
 }

@@ -64,6 +64,7 @@ pub fn request(
     if let Some(target) = target {
         request.set_uri(target.clone());
     }
+    destination.credentials.take_from(request)?;
     request.insert_header(HOST, destination.host.clone())?;
     join_cookies(request)?;
     let decision = permit.decision();

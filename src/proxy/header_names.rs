@@ -80,6 +80,12 @@ impl Names {
         Self { names, lengths }
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.lengths == 0
+    }
+
     /// Whether this name is one of them.
     #[must_use]
     pub fn have(&self, name: &str) -> bool {

@@ -100,6 +100,10 @@ pub struct Upstream {
     pub base_path: String,
     /// Headers that only the gate holds, such as the upstream's credential; marked sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Headers of the caller's that never get there, besides credentials.
+    pub strip_headers: Vec<HeaderName>,
+    /// Parameters of the query that never get there, besides credentials.
+    pub strip_query: Vec<String>,
     /// Longest time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Longest silence of the upstream.

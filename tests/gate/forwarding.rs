@@ -95,6 +95,29 @@ async fn where_the_gate_holds_a_credential_no_other_gets_there() {
 }
 
 #[tokio::test]
+async fn a_key_in_the_query_or_a_subprotocol_does_not_get_there_beside_ours() {
+    let upstream = Upstream::ok().await;
+    let mut to = at(upstream.address);
+    to.headers = vec![("x-goog-api-key".parse().unwrap(), "ours".parse().unwrap())];
+    let house = House::start(house::settings(fixed(), to)).await;
+    let apps = "Ocp-Apim-Subscription-Key: mine\r\nX-Functions-Key: mine\r\n\
+        Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.mine\r\nIdempotency-Key: kept\r\n";
+    for (asked, got) in [
+        ("/public/m?alt=sse&key=mine", "/public/m?alt=sse"),
+        ("/public/m?%6bey=mine&a=%2F+;b", "/public/m?a=%2F+;b"),
+        ("/public/%61?api_key=mine", "/public/a"),
+        ("/public/m?keys=kept", "/public/m?keys=kept"),
+    ] {
+        assert_eq!(ask(house.gate, get(asked, apps)).await.status(), 200, "{asked}");
+        let last = upstream.seen().pop().unwrap();
+        assert_eq!(last.target(), got);
+        assert!(!format!("{last:?}").contains("mine"), "{last:?}");
+        assert_eq!(last.header("sec-websocket-protocol"), Some("realtime"));
+        assert_eq!((last.header("x-goog-api-key"), last.header("idempotency-key")), (Some("ours"), Some("kept")));
+    }
+}
+
+#[tokio::test]
 async fn a_token_says_who_asks() {
     let upstream = Upstream::ok().await;
     let house = House::start(house::settings(Identity::Token, at(upstream.address))).await;

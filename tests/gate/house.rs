@@ -66,6 +66,8 @@ pub fn upstream(host: &str, port: u16) -> Upstream {
         port,
         base_path: String::new(),
         headers: vec![("authorization".parse().unwrap(), HeaderValue::from_static(CREDENTIAL))],
+        strip_headers: Vec::new(),
+        strip_query: Vec::new(),
         connect_timeout: Duration::from_secs(2),
         read_timeout: Duration::from_secs(10),
     }

@@ -20,6 +20,8 @@ fn upstream() -> Arc<Upstream> {
         port: 1,
         base_path: String::new(),
         headers: Vec::new(),
+        strip_headers: Vec::new(),
+        strip_query: Vec::new(),
         connect_timeout: Duration::from_secs(1),
         read_timeout: Duration::from_secs(1),
     })
