@@ -4,6 +4,7 @@ pub mod settings;
 
 mod access;
 mod admit;
+mod cors;
 mod credentials;
 mod describe;
 mod destination;
@@ -41,6 +42,7 @@ use pingora_core::services::ServiceWithDependents;
 use pingora_core::services::listening::Service;
 
 use crate::hall::Hall;
+use crate::proxy::cors::Cors;
 use crate::proxy::describe::Describe;
 use crate::proxy::destination::Destination;
 use crate::proxy::door::Door;
@@ -118,6 +120,8 @@ fn gate(settings: Settings, hall: Arc<Hall>) -> Result<Gate, String> {
         identify,
         describe: Describe::new(settings.env),
         routes,
+        cors: Cors::new(settings.cors_origins),
+        health_path: settings.health_path,
         idle_timeout: settings.idle_timeout,
         upgraded_idle_timeout: settings.upgraded_idle_timeout,
     }))

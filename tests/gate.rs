@@ -28,6 +28,8 @@ mod http2;
 mod logs;
 #[path = "gate/names.rs"]
 mod names;
+#[path = "gate/own_answers.rs"]
+mod own_answers;
 #[path = "endurance/random.rs"]
 mod random;
 #[path = "gate/rejecting.rs"]

@@ -63,6 +63,8 @@ pub fn read(mut gate: Map<'_>) -> Option<Read> {
     let routes = gate
         .need("routes", "list which request asks for which capability; a request without a route is refused")
         .and_then(|value| routes(&value, &upstreams));
+    let health_path = gate.get("health_path");
+    let cors_origins = gate.list("cors_origins", kinds::origin_header);
     let dns_servers = gate.list("dns_servers", kinds::dns_server);
     let threads = gate.read("threads", "1", kinds::number(1, 256));
     let header_timeout = gate.read("header_timeout", "10s", kinds::some_time);
@@ -72,6 +74,7 @@ pub fn read(mut gate: Map<'_>) -> Option<Read> {
         .section("limits")
         .and_then(|section| limits::of_gate(section, matches!(identity, Some(Identity::Fixed { .. }))));
     gate.done(&["catalogue"]);
+    let health_path = health_path.map_or(Some(None), |value| health(&value, routes.as_deref()).map(Some));
     // An error in one of these files is an error here.
     let tls = tls.map_or(Some(None), |tls| tls.map(Some));
     if upstream_ca.is_some_and(|authorities| authorities.is_none()) {
@@ -85,6 +88,8 @@ pub fn read(mut gate: Map<'_>) -> Option<Read> {
         identity: identity?,
         upstreams: upstreams.sound,
         routes: routes?,
+        health_path: health_path?,
+        cors_origins: cors_origins?,
         dns_servers: dns_servers?,
         threads: threads?,
         header_timeout: header_timeout?,
@@ -260,6 +265,19 @@ fn routes(value: &Value<'_>, upstreams: &Upstreams) -> Option<Vec<Route>> {
         }
     }
     read.into_iter().collect()
+}
+
+/// The gate's own path: no route may be for it alone.
+fn health(value: &Value<'_>, routes: Option<&[Route]>) -> Option<PathPattern> {
+    let path = value.read(kinds::own_path)?;
+    if let Some(at) = routes.unwrap_or_default().iter().position(|route| path.covers(&route.path)) {
+        value.wrong(
+            format!("is the path of route {at}, which would never be reached"),
+            "choose a path that the upstreams have not, such as `/-/health`",
+        );
+        return None;
+    }
+    Some(path)
 }
 
 fn route(item: &Value<'_>, upstreams: &Upstreams) -> Option<Route> {

@@ -141,6 +141,11 @@ pub fn origin(text: &str) -> Read<String> {
     }
 }
 
+/// A browser origin as a header's value.
+pub fn origin_header(text: &str) -> Read<HeaderValue> {
+    HeaderValue::try_from(origin(text)?).map_err(|_| Wrong::new("is not a browser origin", "write it in ASCII"))
+}
+
 /// Where alerts are posted: https, or http to this machine. The value may hold a secret, so it is not repeated.
 pub fn webhook(text: &str) -> Read<String> {
     let help = "write such as `https://hooks.example.org/hallgate`, or http:// to localhost";
@@ -266,6 +271,13 @@ pub fn path_pattern(text: &str) -> Read<PathPattern> {
             "has a `*` that means nothing there",
             "write `*` for one segment (`/deployments/*/chat`), before a segment's end (`/models/*:generateContent`), or last for all below",
         ),
+    })
+}
+
+/// A path of the gate's own.
+pub fn own_path(text: &str) -> Read<PathPattern> {
+    path_pattern(text).ok().filter(|path| !path.has_star()).ok_or_else(|| {
+        Wrong::new("is not one path", "write an absolute path without `*`, `%` and the like, such as `/-/health`")
     })
 }
 

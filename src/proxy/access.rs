@@ -8,7 +8,8 @@ use crate::proxy::exchange::Exchange;
 use crate::proxy::grpc;
 use crate::telemetry::method;
 
-/// Writes the line of a request that has ended. A path is logged only in the form in which it was matched.
+/// Writes the line of a request that has ended. A path is logged only in the form in which it was matched. Probes
+/// are too many, and say nothing.
 pub fn log(
     session: &Session,
     exchange: &Exchange,
@@ -16,6 +17,9 @@ pub fn log(
     ending: Option<Ending>,
     error: Option<&Error>,
 ) {
+    if exchange.is_probe {
+        return;
+    }
     let decision = exchange.decision.as_ref();
     let input = decision.map(|decision| &decision.input);
     let http = input.and_then(|input| input.http.as_ref());

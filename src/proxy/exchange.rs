@@ -36,6 +36,8 @@ pub struct Exchange {
     pub receipt: Option<Receipt>,
     /// The code of a refusal that is no decision.
     pub refused: &'static str,
+    /// Whether it only asked whether requests should be sent here.
+    pub is_probe: bool,
     /// What ties it to others, when it is known without a decision.
     pub correlation: Option<Arc<str>>,
     /// How a gRPC call ended, where the answer's end says it.
@@ -79,6 +81,7 @@ impl Exchange {
             decision: None,
             receipt: None,
             refused: "",
+            is_probe: false,
             correlation: None,
             grpc_status: None,
             traced: None,

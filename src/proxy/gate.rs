@@ -16,6 +16,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::hall::{Ending, Hall};
 use crate::proxy::access;
+use crate::proxy::cors::Cors;
 use crate::proxy::describe::Describe;
 use crate::proxy::destination::Destination;
 use crate::proxy::door::Arrival;
@@ -23,6 +24,7 @@ use crate::proxy::exchange::{Exchange, Forward};
 use crate::proxy::forward;
 use crate::proxy::grpc;
 use crate::proxy::identify::Identify;
+use crate::proxy::pattern::PathPattern;
 use crate::proxy::peer::for_upgrade;
 use crate::proxy::persistence;
 use crate::proxy::reject::Answer;
@@ -60,6 +62,10 @@ pub struct Parts {
     pub describe: Describe,
     /// Where it may go.
     pub routes: Routes<Arc<Destination>>,
+    /// Which web pages may read answers.
+    pub cors: Cors,
+    /// Where the gate says itself whether requests should be sent to it.
+    pub health_path: Option<PathPattern>,
     /// Longest silence of a caller.
     pub idle_timeout: Duration,
     /// Longest silence on an upgraded connection.
@@ -152,7 +158,7 @@ impl ProxyHttp for Gate {
         }
         let asked = self.0.ask(session, exchange);
         let Some(answer) = self.0.rule(asked, exchange).await else { return Ok(false) };
-        if answer.send(session).await.is_err() {
+        if answer.send(session, &self.0.cors).await.is_err() {
             session.set_keepalive(None);
         }
         Ok(true)
@@ -237,7 +243,8 @@ impl ProxyHttp for Gate {
         forward.answered = true;
         forward.permit.answered(response.status.as_u16());
         forward.destination.answered(response.status);
-        response::stamp(response, &forward.permit, &forward.decision_id)
+        response::stamp(response, &forward.permit, &forward.decision_id)?;
+        self.0.cors.mark_forwarded(session.req_header(), response)
     }
 
     async fn response_trailer_filter(
@@ -320,7 +327,7 @@ impl ProxyHttp for Gate {
             } else {
                 error_code = status.as_u16();
                 // A caller that cannot be written to is gone, and nothing is left to do.
-                let _ = answer.send(session).await;
+                let _ = answer.send(session, &self.0.cors).await;
             }
         }
         FailToProxy { error_code, can_reuse_downstream: false }

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
+use http::{Method, Uri};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use crate::engine::DenyCode;
@@ -31,6 +32,8 @@ pub struct Asked {
 
 /// Why a request cannot be asked about.
 pub enum Unasked {
+    /// The gate answers by itself: nothing is asked of anybody, so nobody is identified and nothing recorded.
+    Answered(Box<Answer>),
     /// It is refused to somebody who is known, and that is recorded.
     Refused(Box<Refusal>),
     /// From nobody that we know: counted, and recorded only together with all others of its second.
@@ -97,6 +100,12 @@ impl Parts {
             workload: connection(session).and_then(tls::Connection::workload),
         };
         let stranger = |stranger| Unasked::Stranger(stranger, from.address);
+        if let Ok(admitted) = &admitted {
+            let answer = self.own_answer(request, &admitted.target.path, exchange);
+            if let Some(answer) = answer.map_err(|why| stranger(Stranger::Malformed(why.to_owned())))? {
+                return Err(Unasked::Answered(Box::new(answer)));
+            }
+        }
         let who = self.identify.who(claims, &request.headers, from, &self.hall.tokens());
         let who = who.map_err(|unknown| {
             // Where the identity is another than by token, a token is not looked at and proves nothing, nor fails to.
@@ -149,12 +158,37 @@ impl Parts {
         Ok(Asked { ask: Ask { caller: who.caller, input, door: Door::Gate, raw_body: None }, destination, target })
     }
 
+    /// What the gate answers by itself, if this is that: probes of its own health, and the preflights of pages that may call.
+    ///
+    /// # Errors
+    /// No browser asks so; says why.
+    fn own_answer(
+        &self,
+        request: &RequestHeader,
+        path: &str,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Answer>, &'static str> {
+        if let Some(allowed) = self.cors.preflight(request) {
+            return allowed.map(|headers| Some(Answer::preflight(headers)));
+        }
+        if !self.health_path.as_ref().is_some_and(|own| own.matches(path)) {
+            return Ok(None);
+        }
+        exchange.is_probe = true;
+        exchange.traced = None;
+        Ok(Some(match request.method {
+            Method::GET | Method::HEAD => Answer::health(self.hall.readiness().ready),
+            _ => Answer::only_get(),
+        }))
+    }
+
     /// decide, record; then there is a forward in the exchange, or an answer to give instead.
     pub async fn rule(&self, asked: Result<Asked, Unasked>, exchange: &mut Exchange) -> Option<Answer> {
         let ruled = match asked {
             Ok(Asked { ask, destination, target }) => {
                 self.hall.rule(ask).await.map(|recorded| self.ruled(recorded, destination, target, exchange))
             }
+            Err(Unasked::Answered(answer)) => Ok(Some(*answer)),
             Err(Unasked::Refused(refusal)) => {
                 let (code, message) = (refusal.code, refusal.message.clone());
                 exchange.refused = code.as_str();

@@ -1,8 +1,8 @@
-//! The one place where a no becomes an answer: `application/problem+json`, or a gRPC status for a gRPC call. The connection
+//! The one place where the gate's own answers are made. A no is `application/problem+json`, or a gRPC status for a gRPC call. The connection
 //! stays usable.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use pingora_core::Result;
 use pingora_core::protocols::http::ServerSession;
@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::engine::{Decision, DenyCode, route_decision};
 use crate::hall::{Receipt, Recorded};
+use crate::proxy::cors::{Cors, Headers};
 use crate::proxy::forward::{DECISION_ID, RECEIPT};
 use crate::proxy::grpc;
 
@@ -31,7 +32,8 @@ pub struct Answer {
     body: Vec<u8>,
     content_type: &'static str,
     receipt: Option<(HeaderValue, HeaderValue)>,
-    challenge: Option<&'static str>,
+    /// What else its head says.
+    headers: Headers,
     /// Seconds after which another try is worth it.
     retry_after: Option<u64>,
 }
@@ -91,7 +93,8 @@ impl Answer {
         let code = DenyCode::Unauthenticated;
         let detail = format!("{}: {remedy}", code.meaning());
         let answer = Self::written(StatusCode::UNAUTHORIZED, code.as_str(), code.meaning(), detail, None, None, None);
-        Self { challenge: Some(challenge), ..answer }
+        // The scheme is never `Bearer`: that would send a client's own Authorization, which is the upstream's.
+        Self { headers: vec![(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))], ..answer }
     }
 
     /// Not decided or not recorded, and why: 503.
@@ -144,9 +147,50 @@ impl Answer {
             body,
             content_type: "application/json",
             receipt: stamp(receipt),
-            challenge: None,
+            headers: Headers::new(),
             retry_after: None,
         })
+    }
+
+    /// Whether requests should be sent here: yes or no, and nothing of what is behind.
+    #[must_use]
+    pub fn health(ready: bool) -> Self {
+        if ready {
+            Self::plain(StatusCode::OK, "ok\n")
+        } else {
+            Self::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        }
+    }
+
+    /// The gate's own path is only read.
+    #[must_use]
+    pub fn only_get() -> Self {
+        let headers = vec![(ALLOW, HeaderValue::from_static("GET, HEAD"))];
+        Self { headers, ..Self::plain(StatusCode::METHOD_NOT_ALLOWED, "send GET or HEAD\n") }
+    }
+
+    /// A preflight is allowed this.
+    #[must_use]
+    pub fn preflight(headers: Headers) -> Self {
+        Self { headers, ..Self::plain(StatusCode::NO_CONTENT, "") }
+    }
+
+    fn plain(status: StatusCode, body: &str) -> Self {
+        Self {
+            status,
+            code: "",
+            message: String::new(),
+            body: body.into(),
+            content_type: "text/plain; charset=utf-8",
+            receipt: None,
+            headers: Headers::new(),
+            retry_after: None,
+        }
+    }
+
+    /// Whether it answers something that was asked for; else the gate speaks for itself.
+    const fn says_no(&self) -> bool {
+        !self.code.is_empty()
     }
 
     fn problem(
@@ -190,7 +234,7 @@ impl Answer {
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS);
         let receipt = receipt.and_then(stamp);
         let content_type = "application/problem+json";
-        Self { status, code, message, body, content_type, receipt, challenge: None, retry_after }
+        Self { status, code, message, body, content_type, receipt, headers: Headers::new(), retry_after }
     }
 
     /// The same for a gRPC call.
@@ -209,38 +253,42 @@ impl Answer {
 
     fn head(&self) -> Result<ResponseHeader> {
         let mut head = ResponseHeader::build_no_case(self.status, Some(8))?;
-        head.insert_header(CONTENT_TYPE, HeaderValue::from_static(self.content_type))?;
-        head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
+        if self.status != StatusCode::NO_CONTENT {
+            head.insert_header(CONTENT_TYPE, HeaderValue::from_static(self.content_type))?;
+            head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
+        }
         head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
         self.stamp(&mut head)?;
         if let Some(seconds) = self.retry_after {
             head.insert_header(RETRY_AFTER, HeaderValue::from(seconds))?;
         }
-        if let Some(challenge) = self.challenge {
-            // The scheme is never `Bearer`: that would send a client's own Authorization, which is the upstream's.
-            head.insert_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))?;
+        for (name, value) in &self.headers {
+            head.insert_header(name.clone(), value.clone())?;
         }
         Ok(head)
     }
 
-    /// Sends it instead of anything from upstream. `respond_error` would close the connection.
+    /// Sends it instead of anything from upstream, to a web page as `cors` lets it be read. `respond_error` would close the connection.
     ///
     /// # Errors
     /// The caller cannot be written to.
-    pub async fn send(self, session: &mut Session) -> Result<()> {
-        if grpc::is_call(session.req_header())
+    pub async fn send(self, session: &mut Session, cors: &Cors) -> Result<()> {
+        if self.says_no()
+            && grpc::is_call(session.req_header())
             && let ServerSession::H2(stream) = session.as_downstream_mut()
         {
             let mut head = grpc::head(self.said())?;
             self.stamp(&mut head)?;
+            cors.mark(stream.req_header(), &mut head)?;
             return stream.write_response_header(Box::new(head), true);
         }
         if small_body_follows(session) {
             session.set_close_on_response_before_downstream_finish(false);
         }
-        let head = Box::new(self.head()?);
-        let bodiless = session.req_header().method == Method::HEAD;
-        session.write_response_header(head, bodiless).await?;
+        let mut head = self.head()?;
+        cors.mark(session.req_header(), &mut head)?;
+        let bodiless = session.req_header().method == Method::HEAD || self.body.is_empty();
+        session.write_response_header(Box::new(head), bodiless).await?;
         let body = if bodiless { Bytes::new() } else { Bytes::from(self.body) };
         session.write_response_body(Some(body), true).await
     }

@@ -44,6 +44,10 @@ pub struct Settings {
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// Which request asks for which capability; the first match counts.
     pub routes: Vec<Route>,
+    /// The path at which the gate says itself whether requests should be sent to it; `None`: nowhere.
+    pub health_path: Option<PathPattern>,
+    /// Origins of the web pages that may call; empty: CORS is the upstreams'.
+    pub cors_origins: Vec<HeaderValue>,
     /// DNS servers to ask instead of the system's; empty: the system's.
     pub dns_servers: Vec<SocketAddr>,
     /// Worker threads of the gate's runtime.

@@ -110,6 +110,8 @@ pub fn settings(identity: Identity, upstream: Upstream) -> Settings {
             route("/secret/*", &[], read(), DataLabel::Restricted),
             route("/get", &[Method::GET], read(), DataLabel::Public),
         ],
+        health_path: None,
+        cors_origins: Vec::new(),
         dns_servers: Vec::new(),
         threads: 1,
         header_timeout: Duration::from_secs(10),

@@ -1,0 +1,117 @@
+//! What the gate answers by itself: probes of its health and preflights of web pages; and which page may read what else it says.
+
+use std::net::SocketAddr;
+
+use hallgate::proxy::Settings;
+use hallgate::proxy::settings::Identity;
+
+use crate::house::{self, House, TOKEN, at, fixed};
+use crate::upstream::Upstream;
+use crate::wire::{Message, Wire, ask, get};
+
+const PAGE: &str = "https://app.example";
+
+fn settings(identity: Identity, upstream: SocketAddr) -> Settings {
+    let mut settings = house::settings(identity, at(upstream));
+    settings.health_path = Some("/public/-/health".parse().unwrap());
+    settings.cors_origins = vec![PAGE.parse().unwrap()];
+    settings
+}
+
+fn preflight(path: &str, origin: &str, headers: &str) -> String {
+    format!(
+        "OPTIONS {path} HTTP/1.1\r\nHost: h\r\nOrigin: {origin}\r\nAccess-Control-Request-Method: POST\r\n\
+         Access-Control-Request-Headers: {headers}\r\n\r\n"
+    )
+}
+
+fn readable(answer: &Message) -> bool {
+    answer.header("access-control-allow-origin") == Some(PAGE)
+        && answer
+            .headers
+            .iter()
+            .any(|(name, value)| name == "access-control-expose-headers" && value.contains("wcp-receipt"))
+}
+
+#[tokio::test]
+async fn the_gates_health_is_told_to_anybody_and_nobody_else_is_asked() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(settings(Identity::Token, upstream.address)).await;
+    let before = house.entries().len();
+    let mut wire = Wire::to(house.gate).await;
+    for path in ["/public/-/health", "/public/%2D/health", "/public/-/health/", "/public/-/health?from=lb"] {
+        let answer = wire.ask(get(path, "")).await;
+        assert_eq!((answer.status(), &*answer.body), (200, &b"ok\n"[..]), "{path}");
+        assert_eq!(answer.header("wcp-decision-id"), None);
+    }
+    wire.send("HEAD /public/-/health HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(wire.head().await.unwrap().status(), 200);
+    for method in ["POST", "DELETE", "OPTIONS"] {
+        let answer =
+            wire.ask(format!("{method} /public/-/health HTTP/1.1\r\nHost: h\r\nwcp-token: {TOKEN}\r\n\r\n")).await;
+        assert_eq!((answer.status(), answer.header("allow")), (405, Some("GET, HEAD")), "{method}");
+    }
+    assert_eq!(house.entries().len(), before);
+    // What is unsound is nobody's probe, and the path has no more than its own.
+    assert_eq!(wire.ask(get("/public/-/../-/health", "")).await.status(), 400);
+    assert_eq!(ask(house.gate, get("/public/-/healthy", "")).await.status(), 401);
+    assert_eq!(ask(house.gate, get("/public/-/health/x", "")).await.status(), 401);
+    assert_eq!(upstream.seen().len(), 0);
+
+    house.break_ledger();
+    let answer = ask(house.gate, get("/public/-/health", "")).await;
+    assert_eq!((answer.status(), &*answer.body), (503, &b"not ready\n"[..]));
+}
+
+#[tokio::test]
+async fn a_listed_pages_preflight_needs_no_credential_and_goes_no_further() {
+    let upstream = Upstream::ok().await;
+    for identity in [Identity::Token, fixed()] {
+        let known = identity != Identity::Token;
+        let house = House::start(settings(identity, upstream.address)).await;
+        let before = house.entries().len();
+        let mut wire = Wire::to(house.gate).await;
+        for path in ["/public/a", "/get", "/nowhere"] {
+            wire.send(preflight(path, PAGE, "Authorization,content-type,x-stainless-lang")).await;
+            let answer = wire.head().await.unwrap();
+            assert_eq!((answer.status(), answer.header("content-length")), (204, None));
+            assert!(readable(&answer), "{answer:?}");
+            assert_eq!(answer.header("access-control-allow-methods"), Some("POST"));
+            let allowed = "authorization, content-type, x-stainless-lang";
+            assert_eq!(answer.header("access-control-allow-headers"), Some(allowed));
+            assert_eq!(answer.header("vary"), Some("origin"));
+        }
+        assert_eq!((house.entries().len(), upstream.seen().len()), (before, 0));
+        let answer = wire.ask(preflight("/public/a", PAGE, "a b")).await;
+        assert_eq!((answer.status(), readable(&answer)), (400, true));
+        assert!(answer.json()["reason"].as_str().unwrap().contains("access-control-request-headers"));
+        // Another page's is a request like any other.
+        let answer = wire.ask(preflight("/get", "https://evil.example", "x-a")).await;
+        assert_eq!(answer.status(), if known { 404 } else { 401 });
+        assert_eq!((answer.header("access-control-allow-origin"), answer.header("vary")), (None, Some("origin")));
+    }
+}
+
+#[tokio::test]
+async fn a_listed_page_reads_every_answer() {
+    let upstream = Upstream::answering(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAccess-Control-Allow-Origin: *\r\nAccess-Control-Allow-Credentials: true\r\n\r\nok",
+    )
+    .await;
+    let house = House::start(settings(fixed(), upstream.address)).await;
+    let page = format!("Origin: {PAGE}\r\n");
+    for (path, status) in [("/public/a", 200), ("/secret/a", 403), ("/nowhere", 404), ("/public//a", 400)] {
+        let answer = ask(house.gate, get(path, &page)).await;
+        assert_eq!((answer.status(), readable(&answer)), (status, true), "{answer:?}");
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        for other in ["", "Origin: https://evil.example\r\n", "Origin: null\r\n"] {
+            let answer = ask(house.gate, get(path, other)).await;
+            assert_eq!((answer.status(), answer.header("vary")), (status, Some("origin")));
+            assert!(!answer.headers.iter().any(|(name, _)| name.starts_with("access-control-")), "{answer:?}");
+        }
+    }
+    // Neither does one that the upstream never gave.
+    let house = House::start(settings(fixed(), ([127, 0, 0, 1], 9).into())).await;
+    let answer = ask(house.gate, get("/public/a", &page)).await;
+    assert_eq!((answer.status(), readable(&answer)), (502, true));
+}
