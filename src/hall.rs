@@ -5,6 +5,7 @@
 
 pub mod abroad;
 pub mod alerts;
+mod change;
 pub mod enrolment;
 pub mod evidence;
 pub mod in_force;
@@ -26,7 +27,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::Mutex;
 
 use crate::cache::Verdicts;
 use crate::engine::input::written::sound_correlation_id;
@@ -133,15 +133,17 @@ pub struct Hall {
     refused_change: ArcSwapOption<RefusedChange>,
     draining: AtomicBool,
     /// The policy in force is not on record yet.
-    unannounced: AtomicBool,
+    unannounced: Arc<AtomicBool>,
     /// What is in force changes one after the other.
-    succession: Mutex<()>,
+    succession: change::Succession,
     /// The remote registry, when there is one.
     abroad: Option<Abroad>,
     /// An operator has switched this hall off.
     switched_off: AtomicBool,
     /// The account's standing lets this hall decide, or does not matter.
     in_good_standing: AtomicBool,
+    /// What was last heard of it.
+    heard: online::Heard,
     /// What the ledger says of it.
     good_standing_on_record: AtomicBool,
     recent: Arc<Recent>,
@@ -187,11 +189,12 @@ impl Hall {
             traces: None,
             refused_change: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
-            unannounced: AtomicBool::new(false),
-            succession: Mutex::default(),
+            unannounced: Arc::default(),
+            succession: change::Succession::default(),
             abroad: None,
             switched_off: AtomicBool::new(switched_off),
             in_good_standing: AtomicBool::new(true),
+            heard: online::Heard::default(),
             good_standing_on_record: AtomicBool::new(true),
         };
         hall.show_snapshot();
@@ -343,7 +346,9 @@ impl Hall {
             reasons.push(format!("the ledger is not writing: {why}"));
         }
         let snapshot = self.snapshot.load();
-        if !self.is_online() {
+        if self.standing_is_stale() {
+            reasons.push("offline: nothing was heard of the account's standing for too long".to_owned());
+        } else if !self.is_online() {
             reasons.push("offline".to_owned());
         }
         let registry = self.abroad.as_ref().map(|abroad| abroad.state(&snapshot));

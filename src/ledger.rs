@@ -6,6 +6,7 @@ mod batch;
 mod canonical;
 mod chain;
 mod checkpoint;
+mod deadline;
 mod entry;
 mod files;
 mod index;
@@ -38,9 +39,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use batch::Batch;
+use deadline::{Delivery, Watchdog};
 use prune::{Pruner, Pruning};
 use queue::Ended;
 use seal::{Seal, Sealer};
@@ -123,6 +125,7 @@ struct Handle {
     shared: Arc<Shared>,
     thread: Mutex<Option<Thread>>,
     pruner: Mutex<Option<Pruner>>,
+    watchdog: Mutex<Option<Watchdog>>,
     /// What does not hold together; there are no threads then.
     broken: Option<Arc<str>>,
     /// The hall had been switched off when this was opened.
@@ -188,6 +191,8 @@ impl Ledger {
         handle.thread = Mutex::new(Some(thread));
         handle.found_offline = found_offline;
         // From here on the handle ends the writer, also after an error.
+        let watchdog = Watchdog::start(Arc::clone(&handle.shared)).map_err(started)?;
+        handle.watchdog = Mutex::new(Some(watchdog));
         publish::warm(handle.published.clone()).map_err(started)?;
         let pruner = Pruner::start(pruning, settings.checkpoint_every.min(PRUNE_EVERY)).map_err(started)?;
         *handle.pruner.lock().unwrap_or_else(PoisonError::into_inner) = pruner;
@@ -215,46 +220,88 @@ impl Ledger {
         Ok(Self(Arc::new(handle)))
     }
 
-    /// Records a decision or refusal. Resolves when the entry is committed. Dropping the future loses the answer, never the
-    /// entry.
+    /// Records a decision or refusal. Resolves when the entry is committed, and in time. Dropping the future loses the answer,
+    /// never the entry; an outcome says that a dispatch came to nothing.
     ///
     /// # Errors
-    /// The queue is full, the write failed, or the ledger is broken or closed: nothing may be allowed or forwarded then.
+    /// The queue is full, the write failed or takes too long, or the ledger is broken or closed: nothing may be allowed or
+    /// forwarded then.
     pub async fn record(&self, record: Record) -> Result<Receipt, RecordError> {
+        self.recorded(record, false).await
+    }
+
+    /// Records a change that whoever waits then brings about. Once the disk has it, this resolves when that has said what became of
+    /// it, however late: what is on record must be in force. Not to be cancelled, nor to be waited for by a request.
+    ///
+    /// # Errors
+    /// There is no entry, and will be none.
+    pub async fn record_change(&self, record: Record) -> Result<Receipt, RecordError> {
+        self.recorded(record, true).await
+    }
+
+    async fn recorded(&self, record: Record, patient: bool) -> Result<Receipt, RecordError> {
         if let Some(why) = &self.0.broken {
             return Err(RecordError::Broken(Arc::clone(why)));
         }
-        let (answer, rouse) = self.0.shared.queue.record(record)?;
+        let (answer, rouse) = self.0.shared.queue.record(record, patient)?;
         if rouse.is_some() {
             // Everything else that this thread can do now comes first, and may join the batch.
             tokio::task::yield_now().await;
         }
         drop(rouse);
-        answer.await.unwrap_or(Err(RecordError::Closed))
+        answer.await.unwrap_or(Err(RecordError::Closed)).map(Delivery::take)
     }
 
-    /// The same for a caller that does not wait on a runtime: it blocks this thread.
+    /// As [`Self::record`] for a caller that does not wait on a runtime: it blocks this thread.
     ///
     /// # Errors
     /// As [`Self::record`].
     pub fn record_blocking(&self, record: Record) -> Result<Receipt, RecordError> {
-        let (answer, rouse) = self.0.shared.queue.record(record)?;
+        self.recorded_blocking(record, false)
+    }
+
+    /// As [`Self::record_change`], but it blocks this thread.
+    ///
+    /// # Errors
+    /// As [`Self::record_change`].
+    pub fn record_change_blocking(&self, record: Record) -> Result<Receipt, RecordError> {
+        self.recorded_blocking(record, true)
+    }
+
+    fn recorded_blocking(&self, record: Record, patient: bool) -> Result<Receipt, RecordError> {
+        let (answer, rouse) = self.0.shared.queue.record(record, patient)?;
         drop(rouse);
         // On a thread of its own: this one may be a runtime's, which must not wait like this.
         let waited = thread::scope(|scope| scope.spawn(|| answer.blocking_recv()).join());
-        waited.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Closed))
+        waited.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Closed)).map(Delivery::take)
     }
 
-    /// Records what belongs together, in this order: all of it is committed, or nothing. It blocks this thread.
+    /// Records changes that belong together, in this order: all of it is committed, or nothing.
     ///
     /// # Errors
-    /// As [`Self::record`].
+    /// As [`Self::record_change`].
+    pub async fn record_changes(&self, records: Vec<Record>) -> Result<Vec<Receipt>, RecordError> {
+        if let Some(why) = &self.0.broken {
+            return Err(RecordError::Broken(Arc::clone(why)));
+        }
+        let mut receipts = Vec::with_capacity(records.len());
+        for answer in self.0.shared.queue.record_together(records)? {
+            receipts.push(answer.await.unwrap_or(Err(RecordError::Closed)).map(Delivery::take)?);
+        }
+        Ok(receipts)
+    }
+
+    /// As [`Self::record_changes`], but it blocks this thread.
+    ///
+    /// # Errors
+    /// As [`Self::record_change`].
     pub fn record_together(&self, records: Vec<Record>) -> Result<Vec<Receipt>, RecordError> {
         if let Some(why) = &self.0.broken {
             return Err(RecordError::Broken(Arc::clone(why)));
         }
         let answers = self.0.shared.queue.record_together(records)?;
-        let wait = || answers.into_iter().map(|answer| answer.blocking_recv().unwrap_or(Err(RecordError::Closed)));
+        let wait = |answer: oneshot::Receiver<_>| answer.blocking_recv().unwrap_or(Err(RecordError::Closed));
+        let wait = || answers.into_iter().map(|answer| wait(answer).map(Delivery::take));
         // On a thread of its own: this one may be a runtime's, which must not wait like this.
         let waited = thread::scope(|scope| scope.spawn(|| wait().collect()).join());
         waited.unwrap_or(Err(RecordError::Closed))
@@ -263,13 +310,7 @@ impl Ledger {
     /// Queues what became of a forwarded request. Never blocks and never refuses: it is bounded by the exchanges in flight,
     /// and is written when writes succeed again.
     pub fn outcome(&self, receipt: &Receipt, outcome: Outcome) {
-        let ended = Ended {
-            decision_id: receipt.receipt_id,
-            decision_hash: receipt.receipt_hash,
-            stream: Arc::clone(&receipt.stream),
-            outcome,
-        };
-        if !self.0.shared.queue.outcome(ended) {
+        if !self.0.shared.queue.outcome(Ended::of(receipt, outcome)) {
             tracing::error!(decision_id = %receipt.receipt_id, "the ledger is closed without the end of this exchange");
         }
     }
@@ -321,6 +362,7 @@ impl Handle {
             shared,
             thread: Mutex::default(),
             pruner: Mutex::default(),
+            watchdog: Mutex::default(),
             broken: None,
             found_offline: false,
             vkey,

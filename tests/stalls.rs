@@ -1,6 +1,6 @@
 //! When something stalls: whoever reads the log, or a collector that asks for more time than there is. Requests go on, probes are
 //! answered, and the process ends when it is told to.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "serve/asking.rs"]
 #[expect(dead_code, reason = "the tests of `limits` use the rest of it")]
@@ -69,7 +69,7 @@ fn talkative() -> House {
 fn addresses(log: &mut impl std::io::BufRead) -> (SocketAddr, SocketAddr) {
     let line = log.lines().map(Result::unwrap).find(|line| line.contains("\"starting\"")).unwrap();
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-    let at = |door: &str| line.get(door).unwrap().as_str().unwrap().parse().unwrap();
+    let at = |door: &str| line[door].as_str().unwrap().parse().unwrap();
     (at("gate"), at("hall"))
 }
 
@@ -101,7 +101,7 @@ fn a_stalled_log_reader_costs_lines_and_no_answers() {
     // The reader is back, and is told what it has missed.
     let said = log.by_ref().lines().map(Result::unwrap).find(|line| line.contains("log lines were dropped")).unwrap();
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-    let (lines, dropped) = (said.get("lines").unwrap().as_u64().unwrap(), metric(hall, DROPPED));
+    let (lines, dropped) = (said["lines"].as_u64().unwrap(), metric(hall, DROPPED));
     assert!((1..=dropped).contains(&lines), "{said}, of {dropped}");
 
     // It stalls again, and the process ends in its time all the same.

@@ -275,7 +275,7 @@ impl Refused {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
-            DenyCode::InternalError,
+            DenyCode::AuditUnavailable,
             "the decision was not recorded in time; try again after `retry-after` seconds",
         )
     }

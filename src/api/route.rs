@@ -28,7 +28,7 @@ const DROPPED_BYTES: usize = 1024 * 1024;
 /// For the whole of a body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// From the end of the body to the answer. The most impatient client gives up after two seconds. When it passes, the
-/// ledger may still commit the entry: then a decision is on record that nobody was given.
+/// ledger may still commit the entry: then an outcome behind it says that nobody was given the decision.
 const DECIDE_TIME: Duration = Duration::from_millis(1500);
 
 /// How much of a request has to be there.

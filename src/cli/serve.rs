@@ -230,7 +230,8 @@ fn asked_registry(registry: &Registry) -> Result<Abroad, StartError> {
         require_standing = registry.require_standing,
         "the registry is asked about every enrolled worker"
     );
-    Ok(Abroad::new(Arc::new(client), registry.settings.required, registry.require_standing))
+    let standing_counts_for = registry.require_standing.then_some(registry.settings.max_stale);
+    Ok(Abroad::new(Arc::new(client), registry.settings.required, standing_counts_for))
 }
 
 /// A gate whose own worker is not enrolled is most likely a mistake, and not one that a configuration shows by itself.

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use super::change::{self, Turn};
 use super::{CannotDecide, Hall};
 use crate::engine::Snapshot;
 use crate::engine::snapshot::{Required, Standing, Vouching};
 use crate::ids::WorkerId;
-use crate::ledger::{Cause, MOST_WORKERS, Record, StandingChange};
+use crate::ledger::{Cause, MOST_WORKERS, Record, RecordError, StandingChange};
 use crate::registry::remote::{Client, Seen};
 
 /// The remote registry that this hall asks.
@@ -20,7 +21,8 @@ pub struct Abroad {
     /// How it is asked. Never on a request's path.
     pub client: Arc<Client>,
     pub(super) required: Required,
-    pub(super) require_standing: bool,
+    /// Where the hall decides only in good standing: how long what was heard of it counts.
+    pub(super) standing_counts_for: Option<Duration>,
     seen: ArcSwap<Seen>,
     /// Dispatches by worker that the registry has not been told of.
     dispatched: Mutex<BTreeMap<Arc<str>, u64>>,
@@ -45,14 +47,14 @@ pub struct AbroadState {
 }
 
 impl Abroad {
-    /// A registry of which nothing is known yet. With `require_standing` the hall decides only while the account's standing is
-    /// `ok`.
+    /// A registry of which nothing is known yet. With `standing_counts_for` the hall decides only while the account's standing is
+    /// `ok`, and was heard of within this time.
     #[must_use]
-    pub fn new(client: Arc<Client>, required: Required, require_standing: bool) -> Self {
+    pub fn new(client: Arc<Client>, required: Required, standing_counts_for: Option<Duration>) -> Self {
         Self {
             client,
             required,
-            require_standing,
+            standing_counts_for,
             seen: ArcSwap::default(),
             dispatched: Mutex::default(),
             changed: Notify::new(),
@@ -137,7 +139,7 @@ impl Hall {
         let vouching = Vouching { required: abroad.required, ..Vouching::default() };
         let silent = self.snapshot.load().heeding(Arc::new(vouching));
         self.snapshot.store(Arc::new(silent));
-        self.in_good_standing.store(!abroad.require_standing, std::sync::atomic::Ordering::Release);
+        self.in_good_standing.store(abroad.standing_counts_for.is_none(), std::sync::atomic::Ordering::Release);
         self.abroad = Some(abroad);
         self.show_snapshot();
         self
@@ -154,30 +156,45 @@ impl Hall {
     ///
     /// # Errors
     /// The entries could not be committed: what was in force stays in force.
-    pub async fn heed(&self, registry: &Arc<str>, vouching: Vouching) -> Result<bool, CannotDecide> {
+    pub async fn heed(self: &Arc<Self>, registry: &Arc<str>, vouching: Vouching) -> Result<bool, CannotDecide> {
         self.announce().await?;
-        let _turn = self.succession.lock().await;
-        let before = self.snapshot.load_full();
-        if *before.vouching == vouching {
+        let turn = self.succession.turn().await;
+        if *self.snapshot.load().vouching == vouching {
             return Ok(false);
         }
+        let (hall, registry) = (Arc::clone(self), Arc::clone(registry));
+        Ok(change::make(async move { hall.put_vouching_in_force(&turn, registry, vouching).await }).await??)
+    }
+
+    async fn put_vouching_in_force(
+        &self,
+        _: &Turn,
+        registry: Arc<str>,
+        vouching: Vouching,
+    ) -> Result<bool, RecordError> {
+        let before = self.snapshot.load_full();
         let snapshot = before.heeding(Arc::new(vouching));
+        let mut records = Vec::new();
         for (standing, workers) in changes(&before, &snapshot) {
             for workers in workers.chunks(MOST_WORKERS) {
-                let (registry, workers) = (Arc::clone(registry), workers.to_vec());
+                let (registry, workers) = (Arc::clone(&registry), workers.to_vec());
                 tracing::warn!(
                     standing = standing.as_str(),
                     workers = workers.len(),
                     first = workers.first().map(WorkerId::as_str),
                     "the standing of workers changes by what the remote registry says, or no longer says"
                 );
-                self.ledger.record(Record::Standing(StandingChange::Workers { registry, standing, workers })).await?;
+                records.push(Record::Standing(StandingChange::Workers { registry, standing, workers }));
             }
         }
         let changed = snapshot.fingerprint != before.fingerprint;
         if changed {
             let policy = super::in_force::in_force(&snapshot, Cause::Registry, Some(before.fingerprint));
-            self.ledger.record(Record::Policy(policy)).await?;
+            records.push(Record::Policy(policy));
+        }
+        // All of it or nothing: half of it on record would be in force by half.
+        if !records.is_empty() {
+            self.ledger.record_changes(records).await?;
         }
         // Also where it has changed for nobody who is enrolled now.
         self.succeed(snapshot);

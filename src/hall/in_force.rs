@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::alerts::{Kind, Raised};
-use super::{Hall, Receipt, Token, TokenBook, now_micros};
+use super::{Hall, Receipt, Token, TokenBook, change, now_micros};
 use crate::engine::Snapshot;
 use crate::ids::Digest;
 use crate::ledger::{Cause, InForce, Record, RecordError};
@@ -93,12 +93,16 @@ impl Hall {
         if !self.unannounced.load(Ordering::Acquire) {
             return Ok(());
         }
-        let _turn = self.succession.lock().await;
-        if let Some(policy) = self.owed_policy() {
-            self.ledger.record(policy).await?;
-            self.announced();
-        }
-        Ok(())
+        let turn = self.succession.turn_in_time().await?;
+        let Some(policy) = self.owed_policy() else { return Ok(()) };
+        let (ledger, unannounced) = (self.ledger.clone(), Arc::clone(&self.unannounced));
+        change::make_in_time(async move {
+            let _turn = turn;
+            ledger.record_change(policy).await?;
+            unannounced.store(false, Ordering::Release);
+            Ok(())
+        })
+        .await?
     }
 
     /// The entry of the policy in force, if it is not on record yet. To be asked for with the succession's lock held.
@@ -120,7 +124,7 @@ impl Hall {
     /// force stays in force.
     pub fn put_in_force(&self, loaded: impl Into<Loaded>, tokens: TokenBook) -> Result<Changed, NotInForce> {
         let Loaded { mut snapshot, mut roster } = loaded.into();
-        let _turn = self.succession.blocking_lock();
+        let _turn = self.succession.turn_blocking();
         if self.clerk.get().is_some() {
             // What was enrolled between the loading and now is in nobody's file.
             roster = self.roster.load().on_folder_of(&roster).map_err(|problems| {
@@ -140,12 +144,12 @@ impl Hall {
         let tokens = (tokens != **self.tokens.load()).then_some(tokens);
         let replaced = self.snapshot.load().fingerprint;
         if let Some(policy) = self.owed_policy().filter(|_| snapshot.fingerprint != replaced) {
-            self.ledger.record_blocking(policy)?;
+            self.ledger.record_change_blocking(policy)?;
             self.announced();
         }
-        let receipt = (snapshot.fingerprint != replaced)
-            .then(|| self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)))))
-            .transpose()?;
+        let policy = || Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)));
+        let receipt =
+            (snapshot.fingerprint != replaced).then(|| self.ledger.record_change_blocking(policy())).transpose()?;
         self.roster.store(Arc::new(roster));
         self.succeed(snapshot);
         let changed = Changed { snapshot: receipt, tokens: tokens.is_some() };

@@ -1,9 +1,11 @@
 //! Online and offline: whether this hall decides at all. An operator switches it; where the configuration says so, the account's
 //! standing with the remote registry does, too.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use super::change::{self, Turn};
 use super::{CannotDecide, Hall};
 use crate::ids::TokenName;
 use crate::ledger::{Door, Record, RecordError, StandingChange};
@@ -12,6 +14,45 @@ use crate::telemetry::RefusalLabels;
 
 /// The only standing with which a hall goes online.
 const GOOD: &str = "ok";
+
+/// What the ledger says of an account of which nothing was heard for too long.
+const UNHEARD: &str = "not heard";
+
+/// What was last heard of the account.
+#[derive(Debug)]
+pub(super) struct Heard {
+    last: Mutex<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    /// How often something was heard: who asked before knows whether what is newer was heard meanwhile.
+    times: u64,
+    account: Option<Account>,
+    at: Instant,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self { last: Mutex::new(Last { times: 0, account: None, at: Instant::now() }) }
+    }
+}
+
+impl Heard {
+    fn lock(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often something was heard.
+    pub(super) fn times(&self) -> u64 {
+        self.lock().times
+    }
+
+    /// Whether the last that was heard is older than this.
+    fn is_older(&self, than: Duration) -> bool {
+        self.lock().at.elapsed() > than
+    }
+}
 
 /// Why a hall does not go online.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +72,15 @@ impl Hall {
     /// Whether this hall decides.
     #[must_use]
     pub fn is_online(&self) -> bool {
-        !self.switched_off.load(Ordering::Acquire) && self.in_good_standing.load(Ordering::Acquire)
+        !self.switched_off.load(Ordering::Acquire)
+            && self.in_good_standing.load(Ordering::Acquire)
+            && !self.standing_is_stale()
+    }
+
+    /// Whether the account's standing matters, and was not heard of for longer than what a registry says may count.
+    pub(super) fn standing_is_stale(&self) -> bool {
+        let counts_for = self.abroad.as_ref().and_then(|abroad| abroad.standing_counts_for);
+        counts_for.is_some_and(|counts_for| self.heard.is_older(counts_for))
     }
 
     /// Nothing is decided offline.
@@ -45,11 +94,12 @@ impl Hall {
     }
 
     /// Goes online, if the account's standing is `ok`; without a remote registry there is no account to ask about. Gives the
-    /// account.
+    /// account. Dropping the future cancels nothing once the account is asked.
     ///
     /// # Errors
     /// The standing is another, or could not be asked for, or the change could not be recorded: it stays as it was.
-    pub async fn go_online(&self, token: TokenName) -> Result<Option<Account>, NotOnline> {
+    pub async fn go_online(self: &Arc<Self>, token: TokenName) -> Result<Option<Account>, NotOnline> {
+        let heard = self.heard.times();
         let account = match &self.abroad {
             Some(abroad) => Some(abroad.client.account().await.map_err(NotOnline::Registry)?),
             None => None,
@@ -57,59 +107,134 @@ impl Hall {
         if let Some(account) = account.as_ref().filter(|account| account.standing != GOOD) {
             return Err(NotOnline::Standing(account.clone()));
         }
-        let account_standing = account.as_ref().map(|account| Arc::from(account.standing.as_str()));
-        self.switch(true, token, account_standing).await?;
+        self.switch(true, token, account.clone(), heard).await?;
         Ok(account)
     }
 
-    /// Goes offline: from now on every request is answered 503.
+    /// Goes offline: from now on every request is answered 503. Dropping the future cancels nothing.
     ///
     /// # Errors
-    /// The change could not be recorded: it stays as it was.
-    pub async fn go_offline(&self, token: TokenName) -> Result<(), RecordError> {
-        self.switch(false, token, None).await
+    /// The change could not be recorded: it stays as it was. Or that takes too long: then it counts once it is on record.
+    pub async fn go_offline(self: &Arc<Self>, token: TokenName) -> Result<(), RecordError> {
+        let switched = self.switch(false, token, None, 0).await;
+        switched.map_err(|why| match why {
+            NotOnline::Record(why) => why,
+            NotOnline::Standing(_) | NotOnline::Registry(_) => RecordError::Closed,
+        })
     }
 
-    async fn switch(
-        &self,
+    pub(super) async fn switch(
+        self: &Arc<Self>,
         online: bool,
         token: TokenName,
-        account_standing: Option<Arc<str>>,
-    ) -> Result<(), RecordError> {
-        // Going offline one after the other with what else changes, so that the order of the entries is the order of events.
-        let _turn = self.succession.lock().await;
-        let change = StandingChange::Hall { online, token: token.clone(), account_standing };
-        self.ledger.record(Record::Standing(change)).await?;
-        self.switched_off.store(!online, Ordering::Release);
+        account: Option<Account>,
+        heard: u64,
+    ) -> Result<(), NotOnline> {
+        let turn = self.succession.turn_in_time().await?;
+        let hall = Arc::clone(self);
+        change::make_in_time(async move { hall.switch_in_turn(&turn, online, token, account, heard).await }).await?
+    }
+
+    async fn switch_in_turn(
+        &self,
+        _: &Turn,
+        online: bool,
+        token: TokenName,
+        account: Option<Account>,
+        heard: u64,
+    ) -> Result<(), NotOnline> {
+        let account_standing = account.as_ref().map(|account| Arc::from(account.standing.as_str()));
         if online {
-            // Its account was asked.
-            self.in_good_standing.store(true, Ordering::Release);
-            self.good_standing_on_record.store(true, Ordering::Relaxed);
+            drop(self.nothing_newer_heard(heard)?);
         }
+        let change = StandingChange::Hall { online, token: token.clone(), account_standing };
+        self.ledger.record_change(Record::Standing(change)).await?;
+        self.switched_off.store(!online, Ordering::Release);
         tracing::warn!(online, token = token.as_str(), "the hall is switched");
+        if online {
+            // Its account was asked, and said so in the entry.
+            self.good_standing_on_record.store(true, Ordering::Relaxed);
+            let mut last = self.nothing_newer_heard(heard)?;
+            self.in_good_standing.store(true, Ordering::Release);
+            *last = Last { times: last.times, account, at: Instant::now() };
+        }
         Ok(())
     }
 
-    /// Heeds the account's standing, where the configuration demands a good one: offline at once, online once that is on record.
-    pub async fn heed_account(&self, account: &Account) {
-        let required = self.abroad.as_ref().is_some_and(|abroad| abroad.require_standing);
-        let good = account.standing == GOOD || !required;
-        if !good {
-            self.in_good_standing.store(false, Ordering::Release);
+    /// That nothing bad was heard of the account since it was asked. To be held while its standing is put in force.
+    fn nothing_newer_heard(&self, since: u64) -> Result<MutexGuard<'_, Last>, NotOnline> {
+        let last = self.heard.lock();
+        match &last.account {
+            Some(account) if last.times != since && account.standing != GOOD => {
+                Err(NotOnline::Standing(account.clone()))
+            }
+            _ => Ok(last),
         }
-        let _turn = self.succession.lock().await;
+    }
+
+    /// Heeds the account's standing, where the configuration demands a good one: offline at once, online once that is on record.
+    /// Dropping the future cancels nothing.
+    pub async fn heed_account(self: &Arc<Self>, account: &Account) {
+        let good = account.standing == GOOD || !self.standing_matters();
+        let times = {
+            let mut last = self.heard.lock();
+            *last = Last { times: last.times + 1, account: Some(account.clone()), at: Instant::now() };
+            if !good {
+                self.in_good_standing.store(false, Ordering::Release);
+            }
+            last.times
+        };
+        let (hall, standing, turn) = (Arc::clone(self), account.standing.clone(), self.succession.turn().await);
+        // What goes wrong inside is logged there.
+        let _ended = change::make(async move { hall.heed_in_turn(&turn, good, &standing, times).await }).await;
+    }
+
+    async fn heed_in_turn(&self, _: &Turn, good: bool, standing: &str, heard: u64) {
         if self.good_standing_on_record.load(Ordering::Relaxed) != good {
-            let standing = Arc::from(account.standing.as_str());
-            let change = StandingChange::Account { online: good, standing };
-            if let Err(error) = self.ledger.record(Record::Standing(change)).await {
-                // With the next answer of the registry it is tried again.
-                tracing::warn!(%error, standing = account.standing, "a change of the account's standing cannot be recorded");
+            let change = StandingChange::Account { online: good, standing: Arc::from(standing) };
+            let recorded = self.ledger.record_change(Record::Standing(change)).await;
+            if !self.standing_recorded(recorded, good, standing) {
                 return;
             }
-            self.good_standing_on_record.store(good, Ordering::Relaxed);
-            tracing::warn!(standing = account.standing, online = good, "the account's standing has changed");
         }
-        self.in_good_standing.store(good, Ordering::Release);
+        let last = self.heard.lock();
+        // What is newer is heeded in its own turn.
+        if last.times == heard {
+            self.in_good_standing.store(good, Ordering::Release);
+        }
+    }
+
+    /// Puts on record that the hall is offline since nothing is heard of its account. It blocks this thread.
+    pub(super) fn heed_silence(&self) {
+        if !self.standing_is_stale() || !self.good_standing_on_record.load(Ordering::Relaxed) {
+            return;
+        }
+        let _turn = self.succession.turn_blocking();
+        if self.standing_is_stale() {
+            let change = StandingChange::Account { online: false, standing: Arc::from(UNHEARD) };
+            let recorded = self.ledger.record_change_blocking(Record::Standing(change));
+            self.standing_recorded(recorded, false, UNHEARD);
+        }
+    }
+
+    /// Notes that a standing is on record, if it is.
+    fn standing_recorded<T>(&self, recorded: Result<T, RecordError>, good: bool, standing: &str) -> bool {
+        match recorded {
+            Ok(_) => {
+                self.good_standing_on_record.store(good, Ordering::Relaxed);
+                tracing::warn!(standing, online = good, "the account's standing has changed");
+                true
+            }
+            Err(error) => {
+                // With the next answer of the registry it is tried again.
+                tracing::warn!(%error, standing, "a change of the account's standing cannot be recorded");
+                false
+            }
+        }
+    }
+
+    fn standing_matters(&self) -> bool {
+        self.abroad.as_ref().is_some_and(|abroad| abroad.standing_counts_for.is_some())
     }
 }
 
@@ -127,12 +252,12 @@ mod tests {
     #[tokio::test]
     async fn a_bad_standing_counts_at_once_and_a_good_one_once_it_is_on_record() {
         let (hall, _folder) = hall();
-        let hall = Arc::into_inner(hall).unwrap().asking(abroad(true));
+        let hall = Arc::new(Arc::into_inner(hall).unwrap().asking(abroad(true)));
         assert!(!hall.is_online(), "nothing is known of the account yet");
         hall.heed_account(&account(GOOD)).await;
         assert!(hall.is_online());
 
-        let turn = hall.succession.lock().await;
+        let turn = hall.succession.turn().await;
         let bad = account("suspended");
         let mut heeding = pin!(hall.heed_account(&bad));
         assert!(futures_util::poll!(heeding.as_mut()).is_pending(), "something else changes");

@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use super::{Abroad, Hall, TokenBook};
 use crate::cache::{self, Verdicts};
-use crate::engine::snapshot::Required;
+use crate::engine::snapshot::{Required, Worker};
 use crate::engine::{Mode, RuleSet, Settings, Snapshot};
 use crate::ledger::{self, Durability, Ledger};
 use crate::registry::remote::{self, Client};
@@ -56,14 +56,24 @@ pub(crate) fn settings() -> Settings {
 
 /// A hall that knows nothing, over this ledger.
 pub(crate) fn over(ledger: Ledger) -> Arc<Hall> {
+    over_workers(ledger, Vec::new())
+}
+
+/// A hall that knows these workers and nothing else, over this ledger.
+pub(crate) fn over_workers(ledger: Ledger, workers: Vec<Worker>) -> Arc<Hall> {
     let rules = RuleSet::parse(r#"{"rules": []}"#, Mode::Strict).unwrap();
-    let snapshot = Snapshot::build(settings(), rules, Vec::new()).unwrap();
+    let snapshot = Snapshot::build(settings(), rules, workers).unwrap();
     let verdicts = Verdicts::new(cache::Settings { capacity: 0 });
     Arc::new(Hall::new(snapshot, verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new())))
 }
 
 /// A remote registry where nobody is, and nobody is asked: what is said comes from the tests.
 pub(crate) fn abroad(require_standing: bool) -> Abroad {
+    abroad_where(require_standing.then_some(Duration::from_secs(600)))
+}
+
+/// The same, where a standing matters and counts for so long.
+pub(crate) fn abroad_where(standing_counts_for: Option<Duration>) -> Abroad {
     crate::cli::serve::one_provider();
     let client = Client::new(&remote::Settings {
         url: "http://127.0.0.1:9".into(),
@@ -72,5 +82,5 @@ pub(crate) fn abroad(require_standing: bool) -> Abroad {
         max_stale: Duration::from_secs(600),
         required: Required::Namespaced,
     });
-    Abroad::new(Arc::new(client.unwrap()), Required::Namespaced, require_standing)
+    Abroad::new(Arc::new(client.unwrap()), Required::Namespaced, standing_counts_for)
 }

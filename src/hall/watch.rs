@@ -107,6 +107,7 @@ impl Looks {
 
     fn after_registry(&mut self, hall: &Hall) {
         let Some(abroad) = hall.abroad() else { return };
+        hall.heed_silence();
         let (seen, age) = (abroad.seen(), abroad.age_seconds());
         let stale = seen.asked && u64::try_from(age).is_ok_and(|age| age >= seen.max_stale.as_secs());
         if stale && !self.stale {

@@ -8,10 +8,13 @@ use uuid::Uuid;
 use super::chain::Streams;
 use super::entry::{self, Stamp};
 use super::mint::{Mint, TimeText};
-use super::queue::{Answer, Job};
+use super::queue::Job;
 use super::segment;
 use super::{Receipt, Record, RecordError, StandingChange};
 use crate::ids::Digest;
+
+/// What an entry has come to.
+type Answer = Result<Receipt, RecordError>;
 
 /// Bytes of memory that are kept from one batch to the next.
 const KEPT: usize = 1 << 20;

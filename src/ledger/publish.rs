@@ -13,6 +13,8 @@ use crate::telemetry::threads;
 
 /// Reads at one time. A bundle of the longest entries has 16 MiB.
 pub(super) const READS: usize = 4;
+/// The longest that a reader waits for its place and the disk.
+const READ_TIME: Duration = Duration::from_secs(5);
 /// How long a reader waits for a checkpoint over a new entry.
 const CHECKPOINT_TIME: Duration = Duration::from_secs(5);
 
@@ -22,6 +24,9 @@ pub enum ReadError {
     /// A file cannot be read or is damaged.
     #[error("the ledger cannot be read: {0}")]
     File(Arc<io::Error>),
+    /// The disk does not give it in time.
+    #[error("the disk does not answer")]
+    Stalled,
     /// The entry is there, and no checkpoint over it could be signed in time.
     #[error("no checkpoint over the entry could be signed in time")]
     Unsigned,
@@ -102,14 +107,16 @@ impl Ledger {
         &self,
         read: impl FnOnce(&Published) -> io::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let place = Arc::clone(&self.0.reads).acquire_owned().await.map_err(io::Error::other)?;
-        let published = self.0.published.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            // Held for as long as it reads, also when nobody waits for it any more.
-            let _place = place;
-            read(&published)
-        });
-        let done = done.await;
-        Ok(done.map_err(io::Error::other)??)
+        let read = async {
+            let place = Arc::clone(&self.0.reads).acquire_owned().await.map_err(io::Error::other)?;
+            let published = self.0.published.clone();
+            let done = tokio::task::spawn_blocking(move || {
+                // Held for as long as it reads, also when nobody waits for it any more.
+                let _place = place;
+                read(&published)
+            });
+            Ok(done.await.map_err(io::Error::other)??)
+        };
+        tokio::time::timeout(READ_TIME, read).await.unwrap_or(Err(ReadError::Stalled))
     }
 }

@@ -8,7 +8,7 @@
 //! records of the others. And since a future may also be kept and never polled, the writer never sleeps longer than [`NAP`].
 
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -16,16 +16,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::deadline::{Delivery, Waiter};
 use super::{Outcome, Receipt, Record, RecordError};
 use crate::ids::Digest;
 
 /// What becomes of a record.
-pub(super) type Answer = Result<Receipt, RecordError>;
+pub(super) type Answer = Result<Delivery, RecordError>;
 
 /// Something to write.
 pub(super) enum Job {
-    /// A decision or refusal, and who waits for it.
-    Record { record: Record, answer: oneshot::Sender<Answer> },
+    /// A decision, refusal or change, and who waits for it; `None` while it is being written.
+    Record { record: Record, waiter: Option<Waiter> },
     /// The end of an exchange; nobody waits.
     Outcome(Ended),
 }
@@ -36,6 +37,18 @@ pub(super) struct Ended {
     pub(super) decision_hash: Digest,
     pub(super) stream: Arc<str>,
     pub(super) outcome: Outcome,
+}
+
+impl Ended {
+    /// What became of the decision of this receipt.
+    pub(super) fn of(receipt: &Receipt, outcome: Outcome) -> Self {
+        Self {
+            decision_id: receipt.receipt_id,
+            decision_hash: receipt.receipt_hash,
+            stream: Arc::clone(&receipt.stream),
+            outcome,
+        }
+    }
 }
 
 /// How long outcomes may wait for company.
@@ -54,6 +67,8 @@ pub(super) struct Queue {
     bound: usize,
     /// How many records wait, to be read without the lock.
     records: AtomicUsize,
+    /// The disk does not answer: nothing more is let in until the writer comes round.
+    stalled: AtomicBool,
     nap: Duration,
 }
 
@@ -63,6 +78,8 @@ struct Waiting {
     records: usize,
     closed: bool,
     writer: Sleep,
+    /// Since when some of it was seen to wait.
+    since: Option<Instant>,
     /// Whose [`Rouse`] is relied on, and since when.
     rousing: Option<(ThreadId, Instant)>,
     /// Somebody waits for a checkpoint.
@@ -106,7 +123,14 @@ impl Drop for Rouse<'_> {
 impl Queue {
     /// A queue in which so many records may wait.
     pub(super) fn new(bound: usize) -> Self {
-        Self { waiting: Mutex::default(), wake: Condvar::new(), bound, records: AtomicUsize::new(0), nap: NAP }
+        Self {
+            waiting: Mutex::default(),
+            wake: Condvar::new(),
+            bound,
+            records: AtomicUsize::new(0),
+            stalled: AtomicBool::new(false),
+            nap: NAP,
+        }
     }
 
     /// Nothing panics while it holds the lock, so what it guards is whole even then.
@@ -119,6 +143,9 @@ impl Queue {
         if waiting.closed {
             return Err(RecordError::Closed);
         }
+        if self.is_stalled() {
+            return Err(RecordError::Stalled);
+        }
         if waiting.records >= self.bound {
             return Err(RecordError::QueueFull);
         }
@@ -127,26 +154,31 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues a record. Who gets a [`Rouse`] drops it when its thread has nothing else to do.
-    pub(super) fn record(&self, record: Record) -> Result<(oneshot::Receiver<Answer>, Option<Rouse<'_>>), RecordError> {
+    /// Queues a record. Who gets a [`Rouse`] drops it when its thread has nothing else to do. Who is patient waits for what becomes
+    /// of it however long that takes, once it is being written.
+    pub(super) fn record(
+        &self,
+        record: Record,
+        patient: bool,
+    ) -> Result<(oneshot::Receiver<Answer>, Option<Rouse<'_>>), RecordError> {
         let (answer, receiver) = oneshot::channel();
         let mut waiting = self.lock();
         self.let_in(&mut waiting)?;
-        waiting.jobs.push(Job::Record { record, answer });
+        waiting.jobs.push(Job::Record { record, waiter: Some(Waiter { answer, patient }) });
         let rouse = waiting.writer != Sleep::Awake && waiting.rely_on(thread::current().id(), Instant::now());
         drop(waiting);
         Ok((receiver, rouse.then(|| Rouse(self))))
     }
 
     /// Queues records that the writer takes all at once, into one write. Against the bound they count as one: together or not
-    /// at all, and a small bound must not mean never.
+    /// at all, and a small bound must not mean never. Who waits is patient.
     pub(super) fn record_together(&self, records: Vec<Record>) -> Result<Vec<oneshot::Receiver<Answer>>, RecordError> {
         let mut waiting = self.lock();
         self.let_in(&mut waiting)?;
         let mut answers = Vec::with_capacity(records.len());
         for record in records {
             let (answer, receiver) = oneshot::channel();
-            waiting.jobs.push(Job::Record { record, answer });
+            waiting.jobs.push(Job::Record { record, waiter: Some(Waiter { answer, patient: true }) });
             answers.push(receiver);
         }
         self.wake(waiting);
@@ -182,9 +214,46 @@ impl Queue {
         }
     }
 
-    /// Waits for jobs, the close, or a moment, and moves all jobs into the empty `jobs`. True when the queue is closed: what
-    /// it gave then was the last.
-    pub(super) fn take(&self, jobs: &mut Vec<Job>, until: Option<Instant>) -> bool {
+    /// Whether the disk does not answer.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Whether records wait for longer than this, because the writer does not come round.
+    pub(super) fn is_late(&self, late: Duration) -> bool {
+        let mut waiting = self.lock();
+        if waiting.records == 0 {
+            return false;
+        }
+        waiting.since.get_or_insert_with(Instant::now).elapsed() >= late
+    }
+
+    /// The disk does not answer: what waits is refused, and never written, and so is what comes. Outcomes wait on. Whether that
+    /// was known.
+    pub(super) fn stall(&self) -> bool {
+        let mut waiting = self.lock();
+        let known = self.stalled.swap(true, Ordering::Relaxed);
+        waiting.records = 0;
+        waiting.since = None;
+        self.records.store(0, Ordering::Relaxed);
+        waiting.jobs.retain_mut(|job| match job {
+            Job::Record { waiter, .. } => {
+                waiter.take().into_iter().for_each(|waiter| waiter.refuse(RecordError::Stalled));
+                false
+            }
+            Job::Outcome(_) => true,
+        });
+        known
+    }
+
+    /// The disk answers again. Whether that is new.
+    pub(super) fn go_on(&self) -> bool {
+        self.stalled.swap(false, Ordering::Relaxed)
+    }
+
+    /// Waits for jobs, the close, or a moment, and moves all jobs into the empty `jobs`. Gives whether the queue is closed, when
+    /// what it gave was the last, and since when some of it was seen to wait.
+    pub(super) fn take(&self, jobs: &mut Vec<Job>, until: Option<Instant>) -> (bool, Option<Instant>) {
         let mut waiting = self.lock();
         let mut dozed = false;
         loop {
@@ -208,7 +277,7 @@ impl Queue {
         // Whoever promised to wake for what is taken here need not be waited for by what comes next.
         waiting.rousing = None;
         mem::swap(&mut waiting.jobs, jobs);
-        waiting.closed
+        (waiting.closed, waiting.since.take())
     }
 
     /// Refuses whatever comes from now on.

@@ -265,6 +265,9 @@ pub enum RecordError {
     /// The write failed; the writer goes on trying.
     #[error("the ledger cannot be written: {0}")]
     Write(Arc<str>),
+    /// The disk does not answer in time. What it was given may be written all the same, with nothing following from it.
+    #[error("the disk does not answer")]
+    Stalled,
     /// What is stored does not hold together: nothing more is recorded until somebody has looked at it.
     #[error("the ledger is broken: {0}")]
     Broken(Arc<str>),

@@ -5,6 +5,7 @@ mod publishing;
 mod restarting;
 mod retaining;
 mod rotating;
+mod stalling;
 mod tampering;
 mod writing;
 

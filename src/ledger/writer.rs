@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::RecordError;
 use super::batch::Batch;
 use super::checkpoint::Head;
+use super::deadline::{Delivery, InHand};
 use super::index::{Index, Place};
 use super::queue::{Job, Queue};
 use super::seal::{Sealer, Stretch};
@@ -32,6 +33,7 @@ const MANY_TILES: usize = 256;
 /// What the writer shows to the rest of the process.
 pub(super) struct Shared {
     pub(super) queue: Queue,
+    pub(super) in_hand: InHand,
     pub(super) entries: AtomicU64,
     pub(super) failure: Mutex<Option<Arc<str>>>,
     /// Entries under the newest checkpoint.
@@ -47,6 +49,7 @@ impl Shared {
     pub(super) fn new(queue: usize, entries: u64, pruned: u64) -> Self {
         Self {
             queue: Queue::new(queue),
+            in_hand: InHand::default(),
             entries: AtomicU64::new(entries),
             failure: Mutex::default(),
             signed: watch::Sender::new(0),
@@ -56,9 +59,10 @@ impl Shared {
         }
     }
 
-    /// The last error, while writes fail.
+    /// The last error, while writes fail or do not come back.
     pub(super) fn failure(&self) -> Option<Arc<str>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failure.or_else(|| self.queue.is_stalled().then(|| RecordError::Stalled.to_string().into()))
     }
 
     pub(super) fn set_failure(&self, failure: Option<Arc<str>>) {
@@ -122,9 +126,12 @@ impl Writer {
         let farewell = Farewell(Arc::clone(&self.shared));
         let mut jobs = Vec::new();
         loop {
-            let closed = self.shared.queue.take(&mut jobs, self.wake_at());
+            let (closed, since) = self.shared.queue.take(&mut jobs, self.wake_at());
             if !jobs.is_empty() || self.retry_at.is_some_and(|at| at <= Instant::now()) {
-                self.commit(&mut jobs);
+                self.commit(&mut jobs, since);
+            }
+            if self.shared.queue.go_on() {
+                tracing::info!("the disk answers again");
             }
             if closed {
                 break;
@@ -153,12 +160,13 @@ impl Writer {
         self.edge.size() > self.sealed
     }
 
-    /// Writes a batch, answers, and then does what nobody waits for.
-    fn commit(&mut self, jobs: &mut Vec<Job>) {
+    /// Writes a batch, answers, and then does what nobody waits for. Some of it may wait since then.
+    fn commit(&mut self, jobs: &mut Vec<Job>, since: Option<Instant>) {
         if !self.owed.is_empty() {
             self.owed.append(jobs);
             std::mem::swap(&mut self.owed, jobs);
         }
+        self.shared.in_hand.begin(jobs, since);
         match self.write(jobs) {
             Ok((segment, offset)) => {
                 self.shared.entries.fetch_add(self.batch.entries().len() as u64, Ordering::Relaxed);
@@ -166,16 +174,35 @@ impl Writer {
                     self.shared.set_failure(None);
                     tracing::info!("the ledger is written again");
                 }
-                for (job, answer) in jobs.drain(..).zip(self.batch.commit()) {
-                    if let Job::Record { answer: waiter, .. } = job {
-                        // Who went away has an entry all the same.
-                        let _ = waiter.send(answer);
-                    }
-                }
+                let undelivered = self.answer(jobs);
                 self.grow(segment, offset);
+                if !undelivered.is_empty() {
+                    self.owed = undelivered;
+                    self.commit(&mut Vec::new(), None);
+                }
             }
             Err(error) => self.fail(&error, jobs),
         }
+    }
+
+    /// Tells who waits for the batch that is committed. Gives the outcomes of dispatches that nobody waits for any more: their
+    /// entries are there all the same.
+    fn answer(&mut self, jobs: &mut Vec<Job>) -> Vec<Job> {
+        let mut undelivered = Vec::new();
+        let records = jobs.drain(..).zip(self.batch.commit()).filter_map(|(job, answer)| match job {
+            Job::Record { record, .. } => Some((record, answer)),
+            Job::Outcome(_) => None,
+        });
+        let mut answers = records.map(|(record, answer)| answer.map(|of| Delivery::of(of, &record, &self.shared)));
+        self.shared.in_hand.end(|waiter| {
+            let Some(answer) = answers.next() else { return };
+            let refused = match waiter {
+                Some(waiter) => waiter.answer.send(answer).err(),
+                None => Some(answer),
+            };
+            undelivered.extend(refused.and_then(Result::ok).and_then(Delivery::undelivered));
+        });
+        undelivered
     }
 
     /// Writes the jobs as one batch, or only tries the disk when there are none.
@@ -200,12 +227,10 @@ impl Writer {
         }
         self.retry_at = Some(Instant::now() + RETRY);
         self.shared.set_failure(Some(Arc::clone(&text)));
-        for job in jobs.drain(..) {
-            match job {
-                Job::Record { answer, .. } => drop(answer.send(Err(RecordError::Write(Arc::clone(&text))))),
-                Job::Outcome(_) => self.owed.push(job),
-            }
-        }
+        self.shared.in_hand.end(|waiter| {
+            waiter.into_iter().for_each(|waiter| waiter.refuse(RecordError::Write(Arc::clone(&text))));
+        });
+        self.owed.extend(jobs.drain(..).filter(|job| matches!(job, Job::Outcome(_))));
     }
 
     /// Adds the committed batch to the tree and the index.
@@ -271,7 +296,7 @@ impl Writer {
     /// A last try for what is owed, and the last checkpoint.
     fn finish(&mut self) {
         if !self.owed.is_empty() {
-            self.commit(&mut Vec::new());
+            self.commit(&mut Vec::new(), None);
         }
         if !self.owed.is_empty() {
             tracing::error!(outcomes = self.owed.len(), "the ledger is closed without the ends of these exchanges");

@@ -19,7 +19,7 @@ use crate::engine::Snapshot;
 use crate::engine::snapshot::Standing;
 use crate::hall::in_force::in_force;
 use crate::hall::{Hall, Token};
-use crate::ledger::{Cause, Receipt, Record, RegistryAction};
+use crate::ledger::{Cause, Receipt, Record, RecordError, RegistryAction};
 use crate::registry::change::{Change, Stamp};
 use crate::registry::records::Enrolled;
 use crate::registry::roster::Roster;
@@ -32,6 +32,8 @@ const WAITING: usize = 1024;
 const MOST: usize = 1024;
 /// How often the clerk looks up when nothing comes.
 const LOOK: Duration = Duration::from_secs(1);
+/// The longest that whoever asks for a change waits for it: it is made in turn, behind all that wait.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How long the end of the thread is waited for.
 const END: Duration = Duration::from_secs(5);
 /// Of its time the clerk leaves as much to deciding as it takes, up to this a batch: a revocation must not wait long.
@@ -86,9 +88,13 @@ impl Clerk {
         job.answer = Some(answer);
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match jobs.ok_or(NotChanged::Busy)?.try_send(job) {
-            Ok(()) => {
-                answered.await.unwrap_or_else(|_| Err(NotChanged::Inside("the registry's thread has panicked".into())))
-            }
+            Ok(()) => match tokio::time::timeout(ANSWER, answered).await {
+                Ok(answered) => {
+                    answered.unwrap_or_else(|_| Err(NotChanged::Inside("the registry's thread has panicked".into())))
+                }
+                // What becomes of it is in the ledger.
+                Err(_) => Err(NotChanged::Record(RecordError::Stalled)),
+            },
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotChanged::Busy),
         }
     }
@@ -155,7 +161,7 @@ impl Desk {
         if self.behind {
             return false;
         }
-        let _turn = hall.succession.blocking_lock();
+        let _turn = hall.succession.turn_blocking();
         let resumed = hall.put_stored_in_force(&self.store);
         if let Err(error) = &resumed {
             tracing::error!(%error, "what the registry has on record cannot be put in force");
@@ -195,7 +201,7 @@ impl Desk {
         if self.behind {
             self.catch_up(hall);
         }
-        let turn = hall.succession.blocking_lock();
+        let turn = hall.succession.turn_blocking();
         let before = hall.roster.load_full();
         let mut roster = Roster::clone(&before);
         let (mut accepted, mut settled) = (Vec::new(), Vec::new());

@@ -15,13 +15,13 @@ fn writer(queue: &Arc<Queue>, batches: &Arc<AtomicUsize>) -> thread::JoinHandle<
     thread::spawn(move || {
         let (mut jobs, mut records, mut outcomes) = (Vec::new(), 0, 0);
         loop {
-            let closed = queue.take(&mut jobs, None);
+            let (closed, _) = queue.take(&mut jobs, None);
             batches.fetch_add(1, Ordering::SeqCst);
             for job in jobs.drain(..) {
                 match job {
-                    Job::Record { answer, .. } => {
+                    Job::Record { waiter, .. } => {
                         records += 1;
-                        let _ = answer.send(Err(RecordError::QueueFull));
+                        waiter.unwrap().refuse(RecordError::QueueFull);
                     }
                     Job::Outcome(_) => outcomes += 1,
                 }
@@ -34,13 +34,13 @@ fn writer(queue: &Arc<Queue>, batches: &Arc<AtomicUsize>) -> thread::JoinHandle<
 }
 
 /// As `Ledger::record` does it.
-async fn record(queue: &Queue) -> Answer {
-    let (answer, rouse) = queue.record(refusal())?;
+async fn record(queue: &Queue) -> Result<Receipt, RecordError> {
+    let (answer, rouse) = queue.record(refusal(), false)?;
     if rouse.is_some() {
         tokio::task::yield_now().await;
     }
     drop(rouse);
-    answer.await.unwrap_or(Err(RecordError::Closed))
+    answer.await.unwrap_or(Err(RecordError::Closed)).map(Delivery::take)
 }
 
 fn outcome() -> Ended {
@@ -164,12 +164,12 @@ fn how_crowded_it_is_is_known_without_its_lock() {
     let mut kept = Vec::new();
     for crowding in [0, 12, 25, 37, 50] {
         assert_eq!(queue.crowding(), crowding);
-        kept.push(queue.record(refusal()).unwrap());
+        kept.push(queue.record(refusal(), false).unwrap());
     }
     let mut jobs = Vec::new();
     queue.take(&mut jobs, None);
     assert_eq!((jobs.len(), queue.crowding()), (5, 0));
-    kept.push(queue.record(refusal()).unwrap());
+    kept.push(queue.record(refusal(), false).unwrap());
     queue.abandon();
     assert_eq!(queue.crowding(), 0);
     assert_eq!(Queue::new(0).crowding(), 0, "a ledger that takes nothing is not crowded");
