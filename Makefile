@@ -32,7 +32,7 @@ test: tools $(STATIC) ## every test, with what the tests need
 soak: build-tools ## 500 callers for a minute: nothing is lost, nothing is mixed up
 	HALLGATE_SOAK_CONNECTIONS=500 HALLGATE_SOAK_SECONDS=60 $(CARGO) test --locked --test soak -- --nocapture
 
-kills: build-tools ## 300 kills at random moments under load: every answer has its entry
+kills: build-tools ## 300 kills at random moments under load, some with pages lost: every answer has its entry
 	HALLGATE_KILLS=300 $(CARGO) test --locked --test endurance kill -- --nocapture
 
 fuzz: build-tools ## random exchanges through the gate for SECONDS (600): one request in is one request out

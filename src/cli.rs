@@ -8,6 +8,7 @@ pub mod client;
 pub mod decide;
 pub mod demo;
 pub mod key;
+pub mod ledger;
 mod lines;
 pub mod manual;
 pub mod replay;
@@ -44,6 +45,7 @@ enum Command {
     Test(test::Options),
     Replay(replay::Options),
     Audit(audit::Options),
+    Ledger(ledger::Options),
     Key(key::Options),
     Token(token::Options),
     Worker(worker::Options),
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Audit(options) => audit::run(&options),
+        Command::Ledger(options) => ledger::run(&options),
         Command::Key(options) => key::run(&options),
         Command::Worker(options) => worker::run(&options),
         Command::Token(options) => token::run(&options),

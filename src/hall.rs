@@ -319,6 +319,7 @@ impl Hall {
         self.metrics.ledger_queue_depth.set(i64::try_from(health.queue_depth).unwrap_or(i64::MAX));
         self.metrics.ledger_writing.set(i64::from(health.writing));
         self.metrics.ledger_broken.set(i64::from(health.broken));
+        self.metrics.ledger_recovered.set(i64::from(health.recovered.is_some()));
         self.metrics.ledger_pruned.set(count(health.pruned));
         self.metrics.ledger_prune_failing.set(i64::from(health.prune_error.is_some()));
         self.metrics.online.set(i64::from(self.is_online()));

@@ -3,6 +3,7 @@
 //! One writer thread owns the files. [`Ledger::record`] resolves when the entry is committed, and not before.
 
 mod batch;
+mod boot;
 mod canonical;
 mod chain;
 mod checkpoint;
@@ -11,6 +12,7 @@ mod entry;
 mod files;
 mod index;
 mod key;
+mod latch;
 mod mint;
 pub mod past;
 mod prune;
@@ -21,6 +23,8 @@ mod queue;
 pub mod reading;
 mod recall;
 mod record;
+mod recovery;
+mod renew;
 mod restore;
 mod rotation;
 mod scan;
@@ -41,10 +45,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::ids::TokenName;
 use batch::Batch;
 use deadline::{Delivery, Watchdog};
 use prune::{Pruner, Pruning};
 use queue::Ended;
+use restore::{By, Now};
 use seal::{Seal, Sealer};
 use tail::Through;
 use writer::{Clock, Shared, Writer};
@@ -59,7 +65,9 @@ pub use recall::{Past, Stretch};
 pub use record::{
     Cause, Crowd, Door, Ending, InForce, Outcome, Receipt, Record, RecordError, Refusal, RegistryAction, RegistryChange,
 };
+pub use recovery::{Gap, Recovered, Recovery};
 pub use restore::OpenError;
+pub use restore::recover;
 pub use rotation::{RotateError, rotate};
 pub use standing::{MOST_WORKERS, StandingChange};
 
@@ -70,6 +78,17 @@ pub enum Durability {
     Process,
     /// After fdatasync: survives a power cut.
     Power,
+}
+
+impl Durability {
+    /// `process` or `power`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Power => "power",
+        }
+    }
 }
 
 /// The `ledger` section.
@@ -110,6 +129,8 @@ pub struct Health {
     pub pruned: u64,
     /// Why pruning does not go on, when it does not. Decisions do.
     pub prune_error: Option<Arc<str>>,
+    /// Entries were lost and the log goes on behind them, and nobody has said that they know.
+    pub recovered: Option<Arc<Recovered>>,
 }
 
 /// How long a disk has for what is owed when the ledger is closed: after that it is as if the process had been killed.
@@ -141,22 +162,20 @@ impl Ledger {
     /// # Errors
     /// It is in use by another process, of another version, without its key, cannot be read, or does not hold together.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let clock = || {
-            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-        };
-        Self::open_with(settings, Arc::new(clock), Box::new(|file| Arc::new(file)))
+        Self::open_with(settings, Arc::new(now_micros), Box::new(|file| Arc::new(file)), boot::this())
     }
 
-    /// Opens the ledger with another clock and other storage.
-    fn open_with(settings: &Settings, clock: Clock, through: Through) -> Result<Self, OpenError> {
-        let restored = restore::open(settings, through)?;
+    /// Opens the ledger with another clock, other storage, and at another boot.
+    fn open_with(settings: &Settings, clock: Clock, through: Through, boot: Option<String>) -> Result<Self, OpenError> {
+        let now = Now { boot, micros: clock(), by: By::Boot };
+        let (restored, _) = restore::open(settings, through, &now)?;
         let started = |source| OpenError::File { path: settings.path.clone(), source };
         let key = Arc::new(restored.key);
         let (vkey, lock) = (key.vkey().to_owned(), Arc::new(restored.lock));
         let found_offline = restored.streams.is_offline();
         let shared = Arc::new(Shared::new(settings.queue, restored.edge.size(), restored.pruned));
-        shared.signed.send_replace(restored.sealed);
+        shared.set_recovered(recovery::open(restored.streams.recovered()));
+        shared.signed.send_replace(restored.sealed.size());
         let signed = shared.signed.clone();
         let seal = Seal { folder: settings.path.clone(), key: Arc::clone(&key), signed };
         let sealer = Sealer::start(seal).map_err(started)?;
@@ -178,9 +197,11 @@ impl Ledger {
             tiles: restored.tiles,
             sealer,
             sealed: restored.sealed,
+            heads_behind: restored.heads_behind,
             seal_at: Instant::now(),
             seal_begun: Instant::now(),
             checkpoint_every: settings.checkpoint_every,
+            lost: None,
             owed: Vec::new(),
             retry_at: None,
             _lock: lock,
@@ -333,7 +354,20 @@ impl Ledger {
             broken: self.0.broken.is_some(),
             pruned: self.0.shared.pruned.load(Ordering::Relaxed),
             prune_error: self.0.shared.prune_failure(),
+            recovered: self.0.shared.recovered(),
         }
+    }
+
+    /// Records that somebody knows of the newest recovery. Nothing is recorded when there is none that nobody knows of.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn acknowledge_recovery(&self, token: TokenName) -> Result<(), RecordError> {
+        let Some(recovered) = self.0.shared.recovered() else { return Ok(()) };
+        let known = Recovery::Acknowledged { recovery: recovered.id, token };
+        self.record(Record::Recovery(known)).await?;
+        self.0.shared.set_recovered(None);
+        Ok(())
     }
 
     /// The key with which anyone can verify this log's checkpoints: `<name>+<id>+<key>` (C2SP signed-note).
@@ -353,6 +387,12 @@ impl Ledger {
     pub fn close(&self) {
         self.0.close();
     }
+}
+
+/// Microseconds since 1970 UTC.
+fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl Handle {

@@ -220,6 +220,8 @@ pub struct Metrics {
     pub ledger_writing: Gauge,
     /// 1 while the ledger is broken: nothing is allowed. Should always be zero.
     pub ledger_broken: Gauge,
+    /// 1 while entries were lost and nobody has said that they know.
+    pub ledger_recovered: Gauge,
     /// Entries that were pruned.
     pub ledger_pruned: Gauge,
     /// 1 while the ledger cannot be pruned.
@@ -288,6 +290,7 @@ impl Metrics {
             ledger_entries: Gauge::default(),
             ledger_writing: Gauge::default(),
             ledger_broken: Gauge::default(),
+            ledger_recovered: Gauge::default(),
             ledger_pruned: Gauge::default(),
             ledger_prune_failing: Gauge::default(),
             exchanges_in_flight: Gauge::default(),
@@ -337,6 +340,11 @@ impl Metrics {
             "ledger_broken",
             "1 while the ledger is broken; should always be zero",
             m.ledger_broken.clone(),
+        );
+        registry.register(
+            "ledger_recovered",
+            "1 while entries were lost and nobody has acknowledged it",
+            m.ledger_recovered.clone(),
         );
         registry.register("ledger_pruned", "Ledger entries that were pruned", m.ledger_pruned.clone());
         registry.register(

@@ -11,6 +11,8 @@ mod disks;
 mod files;
 #[path = "endurance/kills.rs"]
 mod kills;
+#[path = "endurance/pages.rs"]
+mod pages;
 #[path = "endurance/power.rs"]
 mod power;
 #[path = "endurance/random.rs"]

@@ -14,7 +14,7 @@ use crate::api::credential::{self, Credential};
 use crate::api::dispatches::plain;
 use crate::api::error::{NeedsReader, Refused};
 use crate::api::reader::{Monitor, Reader};
-use crate::hall::{Alert, Hall, Scope};
+use crate::hall::{Alert, CannotDecide, Hall, Scope};
 
 /// The most alerts of one answer, as in the reference.
 const MOST: usize = 50;
@@ -105,7 +105,8 @@ pub(super) async fn monitored(State(hall): State<Arc<Hall>>, Monitor(reader): Mo
 
 /// Say that somebody knows of an alert
 ///
-/// It is kept in memory, and opens the alert again when it happens again.
+/// It is kept in memory, and opens the alert again when it happens again; that entries of the ledger are lost is acknowledged in the
+/// ledger.
 #[utoipa::path(post, path = "/api/alerts/{alert_id}/acknowledge", tag = "hall", security(("token" = [])),
     params(("alert_id" = String, Path, description = "the alert's id")),
     responses((status = 200, description = "the alert as it is now", body = MonitorAlert),
@@ -117,8 +118,9 @@ pub(super) async fn acknowledge(
 ) -> Result<Response, Refused> {
     let token = credential.present(&hall)?;
     credential::require(&token, Scope::Admin)?;
-    let alert = Uuid::try_parse(&id).ok().and_then(|id| hall.acknowledge(id, &token.binding));
-    match alert {
+    let Ok(id) = Uuid::try_parse(&id) else { return Err(Refused::no_alert()) };
+    let alert = hall.acknowledge(id, &token.name, &token.binding).await;
+    match alert.map_err(|why| Refused::undecided(&CannotDecide::Record(why)))? {
         Some(alert) => {
             tracing::info!(alert = alert.last.kind.as_str(), alert_id = %alert.id, by = %token.name, "acknowledged");
             Ok(json(StatusCode::OK, &monitor_alert(alert, false)))

@@ -93,7 +93,7 @@ fn run_rotate(Rotate { ledger, old, new, origin }: &Rotate) -> ExitCode {
 }
 
 /// The log's name: as given, else as in the public key beside the file.
-fn origin_of(file: &Path, given: Option<&str>) -> String {
+pub(super) fn origin_of(file: &Path, given: Option<&str>) -> String {
     let public = || {
         let mut name = file.as_os_str().to_owned();
         name.push(".pub");

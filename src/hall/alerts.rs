@@ -25,6 +25,8 @@ pub enum Kind {
     LedgerBroken,
     /// The ledger takes no entries.
     LedgerNotWriting,
+    /// The ledger has lost entries and goes on behind them.
+    LedgerRecovered,
     /// What the remote registry said is too old.
     RegistryStale,
     /// One worker is denied again and again.
@@ -62,6 +64,7 @@ impl Kind {
     pub const ALL: &'static [Self] = &[
         Self::LedgerBroken,
         Self::LedgerNotWriting,
+        Self::LedgerRecovered,
         Self::RegistryStale,
         Self::RepeatedDenials,
         Self::WorkerTampered,
@@ -75,6 +78,7 @@ impl Kind {
         match self {
             Self::LedgerBroken => "LEDGER_BROKEN",
             Self::LedgerNotWriting => "LEDGER_NOT_WRITING",
+            Self::LedgerRecovered => "LEDGER_RECOVERED",
             Self::RegistryStale => "REGISTRY_STALE",
             Self::RepeatedDenials => "REPEATED_DENIALS",
             Self::WorkerTampered => "WORKER_TAMPERED",
@@ -89,6 +93,7 @@ impl Kind {
         match self {
             Self::LedgerBroken => "The ledger is broken",
             Self::LedgerNotWriting => "The ledger is not writing",
+            Self::LedgerRecovered => "The ledger has lost entries",
             Self::RegistryStale => "The registry's answers are stale",
             Self::RepeatedDenials => "A worker is denied again and again",
             Self::WorkerTampered => "A worker's code was changed",
@@ -101,7 +106,9 @@ impl Kind {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::LedgerBroken | Self::LedgerNotWriting | Self::WorkerTampered => Severity::Error,
+            Self::LedgerBroken | Self::LedgerNotWriting | Self::LedgerRecovered | Self::WorkerTampered => {
+                Severity::Error
+            }
             Self::RegistryStale | Self::RepeatedDenials | Self::ReloadRefused | Self::ClockJump => Severity::Warning,
         }
     }

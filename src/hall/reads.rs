@@ -13,6 +13,8 @@ use super::recent::row::short;
 use super::{Active, Alert, Counts, Hall, Row, now_micros};
 use crate::engine::snapshot::Worker;
 use crate::engine::{Binding, Decision, Snapshot};
+use crate::ids::TokenName;
+use crate::ledger::RecordError;
 
 /// Numbers about a hall, as far as a reader may know them.
 #[derive(Debug, Clone, Copy)]
@@ -59,10 +61,22 @@ impl Hall {
         self.alerts.seen_by(reader)
     }
 
-    /// Notes that somebody knows. `None`: there is no such alert that they may see.
-    #[must_use]
-    pub fn acknowledge(&self, id: Uuid, reader: &Binding) -> Option<Alert> {
-        self.alerts.acknowledge(id, reader, now_micros())
+    /// Notes that somebody knows; of a recovery of the ledger in the ledger, so that no start raises it again. `None`: there is no such
+    /// alert that they may see.
+    ///
+    /// # Errors
+    /// That somebody knows could not be recorded: the alert stays open.
+    pub async fn acknowledge(
+        &self,
+        id: Uuid,
+        token: &TokenName,
+        reader: &Binding,
+    ) -> Result<Option<Alert>, RecordError> {
+        let recovery = |alert: &Alert| alert.id == id && alert.last.kind == Kind::LedgerRecovered;
+        if self.alerts(reader).iter().any(recovery) {
+            self.ledger.acknowledge_recovery(token.clone()).await?;
+        }
+        Ok(self.alerts.acknowledge(id, reader, now_micros()))
     }
 
     /// Reads what the ledger remembers of before this process. It blocks this thread.

@@ -72,6 +72,8 @@ impl Drop for Watch {
 struct Looks {
     writing: bool,
     broken: bool,
+    /// The recovery that was told.
+    recovered: Option<uuid::Uuid>,
     /// The remote registry's answers are too old.
     stale: bool,
     /// The wall clock and the steady one, at the same moment.
@@ -88,7 +90,8 @@ struct Denied {
 
 impl Looks {
     fn begin() -> Self {
-        Self { writing: true, broken: false, stale: false, clocks: (now_micros(), Instant::now()), denied: None }
+        let clocks = (now_micros(), Instant::now());
+        Self { writing: true, broken: false, recovered: None, stale: false, clocks, denied: None }
     }
 
     fn after_ledger(&mut self, hall: &Hall) {
@@ -103,6 +106,16 @@ impl Looks {
             hall.alert(Raised::of_hall(Kind::LedgerNotWriting, message));
         }
         (self.writing, self.broken) = (health.writing, health.broken);
+        // Until somebody says that they know it is told after each start.
+        if let Some(recovered) = health.recovered.filter(|recovered| self.recovered != Some(recovered.id)) {
+            let file = &recovered.file;
+            let message = format!(
+                "entries that no checkpoint signed are lost, or in its file `{file}` alone; entry {} says which",
+                recovered.id
+            );
+            hall.alert(Raised::of_hall(Kind::LedgerRecovered, message));
+            self.recovered = Some(recovered.id);
+        }
     }
 
     fn after_registry(&mut self, hall: &Hall) {

@@ -88,8 +88,12 @@ impl Batch {
         let hash = Digest::of(json);
         segment::end_frame(&mut self.bytes, frame);
         self.streams.advance(&stream, hash);
-        if let Job::Record { record: Record::Standing(StandingChange::Hall { online, .. }), .. } = job {
-            self.streams.switch(*online);
+        if let Job::Record { record, .. } = job {
+            match record {
+                Record::Standing(StandingChange::Hall { online, .. }) => self.streams.switch(*online),
+                Record::Recovery(recovery) => self.streams.recover(id, Some(recovery.cause()), recovery.file()),
+                _ => {}
+            }
         }
         self.entries.push(Entry { id, frame, end });
         Ok(Ok(Receipt { receipt_id: id, receipt_hash: hash, recorded_at_micros: micros, stream }))

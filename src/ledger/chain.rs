@@ -1,5 +1,5 @@
 //! The hash chains: the last receipt hash of each tenant's stream. With them goes what else the entries add up to: whether the hall
-//! is switched off.
+//! is switched off, and whether the log was recovered.
 //!
 //! Callers may choose tenant names, so the number of streams is bounded: past [`MOST`] tenants, a new one's entries join the
 //! stream [`OTHER`]; what names no sound tenant is in [`HALL`]. Neither name can be a tenant's. The entry says its stream, so
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::recovery::{self, Recovered};
 use super::standing;
 use crate::ids::{Digest, TenantId};
 
@@ -29,6 +30,7 @@ pub(super) struct Link {
     stream: String,
     kind: String,
     cause: Option<String>,
+    lost_file: Option<String>,
 }
 
 impl Link {
@@ -38,13 +40,22 @@ impl Link {
     }
 }
 
+/// What else the entries add up to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct State {
+    /// Whether the hall is switched off.
+    offline: bool,
+    /// The newest recovery.
+    recovered: Option<Recovered>,
+}
+
 /// The heads of all streams.
 pub(super) struct Streams {
     heads: HashMap<Arc<str>, Digest>,
     undo: Vec<(Arc<str>, Option<Digest>)>,
-    offline: bool,
-    /// What `offline` was at the last commit.
-    was_offline: bool,
+    state: State,
+    /// What it was at the last commit.
+    was: State,
     hall: Arc<str>,
     other: Arc<str>,
 }
@@ -52,7 +63,7 @@ pub(super) struct Streams {
 impl Streams {
     pub(super) fn new() -> Self {
         let (hall, other) = (Arc::from(HALL), Arc::from(OTHER));
-        Self { heads: HashMap::new(), undo: Vec::new(), offline: false, was_offline: false, hall, other }
+        Self { heads: HashMap::new(), undo: Vec::new(), state: State::default(), was: State::default(), hall, other }
     }
 
     /// The stream for a tenant's entry.
@@ -92,6 +103,9 @@ impl Streams {
         if let Some(online) = standing::switched(&link.kind, link.cause.as_deref()) {
             self.switch(online);
         }
+        if link.kind == recovery::KIND {
+            self.recover(link.receipt_id, link.cause.as_deref(), link.lost_file.as_deref());
+        }
         self.advance(&Arc::from(link.stream), Digest::of(json));
         self.keep();
         Ok(link.receipt_id)
@@ -99,23 +113,35 @@ impl Streams {
 
     /// An entry switches the hall on or off.
     pub(super) const fn switch(&mut self, online: bool) {
-        self.offline = !online;
+        self.state.offline = !online;
+    }
+
+    /// An entry says that the log was recovered, or that somebody knows.
+    pub(super) fn recover(&mut self, id: Uuid, cause: Option<&str>, file: Option<&str>) {
+        self.state.recovered = Recovered::after(self.state.recovered.take(), id, cause, file);
+    }
+
+    /// The newest recovery.
+    pub(super) const fn recovered(&self) -> Option<&Recovered> {
+        self.state.recovered.as_ref()
     }
 
     /// Whether the hall is switched off by the last entry that says so.
     pub(super) const fn is_offline(&self) -> bool {
-        self.offline
+        self.state.offline
     }
 
     /// What was advanced is committed.
     pub(super) fn keep(&mut self) {
         self.undo.clear();
-        self.was_offline = self.offline;
+        if self.was != self.state {
+            self.was = self.state.clone();
+        }
     }
 
     /// What was advanced was not committed.
     pub(super) fn roll_back(&mut self) {
-        self.offline = self.was_offline;
+        self.state = self.was.clone();
         while let Some((stream, before)) = self.undo.pop() {
             match before {
                 Some(hash) => self.heads.insert(stream, hash),
@@ -127,12 +153,14 @@ impl Streams {
     /// The state of the chains after so many entries.
     pub(super) fn heads(&self, size: u64, last: Uuid) -> Heads {
         let streams = self.heads.iter().map(|(stream, hash)| (stream.to_string(), hash.to_hex())).collect();
-        Heads { last, offline: self.offline, size, streams }
+        let State { offline, recovered } = self.state.clone();
+        Heads { last, offline, recovered, size, streams }
     }
 
     /// Goes on from a stored state.
     pub(super) fn resume(heads: &Heads) -> Option<Self> {
-        let mut streams = Self { offline: heads.offline, was_offline: heads.offline, ..Self::new() };
+        let state = State { offline: heads.offline, recovered: heads.recovered.clone() };
+        let mut streams = Self { was: state.clone(), state, ..Self::new() };
         for (stream, hash) in &heads.streams {
             streams.heads.insert(Arc::from(stream.as_str()), hash.parse().ok()?);
         }
@@ -149,6 +177,9 @@ pub(super) struct Heads {
     /// Whether the hall is switched off. Not in the files of those who knew of no switch.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) offline: bool,
+    /// The newest recovery. Not in the files of those who knew of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recovered: Option<Recovered>,
     /// Entries counted.
     pub(super) size: u64,
     /// Each stream's last receipt hash.
@@ -163,7 +194,7 @@ const fn is_false(flag: &bool) -> bool {
 impl Heads {
     /// The state of an empty ledger.
     pub(super) const fn empty() -> Self {
-        Self { last: Uuid::nil(), offline: false, size: 0, streams: BTreeMap::new() }
+        Self { last: Uuid::nil(), offline: false, recovered: None, size: 0, streams: BTreeMap::new() }
     }
 
     /// The file's bytes: a checksum line, then JSON.

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::canonical::{self, Object};
 use super::queue::Ended;
-use super::{Crowd, Door, InForce, Record, Refusal, RegistryChange, standing};
+use super::{Crowd, Door, InForce, Record, Refusal, RegistryChange, recovery, standing};
 use crate::engine::{self, Decision, DenyCode};
 use crate::ids::{Digest, SupervisorLevel, TenantRisk, TokenName};
 
@@ -61,7 +61,7 @@ pub(super) fn tenant(record: &Record) -> Option<&str> {
             (!unknown).then_some(&*decision.input.tenant_id)
         }
         Record::Refusal(refusal) => refusal.tenant.as_deref(),
-        Record::Crowd(_) | Record::Policy(_) | Record::Standing(_) => None,
+        Record::Crowd(_) | Record::Policy(_) | Record::Standing(_) | Record::Recovery(_) => None,
         Record::Registry(change) => change.tenant.as_deref(),
     }
 }
@@ -83,6 +83,7 @@ pub(super) fn push_record(out: &mut Vec<u8>, record: &Record, stamp: &Stamp<'_>)
         Record::Policy(policy) => push_policy(out, policy, stamp),
         Record::Registry(change) => push_registry(out, change, stamp),
         Record::Standing(change) => standing::push(out, change, stamp),
+        Record::Recovery(change) => recovery::push(out, change, stamp),
     }
 }
 

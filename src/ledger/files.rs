@@ -11,6 +11,12 @@ pub(super) const UNFINISHED: &str = "tmp";
 
 /// Replaces a file's content as one step. The name itself is durable only after [`sync_folder`].
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    write_beside(path, bytes, mode)?;
+    put_in_place(path)
+}
+
+/// The first half of [`replace`]: the new content, durable beside the old.
+pub(super) fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let beside = beside(path);
     // A leftover may be of another mode.
     match fs::remove_file(&beside) {
@@ -19,8 +25,20 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
     file.write_all(bytes)?;
-    file.sync_data()?;
-    fs::rename(&beside, path)
+    file.sync_data()
+}
+
+/// The second half of [`replace`].
+pub(super) fn put_in_place(path: &Path) -> io::Result<()> {
+    fs::rename(beside(path), path)
+}
+
+/// As [`put_in_place`], but only where nothing is yet.
+pub(super) fn put_if_absent(path: &Path) -> io::Result<()> {
+    let beside = beside(path);
+    let linked = fs::hard_link(&beside, path);
+    fs::remove_file(&beside)?;
+    linked
 }
 
 /// Makes the names in a folder durable.

@@ -103,6 +103,16 @@ impl Index {
         Ok(())
     }
 
+    /// Records that are in the file.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Goes on in this file, which has the same records.
+    pub(super) fn move_to(&mut self, file: Arc<dyn Storage>) {
+        self.file = file;
+    }
+
     /// The file, to be synced.
     pub(super) fn file(&self) -> Arc<dyn Storage> {
         Arc::clone(&self.file)
@@ -112,6 +122,16 @@ impl Index {
 /// Opens the index file, or makes it.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Of an index file's bytes those of the first so many records, if all are sound; the first `gone` may be blank.
+pub(super) fn sound(bytes: &[u8], gone: u64, records: u64) -> Option<&[u8]> {
+    let bytes = bytes.get(..usize::try_from(offset(records)).ok()?)?;
+    let (stored, _) = bytes.strip_prefix(MAGIC)?.as_chunks::<RECORD>();
+    let holds = |(number, record): (u64, &[u8; RECORD])| {
+        Place::from_bytes(record, number).is_some() || (number < gone && *record == BLANK)
+    };
+    (0..).zip(stored).all(holds).then_some(bytes)
 }
 
 /// Makes the first so many records either sound or blank: what they told is pruned and cannot be made again.

@@ -19,7 +19,7 @@ pub enum Entry {
     Decision(Box<PastDecision>),
     /// A request that was refused before it could be described: no policy was asked.
     Refusal,
-    /// The end of an exchange, a policy that came into force, or a change of the registry: nothing was decided.
+    /// The end of an exchange, a policy that came into force, a change of the registry, a recovery: nothing was decided.
     Other,
 }
 
@@ -72,7 +72,7 @@ pub struct PastVerdict {
 pub fn read(entry: &Json) -> Result<Entry, String> {
     let members = entry.as_object().ok_or_else(|| format!("an entry is an object, not {}", entry.kind()))?;
     match text(members, "kind")? {
-        "outcome" | "policy" | "registry" => return Ok(Entry::Other),
+        "outcome" | "policy" | "registry" | "recovered" => return Ok(Entry::Other),
         "decision" => {}
         other => return Err(format!("an entry of the kind `{other}` is no decision")),
     }

@@ -31,6 +31,13 @@ pub(super) enum Job {
     Outcome(Ended),
 }
 
+impl Job {
+    /// Whether it takes a right away from somebody.
+    pub(super) const fn takes_away(&self) -> bool {
+        matches!(self, Self::Record { record, .. } if record.takes_away())
+    }
+}
+
 /// The end of an exchange, with what its entry takes from the decision's receipt.
 pub(super) struct Ended {
     pub(super) decision_id: Uuid,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::StandingChange;
+use super::{Recovery, StandingChange};
 use crate::engine::{Decision, DenyCode, Mode};
 use crate::ids::{Digest, TokenName};
 
@@ -53,6 +53,20 @@ pub enum Record {
     Registry(RegistryChange),
     /// A change of who may act that no record of ours makes.
     Standing(StandingChange),
+    /// What the log has lost, or that somebody knows of it.
+    Recovery(Recovery),
+}
+
+impl Record {
+    /// Whether it takes a right away: it is on the disk before it is in force, whatever [`Durability`](super::Durability) says.
+    #[must_use]
+    pub const fn takes_away(&self) -> bool {
+        match self {
+            Self::Decision { .. } | Self::Refusal(_) | Self::Policy(_) | Self::Recovery(_) => false,
+            Self::Registry(change) => change.action.takes_away(),
+            Self::Standing(change) => change.takes_away(),
+        }
+    }
 }
 
 /// What happened to a worker, or to a hash, in the registry.
@@ -76,6 +90,14 @@ impl RegistryAction {
     /// Every action.
     pub const ALL: &'static [Self] =
         &[Self::Enrolled, Self::Updated, Self::Revoked, Self::Restored, Self::Banned, Self::Unbanned];
+
+    /// Whether somebody may do less from then on. Another record may well take a capability away.
+    const fn takes_away(self) -> bool {
+        match self {
+            Self::Updated | Self::Revoked | Self::Banned => true,
+            Self::Enrolled | Self::Restored | Self::Unbanned => false,
+        }
+    }
 
     /// The action in an entry.
     #[must_use]

@@ -5,6 +5,8 @@
 //! never acknowledged are cut. When that does not fit, everything that is kept is read: if it has the signed root, only derived
 //! files were at fault (index, chain heads, tiles) and are made again. Else it is evidence, and not ours to repair.
 
+mod recover;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,15 +15,19 @@ use std::sync::Arc;
 use tlog_tiles::record_hash;
 use uuid::Uuid;
 
+use self::recover::End;
+pub(super) use self::recover::{By, Now};
+use super::boot::Boot;
 use super::chain::{Heads, Link, Streams};
 use super::checkpoint::{self, Head};
 use super::index::{self, Index, Place};
 use super::key::{KeyError, LogKey};
+use super::latch::Latch;
 use super::pruned::{self, Pruned};
-use super::segment;
+use super::segment::{self, Storage};
 use super::tail::{Segment, Tail, Through};
 use super::tree::{Edge, FullTile};
-use super::{Durability, Settings, files, prune, seal};
+use super::{Durability, Gap, Settings, files, prune, seal};
 
 /// The content of the file `version`.
 pub(super) const VERSION: &str = "hallgate ledger 1\n";
@@ -83,7 +89,10 @@ pub(super) struct Restored {
     pub(super) index: Index,
     pub(super) edge: Edge,
     pub(super) tiles: Vec<FullTile>,
-    pub(super) sealed: u64,
+    /// The tree under the checkpoint.
+    pub(super) sealed: Edge,
+    /// Whether the stored chain heads are older than the checkpoint, or not to be used.
+    pub(super) heads_behind: bool,
     /// The first entry that is kept.
     pub(super) pruned: u64,
     folder: PathBuf,
@@ -99,8 +108,21 @@ fn broken(path: &Path, problem: impl Into<String>) -> OpenError {
     OpenError::Broken { path: path.to_owned(), problem: problem.into() }
 }
 
-/// Opens a ledger, or makes it.
-pub(super) fn open(settings: &Settings, through: Through) -> Result<Restored, OpenError> {
+/// Recovers by hand what is not recovered by itself: the ledger ends in a gap that no checkpoint signs over. Gives what was lost, or
+/// with `look` what would be; `None` when there is no such gap.
+///
+/// # Errors
+/// The ledger cannot be opened, or what is signed is damaged: that cannot be recovered.
+pub fn recover(settings: &Settings, look: bool) -> Result<Option<Gap>, OpenError> {
+    let version = super::version_file(&settings.path);
+    fs::metadata(&version).map_err(failed(&version))?;
+    let now =
+        Now { boot: super::boot::this(), micros: super::now_micros(), by: if look { By::Nobody } else { By::Hand } };
+    open(settings, Box::new(|file| Arc::new(file)), &now).map(|(_, gap)| gap)
+}
+
+/// Opens a ledger, or makes it. With the gap that was recovered, or would be.
+pub(super) fn open(settings: &Settings, through: Through, now: &Now) -> Result<(Restored, Option<Gap>), OpenError> {
     let folder = &settings.path;
     fs::create_dir_all(folder).map_err(failed(folder))?;
     let lock = lock(folder)?;
@@ -128,6 +150,7 @@ pub(super) fn open(settings: &Settings, through: Through) -> Result<Restored, Op
     let path = super::index_file(folder);
     let index_file = index::open(&path).map_err(failed(&path))?;
     let tail = Tail {
+        ledger: folder.clone(),
         folder: super::segments(folder),
         power: settings.durability == Durability::Power,
         segment_bytes: settings.segment_bytes,
@@ -135,9 +158,15 @@ pub(super) fn open(settings: &Settings, through: Through) -> Result<Restored, Op
         through,
         segment: None,
         untrimmed: false,
-        unsynced: Vec::new(),
+        full: Vec::new(),
+        unnamed: true,
+        doubtful: false,
     };
-    let index = index_file.try_clone().and_then(|file| Index::resume(Arc::new(file))).map_err(failed(&path))?;
+    let index: Arc<dyn Storage> = match now.by {
+        By::Nobody => Arc::new(Unwritten),
+        By::Boot | By::Hand => Arc::new(index_file.try_clone().map_err(failed(&path))?),
+    };
+    let index = Index::resume(Latch::over(index)).map_err(failed(&path))?;
     let mut restored = Restored {
         lock,
         key,
@@ -147,24 +176,63 @@ pub(super) fn open(settings: &Settings, through: Through) -> Result<Restored, Op
         index,
         edge: Edge::empty(),
         tiles: Vec::new(),
-        sealed: 0,
+        sealed: Edge::empty(),
+        heads_behind: true,
         pruned: pruned.edge(),
         folder: folder.clone(),
         unsound: Vec::new(),
     };
-    let quick = match Start::at_heads(folder, head, &pruned, &index_file)? {
-        Some(start) => restored.replay(&start, head),
-        None => Err(broken(&super::heads_file(folder), "or the index beside it is not sound")),
-    };
-    if let Err(error) = quick {
-        tracing::warn!(%error, "the ledger does not follow from its last checkpoint: all entries are read");
-        let start = Start::at_edge(&pruned, &index_file).map_err(failed(&path))?;
-        restored.replay(&start, head)?;
-        tracing::warn!("the ledger's entries hold: index, chain heads and tiles are made again");
+    let (start, end) = restored.find_end(head, &pruned, &index_file, now)?;
+    let mut gap = None;
+    if let Some(end) = end {
+        gap = Some(restored.recover(&end, settings.durability, now)?);
+        if now.by == By::Nobody {
+            return Ok((restored, gap));
+        }
+        if let Some(end) = restored.replay(&start, head, now)? {
+            return Err(broken(&segment::path(&restored.tail.folder, end.segment), end.problem));
+        }
+        let Gap { first_lost, bytes, file, sound, .. } = gap.as_ref().ok_or_else(|| broken(folder, "has no gap"))?;
+        tracing::error!(
+            first_lost,
+            bytes,
+            file,
+            sound = sound.len(),
+            "the ledger ended in a gap and goes on behind it: what was recorded from this entry on is lost, or in the file alone"
+        );
     }
+    if now.by == By::Nobody {
+        return Ok((restored, gap));
+    }
+    // The process before may have met a sync that failed, and what the kernel shows may not be on the disk.
+    restored.tail.doubtful = restored.edge.size() > restored.sealed.size();
     restored.mend_tiles()?;
     restored.index.flush().map_err(failed(&path))?;
-    Ok(restored)
+    let boot = now.boot.clone().map(|id| Boot { id, durability: settings.durability });
+    if let Some(boot) = boot.filter(|_| now.by == By::Boot)
+        && Boot::of(folder).map_err(failed(folder))?.as_ref() != Some(&boot)
+    {
+        boot.put(folder).map_err(failed(folder))?;
+    }
+    Ok((restored, gap))
+}
+
+/// Where nothing is to be changed.
+struct Unwritten;
+
+impl Storage for Unwritten {
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Ok(())
+    }
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn named_length(&self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 /// Nobody else may write here.
@@ -244,20 +312,47 @@ impl Start {
     }
 
     /// Where the first entry that is kept is.
-    fn at_edge(pruned: &Pruned, index: &File) -> io::Result<Self> {
+    fn at_edge(pruned: &Pruned, index: &File, now: &Now) -> io::Result<Self> {
         let records = pruned.edge().div_ceil(index::EVERY);
-        index::blank_unsound(index, records)?;
+        if now.by != By::Nobody {
+            index::blank_unsound(index, records)?;
+        }
         let (heads, entry) = (pruned.heads.clone(), pruned.edge());
         Ok(Self { heads, entry, segment: entry, offset: segment::HEADER as u64, records, root: Some(pruned.head) })
     }
 }
 
 impl Restored {
+    /// Reads to the end, from the chain heads if it can be; where it began, and where the log ends if something follows there.
+    fn find_end(
+        &mut self,
+        head: Head,
+        pruned: &Pruned,
+        index: &File,
+        now: &Now,
+    ) -> Result<(Start, Option<End>), OpenError> {
+        let folder = self.folder.clone();
+        let quick = match Start::at_heads(&folder, head, pruned, index)? {
+            Some(start) => self.replay(&start, head, now).map(|end| (start, end)),
+            None => Err(broken(&super::heads_file(&folder), "or the index beside it is not sound")),
+        };
+        let error = match quick {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        tracing::warn!(%error, "the ledger does not follow from its last checkpoint: all entries are read");
+        let path = super::index_file(&folder);
+        let start = Start::at_edge(pruned, index, now).map_err(failed(&path))?;
+        let end = self.replay(&start, head, now)?;
+        tracing::warn!("the ledger's entries hold: index, chain heads and tiles are made again");
+        Ok((start, end))
+    }
+
     /// The state at the start.
-    fn begin(&mut self, start: &Start) -> Result<(), OpenError> {
+    fn begin(&mut self, start: &Start, head: Head) -> Result<(), OpenError> {
         let path = super::heads_file(&self.folder);
         self.streams = Streams::resume(&start.heads).ok_or_else(|| broken(&path, "holds a bad digest"))?;
-        (self.last, self.sealed) = (start.heads.last, start.heads.size);
+        (self.last, self.heads_behind) = (start.heads.last, start.heads.size < head.size || start.root.is_some());
         (self.tiles, self.unsound, self.tail.segment) = (Vec::new(), Vec::new(), None);
         // At the chain heads the index has led there by that record.
         let known = start.root.is_none() && start.heads.size > 0;
@@ -281,9 +376,9 @@ impl Restored {
         Ok(())
     }
 
-    /// Reads what is after the start and leaves the writer's state at its end.
-    fn replay(&mut self, start: &Start, head: Head) -> Result<(), OpenError> {
-        self.begin(start)?;
+    /// Reads what is after the start and leaves the writer's state at its end; where that is, if something follows that is not to be.
+    fn replay(&mut self, start: &Start, head: Head, now: &Now) -> Result<Option<End>, OpenError> {
+        self.begin(start, head)?;
         let folder = self.tail.folder.clone();
         let firsts = segment::list(&folder).map_err(failed(&folder))?;
         let from = start.segment;
@@ -291,39 +386,85 @@ impl Restored {
         if from == self.pruned && !firsts.is_empty() && firsts.first() != Some(&from) {
             return Err(broken(&segment::path(&folder, from), "is missing"));
         }
+        self.keep_sealed(head);
         self.check_root(head)?;
-        for first in firsts.iter().copied().skip_while(|first| *first < from) {
-            let path = segment::path(&folder, first);
+        // The segment before, and its bytes.
+        let mut before = None;
+        let mut rest = firsts.get(firsts.partition_point(|first| *first < from)..).unwrap_or_default();
+        while let Some((first, later)) = rest.split_first() {
+            let (first, path) = (*first, segment::path(&folder, *first));
             let expected = if first == from { from } else { self.edge.size() };
-            if first != expected {
-                return Err(broken(&path, format!("is there, but the one that begins with entry {expected} is not")));
-            }
-            let last = firsts.last() == Some(&first);
-            let length = self.replay_segment(first, offset, last, start, head).map_err(|error| match error {
-                Stop::File(error) => failed(&path)(error),
-                Stop::Broken(problem) => broken(&path, problem),
-                Stop::Other(error) => error,
-            })?;
-            offset = segment::HEADER as u64;
-            if last {
-                let file = segment::open(&path).map_err(failed(&path))?;
-                if file.metadata().map_err(failed(&path))?.len() > length {
-                    tracing::warn!(segment = %path.display(), length, "cut the torn end of a write that was never acknowledged");
-                    file.set_len(length).and_then(|()| file.sync_data()).map_err(failed(&path))?;
+            let (end, length) = if first == expected {
+                self.replay_segment(first, offset, start, head, before).map_err(|error| match error {
+                    Stop::File(error) => failed(&path)(error),
+                    Stop::Broken(problem) => broken(&path, problem),
+                    Stop::Other(error) => error,
+                })?
+            } else {
+                let problem = format!("is there, but the one that begins with entry {expected} is not");
+                let Some((segment, offset)) = before.filter(|_| self.edge.size() >= head.size) else {
+                    return Err(broken(&path, problem));
+                };
+                let problem = format!("ends before entry {expected}, and `{}` {problem}", path.display());
+                (Some(End { segment, offset, entry: expected, problem, torn: false }), offset)
+            };
+            if let Some(mut end) = end {
+                end.torn &= later.is_empty();
+                if !end.torn || self.may_have_lost(now)? {
+                    return Ok(Some(end));
                 }
-                let since = prune::first_time(&path).map_err(failed(&path))?.unwrap_or(i64::MAX);
-                self.tail.segment = Some(Segment { file: (self.tail.through)(file), first, length, since });
+            } else if !later.is_empty()
+                && now.by != By::Nobody
+                && self.finish_recovery(later).map_err(failed(&folder))?
+            {
+                rest = &[];
+                before = Some((first, length));
+                continue;
             }
+            offset = segment::HEADER as u64;
+            before = Some((first, length));
+            rest = later;
         }
         if self.edge.size() < head.size {
             let problem = format!("is signed for {} entries, but only {} are there", head.size, self.edge.size());
             return Err(broken(&super::checkpoint_file(&self.folder), problem));
         }
+        if let Some((first, length)) = before {
+            self.resume_segment(first, length, now)?;
+        }
+        Ok(None)
+    }
+
+    /// Goes on in the last segment after so many bytes.
+    fn resume_segment(&mut self, first: u64, length: u64, now: &Now) -> Result<(), OpenError> {
+        let path = segment::path(&self.tail.folder, first);
+        let file = segment::open(&path).map_err(failed(&path))?;
+        if file.metadata().map_err(failed(&path))?.len() > length && now.by != By::Nobody {
+            tracing::warn!(segment = %path.display(), length, "cut the torn end of a write that was never acknowledged");
+            file.set_len(length).and_then(|()| file.sync_data()).map_err(failed(&path))?;
+        }
+        let since = prune::first_time(&path).map_err(failed(&path))?.unwrap_or(i64::MAX);
+        let file = Latch::over((self.tail.through)(file));
+        self.tail.segment = Some(Segment { file, first, length, since });
         Ok(())
     }
 
-    /// Reads a segment from this offset. Gives the length of what is sound.
-    fn replay_segment(&mut self, first: u64, offset: u64, last: bool, start: &Start, head: Head) -> Result<u64, Stop> {
+    /// Whether pages of what was acknowledged may be gone: a torn end is then no mere end of a write.
+    fn may_have_lost(&self, now: &Now) -> Result<bool, OpenError> {
+        let previous = Boot::of(&self.folder).map_err(failed(&self.folder))?;
+        Ok(previous.is_some_and(|boot| boot.durability == Durability::Process && Some(boot.id) != now.boot))
+    }
+
+    /// Reads a segment from this offset. Gives where the log ends in it, if what follows is past what is signed, and the length of what
+    /// is sound. `before` is the segment before it, and its bytes.
+    fn replay_segment(
+        &mut self,
+        first: u64,
+        offset: u64,
+        start: &Start,
+        head: Head,
+        before: Option<(u64, u64)>,
+    ) -> Result<(Option<End>, u64), Stop> {
         let file = segment::open(&segment::path(&self.tail.folder, first))?;
         let mut header = [0; segment::HEADER];
         match std::os::unix::fs::FileExt::read_exact_at(&file, &mut header, 0) {
@@ -332,7 +473,11 @@ impl Restored {
             _ => {}
         }
         if let Some(problem) = segment::header_problem(&header, first) {
-            return Err(Stop::Broken(problem));
+            let Some((segment, offset)) = before.filter(|_| first >= head.size) else {
+                return Err(Stop::Broken(problem));
+            };
+            let problem = format!("ends before entry {first}, and the next one {problem}");
+            return Ok((Some(End { segment, offset, entry: first, problem, torn: false }), offset));
         }
         let bytes = segment::read_from(&file, offset)?;
         let mut at = 0;
@@ -343,6 +488,7 @@ impl Restored {
                 .map_err(|problem| Stop::Broken(format!("has entry {entry}, {problem}")))?;
             self.index.note(entry, Place { id: place, segment: first, offset: offset + at as u64 });
             self.edge.push(record_hash(frame.entry), &mut self.tiles);
+            self.keep_sealed(head);
             // Tiles under the checkpoint are in their files, or must be put there.
             while let Some(tile) = self.tiles.pop_if(|tile| tile.complete_at() <= head.size) {
                 self.unsound.extend((!in_file(&self.folder, &tile)).then_some(tile));
@@ -350,13 +496,17 @@ impl Restored {
             self.check_root(head).map_err(Stop::Other)?;
             at += segment::FRAME + frame.entry.len();
         }
-        if at < bytes.len() {
-            let entry = self.edge.size();
-            if !last || entry < head.size || segment::later_batch(&bytes, at).is_some() {
-                return Err(Stop::Broken(format!("has a damaged frame at byte {}, entry {entry}", offset + at as u64)));
-            }
+        let sound = offset + at as u64;
+        if at == bytes.len() {
+            return Ok((None, sound));
         }
-        Ok(offset + at as u64)
+        let entry = self.edge.size();
+        let problem = format!("has a damaged frame at byte {sound}, entry {entry}");
+        if entry < head.size {
+            return Err(Stop::Broken(problem));
+        }
+        let torn = segment::later_batch(&bytes, at).is_none();
+        Ok((Some(End { segment: first, offset: sound, entry, problem, torn }), sound))
     }
 
     /// An entry must follow from those before. Gives its id.
@@ -366,6 +516,13 @@ impl Restored {
         }
         self.last = self.streams.follow(json, self.last)?;
         Ok(self.last)
+    }
+
+    /// From the checkpoint's tree on entries may not be on the disk.
+    fn keep_sealed(&mut self, head: Head) {
+        if self.edge.size() == head.size {
+            self.sealed = self.edge.clone();
+        }
     }
 
     /// At the checkpoint's size the tree must have the checkpoint's root.

@@ -14,8 +14,12 @@ use super::checkpoint::{self, Head};
 use super::files;
 use super::key::LogKey;
 use super::segment::Storage;
+<<<<<<< HEAD
 use super::tree::FullTile;
 use crate::telemetry::threads;
+=======
+use super::tree::{Edge, FullTile};
+>>>>>>> 6497199 (Never believe a sync after one has failed, and come back after a power cut)
 
 /// What is to be sealed.
 pub(super) struct Stretch {
@@ -27,6 +31,19 @@ pub(super) struct Stretch {
     pub(super) tiles: Vec<FullTile>,
     /// Files that were written since the last.
     pub(super) written: Vec<Arc<dyn Storage>>,
+    /// The tree at this head.
+    pub(super) edge: Edge,
+}
+
+/// Why a stretch is not sealed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SealError {
+    /// The entries may not be on the disk, and no later sync of these files would prove that they are.
+    #[error("the entries cannot be synced: {0}")]
+    Unsynced(io::Error),
+    /// What is made of the entries cannot be written now; all of it is written anew the next time.
+    #[error(transparent)]
+    Unwritten(#[from] io::Error),
 }
 
 /// Where and by whom it is sealed.
@@ -40,12 +57,10 @@ pub(super) struct Seal {
 }
 
 impl Seal {
-    /// Seals a stretch. After an error it can be done again.
-    pub(super) fn put(&self, stretch: &Stretch) -> io::Result<()> {
-        for file in &stretch.written {
-            file.sync_data()?;
-        }
-        files::sync_folder(&super::segments(&self.folder))?;
+    /// Seals a stretch.
+    pub(super) fn put(&self, stretch: &Stretch) -> Result<(), SealError> {
+        let synced = stretch.written.iter().try_for_each(|file| file.sync_data());
+        synced.and_then(|()| files::sync_folder(&super::segments(&self.folder))).map_err(SealError::Unsynced)?;
         put_tiles(&self.folder, &stretch.tiles)?;
         let note = checkpoint::sign(&self.key, stretch.head).map_err(io::Error::other)?;
         files::replace(&super::checkpoint_file(&self.folder), &note, 0o644)?;
@@ -78,7 +93,7 @@ pub(super) fn put_tiles(ledger: &Path, tiles: &[FullTile]) -> io::Result<()> {
 /// A thread that seals one stretch at a time.
 pub(super) struct Sealer {
     stretches: mpsc::Sender<Stretch>,
-    done: mpsc::Receiver<(Stretch, io::Result<()>)>,
+    done: mpsc::Receiver<(Stretch, Result<(), SealError>)>,
     busy: bool,
 }
 
@@ -109,14 +124,14 @@ impl Sealer {
     }
 
     /// Begins to seal a stretch; it comes back from [`Self::finished`], or at once if the thread is gone.
-    pub(super) fn begin(&mut self, stretch: Stretch) -> Result<(), Stretch> {
-        self.stretches.send(stretch).map_err(|refused| refused.0)?;
+    pub(super) fn begin(&mut self, stretch: Stretch) -> Result<(), Box<Stretch>> {
+        self.stretches.send(stretch).map_err(|refused| Box::new(refused.0))?;
         self.busy = true;
         Ok(())
     }
 
     /// The stretch that has been sealed, or could not be; waits for it if asked to.
-    pub(super) fn finished(&mut self, wait: bool) -> Option<(Stretch, io::Result<()>)> {
+    pub(super) fn finished(&mut self, wait: bool) -> Option<(Stretch, Result<(), SealError>)> {
         if !self.busy {
             return None;
         }

@@ -50,6 +50,14 @@ pub enum StandingChange {
 }
 
 impl StandingChange {
+    /// Whether somebody may do less from then on.
+    pub(super) const fn takes_away(&self) -> bool {
+        match self {
+            Self::Workers { standing, .. } => !matches!(standing, Standing::Active),
+            Self::Hall { online, .. } | Self::Account { online, .. } => !*online,
+        }
+    }
+
     const fn cause(&self) -> &'static str {
         match self {
             Self::Workers { .. } => "remote",

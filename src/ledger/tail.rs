@@ -1,7 +1,8 @@
 //! The end of the log: where the next batch is written, in one write, and taken back whole when it fails.
 //!
 //! Nothing is written to a file that is not as long as it must be or has no name any more: what another hand has cut, extended
-//! or deleted takes no entry. A write behind its end would fill up what was cut off, and hide it.
+//! or deleted takes no entry. A write behind its end would fill up what was cut off, and hide it. And nothing is written after a sync
+//! has failed until what is not under a checkpoint has been [renewed](super::renew).
 
 use std::fs::File;
 use std::io;
@@ -9,7 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::files;
+use super::latch::Latch;
+use super::renew::{self, RenewError};
 use super::segment::{self, Storage};
+use super::tree::Edge;
 
 /// What a segment's file is written through; tests put faults in between.
 pub(super) type Through = Box<dyn Fn(File) -> Arc<dyn Storage> + Send>;
@@ -27,6 +31,8 @@ pub(super) struct Segment {
 
 /// The end of the log.
 pub(super) struct Tail {
+    /// The ledger's folder.
+    pub(super) ledger: PathBuf,
     /// The folder of the segments.
     pub(super) folder: PathBuf,
     /// Whether a batch is synced before it counts.
@@ -40,66 +46,93 @@ pub(super) struct Tail {
     pub(super) segment: Option<Segment>,
     /// True when bytes that do not count may follow the committed ones: they must go before the next write.
     pub(super) untrimmed: bool,
-    /// Files that were written since they were last asked for.
-    pub(super) unsynced: Vec<Arc<dyn Storage>>,
+    /// Segments before the present one that may not be on the disk.
+    pub(super) full: Vec<Arc<dyn Storage>>,
+    /// True when a segment's name may not be on the disk.
+    pub(super) unnamed: bool,
+    /// True when a sync has failed, or may have: what no checkpoint signs may not be on the disk.
+    pub(super) doubtful: bool,
 }
 
 impl Tail {
-    /// Writes a batch whose first entry has this number. Gives the segment's first entry and the batch's offset in it.
-    pub(super) fn append(&mut self, batch: &[u8], entry: u64, now: i64) -> io::Result<(u64, u64)> {
-        let power = self.power;
+    /// Writes a batch whose first entry has this number, and syncs it and all before it if asked to. Gives the segment's first entry
+    /// and the batch's offset in it.
+    pub(super) fn append(&mut self, batch: &[u8], entry: u64, now: i64, sync: bool) -> io::Result<(u64, u64)> {
         let segment = self.ready(entry, now)?;
         let (first, offset) = (segment.first, segment.length);
         let mut result = segment.file.write_all_at(batch, offset);
-        if power {
-            result = result.and_then(|()| segment.file.sync_data());
+        if sync || self.power {
+            result = result.and_then(|()| self.sync());
         }
-        match result {
-            Ok(()) => {
-                if segment.first == entry {
-                    segment.since = now;
-                }
-                segment.length += batch.len() as u64;
+        if let Err(error) = result {
+            self.untrimmed = true;
+            // When this fails, too, nothing is written until it succeeds.
+            let _ = self.trim();
+            return Err(error);
+        }
+        if let Some(segment) = &mut self.segment {
+            if segment.first == entry {
+                segment.since = now;
             }
-            Err(error) => {
-                self.untrimmed = true;
-                // When this fails, too, nothing is written until it succeeds.
-                let _ = self.trim();
-                return Err(error);
-            }
+            segment.length += batch.len() as u64;
         }
         Ok((first, offset))
     }
 
     /// Finds out whether a batch could be written now: really writes, and takes it back.
     pub(super) fn probe(&mut self, entry: u64, now: i64) -> io::Result<()> {
-        let power = self.power;
         let segment = self.ready(entry, now)?;
         let mut result = segment.file.write_all_at(&[0; segment::FRAME], segment.length);
-        if power {
-            result = result.and_then(|()| segment.file.sync_data());
+        if self.power {
+            result = result.and_then(|()| self.sync());
         }
         self.untrimmed = true;
         self.trim().and(result)
     }
 
-    /// The files that were written since the last call, the present one always among them.
-    pub(super) fn take_unsynced(&mut self) -> Vec<Arc<dyn Storage>> {
-        self.keep_unsynced(self.segment.as_ref().map(|segment| Arc::clone(&segment.file)).into_iter().collect());
-        std::mem::take(&mut self.unsynced)
+    /// Has all that was written on the disk, the names of the segments, too.
+    fn sync(&mut self) -> io::Result<()> {
+        let result = self.unsynced().iter().try_for_each(|file| file.sync_data()).and_then(|()| match self.unnamed {
+            true => files::sync_folder(&self.folder),
+            false => Ok(()),
+        });
+        if result.is_ok() {
+            self.full.clear();
+            self.unnamed = false;
+        }
+        self.doubtful |= result.is_err();
+        result
     }
 
-    /// These could not be synced: they are asked for again.
-    pub(super) fn keep_unsynced(&mut self, files: Vec<Arc<dyn Storage>>) {
-        for file in files {
-            if !self.unsynced.iter().any(|known| Arc::ptr_eq(known, &file)) {
-                self.unsynced.push(file);
-            }
-        }
+    /// Writes what no checkpoint signs into new files. `sealed` is the tree under the checkpoint, `whole` the tree over all entries.
+    pub(super) fn renew(&mut self, sealed: &Edge, whole: &Edge) -> Result<(), RenewError> {
+        let Some(segment) = &mut self.segment else {
+            self.doubtful = false;
+            return Ok(());
+        };
+        renew::segments(&self.ledger, sealed, whole, segment.length)?;
+        let file = segment::open(&segment::path(&self.folder, segment.first))?;
+        segment.file = Latch::over((self.through)(file));
+        self.full.clear();
+        (self.untrimmed, self.unnamed, self.doubtful) = (false, false, false);
+        Ok(())
+    }
+
+    /// The files that may not be on the disk, the present one always among them.
+    pub(super) fn unsynced(&self) -> Vec<Arc<dyn Storage>> {
+        self.full.iter().chain(self.segment.as_ref().map(|segment| &segment.file)).map(Arc::clone).collect()
+    }
+
+    /// These are on the disk.
+    pub(super) fn synced(&mut self, files: &[Arc<dyn Storage>]) {
+        self.full.retain(|full| !files.iter().any(|file| Arc::ptr_eq(full, file)));
     }
 
     /// The segment to write into: trimmed, untouched by others, and a new one if the last is full.
     fn ready(&mut self, entry: u64, now: i64) -> io::Result<&mut Segment> {
+        if self.doubtful {
+            return Err(io::Error::other("a sync has failed, and what it was to sync is not written anew yet"));
+        }
         self.trim()?;
         if let Some(segment) = &self.segment
             && let Err(error) = untouched(&*segment.file, segment.length)
@@ -112,12 +145,13 @@ impl Tail {
             segment.length >= self.segment_bytes || spans
         };
         if self.segment.as_ref().is_none_or(ends) {
-            let file = segment::create(&self.folder, entry)?;
+            let file = Latch::over((self.through)(segment::create(&self.folder, entry)?));
             if self.power {
                 files::sync_folder(&self.folder)?;
             }
-            let next = Segment { file: (self.through)(file), first: entry, length: segment::HEADER as u64, since: now };
-            self.unsynced.extend(self.segment.replace(next).map(|full| full.file));
+            self.unnamed = !self.power;
+            let next = Segment { file, first: entry, length: segment::HEADER as u64, since: now };
+            self.full.extend(self.segment.replace(next).map(|full| full.file));
         }
         self.segment.as_mut().ok_or_else(|| io::Error::other("no segment"))
     }

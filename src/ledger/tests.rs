@@ -2,6 +2,7 @@
 
 mod proving;
 mod publishing;
+mod recovering;
 mod restarting;
 mod retaining;
 mod rotating;

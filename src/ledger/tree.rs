@@ -44,6 +44,7 @@ pub(super) fn tile_file(level: u8, number: u64) -> String {
 }
 
 /// The right edge: the hashes of each level's unfinished tile.
+#[derive(Clone)]
 pub(super) struct Edge {
     size: u64,
     levels: Vec<Vec<u8>>,

@@ -10,6 +10,7 @@
 mod entries;
 pub mod proof;
 pub mod range;
+mod recovered;
 mod tree;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 
 use self::entries::Entries;
 pub(in crate::ledger) use self::entries::Fault;
+pub use self::recovered::Loss;
 use self::tree::Tree;
 use super::chain::Heads;
 use super::checkpoint::{self, Head};
@@ -53,6 +55,10 @@ pub struct Report {
     pub root: Digest,
     /// Entries under the older checkpoint from which the log was found to go on, if one was given.
     pub since: Option<u64>,
+    /// Where entries that no checkpoint signed were lost, as far as their entries are kept.
+    pub losses: Vec<Loss>,
+    /// How many such losses there were, those before the edge included.
+    pub recoveries: u64,
     /// Bytes after the last entry: the torn end of a write that was never acknowledged, or one that goes on right now.
     pub torn_bytes: u64,
     /// Whether a process had the ledger open meanwhile.
@@ -62,6 +68,7 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { entries, pruned, decisions, outcomes, policies, registry, streams, signed, root, since, .. } = self;
+        let Self { losses, recoveries, .. } = self;
         write!(
             f,
             "{entries} entries hold ({decisions} decisions, {outcomes} outcomes, {policies} policies, {registry} registry \
@@ -72,6 +79,13 @@ impl fmt::Display for Report {
         }
         if *pruned > 0 {
             write!(f, "; the first {pruned} were pruned behind a signed edge: the tree over them holds")?;
+        }
+        let pruned_losses = recoveries.saturating_sub(losses.len() as u64);
+        if pruned_losses > 0 {
+            write!(f, "\nLOST before the edge: {pruned_losses} times, of which `lost/` keeps what was behind the gap")?;
+        }
+        for loss in losses {
+            write!(f, "\n{loss}")?;
         }
         Ok(())
     }
@@ -200,7 +214,7 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
     if !live {
         check.tree.no_other_tiles()?;
     }
-    let Entries { decisions, outcomes, policies, registry, streams, .. } = &check.entries;
+    let Entries { decisions, outcomes, policies, registry, streams, recoveries, .. } = &check.entries;
     let root = Digest::from_bytes(head.root.0);
     let (decisions, outcomes, policies, registry) = (*decisions, *outcomes, *policies, *registry);
     let streams = streams.len();
@@ -216,9 +230,16 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
         signed,
         root,
         since,
+        losses: recoveries.losses.clone(),
+        recoveries: recoveries.newest.as_ref().map_or(0, |(_, _, count, _)| *count),
         torn_bytes,
         live,
     })
+}
+
+/// The newest recovery as the chain heads say it.
+fn newest(recovered: Option<&super::Recovered>) -> Option<(Uuid, String, u64, bool)> {
+    recovered.map(|one| (one.id, one.file.clone(), one.count, one.acknowledged))
 }
 
 fn check_version(folder: &Path) -> Result<(), VerifyError> {
@@ -344,7 +365,9 @@ impl Check<'_> {
             let streams: HashMap<&str, String> =
                 self.entries.streams.iter().map(|(stream, hash)| (stream.as_str(), hash.to_hex())).collect();
             let stored = self.heads.streams.iter().map(|(stream, hash)| (stream.as_str(), hash.clone())).collect();
-            let same = self.heads.last == self.entries.last && self.heads.offline == self.entries.offline;
+            let same = self.heads.last == self.entries.last
+                && self.heads.offline == self.entries.offline
+                && newest(self.heads.recovered.as_ref()) == self.entries.recoveries.newest;
             if streams != stored || !same {
                 return Err(in_file("heads", format!("is not the state of the chains after {size} entries")));
             }

@@ -11,15 +11,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::RecordError;
 use super::batch::Batch;
 use super::checkpoint::Head;
 use super::deadline::{Delivery, InHand};
-use super::index::{Index, Place};
+use super::index::{self, EVERY, Index, Place};
+use super::latch::Latch;
 use super::queue::{Job, Queue};
-use super::seal::{Sealer, Stretch};
+use super::renew::{self, RenewError};
+use super::seal::{SealError, Sealer, Stretch};
 use super::tail::Tail;
 use super::tree::{Edge, FullTile};
+use super::{RecordError, Recovered};
 
 /// How long the writer waits before it tries again by itself.
 const RETRY: Duration = Duration::from_millis(500);
@@ -43,6 +45,8 @@ pub(super) struct Shared {
     /// The first entry that is kept.
     pub(super) pruned: AtomicU64,
     pub(super) prune_failure: Mutex<Option<Arc<str>>>,
+    /// The newest recovery, while nobody has acknowledged it.
+    recovered: Mutex<Option<Arc<Recovered>>>,
 }
 
 impl Shared {
@@ -56,7 +60,17 @@ impl Shared {
             wanted: AtomicBool::new(false),
             pruned: AtomicU64::new(pruned),
             prune_failure: Mutex::default(),
+            recovered: Mutex::default(),
         }
+    }
+
+    /// The newest recovery, while nobody has acknowledged it.
+    pub(super) fn recovered(&self) -> Option<Arc<Recovered>> {
+        self.recovered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_recovered(&self, recovered: Option<Arc<Recovered>>) {
+        *self.recovered.lock().unwrap_or_else(PoisonError::into_inner) = recovered;
     }
 
     /// The last error, while writes fail or do not come back.
@@ -97,8 +111,12 @@ pub(super) struct Writer {
     /// Whole tiles that are not sealed.
     pub(super) tiles: Vec<FullTile>,
     pub(super) sealer: Sealer,
-    /// Entries under the last checkpoint.
-    pub(super) sealed: u64,
+    /// The tree under the last checkpoint.
+    pub(super) sealed: Edge,
+    /// Whether the stored chain heads are older than the checkpoint.
+    pub(super) heads_behind: bool,
+    /// Why nothing is recorded any more: what was recorded is not to be read back.
+    pub(super) lost: Option<Arc<str>>,
     pub(super) seal_at: Instant,
     pub(super) seal_begun: Instant,
     pub(super) checkpoint_every: Duration,
@@ -125,6 +143,9 @@ impl Writer {
     pub(super) fn run(mut self) {
         let farewell = Farewell(Arc::clone(&self.shared));
         let mut jobs = Vec::new();
+        if let Err(error) = self.renew() {
+            self.fail(&error, &mut jobs);
+        }
         loop {
             let (closed, since) = self.shared.queue.take(&mut jobs, self.wake_at());
             if !jobs.is_empty() || self.retry_at.is_some_and(|at| at <= Instant::now()) {
@@ -157,7 +178,7 @@ impl Writer {
     }
 
     const fn unsealed(&self) -> bool {
-        self.edge.size() > self.sealed
+        self.heads_behind || self.edge.size() > self.sealed.size()
     }
 
     /// Writes a batch, answers, and then does what nobody waits for. Some of it may wait since then.
@@ -210,12 +231,47 @@ impl Writer {
         if self.tiles.len() > MOST_TILES {
             return Err(io::Error::other("the tree's tiles cannot be written"));
         }
+        self.renew()?;
         let now = (self.clock)();
         self.batch.fill(jobs, now)?;
         if self.batch.bytes().is_empty() {
             return self.tail.probe(self.edge.size(), now).map(|()| (0, 0));
         }
-        self.tail.append(self.batch.bytes(), self.edge.size(), now)
+        // What takes a right away is not in force before it is sure to stay.
+        let sync = jobs.iter().any(Job::takes_away);
+        self.tail.append(self.batch.bytes(), self.edge.size(), now, sync)
+    }
+
+    /// After a sync that failed, or may have: what no checkpoint signs is read back and written into new files, before anything more
+    /// rests on it.
+    fn renew(&mut self) -> io::Result<()> {
+        if let Some(lost) = &self.lost {
+            return Err(io::Error::other(lost.to_string()));
+        }
+        if !self.tail.doubtful {
+            return Ok(());
+        }
+        // What is being sealed was begun before, and its files are about to be others.
+        self.note_sealed(true);
+        let gone = self.shared.pruned.load(Ordering::Relaxed).div_ceil(EVERY);
+        let records = self.index.written();
+        let folder = &self.tail.ledger;
+        let renewed = renew::index(folder, gone, records)
+            .and_then(|()| Ok(index::open(&super::index_file(folder))?))
+            .and_then(|file| self.tail.renew(&self.sealed, &self.edge).map(|()| file));
+        match renewed {
+            Ok(file) => {
+                self.index.move_to(Latch::over(Arc::new(file)));
+                let entries = self.edge.size() - self.sealed.size();
+                tracing::info!(entries, "what no checkpoint signs was read back and is in new files");
+                Ok(())
+            }
+            Err(RenewError::File(error)) => Err(error),
+            Err(error @ RenewError::Lost(_)) => {
+                self.lost = Some(Arc::from(error.to_string()));
+                Err(io::Error::other(error))
+            }
+        }
     }
 
     /// Puts everything back to the last commit and tells the decisions that wait.
@@ -256,6 +312,9 @@ impl Writer {
     fn begin_seal(&mut self) {
         self.seal_begun = Instant::now();
         self.seal_at = self.seal_begun + self.checkpoint_every;
+        if self.tail.doubtful {
+            return;
+        }
         if self.sealer.busy() {
             // Whoever waits for what came meanwhile does not wait for a whole interval more.
             self.seal_at = self.seal_begun + SOONEST.min(self.checkpoint_every);
@@ -270,9 +329,10 @@ impl Writer {
             (Err(error), _) => return tracing::error!(%error, "the ledger's tree has no root"),
             (_, Err(error)) => return tracing::error!(%error, "the ledger's chain heads cannot be written"),
         };
-        let mut written = self.tail.take_unsynced();
+        let mut written = self.tail.unsynced();
         written.push(self.index.file());
-        let stretch = Stretch { head: Head { size, root }, heads, tiles: std::mem::take(&mut self.tiles), written };
+        let (tiles, edge) = (std::mem::take(&mut self.tiles), self.edge.clone());
+        let stretch = Stretch { head: Head { size, root }, heads, tiles, written, edge };
         if let Err(refused) = self.sealer.begin(stretch) {
             tracing::error!("the ledger's sealing thread is gone: no checkpoint can be signed");
             self.tiles = refused.tiles;
@@ -283,19 +343,26 @@ impl Writer {
     fn note_sealed(&mut self, wait: bool) {
         let Some((stretch, result)) = self.sealer.finished(wait) else { return };
         match result {
-            Ok(()) => self.sealed = stretch.head.size,
+            Ok(()) => {
+                self.tail.synced(&stretch.written);
+                (self.sealed, self.heads_behind) = (stretch.edge, false);
+            }
             Err(error) => {
                 tracing::error!(%error, "the ledger's checkpoint cannot be written");
                 let newer = std::mem::replace(&mut self.tiles, stretch.tiles);
                 self.tiles.extend(newer);
-                self.tail.keep_unsynced(stretch.written);
+                if let SealError::Unsynced(error) = error {
+                    self.tail.doubtful = true;
+                    self.fail(&error, &mut Vec::new());
+                }
             }
         }
     }
 
     /// A last try for what is owed, and the last checkpoint.
     fn finish(&mut self) {
-        if !self.owed.is_empty() {
+        self.note_sealed(true);
+        if !self.owed.is_empty() || self.tail.doubtful {
             self.commit(&mut Vec::new(), None);
         }
         if !self.owed.is_empty() {

@@ -1,5 +1,6 @@
 //! SIGKILL at random moments under load, again and again over the same ledger: every answer and every forward has its entry, what is
-//! there verifies, and the next start needs no hand.
+//! there verifies, and the next start needs no hand. Now and then the power goes with it: pages that no checkpoint vouches for are lost,
+//! and what was on no lost page is in the log, or named in it and kept.
 //!
 //! Short by default. `HALLGATE_KILLS=300` is the long run (`make kills`).
 
@@ -13,6 +14,7 @@ use reqwest::Client;
 use serde_json::Value;
 
 use crate::house::{House, TOKEN};
+use crate::pages::{self, Lost};
 use crate::random::Random;
 use crate::stored::{QUESTION, Upstream, build, entries};
 
@@ -60,10 +62,10 @@ async fn every_answer_and_every_forward_has_its_entry_whenever_it_is_killed() {
     let mut random = Random::new(seed);
     let upstream = Upstream::start();
     let (mut answers, mut forwards, mut early, began) = (0, 0, 0, Instant::now());
-    let mut house = None;
+    let (mut house, mut lost, mut cuts, mut hands) = (None, None::<Lost>, 0, 0);
     for kill in 0..kills {
         if kill % LIVES == 0 {
-            house = None;
+            (house, lost) = (None, None);
         }
         let durability = if (kill / LIVES).is_multiple_of(2) { "process" } else { "power" };
         // Small and busy: segments, checkpoints, tiles and pruning are all under way when the end comes.
@@ -83,7 +85,14 @@ async fn every_answer_and_every_forward_has_its_entry_whenever_it_is_killed() {
             process.wait().unwrap();
             early += 1;
         }
-        let mut process = house.serve();
+        let mut process = match lost.take() {
+            None => house.serve(),
+            Some(lost) => {
+                let (process, by_hand) = pages::comes_back(house, &lost);
+                hands += u64::from(by_hand);
+                process
+            }
+        };
         let (gate, hall) = (format!("http://{}", process.gate()), format!("http://{}", process.hall()));
         hallgate::cli::serve::one_provider();
         let end = Arc::new(AtomicBool::new(false));
@@ -121,10 +130,15 @@ async fn every_answer_and_every_forward_has_its_entry_whenever_it_is_killed() {
         forwards += called.len();
         let (code, out, err) = house.run(&["audit", "verify"]);
         assert_eq!(code, Some(0), "kill {kill}, seed {seed}: {out}{err}");
+        if durability == "process" && random.one_in(4) {
+            lost = Some(pages::lose(house, &mut random));
+            cuts += 1;
+        }
     }
     assert!(answers > 0 && forwards > 0);
     println!(
-        "{kills} kills under load and {early} while starting in {:?}: {answers} answers and {forwards} forwards, all in the ledger",
+        "{kills} kills under load, {cuts} of them with pages lost ({hands} recovered by hand), and {early} while starting in {:?}: \
+         {answers} answers and {forwards} forwards, all in the ledger",
         began.elapsed()
     );
 }

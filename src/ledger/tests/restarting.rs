@@ -81,7 +81,10 @@ fn a_torn_end_is_cut_wherever_it_is_torn() {
         at += segment::FRAME + frame.entry.len();
     }
     assert_eq!(at, whole.len());
-    let opened = || restore::open(&settings, Box::new(|file| Arc::new(file))).unwrap();
+    let opened = || {
+        let now = Now { boot: boot::this(), micros: now_micros(), by: By::Boot };
+        restore::open(&settings, Box::new(|file| Arc::new(file)), &now).unwrap().0
+    };
     assert_eq!(opened().edge.size(), total);
     for end in start..whole.len() {
         // A power cut may leave zeros where bytes were on their way.

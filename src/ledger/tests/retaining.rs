@@ -20,7 +20,7 @@ pub(super) fn keeping(folder: &Path) -> Settings {
 pub(super) fn open(settings: &Settings, clock: &Arc<AtomicI64>) -> Ledger {
     let clock = Arc::clone(clock);
     let read: Clock = Arc::new(move || clock.load(Ordering::SeqCst));
-    Ledger::open_with(settings, read, Box::new(|file| Arc::new(file))).unwrap()
+    Ledger::open_with(settings, read, Box::new(|file| Arc::new(file)), boot::this()).unwrap()
 }
 
 pub(super) fn clock() -> Arc<AtomicI64> {

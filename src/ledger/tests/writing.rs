@@ -16,6 +16,10 @@ struct Faults {
     short_write: Mutex<Option<usize>>,
     no_cut: AtomicBool,
     no_sync: AtomicBool,
+    /// The next sync fails, and those after it are said to succeed, as a kernel tells of a lost page once.
+    lost_sync: AtomicBool,
+    /// The page whose sync fails is gone, too.
+    lost_page: AtomicBool,
     syncs: AtomicUsize,
     /// Whether writes wait, and how many do.
     held: Mutex<(bool, usize)>,
@@ -56,6 +60,13 @@ impl Storage for Faulty {
     }
     fn sync_data(&self) -> io::Result<()> {
         self.1.syncs.fetch_add(1, Ordering::SeqCst);
+        if self.1.lost_sync.swap(false, Ordering::SeqCst) {
+            let length = self.0.metadata()?.len();
+            if self.1.lost_page.load(Ordering::SeqCst) {
+                Storage::write_all_at(&self.0, &[0; 100], length.saturating_sub(100))?;
+            }
+            return Err(io::Error::other("lost"));
+        }
         if self.1.no_sync.load(Ordering::SeqCst) { Err(io::Error::other("lost")) } else { self.0.sync_data() }
     }
     fn named_length(&self) -> io::Result<Option<u64>> {
@@ -71,7 +82,7 @@ fn open(settings: &Settings) -> (Ledger, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let behind = Arc::clone(&faults);
     let through: Through = Box::new(move |file| Arc::new(Faulty(file, Arc::clone(&behind))));
-    (Ledger::open_with(settings, Arc::new(now), through).unwrap(), faults)
+    (Ledger::open_with(settings, Arc::new(now), through, boot::this()).unwrap(), faults)
 }
 
 impl Ledger {
@@ -219,6 +230,96 @@ fn power_durability_syncs_before_it_answers_and_a_failed_sync_is_a_failed_write(
     assert_eq!(check(&settings).unwrap().entries, 4);
 }
 
+fn signed(settings: &Settings) -> u64 {
+    checkpoint::unverified(&fs::read(checkpoint_file(&settings.path)).unwrap()).unwrap().size
+}
+
+fn inode(settings: &Settings) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&fs::metadata(segment::path(&segments(&settings.path), 0)).unwrap())
+}
+
+#[test]
+fn a_sync_that_failed_is_not_believed_the_second_time() {
+    for (durability, checkpoint_every) in
+        [(Durability::Process, Duration::from_millis(1)), (Durability::Power, Duration::from_secs(3600))]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { durability, checkpoint_every, ..settings(folder.path()) };
+        let (ledger, faults) = open(&settings);
+        record(&ledger, refusal()).unwrap();
+        until("the first is signed", || signed(&settings) == 1);
+        let before = inode(&settings);
+        faults.lost_sync.store(true, Ordering::SeqCst);
+        let answer = record(&ledger, allowed("org.acme"));
+        assert_eq!(answer.is_ok(), durability == Durability::Process);
+        until("it is written to a new file by itself", || inode(&settings) != before && ledger.health().writing);
+        record(&ledger, allowed("org.acme")).unwrap();
+        ledger.close();
+        let report = check(&settings).unwrap();
+        assert_eq!(report.entries, report.signed);
+        assert_eq!(report.decisions, 2 + u64::from(answer.is_ok()));
+    }
+}
+
+#[test]
+fn what_a_failed_sync_has_lost_is_never_signed_and_nothing_more_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { checkpoint_every: Duration::from_millis(1), ..settings(folder.path()) };
+    let (ledger, faults) = open(&settings);
+    record(&ledger, refusal()).unwrap();
+    until("the first is signed", || signed(&settings) == 1);
+    faults.lost_page.store(true, Ordering::SeqCst);
+    faults.lost_sync.store(true, Ordering::SeqCst);
+    record(&ledger, allowed("org.acme")).unwrap();
+    until("it is noticed", || ledger.health().error.is_some_and(|why| why.contains("cannot be read back")));
+    let error = record(&ledger, refusal()).unwrap_err();
+    assert!(error.to_string().contains("cannot be read back"), "{error}");
+    ledger.close();
+    assert_eq!((signed(&settings), check(&settings).unwrap().entries), (1, 1));
+}
+
+#[test]
+fn what_takes_a_right_away_is_on_the_disk_before_it_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    // Every batch begins a segment.
+    let settings = Settings { segment_bytes: 1, ..settings(folder.path()) };
+    let (ledger, faults) = open(&settings);
+    record(&ledger, refusal()).unwrap();
+    until("the first is signed", || signed(&settings) == 1);
+    let change = |action| {
+        Record::Registry(RegistryChange {
+            action,
+            worker: Some("wrk_a".into()),
+            record: Some("{}".into()),
+            hash: Some(Digest::of(b"record")),
+            reason: None,
+            token: None,
+            tenant: None,
+        })
+    };
+    let online = |online| {
+        Record::Standing(StandingChange::Hall { online, token: "ops".parse().unwrap(), account_standing: None })
+    };
+    let syncs = || faults.syncs.load(Ordering::SeqCst);
+    let before = syncs();
+    for gives in [change(RegistryAction::Enrolled), change(RegistryAction::Unbanned), online(true), allowed("org.acme")]
+    {
+        record(&ledger, gives).unwrap();
+    }
+    assert_eq!(syncs(), before, "nobody waits for the disk");
+    for takes in [change(RegistryAction::Revoked), change(RegistryAction::Banned), online(false)] {
+        let before = syncs();
+        record(&ledger, takes.clone()).unwrap();
+        assert!(syncs() > before, "{takes:?}");
+    }
+    faults.no_sync.store(true, Ordering::SeqCst);
+    assert!(record(&ledger, online(false)).is_err());
+    faults.no_sync.store(false, Ordering::SeqCst);
+    until("it recovers", || ledger.health().writing);
+    ledger.close();
+    assert_eq!(check(&settings).unwrap().entries, 8);
+}
+
 #[test]
 fn a_folder_that_goes_and_comes_back_is_a_failure_and_a_recovery() {
     let folder = tempfile::tempdir().unwrap();
@@ -246,7 +347,7 @@ fn ids_and_times_rise_while_the_clock_goes_back_and_over_a_restart() {
     for step in [1_000_000, -3_600_000_000, -1, 0, i64::MIN / 2] {
         let read = Arc::clone(&clock);
         let clock_now: Clock = Arc::new(move || read.load(Ordering::SeqCst));
-        let ledger = Ledger::open_with(&settings, clock_now, Box::new(|file| Arc::new(file))).unwrap();
+        let ledger = Ledger::open_with(&settings, clock_now, Box::new(|file| Arc::new(file)), boot::this()).unwrap();
         for _ in 0..20 {
             clock.fetch_add(step / 20, Ordering::SeqCst);
             let receipt = record(&ledger, refusal()).unwrap();

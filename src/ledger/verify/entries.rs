@@ -10,7 +10,8 @@ use super::super::canonical;
 use super::super::index::{EVERY, Place};
 use super::super::pruned::{PRUNED, Pruned};
 use super::super::{Published, chain, mint, segment, standing};
-use super::{Break, VerifyError};
+use super::recovered::Recoveries;
+use super::{Break, VerifyError, newest};
 use crate::ids::Digest;
 
 /// Decisions that are remembered for their outcomes; an older one is looked up in its segment.
@@ -31,6 +32,8 @@ pub(super) struct Entries {
     pub(super) last: Uuid,
     /// Whether the hall is switched off.
     pub(super) offline: bool,
+    /// Where entries were lost.
+    pub(super) recoveries: Recoveries,
     /// Where every 256th entry is that is kept.
     pub(super) places: Vec<Place>,
     /// The last id that was pruned.
@@ -67,12 +70,12 @@ impl Decided {
 /// A field that does not hold, and why.
 pub(in crate::ledger) type Fault = (&'static str, String);
 
-fn fault<T>(field: &'static str, problem: impl Into<String>) -> Result<T, Fault> {
+pub(super) fn fault<T>(field: &'static str, problem: impl Into<String>) -> Result<T, Fault> {
     Err((field, problem.into()))
 }
 
 /// A field that must be a string.
-fn text<'v>(entry: &'v Value, field: &'static str) -> Result<&'v str, Fault> {
+pub(super) fn text<'v>(entry: &'v Value, field: &'static str) -> Result<&'v str, Fault> {
     entry.get(field).and_then(Value::as_str).ok_or_else(|| (field, "is missing or no string".to_owned()))
 }
 
@@ -94,6 +97,7 @@ impl Entries {
             streams,
             last: pruned.last(),
             offline: pruned.heads.offline,
+            recoveries: Recoveries { newest: newest(pruned.heads.recovered.as_ref()), losses: Vec::new() },
             places: Vec::new(),
             pruned: pruned.last(),
             edge: pruned.edge(),
@@ -159,6 +163,10 @@ impl Entries {
                     _ => {}
                 }
                 self.registry += 1;
+            }
+            Some("recovered") => {
+                let ledger = self.folder.parent().unwrap_or(&self.folder).to_owned();
+                self.recoveries.check(&ledger, &entry, number, id).map_err(at(Some(id)))?;
             }
             _ => return Err(at(Some(id))(("kind", "is none that this program knows".to_owned()))),
         }
