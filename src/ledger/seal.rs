@@ -14,12 +14,8 @@ use super::checkpoint::{self, Head};
 use super::files;
 use super::key::LogKey;
 use super::segment::Storage;
-<<<<<<< HEAD
-use super::tree::FullTile;
-use crate::telemetry::threads;
-=======
 use super::tree::{Edge, FullTile};
->>>>>>> 6497199 (Never believe a sync after one has failed, and come back after a power cut)
+use crate::telemetry::threads;
 
 /// What is to be sealed.
 pub(super) struct Stretch {
@@ -106,7 +102,9 @@ impl Sealer {
         let mut in_hand = None;
         threads::start("ledger-seal", move || {
             if let Some(stretch) = in_hand.take() {
-                let _writer_is_gone = results.send((stretch, Err(io::Error::other("sealing has panicked"))));
+                // In the midst of a sync, for all that is known.
+                let panicked = SealError::Unsynced(io::Error::other("sealing has panicked"));
+                let _writer_is_gone = results.send((stretch, Err(panicked)));
             }
             for stretch in &todo {
                 let result = seal.put(in_hand.insert(stretch));

@@ -86,14 +86,14 @@ fn a_broken_ledger_starts_allows_nothing_and_says_why_until_it_is_put_right() {
         let mut process = house.serve_under(&[]);
         refuses(&process, &upstream, why);
         let metrics = get(&process, "/metrics");
-        assert!(metrics.contains("hallgate_ledger_broken 1"), "{metrics}");
+        assert!(metrics.contains("\nhallgate_ledger_broken 1\n"), "{metrics}");
         assert!(get(&process, "/readyz").contains("\"broken\":true"));
         end(&mut process);
         assert!(process.seen.contains("\"level\":\"ERROR\"") && process.seen.contains("the ledger is broken"));
         assert_eq!(house.run(&["audit", "verify"]).0, Some(1), "{why}");
         restore();
         let mut process = house.serve();
-        assert!(get(&process, "/metrics").contains("hallgate_ledger_broken 0"));
+        assert!(get(&process, "/metrics").contains("\nhallgate_ledger_broken 0\n"));
         end(&mut process);
         house.verify();
     }

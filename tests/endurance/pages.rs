@@ -84,7 +84,7 @@ pub fn lose(house: &House, random: &mut Random) -> Lost {
 /// log, or named in it and kept. Whether a hand was needed.
 pub fn comes_back(house: &House, lost: &Lost) -> (Process, bool) {
     let mut process = house.serve_under(&[]);
-    let broken = |process: &Process| get(process, "/metrics").contains("hallgate_ledger_broken 1");
+    let broken = |process: &Process| get(process, "/metrics").contains("\nhallgate_ledger_broken 1\n");
     until(|| process.readiness() == Some(200) || broken(&process));
     let by_hand = broken(&process);
     if by_hand {
@@ -125,7 +125,7 @@ fn after_another_boot_it_serves_again_and_a_second_time_somebody_has_to_look() {
         let (mut process, by_hand) = comes_back(&house, &lost);
         assert_eq!(by_hand, turn == 1);
         serves(&process, &upstream);
-        until(|| get(&process, "/metrics").contains("hallgate_ledger_recovered 1"));
+        until(|| get(&process, "/metrics").contains("\nhallgate_ledger_recovered 1\n"));
         process.signal();
         assert_eq!(process.ended(), Some(0), "{}", process.seen);
         assert!(process.seen.contains("LEDGER_RECOVERED"), "{}", process.seen);
@@ -152,7 +152,7 @@ fn without_another_boot_a_lost_byte_is_no_accident() {
     fs::write(&path, &bytes).unwrap();
     for _ in 0..2 {
         let mut process = house.serve_under(&[]);
-        until(|| get(&process, "/metrics").contains("hallgate_ledger_broken 1"));
+        until(|| get(&process, "/metrics").contains("\nhallgate_ledger_broken 1\n"));
         assert!(ask(&process).contains("DENY_AUDIT_UNAVAILABLE"));
         refuses(&process, &upstream, "has not been booted");
         process.kill();

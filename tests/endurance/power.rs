@@ -39,8 +39,7 @@ fn calls(trace: &str) -> Vec<(String, String)> {
 
 /// Whether system calls can be traced; if not, the reason is said aloud.
 fn may_trace() -> bool {
-    let traced =
-        Command::new("strace").args(["-o", "/dev/null", "true"]).output().expect("strace is installed by `make tools`");
+    let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).output().unwrap();
     if !traced.status.success() {
         let why = String::from_utf8_lossy(&traced.stderr);
         // Past the harness, which keeps what a passing test prints to itself.

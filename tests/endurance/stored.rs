@@ -133,7 +133,7 @@ pub fn refuses(process: &Process, upstream: &Upstream, why: &str) {
     let ready = get(process, "/readyz");
     assert_eq!(status(&ready), Some(503), "{ready}");
     assert!(ready.contains(why), "{ready}");
-    assert!(get(process, "/metrics").contains("hallgate_ledger_writing 0"));
+    assert!(get(process, "/metrics").contains("\nhallgate_ledger_writing 0\n"));
     assert_eq!(status(&get(process, "/livez")), Some(200));
 }
 
