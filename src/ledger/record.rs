@@ -62,7 +62,7 @@ impl Record {
     #[must_use]
     pub const fn takes_away(&self) -> bool {
         match self {
-            Self::Decision { .. } | Self::Refusal(_) | Self::Policy(_) | Self::Recovery(_) => false,
+            Self::Decision { .. } | Self::Refusal(_) | Self::Crowd(_) | Self::Policy(_) | Self::Recovery(_) => false,
             Self::Registry(change) => change.action.takes_away(),
             Self::Standing(change) => change.takes_away(),
         }
