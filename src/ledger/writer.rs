@@ -157,7 +157,9 @@ impl Writer {
             if closed {
                 break;
             }
-            self.note_sealed(false);
+            if let Some(error) = self.note_sealed(false) {
+                self.fail(&error, &mut jobs);
+            }
             if self.shared.wanted.swap(false, Ordering::Relaxed) {
                 self.seal_at = self.seal_at.min(self.seal_begun + SOONEST);
             }
@@ -251,7 +253,7 @@ impl Writer {
         if !self.tail.doubtful {
             return Ok(());
         }
-        // What is being sealed was begun before, and its files are about to be others.
+        // What is being sealed was begun before, and its files are about to be others. How it ends is no news.
         self.note_sealed(true);
         let gone = self.shared.pruned.load(Ordering::Relaxed).div_ceil(EVERY);
         let records = self.index.written();
@@ -339,9 +341,9 @@ impl Writer {
         }
     }
 
-    /// Takes back what the sealing thread has done, or could not do.
-    fn note_sealed(&mut self, wait: bool) {
-        let Some((stretch, result)) = self.sealer.finished(wait) else { return };
+    /// Takes back what the sealing thread has done, or could not do. Gives why nothing can be recorded now, if it cannot.
+    fn note_sealed(&mut self, wait: bool) -> Option<io::Error> {
+        let (stretch, result) = self.sealer.finished(wait)?;
         match result {
             Ok(()) => {
                 self.tail.synced(&stretch.written);
@@ -353,10 +355,11 @@ impl Writer {
                 self.tiles.extend(newer);
                 if let SealError::Unsynced(error) = error {
                     self.tail.doubtful = true;
-                    self.fail(&error, &mut Vec::new());
+                    return Some(error);
                 }
             }
         }
+        None
     }
 
     /// A last try for what is owed, and the last checkpoint.

@@ -9,7 +9,6 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{OpenError, Restored, broken, failed};
@@ -125,8 +124,7 @@ impl Restored {
         // No id behind the gap is given again.
         let last = gap.sound.iter().map(|(id, _)| *id).chain([self.last]).max().unwrap_or(self.last);
         let mut batch = Batch::after(last, streams);
-        let (answer, _) = oneshot::channel();
-        batch.fill(&[Job::Record { record: Record::Recovery(Recovery::Recovered(gap.clone())), answer }], now)?;
+        batch.fill(&[Job::Record { record: Record::Recovery(Recovery::Recovered(gap.clone())), waiter: None }], now)?;
         whole.extend_from_slice(batch.bytes());
         files::replace(path, &whole, 0o600)?;
         files::sync_folder(&self.tail.folder)
