@@ -12,6 +12,7 @@
 //! The rooms, each of which imports only what stands above it, and not all of that (`tests/tidy/rooms.rs`):
 //!
 //! - [`ids`]: Identifiers and closed vocabularies, valid by construction: who, what, where and how sensitive.
+//! - [`outbound`]: HTTP clients of ours: made here and nowhere else, without a proxy, a redirect, an answer without end or a wait without one.
 //! - [`telemetry`]: Logs, metric names and traces. Nothing here knows a secret or a body: callers pass ids, codes and counts.
 //! - [`tls`]: TLS: what we prove ourselves by, whom we trust, and who a client's certificate says it is. Files may change while it runs.
 //! - [`engine`]: The decision: a pure function of a question and a snapshot. No I/O, clock, randomness, async or logging.
@@ -45,6 +46,7 @@ pub mod engine;
 pub mod hall;
 pub mod ids;
 pub mod ledger;
+pub mod outbound;
 pub mod policy;
 pub mod proxy;
 pub mod registry;

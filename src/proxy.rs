@@ -22,6 +22,7 @@ mod pattern;
 mod peer;
 mod peers;
 mod persistence;
+mod pooling;
 mod reject;
 mod resolve;
 mod response;

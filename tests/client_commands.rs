@@ -7,6 +7,7 @@ mod house;
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 use house::{House, TOKEN, until};
@@ -125,6 +126,25 @@ fn status_says_whether_all_is_well_and_needs_no_token() {
 }
 
 /// The subcommands that `--help` lists.
+#[test]
+fn no_proxy_of_the_environment_sees_the_token() {
+    let house = House::build("{ linger: 0s }");
+    let process = house.serve();
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let hall = process.hall();
+    for url in [format!("http://{hall}"), format!("http://localhost:{}", hall.port())] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hallgate"));
+        command.args(["worker", "list", "--hall-url", &url]).env_clear().env("HALL_SESSION_TOKEN", TOKEN);
+        let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+        let Output { stderr, .. } = command.envs(names.map(|name| (name, &address))).output().unwrap();
+        // Whatever the Hall says to this token, it is the Hall that says it.
+        assert!(!String::from_utf8_lossy(&stderr).contains("does not answer"), "{url}");
+    }
+    proxy.set_nonblocking(true).unwrap();
+    assert!(proxy.accept().is_err(), "the proxy was asked");
+}
+
 fn subcommands() -> Vec<String> {
     let (_, help, _) = run("", None, &["--help"], "");
     let (_, list) = help.split_once("Commands:\n").unwrap();

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, Response, Url, redirect};
+use http::Method;
+use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
 use crate::cli::serve::one_provider;
+use crate::outbound::{self, HttpClient, Url};
 use crate::telemetry::causes;
 
 /// For a whole call.
@@ -91,13 +92,8 @@ impl Hall {
         let url = format!("{}{path}", self.hall_url.trim_end_matches('/'));
         let url = Url::parse(&url).map_err(|_| address())?;
         let unreachable = |error: &dyn std::error::Error| CallError::Unreachable(url.clone(), causes(error));
-        // A redirect would carry the token elsewhere.
         one_provider();
-        let builder = reqwest::Client::builder();
-        // Without TLS nothing needs to be trusted, and the system need not have CA certificates.
-        let builder = if base.scheme() == "https" { builder } else { builder.tls_certs_only([]) };
-        let client = builder.redirect(redirect::Policy::none()).timeout(CALL_TIME).build();
-        let client = client.map_err(|error| unreachable(&error))?;
+        let client = HttpClient::to(&base, CALL_TIME, None).map_err(|error| unreachable(&error))?;
         let mut request = client.request(method, url.clone());
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -109,7 +105,7 @@ impl Hall {
         runtime.map_err(|error| unreachable(&error))?.block_on(async {
             let response = request.send().await.map_err(|error| unreachable(&error.without_url()))?;
             let status = response.status().as_u16();
-            let bytes = whole(response).await.map_err(|error| unreachable(&error.without_url()))?;
+            let bytes = outbound::body(response, LONGEST).await.map_err(|error| unreachable(&error.without_url()))?;
             let strange = |why: String| CallError::Strange(url.clone(), why);
             let bytes = bytes.ok_or_else(|| strange(format!("its answer is longer than {LONGEST} bytes")))?;
             let body = serde_json::from_slice(&bytes)
@@ -122,18 +118,6 @@ impl Hall {
 /// The session token.
 fn token() -> Result<String, CallError> {
     std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).ok_or(CallError::NoToken)
-}
-
-/// The body, up to the limit.
-async fn whole(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut whole = Vec::new();
-    while let Some(piece) = response.chunk().await? {
-        whole.extend_from_slice(&piece);
-        if whole.len() > LONGEST {
-            return Ok(None);
-        }
-    }
-    Ok(Some(whole))
 }
 
 impl Answer {

@@ -161,6 +161,7 @@ fn upstream(name: &str, value: &Value<'_>, authorities: Option<&Authorities>) ->
     let h2 = map.read("http2", "false", kinds::flag);
     let connect_timeout = map.read("connect_timeout", "5s", kinds::some_time);
     let read_timeout = map.read("read_timeout", "5m", kinds::some_time);
+    let idle_timeout = map.read("idle_timeout", "4s", kinds::some_time);
     let ca_file = map.get("ca_file");
     map.done(&[]);
     let Url { tls, host, port, base_path } = url?;
@@ -184,6 +185,7 @@ fn upstream(name: &str, value: &Value<'_>, authorities: Option<&Authorities>) ->
         strip_query: strip_query?,
         connect_timeout: connect_timeout?,
         read_timeout: read_timeout?,
+        idle_timeout: idle_timeout?,
     })
 }
 

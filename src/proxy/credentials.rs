@@ -238,6 +238,7 @@ mod tests {
             strip_query: vec!["sig".to_owned()],
             connect_timeout: Duration::from_secs(1),
             read_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(1),
         })
     }
 

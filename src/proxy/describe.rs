@@ -160,6 +160,7 @@ mod tests {
                 strip_query: Vec::new(),
                 connect_timeout: Duration::from_secs(1),
                 read_timeout: Duration::from_secs(1),
+                idle_timeout: Duration::from_secs(1),
             }),
         }
     }

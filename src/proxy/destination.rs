@@ -10,6 +10,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 
 use crate::proxy::credentials::Credentials;
 use crate::proxy::header_names::{self, Names};
+use crate::proxy::pooling::Pooling;
 use crate::proxy::resolve::Addresses;
 use crate::proxy::settings::Upstream;
 use crate::telemetry::{Counter, Metrics, UpstreamLabels};
@@ -32,6 +33,8 @@ pub struct Destination {
     kept_back: Names,
     /// Credentials of the caller's that never get there.
     pub credentials: Credentials,
+    /// How long connections to it wait.
+    pub pooling: Pooling,
     metrics: Arc<Metrics>,
     // By status from 100; a counter is looked up once, then only counted up.
     answers: Vec<OnceLock<Counter>>,
@@ -65,6 +68,7 @@ impl Destination {
         Ok(Self {
             kept_back: Names::of(kept_back),
             credentials: Credentials::beside(upstream),
+            pooling: Pooling::new(upstream.idle_timeout),
             host: HeaderValue::try_from(host)
                 .map_err(|_| format!("`gate.upstreams.{}` has a malformed host", upstream.name))?,
             addresses: Addresses::new(Arc::clone(upstream), group, resolver),
@@ -93,9 +97,15 @@ impl Destination {
         self.metrics.upstream_responses.get_or_create(&labels).clone()
     }
 
+    /// Makes a connection of now: with what is known of the upstream by now.
+    pub fn prepare(&self, peer: &mut HttpPeer) {
+        peer.options.idle_timeout = Some(self.pooling.time());
+        self.verify(peer);
+    }
+
     /// Lets the upstream be verified by its own authorities, if it has any: those of now. Connections that were verified by
     /// others are not used again.
-    pub fn verify(&self, peer: &mut HttpPeer) {
+    fn verify(&self, peer: &mut HttpPeer) {
         if let Some(authorities) = &self.upstream.authorities {
             let (list, generation) = authorities.now();
             peer.options.ca = Some(list);

@@ -171,7 +171,7 @@ impl ProxyHttp for Gate {
             tracing::warn!(upstream = %forward.destination.upstream.name, "{why}");
             Error::explain(ErrorType::ConnectNoRoute, "the upstream's name has no address").into_up()
         })?;
-        forward.destination.verify(&mut peer);
+        forward.destination.prepare(&mut peer);
         if session.is_upgrade_req() {
             for_upgrade(&mut peer, self.0.upgraded_idle_timeout);
         }
@@ -223,6 +223,9 @@ impl ProxyHttp for Gate {
         let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
         let interim = response.status.is_informational() && !upgraded;
         exchange.interim += u32::from(interim);
+        if !interim && let Some(forward) = &exchange.forward {
+            forward.destination.pooling.answered(&response.headers);
+        }
         if let Err(why) = response::admit(response, request, exchange.interim) {
             exchange.unsound_answer = Some(why);
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, why).into_up());

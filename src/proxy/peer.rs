@@ -8,8 +8,6 @@ use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 
 use crate::proxy::settings::Upstream;
 
-/// How long a connection waits in the pool. An upstream that closes sooner is noticed; this bounds what is kept.
-const POOLED: Duration = Duration::from_secs(30);
 /// Concurrent exchanges on one HTTP/2 connection; the default of pingora is one.
 const H2_STREAMS: usize = 100;
 /// How often a silent HTTP/2 connection is asked whether it still lives.
@@ -27,7 +25,7 @@ pub fn peer(upstream: &Upstream, address: SocketAddr, group: u64) -> HttpPeer {
     options.total_connection_timeout = Some(upstream.connect_timeout);
     options.read_timeout = Some(upstream.read_timeout);
     options.write_timeout = Some(upstream.read_timeout);
-    options.idle_timeout = Some(POOLED);
+    options.idle_timeout = Some(upstream.idle_timeout);
     options.verify_cert = true;
     options.verify_hostname = true;
     options.http_upstream_request_policy = HttpUpstreamRequestPolicy::standard();

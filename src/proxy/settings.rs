@@ -112,6 +112,8 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// Longest silence of the upstream.
     pub read_timeout: Duration,
+    /// How long a connection waits for its next request, unless the upstream says that it keeps it for less.
+    pub idle_timeout: Duration,
 }
 
 /// Which request asks for which capability.

@@ -1,5 +1,9 @@
 //! What is forwarded: with whose identity, under which headers, and what is left on record.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use hallgate::proxy::settings::Identity;
 
 use crate::house::{self, CREDENTIAL, House, TENANT, TOKEN, WORKER, at, fixed};
@@ -236,4 +240,32 @@ async fn requests_that_are_sent_early_are_answered_in_order() {
     let outcomes =
         house.entries().iter().filter(|entry| entry["kind"] == "outcome" && entry["ending"] == "complete").count();
     assert_eq!(outcomes, 3);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_upstream_soon_closes_is_not_used_again() {
+    for (answer, connections) in [
+        ("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok", 3),
+        ("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=60\r\nContent-Length: 2\r\n\r\nok", 2),
+    ] {
+        let opened = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&opened);
+        let upstream = Upstream::script(move |mut wire, seen| {
+            count.fetch_add(1, Ordering::Relaxed);
+            async move {
+                while let Some(request) = wire.message().await {
+                    seen.lock().unwrap().push(request);
+                    wire.send(answer).await;
+                }
+            }
+        });
+        let upstream = upstream.await;
+        let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+        for _ in 0..3 {
+            assert_eq!(ask(house.gate, get("/public/a", "")).await.status(), 200);
+            // Longer than the first connection waits, of which nothing is known when it is made, and shorter than four seconds.
+            tokio::time::sleep(Duration::from_millis(600)).await;
+        }
+        assert_eq!(opened.load(Ordering::Relaxed), connections, "{answer}");
+    }
 }

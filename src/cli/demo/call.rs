@@ -1,24 +1,30 @@
 //! One call of the walk: the same request as a curl line to copy and as it is sent.
 
 use std::fmt;
+use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Method, RequestBuilder};
+use http::header::CONTENT_TYPE;
 
 use crate::cli::serve::one_provider;
+use crate::outbound::{HttpClient, RequestBuilder, Url};
+use crate::telemetry::causes;
 
 /// The variable under which curl lines expect the session token.
 pub const TOKEN_VARIABLE: &str = "HALL_SESSION_TOKEN";
 
 const JSON: &str = "application/json";
 
-/// A client for loopback addresses, which needs no CA certificates.
+/// For one call, a stream to its end included.
+const CALL_TIME: Duration = Duration::from_secs(30);
+
+/// A client for what the demo runs.
 ///
 /// # Errors
-/// The system gives nothing to make one from.
-pub fn client() -> reqwest::Result<Client> {
+/// The system gives nothing to make one from, or the address is none.
+pub fn client(address: &str) -> Result<HttpClient, String> {
     one_provider();
-    Client::builder().tls_certs_only([]).build()
+    let address = Url::parse(address).map_err(|error| error.to_string())?;
+    HttpClient::to(&address, CALL_TIME, None).map_err(|error| causes(&error))
 }
 
 /// One call.
@@ -57,9 +63,8 @@ impl Call {
     }
 
     /// The request, ready to be sent.
-    pub fn request(&self, client: &Client) -> RequestBuilder {
-        let method = if self.body.is_some() { Method::POST } else { Method::GET };
-        let mut request = client.request(method, &self.url);
+    pub fn request(&self, client: &HttpClient) -> RequestBuilder {
+        let mut request = if self.body.is_some() { client.post(&self.url) } else { client.get(&self.url) };
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -97,6 +102,8 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
 
     #[test]
@@ -110,7 +117,7 @@ mod tests {
                 r#"-H 'Content-Type: application/json' -d '{"it":"isn'\''t"}'"#
             )
         );
-        let sent = call.request(&client().unwrap()).build().unwrap();
+        let sent = call.request(&client("http://h").unwrap()).build().unwrap();
         assert_eq!(sent.method(), Method::POST);
         assert_eq!(sent.headers()["authorization"], "Bearer hst_1");
         assert_eq!(sent.headers()["wcp-data-label"], "PUBLIC");

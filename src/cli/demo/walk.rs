@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Response};
 use serde_json::Value;
 
 use super::call::{Call, client};
 use super::page::Page;
 use super::upstream::Upstream;
 use crate::engine::DenyCode;
+use crate::outbound::{HttpClient, Response};
 
 /// What the walk needs to know of the house.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ struct Seen {
 /// # Errors
 /// The number of steps that went another way than they must.
 pub async fn walk(doors: &Doors<'_>, page: &Page) -> Result<Expected, usize> {
-    let Ok(client) = client() else {
+    let Ok(client) = client(doors.gate) else {
         page.line("   no client can be made");
         return Err(1);
     };
@@ -145,9 +145,9 @@ fn steps(doors: &Doors<'_>) -> Vec<Step> {
 }
 
 /// Sends a step's request and reads what comes of it.
-async fn take(client: &Client, step: &Step) -> Result<Seen, String> {
+async fn take(client: &HttpClient, step: &Step) -> Result<Seen, String> {
     let began = Instant::now();
-    let sent = step.call.request(client).timeout(Duration::from_secs(30)).send().await;
+    let sent = step.call.request(client).send().await;
     let answer = sent.map_err(|error| format!("no answer: {error}"))?;
     let status = answer.status().as_u16();
     let decision_id = header(&answer, "wcp-decision-id");

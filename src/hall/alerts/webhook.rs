@@ -5,12 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use http::header::AUTHORIZATION;
-use reqwest::{Client, Url, redirect};
+use http::{HeaderValue, Method};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Told;
+use crate::outbound::{HttpClient, Url};
 use crate::telemetry::{Metrics, threads};
 
 /// Alerts that may wait; more are dropped, and counted.
@@ -50,12 +50,8 @@ impl Webhook {
     /// There is no thread or no client for it.
     pub fn start(settings: Settings, metrics: Arc<Metrics>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        // A redirect could lead the bearer elsewhere.
-        let client = Client::builder().timeout(ATTEMPT).redirect(redirect::Policy::none());
         let url = Url::parse(&settings.url).map_err(io::Error::other)?;
-        // Without TLS no CA certificates have to be installed.
-        let client = if url.scheme() == "https" { client } else { client.tls_certs_only([]) };
-        let client = client.build().map_err(io::Error::other)?;
+        let client = HttpClient::to(&url, ATTEMPT, None).map_err(io::Error::other)?;
         let (waiting, coming) = channel(WAITING);
         let mut post = Post { client, url, bearer: settings.bearer, metrics: Arc::clone(&metrics), coming };
         // Ends by itself when the sender is gone.
@@ -73,7 +69,7 @@ impl Webhook {
 }
 
 struct Post {
-    client: Client,
+    client: HttpClient,
     url: Url,
     bearer: Option<HeaderValue>,
     metrics: Arc<Metrics>,
@@ -97,7 +93,7 @@ impl Post {
 
     /// One attempt. The error says nothing of the address, which may hold a secret.
     async fn once(&self, told: &Told) -> Result<(), String> {
-        let mut request = self.client.post(self.url.clone()).json(told);
+        let mut request = self.client.request(Method::POST, self.url.clone()).json(told);
         if let Some(bearer) = &self.bearer {
             request = request.header(AUTHORIZATION, bearer.clone());
         }

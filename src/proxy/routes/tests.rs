@@ -24,6 +24,7 @@ fn upstream() -> Arc<Upstream> {
         strip_query: Vec::new(),
         connect_timeout: Duration::from_secs(1),
         read_timeout: Duration::from_secs(1),
+        idle_timeout: Duration::from_secs(1),
     })
 }
 

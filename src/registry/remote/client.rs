@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use reqwest::{RequestBuilder, Response, redirect};
 use serde::Serialize;
 
 use super::Settings;
 use super::answer::{Account, BanList, Verified};
 use crate::ids::WorkerId;
+use crate::outbound::{self, HttpClient, RequestBuilder, Response, Url};
 use crate::telemetry::causes;
 
 /// The longest that one request takes, from the connection to the last byte; no longer than the time between two refreshes.
@@ -57,7 +57,7 @@ impl Failure {
     }
 
     /// A transport's error with all its causes. Never the URL, which may be long.
-    fn unreachable(error: reqwest::Error) -> Self {
+    fn unreachable(error: outbound::Error) -> Self {
         Self::Unreachable(causes(&error.without_url()).chars().take(300).collect())
     }
 }
@@ -65,7 +65,7 @@ impl Failure {
 /// A client of one registry.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
+    http: HttpClient,
     url: Arc<str>,
     authorization: HeaderValue,
 }
@@ -76,20 +76,8 @@ impl Client {
     /// # Errors
     /// There are no CA certificates by which it could be verified.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let https = settings.url.starts_with("https://");
-        let builder = reqwest::Client::builder();
-        // Without TLS nothing needs to be trusted, and the system need not have CA certificates.
-        let builder = if https { builder } else { builder.tls_certs_only([]) };
-        let http = builder
-            .user_agent(concat!("hallgate/", env!("CARGO_PKG_VERSION")))
-            // The key goes to the host that it was given to and nowhere else.
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .https_only(https)
-            .timeout(PATIENCE.min(settings.refresh))
-            .pool_max_idle_per_host(4)
-            .build()
+        let url = Url::parse(&settings.url).map_err(|error| format!("`registry.url` is no URL: {error}"))?;
+        let http = HttpClient::to(&url, PATIENCE.min(settings.refresh), None)
             .map_err(|error| format!("`registry`: no client can be made: {}", Failure::unreachable(error)))?;
         Ok(Self { http, url: Arc::clone(&settings.url), authorization: settings.authorization.clone() })
     }
@@ -172,25 +160,15 @@ impl Client {
 }
 
 /// The body of a 200 that is JSON, read no further than `most` bytes.
-async fn json(mut response: Response, most: usize) -> Result<Vec<u8>, Failure> {
+async fn json(response: Response, most: usize) -> Result<Vec<u8>, Failure> {
     if response.status() != StatusCode::OK {
         return Err(Failure::Status(response.status().as_u16()));
     }
     if !response.headers().get(CONTENT_TYPE).is_some_and(is_json) {
         return Err(Failure::Malformed("its content type is not JSON".to_owned()));
     }
-    let too_large = || Failure::Malformed(format!("it is larger than {most} bytes"));
-    if response.content_length().is_some_and(|length| length > most as u64) {
-        return Err(too_large());
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(Failure::unreachable)? {
-        if body.len() + chunk.len() > most {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+    let body = outbound::body(response, most).await.map_err(Failure::unreachable)?;
+    body.ok_or_else(|| Failure::Malformed(format!("it is larger than {most} bytes")))
 }
 
 fn is_json(value: &HeaderValue) -> bool {

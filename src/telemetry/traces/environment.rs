@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::HeaderMap;
-use reqwest::Url;
 
 use super::sampling::Sampler;
+use crate::outbound::Url;
 use kinds::{Wrong, authorities, headers, number, pairs, protocol, ratio, url, word};
 
 /// What the environment asks for.

@@ -7,9 +7,8 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use prost::Message as _;
-use reqwest::{Certificate, Client, Response, Url, redirect};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::watch;
@@ -17,6 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::otlp::{self, Request, Resource};
 use super::{Settings, Span, Traces};
+use crate::outbound::{self, HttpClient, Url};
 use crate::telemetry::{Counter, Metrics, causes, threads};
 
 /// Before the second attempt; twice as long before each further one.
@@ -101,22 +101,13 @@ impl Drop for Exporter {
     }
 }
 
-fn client(settings: &Settings) -> Result<Client, String> {
-    let unusable = |error: reqwest::Error| format!("traces: no client can be made: {}", error.without_url());
-    // A redirect could lead the credential elsewhere.
-    let builder = Client::builder().redirect(redirect::Policy::none()).no_proxy().referer(false);
-    let builder = builder.user_agent(concat!("hallgate/", env!("CARGO_PKG_VERSION")));
-    let builder = match &settings.authorities {
-        Some(pem) => builder.tls_certs_only(Certificate::from_pem_bundle(pem).map_err(unusable)?),
-        // Without TLS nothing needs to be trusted, and the system need not have CA certificates.
-        None if settings.endpoint.scheme() == "http" => builder.tls_certs_only([]),
-        None => builder,
-    };
-    builder.build().map_err(unusable)
+fn client(settings: &Settings) -> Result<HttpClient, String> {
+    let client = HttpClient::to(&settings.endpoint, settings.timeout, settings.authorities.as_deref());
+    client.map_err(|error| format!("traces: no client can be made: {}", error.without_url()))
 }
 
 struct Sending {
-    client: Client,
+    client: HttpClient,
     endpoint: Url,
     headers: HeaderMap,
     gzip: bool,
@@ -258,13 +249,14 @@ impl Sending {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         // Never the address, which may hold a secret.
-        let why = |error: reqwest::Error| causes(&error.without_url()).chars().take(LONGEST_WHY).collect();
+        let why = |error: outbound::Error| causes(&error.without_url()).chars().take(LONGEST_WHY).collect();
         let unreachable = |error| Failure { why: why(error), again: Some(None) };
-        let request = self.client.post(self.endpoint.clone()).headers(headers).body(body);
+        let request = self.client.request(Method::POST, self.endpoint.clone()).headers(headers).body(body);
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
         if status.is_success() {
-            return Ok(otlp::Response::rejected(&beginning(answer).await.map_err(unreachable)?));
+            let said = outbound::body(answer, LONGEST_ANSWER).await.map_err(unreachable)?;
+            return Ok(otlp::Response::rejected(&said.unwrap_or_default()));
         }
         let passing = [
             StatusCode::TOO_MANY_REQUESTS,
@@ -287,15 +279,4 @@ impl Sending {
         self.complained = Some(Instant::now());
         self.complained_of = dropped;
     }
-}
-
-/// An answer's body, as far as it is read.
-async fn beginning(mut answer: Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while body.len() < LONGEST_ANSWER
-        && let Some(chunk) = answer.chunk().await?
-    {
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }

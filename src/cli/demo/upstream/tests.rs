@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::Upstream;
 use crate::cli::demo::call::client;
+use crate::outbound::{HttpClient, RequestBuilder};
 
-async fn upstream() -> (Upstream, Client, String) {
+async fn upstream() -> (Upstream, HttpClient, String) {
     let upstream = Upstream::start("127.0.0.1:0".parse().unwrap(), "held by the gate").await.unwrap();
     let base = format!("http://{}", upstream.addr());
-    (upstream, client().unwrap(), base)
+    (upstream, client(&base).unwrap(), base)
 }
 
 async fn json_of(request: RequestBuilder) -> (u16, Value) {

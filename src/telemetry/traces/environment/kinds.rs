@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
-use reqwest::{Certificate, Url};
+
+use crate::outbound::{self, Url};
 
 /// Why a value cannot be used.
 pub struct Wrong {
@@ -112,8 +113,5 @@ pub fn headers(value: &str) -> Result<HeaderMap, Wrong> {
 pub fn authorities(value: &str) -> Result<Vec<u8>, Wrong> {
     let help = "name a PEM file of the authorities that the collector's certificate is signed by";
     let pem = std::fs::read(Path::new(value)).map_err(|error| Wrong::new(format!("cannot be read: {error}"), help))?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(authorities) if !authorities.is_empty() => Ok(pem),
-        _ => Err(Wrong::new("holds no certificate", help)),
-    }
+    if outbound::are_certificates(&pem) { Ok(pem) } else { Err(Wrong::new("holds no certificate", help)) }
 }
