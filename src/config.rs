@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::documents;
 use crate::engine::Snapshot;
 use crate::hall::Token;
 use crate::hall::alerts::webhook;
@@ -163,14 +164,14 @@ fn read_file<Read, T>(
     read: impl FnOnce(Map<'_>) -> Read,
     put_together: impl FnOnce(Read, &mut Vec<Problem>) -> Option<T>,
 ) -> (Result<T, Problems>, Files) {
-    let text = match std::fs::read_to_string(file) {
+    let text = match documents::text(file, documents::LARGE) {
         Ok(text) => text,
-        Err(error) => {
+        Err(why) => {
             let problem = Problem {
                 file: file.to_owned(),
                 place: None,
                 key: String::new(),
-                message: format!("cannot be read: {error}"),
+                message: why.to_string(),
                 help: "name a configuration file, such as `--config conf/hallgate.yaml`".to_owned(),
             };
             return (Err(Problems(vec![problem])), Files::from([file.to_owned()]));

@@ -12,6 +12,7 @@
 //! The rooms, each of which imports only what stands above it, and not all of that (`tests/tidy/rooms.rs`):
 //!
 //! - [`ids`]: Identifiers and closed vocabularies, valid by construction: who, what, where and how sensitive.
+//! - [`documents`]: Documents: the files that people write. Read whole, within a bound and as UTF-8; and in a folder, what is not read is said.
 //! - [`outbound`]: HTTP clients of ours: made here and nowhere else, without a proxy, a redirect, an answer without end or a wait without one.
 //! - [`telemetry`]: Logs, metric names and traces. Nothing here knows a secret or a body: callers pass ids, codes and counts.
 //! - [`tls`]: TLS: what we prove ourselves by, whom we trust, and who a client's certificate says it is. Files may change while it runs.
@@ -42,6 +43,7 @@ pub mod api;
 pub mod cache;
 pub mod cli;
 pub mod config;
+pub mod documents;
 pub mod engine;
 pub mod hall;
 pub mod ids;

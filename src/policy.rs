@@ -15,6 +15,7 @@ mod walk;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use evaluate::CedarGate;
 
@@ -33,7 +34,7 @@ pub struct PolicyProblem {
     pub help: String,
 }
 
-/// Reads a policy file, or every `*.cedar` of a folder in the order of their names.
+/// Reads a policy file, or every `*.cedar` of a folder and of those in it, in the order of their names.
 ///
 /// # Errors
 /// Every problem of every file at once.
@@ -56,8 +57,10 @@ fn gate(path: &Path, files: &[files::PolicyFile]) -> Result<CedarGate, Vec<Polic
         });
     }
     match shape {
-        Some(shape) if problems.is_empty() => CedarGate::build(&written, &reads, shape, digest)
-            .map_err(|message| vec![PolicyProblem::of_file(path, message, "simplify the policy")]),
+        Some(shape) if problems.is_empty() => {
+            CedarGate::build(&written, &reads, shape, digest, files.iter().map(|file| Arc::from(&*file.name)).collect())
+                .map_err(|message| vec![PolicyProblem::of_file(path, message, "simplify the policy")])
+        }
         _ => {
             problems.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
             Err(problems)

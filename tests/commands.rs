@@ -47,7 +47,7 @@ fn check_says_of_each_folder_what_the_text_in_it_says() {
         let (code, out, err) = run(&folder, &["check", "--config", "hallgate.yaml"]);
         // A fingerprint says nothing to a reader, and is another when more is fingerprinted.
         let out = match out.split_once("snapshot ") {
-            Some((before, fingerprint)) if fingerprint.trim_end().len() == 64 => format!("{before}snapshot …\n"),
+            Some((before, rest)) if rest.find('\n') == Some(64) => format!("{before}snapshot …{}", &rest[64..]),
             _ => out,
         };
         let said = format!("exit code {}\nstdout:\n{out}stderr:\n{err}", code.unwrap());
@@ -66,6 +66,15 @@ fn the_sample_cases_agree_with_the_sample_policy() {
     let (code, out, err) = run(root(), &["test"]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(out.contains(" cases in 2 files: ") && !out.contains("differ"), "{out}");
+}
+
+#[test]
+fn a_case_that_would_not_be_run_is_said() {
+    let folder = sample();
+    fs::write(folder.path().join("cases/more.JSON"), "[]").unwrap();
+    let (code, _, err) = run(folder.path(), &["test", "--config", "hallgate.yaml"]);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("more.JSON") && err.contains("name it `*.json`"), "{err}");
 }
 
 #[test]

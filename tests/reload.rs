@@ -79,6 +79,16 @@ fn cedar_policies_are_in_force_when_they_have_changed_and_a_bad_one_is_refused()
     assert_eq!(process.ask(TOKEN)["deny_code"], "DENY_POLICY_GATE", "what is refused lifts nothing");
     fs::remove_file(process.path("policies/no.cedar")).unwrap();
     until(|| process.ask(TOKEN)["allowed"] == true);
+
+    // What would not be read is refused, and so is all that changes with it.
+    process.replace("policies/no.CEDAR", forbid);
+    until(|| process.readyz()["refused_change"]["first"].as_str().is_some_and(|first| first.contains("no.CEDAR")));
+    fs::create_dir(process.path("policies/sub")).unwrap();
+    process.replace("policies/sub/no.cedar", forbid);
+    fs::remove_file(process.path("policies/no.CEDAR")).unwrap();
+    until(|| process.ask(TOKEN)["deny_code"] == "DENY_POLICY_GATE");
+    process.replace("policies/sub/no.cedar", permit.replace("all", "more").as_str());
+    until(|| process.ask(TOKEN)["allowed"] == true);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::cannot;
+use crate::documents;
 
 /// Hold a ledger to account, read it, and prove what is in it; also while it is written
 #[derive(Debug, clap::Args)]
@@ -59,11 +60,11 @@ struct PublicKey {
 impl PublicKey {
     /// The keys: what is given, or each line of the file.
     fn read(&self) -> Result<Vec<String>, String> {
-        let keys: Vec<String> = match std::fs::read_to_string(Path::new(&self.key)) {
+        let keys: Vec<String> = match documents::text(Path::new(&self.key), documents::SMALL) {
             Ok(text) => text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect(),
             // What is no file may be the key itself.
             Err(_) if self.key.matches('+').count() >= 2 => vec![self.key.clone()],
-            Err(error) => return Err(format!("the verifier key `{}` cannot be read: {error}", self.key)),
+            Err(why) => return Err(format!("the verifier key `{}` {why}", self.key)),
         };
         if keys.is_empty() { Err(format!("the file `{}` holds no verifier key", self.key)) } else { Ok(keys) }
     }

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use super::{ConfigFile, misconfigured, say};
 use crate::config::Checked;
 
+/// How many files of policies are named.
+const NAMED: usize = 50;
+
 /// Load the configuration, rules and workers, and list every problem
 ///
 /// A file with a `policy` section alone is fine. Where there is a `gate` or a `hall`, all that `serve` needs has to be there.
@@ -31,6 +34,13 @@ pub fn run(options: &Options) -> ExitCode {
             say(format_args!(
                 "{path} {what}: {rules}, {policies} asked by {asked} of them, {workers}, snapshot {fingerprint}"
             ));
+            let files = snapshot.gate.as_ref().map_or(&[][..], |gate| gate.files());
+            if !files.is_empty() {
+                let named: Vec<&str> = files.iter().take(NAMED).map(|file| &**file).collect();
+                let more = files.len().saturating_sub(NAMED);
+                let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+                say(format_args!("policies are in {}{more}", named.join(", ")));
+            }
             ExitCode::SUCCESS
         }
         Err(problems) => misconfigured(&problems),

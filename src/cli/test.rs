@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::decide::Judge;
 use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
 use crate::api::answer;
+use crate::documents;
 use crate::engine::input::written::{Absent, Written};
 use crate::engine::{Explanation, Facts};
 use cases::{Case, Problem, find, parse};
@@ -87,9 +88,9 @@ fn run_file(file: &Path, judge: &Judge, update: bool, count: &mut Count) {
         *unreadable += 1;
         let _ = writeln!(io::stderr(), "{}{problem}", file.display());
     };
-    let text = match fs::read_to_string(file) {
+    let text = match documents::text(file, documents::LARGE) {
         Ok(text) => text,
-        Err(error) => return complain(&Problem::of_file(format!("cannot be read: {error}"))),
+        Err(why) => return complain(&Problem::of_file(why.to_string())),
     };
     let cases = match parse(&text) {
         Ok(cases) => cases,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::kinds;
 use super::problem::Problem;
 use super::reader::{Map, Value};
+use crate::documents;
 use crate::engine::json::Lines;
 use crate::engine::snapshot::{self, Roll};
 use crate::engine::{Catalogue, Mode, RuleSet, Settings, Snapshot};
@@ -171,9 +172,9 @@ impl Policy {
 
 fn load_catalogue(path: &Path, problems: &mut Vec<Problem>) -> Option<Catalogue> {
     let problem = |place, key, message, help| Problem { file: path.to_owned(), place, key, message, help };
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = documents::text(path, documents::LARGE).map_err(|why| {
         let help = "write the catalogue, or correct `policy.catalogue`".to_owned();
-        problems.push(problem(None, String::new(), format!("the catalogue cannot be read: {error}"), help));
+        problems.push(problem(None, String::new(), format!("the catalogue {why}"), help));
     });
     Catalogue::parse(&text.ok()?)
         .map_err(|found| {
@@ -246,14 +247,14 @@ fn load_workers(folder: &Path, reading: &Reading, problems: &mut Vec<Problem>) -
 
 impl RulesFile {
     fn read(path: PathBuf, problems: &mut Vec<Problem>) -> Option<Self> {
-        match std::fs::read_to_string(&path) {
+        match documents::text(&path, documents::LARGE) {
             Ok(text) => Some(Self { path, text }),
-            Err(error) => {
+            Err(why) => {
                 problems.push(Problem {
                     file: path,
                     place: None,
                     key: String::new(),
-                    message: format!("the rules cannot be read: {error}"),
+                    message: format!("the file of rules {why}"),
                     help: "write the rules file, or name it in `policy.rules`".to_owned(),
                 });
                 None

@@ -10,6 +10,7 @@ use marked_yaml::{Node, Span};
 use super::problem::{Problem, nearest};
 use super::variables::{Environment, Unexpanded, expand};
 use super::yaml;
+use crate::documents;
 use crate::telemetry::traces::Misset;
 
 /// Why a text is not of its kind: "is not a duration", and what to write instead. Neither names the value.
@@ -172,10 +173,10 @@ impl<'a> Value<'a> {
     /// The content of the file that this value names, without the newline at its end. Never quoted.
     pub fn read_file<T>(&self, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
         let path = self.path()?;
-        let content = match std::fs::read_to_string(&path) {
+        let content = match documents::text(&path, documents::SMALL) {
             Ok(content) => content,
-            Err(error) => {
-                self.wrong(format!("`{}` cannot be read: {error}", path.display()), "name a file that can be read");
+            Err(why) => {
+                self.wrong(format!("`{}` {why}", path.display()), "name a file that can be read");
                 return None;
             }
         };
@@ -195,10 +196,10 @@ impl<'a> Value<'a> {
     /// The mapping in the file that this value names. `help` says what to write into it.
     pub fn document<T>(&self, help: &str, read: impl FnOnce(Map<'_>) -> Option<T>) -> Option<T> {
         let path = self.path()?;
-        let text = match std::fs::read_to_string(&path) {
+        let text = match documents::text(&path, documents::LARGE) {
             Ok(text) => text,
-            Err(error) => {
-                self.wrong(format!("`{}` cannot be read: {error}", path.display()), "name a file that can be read");
+            Err(why) => {
+                self.wrong(format!("`{}` {why}", path.display()), "name a file that can be read");
                 return None;
             }
         };

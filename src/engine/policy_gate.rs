@@ -14,6 +14,11 @@ pub trait PolicyGate: Debug + Send + Sync {
     /// How many policies there are.
     fn policies(&self) -> usize;
 
+    /// The files that they were read from, by their names below their folder.
+    fn files(&self) -> &[Arc<str>] {
+        &[]
+    }
+
     /// What of a request an answer can depend on, besides the environment and what the rules themselves make of it.
     fn reads(&self) -> GateReads;
 

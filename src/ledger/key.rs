@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::{SignatureError, Signer as _, SigningKey};
 
 use super::{Settings, files};
+use crate::documents;
 use crate::ids::Digest;
 
 const PREFIX: &str = "hallgate ed25519 1 ";
@@ -91,9 +92,9 @@ impl LogKey {
             return Err(KeyError::Origin(name.to_owned()));
         }
         let failed = |source| KeyError::File { path: path.to_owned(), source };
-        let text = match fs::read_to_string(path) {
+        let text = match documents::text(path, documents::SMALL) {
             Ok(text) => text,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Err(why) if !why.is_missing() => return Err(failed(io::Error::other(why))),
             Err(_) if !make => return Err(KeyError::Missing(path.to_owned())),
             Err(_) => {
                 let mut seed = [0; 32];

@@ -29,6 +29,7 @@ pub struct CedarGate {
     reads: Reads,
     shape: Shape,
     digest: Digest,
+    files: Vec<Arc<str>>,
     authorizer: Authorizer,
     words: Words,
 }
@@ -66,7 +67,13 @@ enum Unasked {
 }
 
 impl CedarGate {
-    pub(super) fn build(written: &[Written], reads: &Reads, shape: Shape, digest: Digest) -> Result<Self, String> {
+    pub(super) fn build(
+        written: &[Written],
+        reads: &Reads,
+        shape: Shape,
+        digest: Digest,
+        files: Vec<Arc<str>>,
+    ) -> Result<Self, String> {
         let mut policies = PolicySet::new();
         for (at, written) in written.iter().enumerate() {
             let mut body = written.body.clone();
@@ -88,6 +95,7 @@ impl CedarGate {
             reads: reads.clone(),
             shape,
             digest,
+            files,
             authorizer: Authorizer::new(),
             words: Words::new()?,
         })
@@ -236,6 +244,10 @@ impl PolicyGate for CedarGate {
 
     fn policies(&self) -> usize {
         self.meanings.len()
+    }
+
+    fn files(&self) -> &[Arc<str>] {
+        &self.files
     }
 
     fn reads(&self) -> GateReads {

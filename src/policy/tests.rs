@@ -10,7 +10,7 @@ use crate::ids::{DataLabel, Env, QosClass, SupervisorLevel, TenantRisk};
 
 fn loaded(text: &str) -> Result<CedarGate, Vec<PolicyProblem>> {
     let path = Path::new("gate.cedar");
-    gate(path, &[files::PolicyFile::new(path.to_owned(), text.to_owned())])
+    gate(path, &[files::PolicyFile::new(path, path.to_owned(), text.to_owned())])
 }
 
 #[track_caller]

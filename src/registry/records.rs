@@ -7,13 +7,11 @@ use std::sync::Arc;
 
 use super::hash;
 use super::sources::Sources;
+use crate::documents;
 use crate::engine::Mode;
 use crate::engine::json::{Fields, Finding, Json, Lines, Members, path_text, present};
 use crate::engine::snapshot::{Attestation, Envelope, Standing, Worker};
 use crate::ids::{CapabilityId, ControlId, Digest, Env, RiskTier};
-
-/// The largest record that is read, in bytes.
-const MAX_BYTES: u64 = 1 << 20;
 
 /// A problem in a registry record, with its place and what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +86,7 @@ impl Enrolled {
 /// Every problem of every record at once.
 pub fn load(folder: &Path, reading: &Reading) -> Result<Vec<Enrolled>, Vec<RecordProblem>> {
     let mode = reading.mode;
-    let files = match files(folder) {
+    let found = match documents::inside(folder, "json", false) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && mode == Mode::Reference => return Ok(Vec::new()),
         Err(error) => {
             let message = format!("the folder of registry records cannot be read: {error}");
@@ -98,12 +96,14 @@ pub fn load(folder: &Path, reading: &Reading) -> Result<Vec<Enrolled>, Vec<Recor
                 "make the folder readable, or correct policy.workers",
             )]);
         }
-        Ok(files) => files,
+        Ok(found) => found,
     };
-    let mut workers = Vec::with_capacity(files.len());
-    let mut problems = Vec::new();
+    let unread = found.unread.into_iter();
+    let mut problems: Vec<_> =
+        unread.map(|unread| RecordProblem::of_file(&unread.path, unread.is.to_owned(), &unread.help)).collect();
+    let mut workers = Vec::with_capacity(found.read.len());
     let mut first_by_id: BTreeMap<_, PathBuf> = BTreeMap::new();
-    for file in files {
+    for file in found.read {
         match read(&file).and_then(|text| record(&file, &text, reading)) {
             Err(found) => problems.extend(found),
             Ok(enrolled) => {
@@ -121,30 +121,9 @@ pub fn load(folder: &Path, reading: &Reading) -> Result<Vec<Enrolled>, Vec<Recor
     if problems.is_empty() { Ok(workers) } else { Err(problems) }
 }
 
-/// The `*.json` of a folder, sorted. What a dot begins is passed over: editors and Kubernetes keep their own there.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "json") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 fn read(file: &Path) -> Result<String, Vec<RecordProblem>> {
-    use io::Read as _;
-    let problem = |message: String| vec![RecordProblem::of_file(file, message, "make it a readable UTF-8 file")];
-    let mut text = String::new();
-    let opened = std::fs::File::open(file).and_then(|opened| opened.take(MAX_BYTES + 1).read_to_string(&mut text));
-    match opened {
-        Err(error) => Err(problem(format!("cannot be read: {error}"))),
-        Ok(_) if text.len() as u64 > MAX_BYTES => Err(problem(format!("is larger than {MAX_BYTES} bytes"))),
-        Ok(_) => Ok(text),
-    }
+    documents::text(file, documents::SMALL)
+        .map_err(|why| vec![RecordProblem::of_file(file, why.to_string(), "make it a readable UTF-8 file")])
 }
 
 /// Reads one registry record.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::documents;
+
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -66,8 +68,8 @@ pub fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Unusable> {
 }
 
 fn read(path: &Path) -> Result<String, Unusable> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Unusable::new(format!("cannot be read: {error}"), "name a file that can be read"))?;
+    let bytes = documents::bytes(path, documents::SMALL)
+        .map_err(|why| Unusable::new(why.to_string(), "name a file that can be read"))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

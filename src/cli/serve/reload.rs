@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::{Config, Files, Fixed, Problems};
+use crate::documents;
 use crate::hall::{Changed, Hall, NotInForce, TokenBook};
 use crate::telemetry::threads::{self, Thread};
 
@@ -234,15 +235,12 @@ struct Look {
 }
 
 impl Looks {
-    /// Of these files, and of what is directly in those that are folders.
+    /// Of these files, and of what is in those that are folders.
     fn of(files: &BTreeSet<PathBuf>) -> Self {
         let mut looks = Vec::new();
         for file in files {
             looks.push((file.clone(), Look::of(file)));
-            let mut inside: Vec<PathBuf> =
-                fs::read_dir(file).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
-            inside.sort();
-            looks.extend(inside.into_iter().map(|path| {
+            looks.extend(documents::below(file).into_iter().map(|path| {
                 let look = Look::of(&path);
                 (path, look)
             }));

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::documents;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -71,7 +72,12 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     for path in paths {
         let before = files.len();
         if path.is_dir() {
-            below(path, &mut files).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
+            let found = documents::inside(path, "json", true);
+            let found = found.map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
+            if let Some(unread) = found.unread.first() {
+                return Err(format!("`{}` {}: {}", unread.path.display(), unread.is, unread.help));
+            }
+            files.extend(found.read);
             if files.len() == before {
                 return Err(format!("there is no case in `{}`: put a `*.json` there", path.display()));
             }
@@ -80,24 +86,6 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
         }
     }
     Ok(files)
-}
-
-fn below(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
-    paths.sort();
-    for path in paths {
-        // What a dot begins is an editor's, or a volume's own.
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if hidden {
-            continue;
-        }
-        if path.is_dir() {
-            below(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "json") {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// The cases of a file: one, or a list of them.

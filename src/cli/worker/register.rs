@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::told;
 use crate::cli::cannot;
 use crate::cli::client::Hall;
+use crate::documents;
 
 /// Enroll a worker, or give an enrolled one another record
 ///
@@ -21,9 +22,9 @@ pub struct Options {
 
 /// Runs the command.
 pub fn run(options: &Options) -> ExitCode {
-    let record = match std::fs::read(&options.record) {
+    let record = match documents::bytes(&options.record, documents::SMALL) {
         Ok(record) => record,
-        Err(error) => return cannot(format_args!("{}: cannot be read: {error}", options.record.display())),
+        Err(why) => return cannot(format_args!("{}: {why}", options.record.display())),
     };
     told(options.hall.post("/enroll", record), |answer| {
         let worker = answer.text("worker_id").unwrap_or_default();

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
+use crate::documents;
 use crate::outbound::{self, Url};
 
 /// Why a value cannot be used.
@@ -112,6 +113,6 @@ pub fn headers(value: &str) -> Result<HeaderMap, Wrong> {
 /// The PEM of a file of certificates.
 pub fn authorities(value: &str) -> Result<Vec<u8>, Wrong> {
     let help = "name a PEM file of the authorities that the collector's certificate is signed by";
-    let pem = std::fs::read(Path::new(value)).map_err(|error| Wrong::new(format!("cannot be read: {error}"), help))?;
+    let pem = documents::bytes(Path::new(value), documents::SMALL).map_err(|why| Wrong::new(why.to_string(), help))?;
     if outbound::are_certificates(&pem) { Ok(pem) } else { Err(Wrong::new("holds no certificate", help)) }
 }
