@@ -11,6 +11,7 @@ mod destination;
 mod door;
 mod exchange;
 mod forward;
+mod forwarded;
 mod framing;
 mod gate;
 mod grpc;

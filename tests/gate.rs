@@ -16,6 +16,8 @@ mod doors;
 mod endings;
 #[path = "gate/exchanges.rs"]
 mod exchanges;
+#[path = "gate/forwarded.rs"]
+mod forwarded;
 #[path = "gate/forwarding.rs"]
 mod forwarding;
 #[path = "gate/grpc.rs"]

@@ -14,7 +14,7 @@ use crate::hall::limits::DoorLimits;
 use crate::ids::DataLabel;
 use crate::proxy::Settings;
 use crate::proxy::header_names;
-use crate::proxy::settings::{CapabilityChoice, Identity, Listen, PathPattern, Route, Upstream};
+use crate::proxy::settings::{CapabilityChoice, Forwarding, Identity, Listen, PathPattern, Peers, Route, Upstream};
 use crate::tls::{Authorities, Server};
 
 /// What the section comes to.
@@ -158,6 +158,8 @@ fn upstream(name: &str, value: &Value<'_>, authorities: Option<&Authorities>) ->
     let headers = map.get("headers").map_or_else(|| Some(Vec::new()), |value| headers(&value));
     let strip_headers = map.list("strip_headers", kinds::header_name);
     let strip_query = map.list("strip_query", kinds::parameter);
+    let forwarding = forwarding(&mut map);
+    let keeps_host = map.read("host", "upstream", kinds::word(&[("upstream", false), ("keep", true)]));
     let h2 = map.read("http2", "false", kinds::flag);
     let connect_timeout = map.read("connect_timeout", "5s", kinds::some_time);
     let read_timeout = map.read("read_timeout", "5m", kinds::some_time);
@@ -183,10 +185,42 @@ fn upstream(name: &str, value: &Value<'_>, authorities: Option<&Authorities>) ->
         headers: headers?,
         strip_headers: strip_headers?,
         strip_query: strip_query?,
+        forwarding: forwarding?,
+        keeps_host: keeps_host?,
         connect_timeout: connect_timeout?,
         read_timeout: read_timeout?,
         idle_timeout: idle_timeout?,
     })
+}
+
+/// What an upstream is told of the caller's connection, and whose word on it counts.
+fn forwarding(map: &mut Map<'_>) -> Option<Forwarding> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Word {
+        Drop,
+        Set,
+        Append,
+    }
+    let word = kinds::word(&[("drop", Word::Drop), ("set", Word::Set), ("append", Word::Append)]);
+    let word = map.read("forwarded", "drop", word);
+    let Some(trusted) = map.get("trusted_peers") else {
+        if word == Some(Word::Append) {
+            let help = "list the networks of the proxies before the gate, such as `trusted_peers: [10.0.3.0/24]`, or write `set`";
+            map.wrong("forwarded", "is `append`, but nobody's word counts", help);
+            return None;
+        }
+        return Some(if word? == Word::Set { Forwarding::Set } else { Forwarding::Drop });
+    };
+    let peers: Vec<Peers> = trusted.read_list(identity::peer)?;
+    if word? != Word::Append {
+        trusted.wrong("stands beside another `forwarded` than `append`", "write `forwarded: append`, or remove it");
+        return None;
+    }
+    if peers.is_empty() {
+        trusted.wrong("lists nobody", "list a network, such as `10.0.3.0/24`, or write `forwarded: set`");
+        return None;
+    }
+    Some(Forwarding::Append(peers))
 }
 
 struct Url {

@@ -124,7 +124,8 @@ fn trusted_headers(map: &mut Map<'_>) -> Option<Identity> {
     Some(Identity::TrustedHeaders { peers: peers?, worker: worker?, tenant: tenant? })
 }
 
-fn peer(text: &str) -> Result<Peers, Wrong> {
+/// A network whose word counts.
+pub fn peer(text: &str) -> Result<Peers, Wrong> {
     text.parse().map_err(|why| match why {
         NoNetwork::Malformed => {
             Wrong::new("is not a network", "write such as `10.0.3.0/24`, `10.0.3.7`, `fd00::/8` or `unix`")
@@ -132,7 +133,7 @@ fn peer(text: &str) -> Result<Peers, Wrong> {
         NoNetwork::HostBits(network) => {
             Wrong::new("has bits behind its prefix", format!("write `{network}`, or a longer prefix"))
         }
-        NoNetwork::Everyone => Wrong::new("is everyone", "list the networks that only identifying proxies are in"),
+        NoNetwork::Everyone => Wrong::new("is everyone", "list the networks that only such proxies are in"),
     })
 }
 

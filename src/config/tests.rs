@@ -77,6 +77,7 @@ fn the_sample_shows_every_key() {
         "in_flight_per_tenant",
         "host",
         "encoded_slash",
+        "trusted_peers",
         "health_path",
         "file",
         "api_key_file",

@@ -223,6 +223,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::proxy::settings::Forwarding;
 
     fn beside(host: &str, held: &[&'static str]) -> Credentials {
         Credentials::beside(&Upstream {
@@ -236,6 +237,8 @@ mod tests {
             headers: held.iter().map(|name| (name.parse().unwrap(), HeaderValue::from_static("ours"))).collect(),
             strip_headers: vec!["x-tenant-pass".parse().unwrap()],
             strip_query: vec!["sig".to_owned()],
+            forwarding: Forwarding::Drop,
+            keeps_host: false,
             connect_timeout: Duration::from_secs(1),
             read_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(1),

@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
     use crate::hall::Caller;
-    use crate::proxy::settings::Upstream;
+    use crate::proxy::settings::{Forwarding, Upstream};
 
     fn route(capability: CapabilityChoice) -> Route {
         Route {
@@ -158,6 +158,8 @@ mod tests {
                 headers: Vec::new(),
                 strip_headers: Vec::new(),
                 strip_query: Vec::new(),
+                forwarding: Forwarding::Drop,
+                keeps_host: false,
                 connect_timeout: Duration::from_secs(1),
                 read_timeout: Duration::from_secs(1),
                 idle_timeout: Duration::from_secs(1),

@@ -113,14 +113,11 @@ impl Destination {
         }
     }
 
-    /// Whether this header is one that only we may set: one of ours, one that says who or where the caller is, a credential where
-    /// we hold the upstream's, or one of the upstream's own; in any spelling.
+    /// Whether this header is one that only we may set: one of ours, one that says who the caller is, a credential where we hold
+    /// the upstream's, or one of the upstream's own; in any spelling.
     #[must_use]
     pub fn is_ours(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
-        header_names::is_wcp(name)
-            || header_names::is_forwarding(name)
-            || self.kept_back.have(name)
-            || self.credentials.is_header(name)
+        header_names::is_wcp(name) || self.kept_back.have(name) || self.credentials.is_header(name)
     }
 }

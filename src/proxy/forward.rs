@@ -10,6 +10,7 @@ use pingora_http::RequestHeader;
 
 use crate::hall::Permit;
 use crate::proxy::destination::Destination;
+use crate::proxy::forwarded::{self, Seen};
 use crate::proxy::pattern::PathPattern;
 use crate::proxy::target::Target;
 
@@ -46,7 +47,8 @@ pub fn target(
     Ok(Some(Uri::from(PathAndQuery::from_maybe_shared(bytes::Bytes::from(text))?)))
 }
 
-/// Makes a caller's request into ours. Takes the permit: the upstream's credential is put on nothing else.
+/// Makes a caller's request into ours. Takes the permit: the upstream's credential is put on nothing else. `seen` is what the upstream
+/// has to be told of the caller's connection.
 ///
 /// # Errors
 /// A header cannot be set.
@@ -56,8 +58,11 @@ pub fn request(
     decision_id: &HeaderValue,
     destination: &Destination,
     target: Option<&Uri>,
+    seen: Option<&Seen>,
 ) -> Result<()> {
-    let ours: Vec<HeaderName> = request.headers.keys().filter(|name| destination.is_ours(name)).cloned().collect();
+    let believed = seen.is_some_and(|seen| seen.is_believed(&destination.upstream));
+    let is_ours = |name: &&HeaderName| destination.is_ours(name) || forwarded::is_stripped(name, believed);
+    let ours: Vec<HeaderName> = request.headers.keys().filter(is_ours).cloned().collect();
     for name in ours {
         request.remove_header(&name);
     }
@@ -66,6 +71,9 @@ pub fn request(
     }
     destination.credentials.take_from(request)?;
     request.insert_header(HOST, destination.host.clone())?;
+    if let Some(seen) = seen {
+        seen.tell(&destination.upstream, request)?;
+    }
     join_cookies(request)?;
     let decision = permit.decision();
     request.insert_header(DECISION_ID, decision_id.clone())?;
@@ -96,7 +104,11 @@ pub fn header(text: &str) -> Result<HeaderValue> {
     value(text.as_bytes())
 }
 
-fn value(bytes: &[u8]) -> Result<HeaderValue> {
+/// A value that is made of what is sound.
+///
+/// # Errors
+/// It is malformed, which none is.
+pub fn value(bytes: &[u8]) -> Result<HeaderValue> {
     HeaderValue::from_bytes(bytes)
         .map_err(|_| Error::explain(ErrorType::InternalError, "a header of ours is malformed"))
 }

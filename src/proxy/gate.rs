@@ -22,6 +22,7 @@ use crate::proxy::destination::Destination;
 use crate::proxy::door::Arrival;
 use crate::proxy::exchange::{Exchange, Forward};
 use crate::proxy::forward;
+use crate::proxy::forwarded::Seen;
 use crate::proxy::grpc;
 use crate::proxy::identify::Identify;
 use crate::proxy::pattern::PathPattern;
@@ -185,7 +186,8 @@ impl ProxyHttp for Gate {
         exchange: &mut Exchange,
     ) -> Result<()> {
         let Forward { permit, decision_id, destination, target, .. } = permitted(exchange)?;
-        forward::request(request, permit, decision_id, destination, target.as_ref())?;
+        let seen = Seen::for_upstream(&destination.upstream, session);
+        forward::request(request, permit, decision_id, destination, target.as_ref(), seen.as_ref())?;
         if request.version == Version::HTTP_2 && request.remove_header(&EXPECT).is_some() {
             // pingora does not hear an interim answer over HTTP/2, and the caller would wait for it.
             let told = tokio::time::timeout(self.0.idle_timeout, session.write_continue_response()).await;

@@ -34,6 +34,7 @@ static FORWARDING: LazyLock<Names> = LazyLock::new(|| {
         "forwarded-proto",
         "front-end-https",
         "true-client-ip",
+        "via",
         "x-arr-ssl",
         "x-azure-clientip",
         "x-azure-socketip",
@@ -60,6 +61,7 @@ static FORWARDING: LazyLock<Names> = LazyLock::new(|| {
         "x-remote-addr",
         "x-remote-ip",
         "x-scheme",
+        "x-script-name",
         "x-url-scheme",
     ])
 });
@@ -199,7 +201,6 @@ mod tests {
             "x-goog-user-project",
             "x-amz-date",
             "cookie",
-            "via",
             "wcp",
             "x-forward",
             "forward",

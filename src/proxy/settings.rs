@@ -108,12 +108,27 @@ pub struct Upstream {
     pub strip_headers: Vec<HeaderName>,
     /// Parameters of the query that never get there, besides credentials.
     pub strip_query: Vec<String>,
+    /// What it is told of the caller's connection.
+    pub forwarding: Forwarding,
+    /// Whether it gets the host that the caller asks for, and not its own.
+    pub keeps_host: bool,
     /// Longest time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Longest silence of the upstream.
     pub read_timeout: Duration,
     /// How long a connection waits for its next request, unless the upstream says that it keeps it for less.
     pub idle_timeout: Duration,
+}
+
+/// What an upstream is told of the caller's connection, by headers such as `X-Forwarded-For`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forwarding {
+    /// Nothing.
+    Drop,
+    /// What the gate sees.
+    Set,
+    /// The same behind what proxies in these networks say, one network at least.
+    Append(Vec<Peers>),
 }
 
 /// Which request asks for which capability.

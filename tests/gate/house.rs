@@ -15,7 +15,7 @@ use hallgate::engine::{self, Binding, Mode, RuleSet, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{DataLabel, Digest, Env, TenantRisk};
 use hallgate::ledger::{self, Durability, Ledger};
-use hallgate::proxy::settings::{CapabilityChoice, Identity, Listen, Route, Upstream};
+use hallgate::proxy::settings::{CapabilityChoice, Forwarding, Identity, Listen, Route, Upstream};
 use hallgate::proxy::{self, Settings};
 use hallgate::telemetry::{self, LogFormat, Metrics};
 use http::{HeaderValue, Method};
@@ -68,6 +68,8 @@ pub fn upstream(host: &str, port: u16) -> Upstream {
         headers: vec![("authorization".parse().unwrap(), HeaderValue::from_static(CREDENTIAL))],
         strip_headers: Vec::new(),
         strip_query: Vec::new(),
+        forwarding: Forwarding::Drop,
+        keeps_host: false,
         connect_timeout: Duration::from_secs(2),
         read_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(4),

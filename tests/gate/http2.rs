@@ -15,7 +15,7 @@ use crate::house::{self, CREDENTIAL, House, at, fixed};
 use crate::upstream::Upstream;
 use crate::wire::{Wire, ask, get};
 
-async fn connect(address: std::net::SocketAddr) -> SendRequest<Full<Bytes>> {
+pub async fn connect(address: std::net::SocketAddr) -> SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -83,9 +83,9 @@ async fn cookies_that_http2_splits_arrive_in_one_line() {
 }
 
 /// What an HTTP/2 upstream got: the version, the target and the headers.
-type Got = Arc<Mutex<Vec<(Version, String, http::HeaderMap)>>>;
+pub type Got = Arc<Mutex<Vec<(Version, String, http::HeaderMap)>>>;
 
-async fn http2_upstream() -> (std::net::SocketAddr, Got) {
+pub async fn http2_upstream() -> (std::net::SocketAddr, Got) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let got = Got::default();

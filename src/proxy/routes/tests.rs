@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::DataLabel;
-use crate::proxy::settings::CapabilityChoice;
+use crate::proxy::settings::{CapabilityChoice, Forwarding};
 use crate::proxy::target;
 
 fn upstream() -> Arc<Upstream> {
@@ -22,6 +22,8 @@ fn upstream() -> Arc<Upstream> {
         headers: Vec::new(),
         strip_headers: Vec::new(),
         strip_query: Vec::new(),
+        forwarding: Forwarding::Drop,
+        keeps_host: false,
         connect_timeout: Duration::from_secs(1),
         read_timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
