@@ -40,6 +40,7 @@ fn upstream(forwarding: Forwarding, keeps_host: bool) -> Upstream {
         keeps_host,
         connect_timeout: Duration::from_secs(1),
         read_timeout: Duration::from_secs(1),
+        idle_timeout: Duration::from_secs(1),
     }
 }
 
