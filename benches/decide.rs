@@ -153,7 +153,7 @@ fn decisions(c: &mut Criterion) {
     let snapshot = snapshot(200, None);
     c.bench_function("question", |b| b.iter(|| Question::ask(black_box(&input), &facts, &snapshot)));
     c.bench_function("artifact hash", |b| b.iter(|| artifact_hash(black_box(&input), TenantRisk::Low)));
-    let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });
+    let verdicts = Verdicts::new(cache::Settings { max_bytes: 1 << 20 });
     c.bench_function("decision, cached", |b| {
         let one = |input: RouteInput| {
             let question = Question::ask(&input, &facts, &snapshot);

@@ -10,9 +10,12 @@ use crate::engine::{Outcome, Question, Verdict};
 /// The `cache` section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// How many verdicts are remembered; 0 remembers none.
-    pub capacity: u64,
+    /// The most bytes of memory that remembered verdicts take; 0 remembers none.
+    pub max_bytes: u64,
 }
+
+/// What moka keeps of each beside question and verdict, and what the allocator adds, as it was measured (`tests/memory.rs`).
+const ENTRY: usize = 400;
 
 /// Remembered verdicts by question.
 #[derive(Debug, Clone)]
@@ -24,7 +27,10 @@ impl Verdicts {
     /// An empty cache.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { kept: moka::sync::Cache::new(settings.capacity) }
+        let weigh = |question: &Question, verdict: &Arc<Verdict>| {
+            u32::try_from(ENTRY + question.bytes() + verdict.bytes()).unwrap_or(u32::MAX)
+        };
+        Self { kept: moka::sync::Cache::builder().weigher(weigh).max_capacity(settings.max_bytes).build() }
     }
 
     /// The verdict on a question, remembered or decided now, and whether it was remembered.
@@ -49,6 +55,13 @@ impl Verdicts {
     /// Forgets every verdict: under another snapshot none of them is asked for again.
     pub fn forget(&self) {
         self.kept.invalidate_all();
+    }
+
+    /// How many bytes they take, about.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.kept.run_pending_tasks();
+        self.kept.weighted_size()
     }
 
     /// How many verdicts are remembered, about.

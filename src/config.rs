@@ -288,9 +288,9 @@ impl Parts {
 }
 
 fn cache(mut map: Map<'_>) -> Option<cache::Settings> {
-    let capacity = map.read("capacity", "100000", kinds::number(0, 100_000_000));
+    let max_mib: Option<u64> = map.read("max_mib", "16", kinds::number(0, 65_536));
     map.done(&[]);
-    Some(cache::Settings { capacity: capacity? })
+    Some(cache::Settings { max_bytes: max_mib? << 20 })
 }
 
 /// The section, and whether the log's hashes are public, which is the API's to know.

@@ -197,7 +197,7 @@ fn what_was_said_to_long_texts_is_not_remembered() {
     for (to, labels, kept) in
         [(&short, "\"l\"", true), (&short, &many, true), (&long, "\"l\"", false), (&short, &distinct, false)]
     {
-        let remembered = Verdicts::new(CacheSettings { capacity: 1000 });
+        let remembered = Verdicts::new(CacheSettings { max_bytes: 1 << 20 });
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         let some = input().new_tree(&mut runner).unwrap().current();
         let request = format!("{{\"to\":\"{to}\",\"labels\":[{labels}],\"unread\":\"{long}\"}}");
@@ -239,7 +239,7 @@ proptest! {
         steps in vec(prop_oneof![1 => (0..8_usize).prop_map(Step::Reload), 6 => (0..8_usize).prop_map(Step::Ask)], 1..60),
         tenant_bound in any::<bool>(),
     ) {
-        let remembered = Verdicts::new(CacheSettings { capacity: 1000 });
+        let remembered = Verdicts::new(CacheSettings { max_bytes: 1 << 20 });
         let facts = Facts {
             binding: Binding { tenant: tenant_bound.then(|| "org.acme".parse().unwrap()), ..Binding::default() },
         };
@@ -263,7 +263,7 @@ proptest! {
 
     #[test]
     fn an_equal_question_is_decided_once_and_a_new_snapshot_makes_a_new_one(input in input(), one in policy(), two in policy()) {
-        let remembered = Verdicts::new(CacheSettings { capacity: 1000 });
+        let remembered = Verdicts::new(CacheSettings { max_bytes: 1 << 20 });
         let facts = Facts::default();
         let mut decided = 0;
         for snapshot in [&one, &one, &two, &one] {

@@ -150,7 +150,7 @@ fn a_bad_change_is_refused_whole_said_once_and_healed() {
 #[test]
 fn what_counts_from_the_start_only_is_said_and_the_rest_is_put_in_force() {
     let mut process = started();
-    let changed = configuration("policy.v2", "low").replace("linger: 0s", "linger: 1s") + "cache: { capacity: 7 }\n";
+    let changed = configuration("policy.v2", "low").replace("linger: 0s", "linger: 1s") + "cache: { max_mib: 7 }\n";
     process.replace("hallgate.yaml", &changed);
     until(|| process.ask(TOKEN)["policy_version"] == "policy.v2");
     let line: Value = serde_json::from_str(&process.wait_for_log("from the next start on only")).unwrap();

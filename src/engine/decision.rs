@@ -274,7 +274,43 @@ pub struct Verdict {
     pub events: Vec<Event>,
 }
 
+/// How many bytes of memory a JSON value takes, about.
+fn json_bytes(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(json_bytes).sum(),
+            Value::Object(members) => {
+                members.iter().map(|(key, value)| size_of::<String>() + key.len() + json_bytes(value)).sum()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+}
+
 impl Verdict {
+    /// How many bytes of memory are its own, about: what it shares with the rules is theirs.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        // A map's node has room for eleven members.
+        let extras = |denial: &Denial| match denial.extras.is_empty() {
+            true => 0,
+            false => {
+                11 * size_of::<(&str, serde_json::Value)>() + denial.extras.values().map(json_bytes).sum::<usize>()
+            }
+        };
+        let denial = self.denial.as_ref().map_or(0, |denial| denial.message.capacity() + extras(denial));
+        let rationale = self.escalation.rationale.as_ref().map_or(0, |text| text.len());
+        let named = |name: &Option<Arc<str>>| name.as_ref().map_or(0, |name| name.len());
+        size_of::<Self>()
+            + denial
+            + rationale
+            + named(&self.worker_id)
+            + self.candidates.len() * size_of::<Candidate>()
+            + self.gated.policies.len() * size_of::<Arc<str>>()
+            + self.events.capacity() * size_of::<Event>()
+    }
+
     /// Whether the request is denied: for anything but a dispatch.
     #[must_use]
     pub fn denied(&self) -> bool {

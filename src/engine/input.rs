@@ -46,6 +46,25 @@ pub struct RouteInput {
 }
 
 impl RouteInput {
+    /// How many bytes of memory it takes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let Self { capability_id, worker_id, tenant_id, correlation_id, request, tenant_credential, http, .. } = self;
+        let texts = [
+            Some(capability_id),
+            Some(tenant_id),
+            Some(correlation_id),
+            worker_id.as_ref(),
+            tenant_credential.as_ref(),
+        ];
+        let http = http.as_ref().map_or(0, |http| http.method.len() + http.host.len() + http.path.len());
+        let objects = [Some(request), self.blast_radius.as_ref(), self.privilege_context.as_ref()];
+        size_of::<Self>()
+            + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>()
+            + http
+            + objects.into_iter().flatten().map(Json::bytes).sum::<usize>()
+    }
+
     /// Whether the caller's object says that data leaves.
     #[must_use]
     pub fn declares_egress(&self) -> bool {

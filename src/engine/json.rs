@@ -70,6 +70,19 @@ impl Json {
         read::document(bytes)
     }
 
+    /// How many bytes of memory it takes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Null | Self::Bool(_) | Self::Float(_) => 0,
+                Self::Int(digits) => digits.len(),
+                Self::String(text) => text.len(),
+                Self::Array(values) => values.iter().map(Self::bytes).sum(),
+                Self::Object(members) => members.iter().map(|(key, value)| 32 + key.len() + value.bytes()).sum(),
+            }
+    }
+
     /// The text, if it is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&Arc<str>> {

@@ -13,6 +13,9 @@ pub(crate) use said::Said;
 /// The most bytes of callers' texts in a question that is remembered.
 const MOST_BYTES: usize = 1024;
 
+/// What a shared text takes beside its bytes: two counters, and what the allocator rounds up.
+const TEXT: usize = 24;
+
 /// What is asked of one snapshot. Equal questions have equal verdicts, because [`decide`](crate::engine::decide) sees
 /// nothing else. `None` stands for what no rule or setting of the snapshot reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -100,6 +103,26 @@ impl Question {
             Capability::Other | Capability::Malformed | Capability::Unlisted => 0,
         };
         capability + self.said.as_ref().map_or(0, |said| said.bytes()) <= MOST_BYTES
+    }
+
+    /// How many bytes of memory it takes, about; texts that it shares with others are counted, since it may outlive them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let text = |text: &Arc<str>| TEXT + text.len();
+        let tenant = match &self.tenant {
+            Tenant::Unlisted(tenant) => text(tenant),
+            Tenant::Admitted | Tenant::Blank => 0,
+        };
+        let capability = match &self.capability {
+            Capability::Known(capability) => text(capability),
+            Capability::Other | Capability::Malformed | Capability::Unlisted => 0,
+        };
+        let worker = match &self.worker {
+            Named::Enrolled(worker) => text(worker),
+            Named::Nobody | Named::Missing | Named::NotEnrolled => 0,
+        };
+        let said = self.said.as_ref().map_or(0, |said| size_of::<Said>() + said.texts() * TEXT + said.bytes());
+        size_of::<Self>() + tenant + capability + worker + said + self.code.capacity() * size_of::<Code>()
     }
 
     pub(crate) fn project(input: &RouteInput, facts: &Facts, snapshot: &Snapshot, reads: Reads) -> Self {

@@ -23,6 +23,8 @@ pub use row::Row;
 
 /// Rows that are kept.
 pub const ROWS: usize = 1000;
+/// The most bytes of rows under one lock, however long callers' texts are; there are as many locks as [`SHARDS`], and one more.
+const BYTES: usize = 512 << 10;
 /// Locks for noting; a power of two.
 const SHARDS: usize = 4;
 
@@ -41,6 +43,8 @@ pub struct Recent {
 #[derive(Debug, Default)]
 struct Shard {
     rows: VecDeque<Row>,
+    /// What the rows take.
+    bytes: usize,
     tally: Tally,
 }
 
@@ -169,10 +173,16 @@ impl Recent {
 }
 
 impl Shard {
-    /// Notes a row and gives back the one that is too old now.
+    /// Notes a row and gives back one that is too old now.
     fn note(&mut self, row: Row) -> Option<Row> {
         self.tally.count(&row);
-        let dropped = if self.rows.len() >= ROWS { self.rows.pop_front() } else { None };
+        self.bytes += row.bytes();
+        let mut dropped = None;
+        // Most often it is one, which the caller frees.
+        while self.rows.len() >= ROWS || (self.bytes > BYTES && !self.rows.is_empty()) {
+            dropped = self.rows.pop_front();
+            self.bytes -= dropped.as_ref().map_or(0, Row::bytes);
+        }
         self.rows.push_back(row);
         dropped
     }

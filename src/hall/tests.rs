@@ -63,7 +63,7 @@ pub(crate) fn over(ledger: Ledger) -> Arc<Hall> {
 pub(crate) fn over_workers(ledger: Ledger, workers: Vec<Worker>) -> Arc<Hall> {
     let rules = RuleSet::parse(r#"{"rules": []}"#, Mode::Strict).unwrap();
     let snapshot = Snapshot::build(settings(), rules, workers).unwrap();
-    let verdicts = Verdicts::new(cache::Settings { capacity: 0 });
+    let verdicts = Verdicts::new(cache::Settings { max_bytes: 0 });
     Arc::new(Hall::new(snapshot, verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new())))
 }
 

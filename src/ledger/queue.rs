@@ -58,6 +58,8 @@ impl Ended {
     }
 }
 
+/// The most bytes of records that wait, whatever their number: callers choose how much they ask.
+const BYTES: usize = 16 << 20;
 /// How long outcomes may wait for company.
 const DOZE: Duration = Duration::from_millis(5);
 /// So many outcomes do not wait for more.
@@ -83,6 +85,8 @@ pub(super) struct Queue {
 struct Waiting {
     jobs: Vec<Job>,
     records: usize,
+    /// What the records take.
+    bytes: usize,
     closed: bool,
     writer: Sleep,
     /// Since when some of it was seen to wait.
@@ -146,17 +150,20 @@ impl Queue {
     }
 
     /// Counts one more that waits, if there is room.
-    fn let_in(&self, waiting: &mut Waiting) -> Result<(), RecordError> {
+    fn let_in(&self, waiting: &mut Waiting, bytes: usize) -> Result<(), RecordError> {
         if waiting.closed {
             return Err(RecordError::Closed);
         }
         if self.is_stalled() {
             return Err(RecordError::Stalled);
         }
-        if waiting.records >= self.bound {
+        // One always has room, however large it is.
+        let full = waiting.records > 0 && waiting.bytes + bytes > BYTES;
+        if waiting.records >= self.bound || full {
             return Err(RecordError::QueueFull);
         }
         waiting.records += 1;
+        waiting.bytes += bytes;
         self.records.store(waiting.records, Ordering::Relaxed);
         Ok(())
     }
@@ -169,8 +176,9 @@ impl Queue {
         patient: bool,
     ) -> Result<(oneshot::Receiver<Answer>, Option<Rouse<'_>>), RecordError> {
         let (answer, receiver) = oneshot::channel();
+        let bytes = record.bytes();
         let mut waiting = self.lock();
-        self.let_in(&mut waiting)?;
+        self.let_in(&mut waiting, bytes)?;
         waiting.jobs.push(Job::Record { record, waiter: Some(Waiter { answer, patient }) });
         let rouse = waiting.writer != Sleep::Awake && waiting.rely_on(thread::current().id(), Instant::now());
         drop(waiting);
@@ -180,8 +188,9 @@ impl Queue {
     /// Queues records that the writer takes all at once, into one write. Against the bound they count as one: together or not
     /// at all, and a small bound must not mean never. Who waits is patient.
     pub(super) fn record_together(&self, records: Vec<Record>) -> Result<Vec<oneshot::Receiver<Answer>>, RecordError> {
+        let bytes = records.iter().map(Record::bytes).sum();
         let mut waiting = self.lock();
-        self.let_in(&mut waiting)?;
+        self.let_in(&mut waiting, bytes)?;
         let mut answers = Vec::with_capacity(records.len());
         for record in records {
             let (answer, receiver) = oneshot::channel();
@@ -240,7 +249,7 @@ impl Queue {
     pub(super) fn stall(&self) -> bool {
         let mut waiting = self.lock();
         let known = self.stalled.swap(true, Ordering::Relaxed);
-        waiting.records = 0;
+        (waiting.records, waiting.bytes) = (0, 0);
         waiting.since = None;
         self.records.store(0, Ordering::Relaxed);
         waiting.jobs.retain_mut(|job| match job {
@@ -278,7 +287,7 @@ impl Queue {
             waiting = woken;
             waiting.writer = Sleep::Awake;
         }
-        waiting.records = 0;
+        (waiting.records, waiting.bytes) = (0, 0);
         self.records.store(0, Ordering::Relaxed);
         waiting.nudged = false;
         // Whoever promised to wake for what is taken here need not be waited for by what comes next.
@@ -297,7 +306,7 @@ impl Queue {
     pub(super) fn abandon(&self) {
         let mut waiting = self.lock();
         waiting.closed = true;
-        waiting.records = 0;
+        (waiting.records, waiting.bytes) = (0, 0);
         self.records.store(0, Ordering::Relaxed);
         waiting.jobs.clear();
     }

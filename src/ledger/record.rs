@@ -58,6 +58,17 @@ pub enum Record {
 }
 
 impl Record {
+    /// How many bytes of memory it takes while it waits, about.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = match self {
+            Self::Decision { decision, .. } => decision.input.bytes(),
+            Self::Refusal(refusal) => refusal.message.len(),
+            Self::Registry(change) => change.record.as_ref().map_or(0, |record| record.len()),
+            Self::Crowd(_) | Self::Policy(_) | Self::Standing(_) | Self::Recovery(_) => 0,
+        };
+        size_of::<Self>() + texts
+    }
+
     /// Whether it takes a right away: it is on the disk before it is in force, whatever [`Durability`](super::Durability) says.
     #[must_use]
     pub const fn takes_away(&self) -> bool {

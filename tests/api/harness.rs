@@ -113,7 +113,7 @@ impl Running {
             retention: hallgate::ledger::Retention::default(),
         })
         .unwrap();
-        let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });
+        let verdicts = Verdicts::new(cache::Settings { max_bytes: 1 << 20 });
         let tokens = TokenBook::new(vec![
             token("acme", ACME, Scope::Route, Some("org.acme")),
             token("unbound", UNBOUND, Scope::Route, None),

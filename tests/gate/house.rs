@@ -207,7 +207,7 @@ impl House {
             retention: hallgate::ledger::Retention::default(),
         })
         .unwrap();
-        let verdicts = Verdicts::new(cache::Settings { capacity: 1000 });
+        let verdicts = Verdicts::new(cache::Settings { max_bytes: 1 << 20 });
         let hall = Hall::new(snapshot(), verdicts, ledger.clone(), tokens(), Arc::new(Metrics::new()));
         let hall = Arc::new(hall);
         let (Listen::Tcp(gate), Some(h2c)) = (settings.listen.clone(), settings.listen_h2c) else { unreachable!() };

@@ -61,6 +61,13 @@ impl Said {
         text(tenant) + on_the_wire + claims.iter().map(bytes_of).sum::<usize>()
     }
 
+    /// How many texts and claims it holds.
+    pub(super) fn texts(&self) -> usize {
+        let on_the_wire =
+            self.http.as_ref().map_or(0, |http| [&http.method, &http.host, &http.path].into_iter().flatten().count());
+        usize::from(self.tenant.is_some()) + on_the_wire + 2 * self.claims.len()
+    }
+
     pub(crate) fn http(&self) -> Option<HttpRead<'_>> {
         let Http { method, host, path } = self.http.as_ref()?;
         Some(HttpRead { method: method.as_deref(), host: host.as_deref(), path: path.as_deref() })

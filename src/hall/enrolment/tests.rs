@@ -63,7 +63,7 @@ impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&ledger_in(folder.path(), 64)).unwrap();
-        let verdicts = Verdicts::new(cache::Settings { capacity: 100 });
+        let verdicts = Verdicts::new(cache::Settings { max_bytes: 1 << 20 });
         let hall =
             Hall::new(loaded(record(FILED, "")), verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new()));
         let hall = Arc::new(hall.asking(abroad(false)));

@@ -9,6 +9,8 @@ use crate::ids::Env;
 
 /// The most pairs of tenant and worker that have counts of their own; callers choose names, and memory is not theirs.
 const PAIRS: usize = 4096;
+/// The most bytes of their names.
+const NAMES: usize = 256 << 10;
 
 const DAY: i64 = 86_400_000_000;
 
@@ -130,6 +132,8 @@ pub(super) struct Tally {
     /// By tenant, then by worker.
     today: HashMap<Arc<str>, HashMap<Arc<str>, ByEnv>>,
     pairs: usize,
+    /// Bytes of their names.
+    names: usize,
     /// Of those that have no counts of their own.
     others: ByEnv,
 }
@@ -165,10 +169,12 @@ impl Tally {
         }
         let there = self.today.get(&of.tenant).is_some_and(|workers| workers.contains_key(&of.worker));
         if !there {
-            if self.pairs >= PAIRS {
+            let names = of.tenant.len() + of.worker.len();
+            if self.pairs >= PAIRS || self.names + names > NAMES {
                 return Some(self.others.of(of.env));
             }
             self.pairs += 1;
+            self.names += names;
             self.today.entry(Arc::clone(&of.tenant)).or_default().insert(Arc::clone(&of.worker), ByEnv::default());
         }
         Some(self.today.get_mut(&of.tenant)?.get_mut(&of.worker)?.of(of.env))

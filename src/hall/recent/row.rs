@@ -120,6 +120,12 @@ impl Row {
         })
     }
 
+    /// How many bytes of memory it takes at most: its texts are shared with the decision while that lasts.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = [&self.tenant, &self.worker, &self.species, &self.capability, &self.reason];
+        size_of::<Self>() + texts.into_iter().flatten().map(|text| 24 + text.len()).sum::<usize>()
+    }
+
     /// Whether it was denied, or is held.
     #[must_use]
     pub fn denied(&self) -> bool {

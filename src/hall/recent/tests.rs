@@ -85,6 +85,29 @@ fn a_new_day_begins_at_midnight_utc_and_probes_are_not_counted() {
 }
 
 #[test]
+fn texts_that_callers_choose_take_no_more_than_their_bytes() {
+    let recent = Recent::since(0);
+    let long = |n: u128| -> Arc<str> { format!("{n:0500}").into() };
+    for n in 0..20_000 {
+        let texts = Row {
+            reason: Some(long(n)),
+            capability: Some(long(n)),
+            species: Some(long(n)),
+            ..row(n, 5, &long(n), &long(n), None)
+        };
+        recent.note(texts);
+    }
+    let shard = recent.shards.iter().map(|shard| lock(shard)).find(|shard| !shard.rows.is_empty()).unwrap();
+    let bytes: usize = shard.rows.iter().map(Row::bytes).sum();
+    assert!(shard.bytes == bytes && bytes <= BYTES + 4096 && shard.rows.len() > 100, "{bytes} {}", shard.rows.len());
+    assert_eq!(shard.rows.back().unwrap().id.as_u128(), 19_999, "the newest is there");
+    drop(shard);
+    let names: usize = recent.today(5).keys().map(|(tenant, worker)| tenant.len() + worker.len()).sum();
+    assert!(names <= 256 << 10, "{names}");
+    assert_eq!(recent.total().decisions, 20_000);
+}
+
+#[test]
 fn names_that_callers_choose_do_not_fill_the_memory() {
     let recent = Recent::since(0);
     for n in 0..20_000 {

@@ -174,3 +174,28 @@ fn how_crowded_it_is_is_known_without_its_lock() {
     assert_eq!(queue.crowding(), 0);
     assert_eq!(Queue::new(0).crowding(), 0, "a ledger that takes nothing is not crowded");
 }
+
+#[test]
+fn what_waits_takes_no_more_than_its_bytes_and_one_always_has_room() {
+    let queue = Queue::new(1 << 20);
+    let of = |bytes: usize| {
+        let mut decision = super::super::tests::decision("org.acme", crate::engine::Outcome::Dispatch);
+        decision.input.request = crate::engine::Json::String("x".repeat(bytes).into());
+        let decision = Arc::new(decision);
+        Record::Decision {
+            decision,
+            door: crate::ledger::Door::Api,
+            token: None,
+            raw_body: None,
+            worker_optional: false,
+        }
+    };
+    assert!(queue.record(of(BYTES + 1), false).is_ok(), "alone it has room");
+    assert!(matches!(queue.record(of(1), false), Err(RecordError::QueueFull)));
+    let mut jobs = Vec::new();
+    queue.take(&mut jobs, None);
+    let waiting = std::iter::from_fn(|| queue.record(of(1 << 20), false).ok()).count();
+    assert_eq!(waiting, 15);
+    assert!(matches!(queue.record(of(1 << 20), false), Err(RecordError::QueueFull)));
+    assert_eq!(queue.depth(), 15);
+}

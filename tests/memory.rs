@@ -1,0 +1,87 @@
+//! Memory that callers fill has a bound in bytes, held against what the process really takes.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+
+use hallgate::cache::{Settings as CacheSettings, Verdicts};
+use hallgate::engine::input::HttpFacts;
+use hallgate::engine::rules::RuleSet;
+use hallgate::engine::{Facts, Json, Mode, Question, RouteInput, Settings, Snapshot, decide};
+use hallgate::ids::{DataLabel, Env, QosClass};
+
+/// What the process has in memory, in bytes.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() << 10
+}
+
+/// A policy that reads the path, so that each path is a question of its own.
+fn snapshot() -> Snapshot {
+    let rules = r#"{"rules":[{"rule_id":"r","match":{},"decision":{
+        "candidate_workers_ranked":[{"worker_species_id":"wrk.a"}],"escalation":{"policy_gate":true}}}]}"#;
+    let settings = Settings {
+        mode: Mode::Reference,
+        version: Arc::from("policy.v0"),
+        require_worker_id: BTreeSet::new(),
+        require_signatory: false,
+        allowed_tenants: BTreeSet::new(),
+        require_worker_attestation: false,
+        enforce_correlation_id: false,
+        enforce_required_controls: true,
+        enforce_blast_scoring_in_prod: true,
+        enforce_privilege_envelopes: false,
+        require_known_capability: false,
+        egress_allowlist: BTreeMap::new(),
+        tenants: BTreeMap::new(),
+    };
+    let file = tempfile::NamedTempFile::with_suffix(".cedar").unwrap();
+    let policy = "permit(principal, action, resource) when { context has http && context.http.path like \"/o*\" };";
+    fs::write(file.path(), policy).unwrap();
+    let snapshot = Snapshot::build(settings, RuleSet::parse(rules, Mode::Reference).unwrap(), Vec::new()).unwrap();
+    snapshot.gated_by(Arc::new(hallgate::policy::load(file.path()).unwrap()))
+}
+
+fn asking(path: String) -> RouteInput {
+    RouteInput {
+        capability_id: "cap.data.read.v1".into(),
+        worker_id: None,
+        env: Env::Dev,
+        data_label: DataLabel::Public,
+        data_label_defaulted: false,
+        tenant_id: "org.acme".into(),
+        tenant_risk: None,
+        qos_class: QosClass::P2,
+        correlation_id: "c-1".into(),
+        request: Json::Object(BTreeMap::new()),
+        blast_radius: None,
+        blast_score: None,
+        privilege_context: None,
+        tenant_credential: None,
+        dry_run: false,
+        http: Some(HttpFacts { method: "GET".into(), host: "orders".into(), path: path.into() }),
+    }
+}
+
+#[test]
+fn remembered_verdicts_take_no_more_memory_than_they_may() {
+    const MOST: u64 = 4 << 20;
+    let snapshot = snapshot();
+    // Short paths and long ones, allowed and denied: what one takes is chosen by callers.
+    for path in ["/o/", "/x/", &format!("/o/{}", "y".repeat(600)), &format!("/x/{}", "y".repeat(600))] {
+        let remembered = Verdicts::new(CacheSettings { max_bytes: MOST });
+        let before = resident();
+        for n in 0..6000 {
+            let question = Question::ask(&asking(format!("{path}{n:06}")), &Facts::default(), &snapshot);
+            remembered.verdict(question, |question| decide(question, &snapshot));
+        }
+        let (counted, taken) = (remembered.bytes(), resident().saturating_sub(before));
+        println!("{} of {} bytes each: {counted} counted, {taken} taken", remembered.len(), path.len());
+        assert!(counted <= MOST && counted > MOST / 2, "{counted}");
+        // The allocator keeps what it has given back, so this says nothing of the later turns but that they need no more.
+        assert!(taken <= MOST + MOST / 2, "{taken} bytes taken by what counts as {counted}");
+        assert!(remembered.len() > 1000);
+    }
+}
