@@ -38,6 +38,6 @@ COPY --from=build /hallgate /hallgate
 USER 28765:28765
 # For `kubectl exec POD -c hallgate -- /hallgate audit verify`: where the ledger and its public key are.
 WORKDIR /var/lib/hallgate
-EXPOSE 8080 8765
+EXPOSE 8080 8765 8766
 ENTRYPOINT ["/hallgate"]
 CMD ["serve", "--config", "/etc/hallgate/hallgate.yaml"]

@@ -17,6 +17,7 @@ mod listener;
 mod log;
 mod online;
 pub mod openapi;
+pub mod ops;
 mod probes;
 mod reader;
 mod receipts;

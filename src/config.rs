@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::api::ops;
 use crate::documents;
 use crate::engine::Snapshot;
 use crate::hall::Token;
@@ -71,6 +72,8 @@ pub struct Config {
     pub webhook: Option<webhook::Settings>,
     /// Logs.
     pub telemetry: telemetry::Settings,
+    /// The operations door.
+    pub ops: ops::Settings,
     /// How this process ends.
     pub shutdown: Shutdown,
 }
@@ -97,8 +100,8 @@ pub struct Checked {
 pub type Files = BTreeSet<PathBuf>;
 
 /// The sections of a configuration.
-const SECTIONS: [&str; 9] =
-    ["gate", "hall", "policy", "registry", "cache", "ledger", "alerts", "telemetry", "shutdown"];
+const SECTIONS: [&str; 10] =
+    ["gate", "hall", "ops", "policy", "registry", "cache", "ledger", "alerts", "telemetry", "shutdown"];
 /// Those that a later version will know.
 const LATER: [&str; 1] = ["approvals"];
 
@@ -201,6 +204,7 @@ struct Parts {
     ledger: Option<(ledger::Settings, bool)>,
     alerts: Option<Option<webhook::Settings>>,
     telemetry: Option<telemetry::Settings>,
+    ops: Option<ops::Settings>,
     shutdown: Option<Shutdown>,
 }
 
@@ -230,6 +234,7 @@ impl Parts {
             ledger: top.section("ledger").and_then(ledger),
             alerts: top.section("alerts").and_then(alerts),
             telemetry: top.section("telemetry").and_then(telemetry),
+            ops: top.section("ops").and_then(ops),
             shutdown: top.section("shutdown").and_then(shutdown),
             gate,
             hall,
@@ -253,7 +258,8 @@ impl Parts {
             listen.chain(gate.listen_h2c.map(|address| ("gate.listen_h2c", address)))
         });
         let hall = self.hall.as_ref().map(|read| ("hall.listen", read.api.listen));
-        for (key, address) in listeners.chain(hall).filter(|(_, address)| address.port() != 0) {
+        let ops = self.ops.map(|ops| ("ops.listen", ops.listen));
+        for (key, address) in listeners.chain(hall).chain(ops).filter(|(_, address)| address.port() != 0) {
             if let Some((earlier, _)) = taken.iter().find(|(_, other)| *other == address) {
                 top.wrong(key, format!("`{address}` is taken by `{earlier}`"), "give each listener its own port");
             }
@@ -282,6 +288,7 @@ impl Parts {
             ledger,
             webhook: self.alerts?,
             telemetry: self.telemetry?,
+            ops: self.ops?,
             shutdown: self.shutdown?,
         })
     }
@@ -372,6 +379,13 @@ fn telemetry(mut map: Map<'_>) -> Option<telemetry::Settings> {
     let traces = traces.map_err(|missets| missets.into_iter().for_each(|misset| map.misset(misset)));
     map.done(&[]);
     Some(telemetry::Settings { log: log?, level: level?, traces: traces.ok()? })
+}
+
+fn ops(mut map: Map<'_>) -> Option<ops::Settings> {
+    let written = map.get("listen").is_some();
+    let listen = map.read("listen", "127.0.0.1:8766", kinds::address);
+    map.done(&[]);
+    Some(ops::Settings { listen: listen?, written })
 }
 
 fn shutdown(mut map: Map<'_>) -> Option<Shutdown> {

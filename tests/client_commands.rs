@@ -98,11 +98,12 @@ fn route_exits_0_when_allowed_1_when_denied_and_2_without_a_decision() {
 }
 
 #[test]
-fn status_says_whether_all_is_well_and_needs_no_token() {
+fn status_says_whether_all_is_well_and_why_only_with_a_token() {
     let house = House::build("{ linger: 60s, grace: 0s }");
     let process = house.serve();
     let url = format!("http://{}", process.hall());
-    let (code, out, err) = run(&url, None, &["status"], "");
+    assert_eq!(run(&url, None, &["status"], ""), (Some(0), "ready\n".to_owned(), String::new()));
+    let (code, out, err) = run(&url, Some(TOKEN), &["status"], "");
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(out.starts_with("ready\npolicy    policy.v0, snapshot ") && out.contains("\nledger    1 entries"), "{out}");
     let (code, out, _) = run(&url, None, &["status", "--json"], "");
@@ -110,18 +111,18 @@ fn status_says_whether_all_is_well_and_needs_no_token() {
 
     let sound = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
     fs::write(house.path("hallgate.yaml"), format!("{sound}polices: {{}}\n")).unwrap();
-    until(|| run(&url, None, &["status"], "").0 == Some(1));
-    let (_, out, _) = run(&url, None, &["status"], "");
+    until(|| run(&url, Some(TOKEN), &["status"], "").0 == Some(1));
+    let (_, out, _) = run(&url, Some(TOKEN), &["status"], "");
     assert!(out.starts_with("ready\n") && out.contains("polices") && out.contains("1 problems"), "{out}");
     fs::write(house.path("hallgate.yaml"), sound).unwrap();
-    until(|| run(&url, None, &["status"], "").0 == Some(0));
+    until(|| run(&url, Some(TOKEN), &["status"], "").0 == Some(0));
 
     process.signal();
-    until(|| run(&url, None, &["status"], "").0 == Some(1));
-    let (_, out, _) = run(&url, None, &["status"], "");
+    until(|| run(&url, Some(TOKEN), &["status"], "").0 == Some(1));
+    let (_, out, _) = run(&url, Some(TOKEN), &["status"], "");
     assert!(out.starts_with("not ready\n  draining\n"), "{out}");
     drop(process);
-    let (code, out, err) = run(&url, None, &["status"], "");
+    let (code, out, err) = run(&url, Some(TOKEN), &["status"], "");
     assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
 }
 

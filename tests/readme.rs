@@ -209,8 +209,9 @@ fn serve_starts_with_the_sample_configuration() {
     let folder = configuration();
     let file = folder.path().join("hallgate.yaml");
     let text = fs::read_to_string(&file).unwrap();
-    let [gate, hall] = free_ports();
+    let [gate, hall, ops] = free_ports();
     let text = text.replace("127.0.0.1:8080 ", &format!("127.0.0.1:{gate} "));
+    let text = text.replace("127.0.0.1:8766", &format!("127.0.0.1:{ops}"));
     fs::write(&file, text.replace("127.0.0.1:8765", &format!("127.0.0.1:{hall}"))).unwrap();
     let log = folder.path().join("log");
     let mut serve = running::hallgate()
@@ -220,7 +221,7 @@ fn serve_starts_with_the_sample_configuration() {
         .spawn()
         .unwrap();
     let ready = || {
-        let url = format!("http://127.0.0.1:{hall}/readyz");
+        let url = format!("http://127.0.0.1:{ops}/readyz");
         Command::new("curl").args(["-sSf", "-o", "/dev/null", &url]).output().unwrap().status.success()
     };
     let began = Instant::now();
@@ -234,7 +235,7 @@ fn serve_starts_with_the_sample_configuration() {
     assert_eq!(serve.wait().unwrap().code(), Some(0));
 }
 
-fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+fn free_ports() -> [u16; 3] {
+    let listeners = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }

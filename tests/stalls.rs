@@ -1,5 +1,5 @@
-//! When something stalls: whoever reads the log, or a collector that asks for more time than there is. Requests go on, probes are
-//! answered, and the process ends when it is told to.
+//! When something stalls or is taken up: whoever reads the log, or the doors. Requests go on, probes are answered, and the process ends
+//! when it is told to.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "serve/asking.rs"]
@@ -138,4 +138,42 @@ fn it_starts_and_ends_also_where_nobody_reads_its_log() {
     // What cannot start ends, too.
     house.write("gate: 5\n");
     assert_eq!(Serve::start(&house, stderr).ended(), Some(2));
+}
+
+/// The address of the operations door, from the log.
+fn operations(process: &mut house::Process) -> SocketAddr {
+    let line = process.seen.lines().find(|line| line.contains("\"starting\"")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    line["ops"].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_operations_door_is_there_to_the_end_and_tells_strangers_yes_or_no() {
+    let house = House::build("{ linger: 2s, grace: 5s }");
+    let configuration = house.configuration("{ linger: 2s, grace: 5s }");
+    house.write(&format!("{configuration}ops: {{ listen: 127.0.0.1:0 }}\n"));
+    let mut process = house.serve();
+    let ops = operations(&mut process);
+    assert_eq!(ask(ops, "GET /livez", &[], "").body, serde_json::json!({"status": "ok"}));
+    assert_eq!(ask(ops, "GET /readyz", &[], "").body, serde_json::json!({"ready": true}));
+    let known = [("authorization", &*format!("Bearer {TOKEN}"))];
+    assert_eq!(ask(ops, "GET /readyz", &known, "").body["ledger"]["writing"], true);
+    assert_eq!(metric(ops, "hallgate_ledger_writing"), 1);
+    assert_eq!(ask(ops, "GET /api/health", &known, "").status, 404, "nothing else is there");
+    // All its places are held, and so are many of the Hall's.
+    let held: Vec<_> = [ops, process.hall()].iter().flat_map(|at| [*at; 200]).collect();
+    let held: Vec<_> = held.into_iter().map(|at| std::net::TcpStream::connect(at).unwrap()).collect();
+    assert_eq!(ask(ops, "GET /readyz", &[], "").status, 200);
+    drop(held);
+
+    process.signal();
+    until(|| ask(ops, "GET /readyz", &[], "").status == 503);
+    assert_eq!(ask(ops, "GET /livez", &[], "").status, 200);
+    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+
+    // An address that is written is this door's, or there is no start.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    house.write(&format!("{configuration}ops: {{ listen: {} }}\n", taken.local_addr().unwrap()));
+    let (code, _, err) = house.run(&["serve", "--config", "hallgate.yaml"]);
+    assert!(code == Some(2) && err.contains("`ops.listen`"), "{err}");
 }

@@ -81,7 +81,9 @@ fn connect(address: SocketAddr, client: &Arc<ClientConfig>) -> Stream {
 
 /// One request on a connection that stays; `None` when there is no answer.
 fn ask(stream: &mut Stream, path: &str) -> Option<(u16, String)> {
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {GATE}\r\n\r\n").as_bytes()).ok()?;
+    // Why it is not ready is not for strangers.
+    let token = if path == "/readyz" { format!("authorization: Bearer {TOKEN}\r\n") } else { String::new() };
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {GATE}\r\n{token}\r\n").as_bytes()).ok()?;
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -198,6 +200,43 @@ fn http2_is_spoken_where_tls_is_and_a_silent_connection_ends() {
     let _closed_without_a_word = stream.read_to_end(&mut said);
     assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
     assert!(began.elapsed() < PATIENCE / 2, "a silent connection is never closed");
+}
+
+/// The longest file that a process may write from now on.
+fn limit(process: &Process, bytes: &str) {
+    let limit = ["--pid", &process.id().to_string(), &format!("--fsize={bytes}:")];
+    assert!(std::process::Command::new("prlimit").args(limit).status().unwrap().success(), "util-linux sets the limit");
+}
+
+#[test]
+fn certificates_and_the_policy_beside_them_count_together_or_not_at_all() {
+    let authority = Authority::new();
+    let (first, second) = (authority.issue(&[GATE]), authority.issue(&[GATE]));
+    let mut keys = Keys::new(GATE_TLS, "", None);
+    let (written, conf) =
+        (fs::read_to_string(keys.house.path("hallgate.yaml")).unwrap(), fs::canonicalize("conf").unwrap());
+    keys.house.write(&written.replace(&format!("{}/rules.json", conf.display()), "now/rules.json"));
+    let rules = fs::read_to_string("conf/rules.json").unwrap();
+    keys.put(&[("gate.crt", &first.pem), ("gate.key", &first.key_pem), ("rules.json", &rules)]);
+    let mut process = keys.house.serve_under(&["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+    until(|| process.readiness() == Some(200));
+    let proved_by = |process: &Process| {
+        let mut stream = connect(process.gate(), &client(&authority, None));
+        let _whatever_it_says = ask(&mut stream, "/nowhere");
+        stream.conn.peer_certificates().unwrap()[0].clone()
+    };
+    assert_eq!(proved_by(&process), der(&first));
+
+    // Both change in one step, and the policy cannot be recorded.
+    limit(&process, "1");
+    let changed = rules.replace("rr_data_read", "rr_data_read_anew");
+    keys.put(&[("gate.crt", &second.pem), ("gate.key", &second.key_pem), ("rules.json", &changed)]);
+    process.wait_for_log("a change of files is not in force");
+    assert_eq!(proved_by(&process), der(&first));
+    assert!(!process.seen.contains(CHANGED), "{}", process.seen);
+    limit(&process, "unlimited");
+    process.wait_for_log(CHANGED);
+    assert_eq!(proved_by(&process), der(&second));
 }
 
 #[test]

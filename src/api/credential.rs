@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderMap};
 
 use crate::api::error::Refused;
+use crate::api::listener::Peer;
 use crate::engine::DenyCode;
 use crate::hall::{Door, Hall, Scope, Token, limits};
 use crate::ids::{TenantId, TokenName};
@@ -60,6 +61,21 @@ impl<S: Sync> FromRequestParts<S> for Credential {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(Self::of(&parts.extensions))
     }
+}
+
+/// Whether a probe carries a token that may know of the hall's own matters: one that is bound to nothing, as others may be a tenant's.
+/// A probe is answered whatever it carries, and a wrong token counts as one.
+pub(super) fn knows_the_hall(hall: &Hall, request: &Request) -> bool {
+    if !request.headers().contains_key(AUTHORIZATION) {
+        return false;
+    }
+    let token = bearer(request.headers()).and_then(|secret| hall.tokens().authenticate(secret));
+    if token.is_none() {
+        let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
+        // Once there are too many, they are not even looked at elsewhere.
+        let _too_many = hall.guessed(peer.map(|peer| peer.ip()));
+    }
+    token.is_some_and(|token| !token.binding.is_bound())
 }
 
 /// That one more request of this token and of this tenant is within the API's rates.

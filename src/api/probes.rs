@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -24,20 +24,24 @@ pub(super) struct Alive {
     status: &'static str,
 }
 
-/// Whether requests should be sent here.
+/// Whether requests should be sent here; everything else only for a token that is bound to nothing.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ready<'a> {
     ready: bool,
-    reasons: &'a [String],
-    #[schema(value_type = String)]
-    snapshot: Digest,
-    policy_version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasons: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    snapshot: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_version: Option<&'a str>,
     /// The change on disk that is not in force; left out when there is none. It does not stand against readiness: what was
     /// in force before still is.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused_change: Option<ChangeState<'a>>,
-    ledger: LedgerState<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger: Option<LedgerState<'a>>,
     /// Left out when it is off.
     #[serde(skip_serializing_if = "Option::is_none")]
     registry: Option<RegistryState<'a>>,
@@ -84,11 +88,25 @@ pub(super) async fn livez() -> Response {
 }
 
 /// Whether requests should be sent here, and if not, why
-#[utoipa::path(get, path = "/readyz", tag = "probes", security(()),
+///
+/// Strangers are told yes or no. Why, and by which policy, is for a token that is bound to nothing.
+#[utoipa::path(get, path = "/readyz", tag = "probes", security((), ("token" = [])),
     responses((status = 200, description = "they should", body = Ready), (status = 503, description = "they should not", body = Ready)))]
-pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
+pub(super) async fn readyz(State(hall): State<Arc<Hall>>, request: Request) -> Response {
     let now = hall.readiness();
     let status = if now.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    if !credential::knows_the_hall(&hall, &request) {
+        let ready = Ready {
+            ready: now.ready,
+            reasons: None,
+            snapshot: None,
+            policy_version: None,
+            refused_change: None,
+            ledger: None,
+            registry: None,
+        };
+        return json(status, &ready);
+    }
     let ledger = LedgerState {
         writing: now.ledger.writing,
         error: now.ledger.error.as_deref(),
@@ -112,11 +130,11 @@ pub(super) async fn readyz(State(hall): State<Arc<Hall>>) -> Response {
     });
     let ready = Ready {
         ready: now.ready,
-        reasons: &now.reasons,
-        snapshot: now.snapshot,
-        policy_version: &now.policy_version,
+        reasons: Some(&now.reasons),
+        snapshot: Some(now.snapshot),
+        policy_version: Some(&now.policy_version),
         refused_change,
-        ledger,
+        ledger: Some(ledger),
         registry,
     };
     json(status, &ready)

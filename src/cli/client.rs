@@ -61,12 +61,12 @@ impl Hall {
         self.call(Method::GET, path, Some(&token()?), None)
     }
 
-    /// Gets a path that needs no token, such as `/readyz`, without one.
+    /// Gets a path that needs no token and says more with one, such as `/readyz`.
     ///
     /// # Errors
     /// There is no answer of a Hall.
     pub fn get_openly(&self, path: &str) -> Result<Answer, CallError> {
-        self.call(Method::GET, path, None, None)
+        self.call(Method::GET, path, token().ok().as_deref(), None)
     }
 
     /// Posts JSON as it is written.

@@ -19,6 +19,7 @@ use pingora_core::server::{RunArgs, Server};
 use tokio::sync::watch;
 
 use super::{CANNOT, ConfigFile};
+use crate::api::ops::{Ops, Pulses};
 use crate::cache::Verdicts;
 use crate::config::{Config, Files, Fixed, Problems, Registry};
 use crate::engine::Snapshot;
@@ -88,6 +89,8 @@ pub struct Running {
     server: Option<Thread>,
     watch: Option<Watch>,
     traces: Option<Exporter>,
+    /// Closed last.
+    ops: Option<Ops>,
 }
 
 /// Runs the command until a signal ends it. 0: it ended in order; 1: it did not; 2: it could not start.
@@ -140,7 +143,7 @@ fn until_told(config: Config, path: PathBuf, files: Files, signals: Signals) -> 
 pub fn start(config: Config) -> Result<Running, StartError> {
     one_provider();
     let Config { gate, hall: api, tokens, limits, snapshot, roster, store, .. } = config;
-    let Config { registry, cache, ledger, webhook, telemetry, shutdown, .. } = config;
+    let Config { registry, cache, ledger, webhook, telemetry, ops, shutdown, .. } = config;
     let abroad = registry.as_ref().map(asked_registry).transpose()?;
     if abroad.is_none() {
         tracing::info!(
@@ -150,6 +153,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let mut bound = Vec::new();
     let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
     let api = listen::bind_hall(api, &mut bound)?;
+    let ops = listen::bind_ops(ops)?;
     let (gate_at, hall_at) = (gate.as_ref().map(|gate| gate.listen.clone()), api.listen);
     let h2c_at = gate.as_ref().and_then(|gate| gate.listen_h2c);
 
@@ -159,6 +163,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         gate = gate_at.as_ref().map(listen::text),
         h2c = h2c_at.map(tracing::field::display),
         hall = %hall_at,
+        ops = ops.as_ref().and_then(|ops| ops.local_addr().ok()).map(tracing::field::display),
         snapshot = %snapshot.fingerprint,
         rules = snapshot.rules.len(),
         workers = snapshot.workers.len(),
@@ -191,6 +196,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .map(|registry| Refresher::start(&registry.settings, registry.require_standing, Arc::clone(&hall)))
         .transpose()?;
     let watch = Watch::start(Arc::clone(&hall))?;
+    let pulses = Pulses::default();
+    let ops = ops.map(|ops| Ops::start(ops, Arc::clone(&hall), pulses.clone(), api.metrics_need_token)).transpose()?;
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref())?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
@@ -200,7 +207,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         Some(Listen::Unix(path)) => Some(path.clone()),
         _ => None,
     };
-    let (end, ending) = Ending::new(Arc::clone(&hall), ledger.clone(), socket, shutdown);
+    let (end, ending) = Ending::new(Arc::clone(&hall), ledger.clone(), socket, shutdown, pulses);
     for service in gate.into_iter().chain(api) {
         let sockets = listen::claim(&*service, &mut bound).map_err(StartError::Door)?;
         server.add_boxed_service(Box::new(ending.door(service, sockets)));
@@ -217,6 +224,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         server: Some(server),
         watch: Some(watch),
         traces,
+        ops,
     })
 }
 
@@ -300,6 +308,7 @@ impl Running {
         if let Some(traces) = self.traces.take() {
             traces.end(patience);
         }
+        drop(self.ops.take());
         tracing::info!("ended");
         ended
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::client::{Answer, Hall};
 use super::{cannot, say};
 
-/// Show whether a running Hall is ready, by which policy it decides and how its ledger is; needs no token
+/// Show whether a running Hall is ready; with a token that is bound to nothing also why, by which policy it decides and how its ledger is
 ///
 /// Exit codes: 0 ready, 1 not ready or with a change of files that it refuses, 2 no Hall answers.
 #[derive(Debug, Args)]
@@ -48,6 +48,9 @@ fn told(answer: &Answer, ready: bool) -> String {
     let mut lines = vec![if ready { "ready".to_owned() } else { "not ready".to_owned() }];
     let reasons = answer.body.get("reasons").and_then(Value::as_array);
     lines.extend(reasons.into_iter().flatten().map(|reason| format!("  {}", shown(Some(reason)))));
+    if answer.body.get("snapshot").is_none() {
+        return lines.join("\n");
+    }
     lines.push(format!("policy    {}, snapshot {}", of("/policy_version"), of("/snapshot")));
     let ledger = format!("{} entries, {} waiting", of("/ledger/entries"), of("/ledger/queue_depth"));
     lines.push(format!("ledger    {ledger}, {} pruned", of("/ledger/pruned")));

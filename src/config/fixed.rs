@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Config, Registry, Shutdown};
+use crate::api::ops;
 use crate::hall::alerts::webhook;
 use crate::hall::limits::Settings as Limits;
 use crate::{api, cache, ledger, proxy, telemetry};
@@ -19,6 +20,7 @@ pub struct Fixed {
     ledger: ledger::Settings,
     webhook: Option<webhook::Settings>,
     telemetry: telemetry::Settings,
+    ops: ops::Settings,
     shutdown: Shutdown,
 }
 
@@ -36,6 +38,7 @@ impl Fixed {
             ledger: config.ledger.clone(),
             webhook: config.webhook.clone(),
             telemetry: config.telemetry.clone(),
+            ops: config.ops,
             shutdown: config.shutdown,
         }
     }
@@ -56,6 +59,7 @@ impl Fixed {
             ("ledger", self.ledger == other.ledger),
             ("alerts", self.webhook == other.webhook),
             ("telemetry", self.telemetry == other.telemetry),
+            ("ops", self.ops == other.ops),
             ("shutdown", self.shutdown == other.shutdown),
         ];
         sections.into_iter().filter(|(_, same)| !same).map(|(section, _)| section).collect()

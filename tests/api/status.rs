@@ -1,6 +1,6 @@
 //! Every status but 200, the probes, and CORS.
 
-use crate::harness::{ACME, Answer, ORIGIN, Running, Setup};
+use crate::harness::{ACME, Answer, ORIGIN, Running, Setup, UNBOUND};
 
 const BODY: &str = r#"{"capability_id":"cap.data.read.v1","env":"dev","tenant_id":"org.acme"}"#;
 
@@ -119,14 +119,20 @@ fn a_closed_ledger_is_503_with_retry_after() {
 fn probes_say_alive_and_ready_and_then_draining() {
     let running = Running::start();
     assert_eq!(say(&running, "GET /livez HTTP/1.1").json()["status"], "ok");
-    let answer = say(&running, "GET /readyz HTTP/1.1");
+    let told = format!("GET /readyz HTTP/1.1\r\nauthorization: Bearer {UNBOUND}");
+    let answer = say(&running, &told);
     let ready = answer.json();
     assert_eq!((answer.status, ready["ready"].as_bool()), (200, Some(true)));
     assert_eq!(ready["snapshot"], running.hall.snapshot().fingerprint.to_hex());
     assert_eq!(ready["ledger"]["writing"], true);
     running.hall.drain();
-    let answer = say(&running, "GET /readyz HTTP/1.1");
+    let answer = say(&running, &told);
     assert_eq!((answer.status, answer.json()["reasons"][0].as_str()), (503, Some("draining")));
+    // Strangers, those with a wrong token and those who are bound are told yes or no.
+    for head in ["", "\r\nauthorization: Bearer nobody's", &format!("\r\nauthorization: Bearer {ACME}")] {
+        let answer = say(&running, &format!("GET /readyz HTTP/1.1{head}"));
+        assert_eq!((answer.status, answer.json()), (503, serde_json::json!({"ready": false})), "{head}");
+    }
     assert_eq!(say(&running, "GET /livez HTTP/1.1").status, 200);
     assert_eq!(running.route(ACME, BODY).status, 200, "a draining hall still answers");
 }

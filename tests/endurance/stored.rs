@@ -116,7 +116,12 @@ pub fn pass(process: &Process) -> String {
 /// What the Hall shows at this path: the whole answer.
 pub fn get(process: &Process, path: &str) -> String {
     let mut connection = TcpStream::connect(process.hall()).unwrap();
-    connection.write_all(format!("GET {path} HTTP/1.1\r\nhost: hall\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
+    connection
+        .write_all(
+            format!("GET {path} HTTP/1.1\r\nhost: hall\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n")
+                .as_bytes(),
+        )
+        .unwrap();
     rest(&mut connection)
 }
 

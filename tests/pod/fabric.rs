@@ -179,7 +179,7 @@ impl Fabric {
     pub fn serve(&mut self, mut gate: Command) -> usize {
         self.running.push(gate.stderr(fs::File::create(self.path("gate.log")).unwrap()).spawn().unwrap());
         let began = Instant::now();
-        let ready = ["curl", "-sf", "-o", "/dev/null", "http://127.0.0.1:8765/readyz"];
+        let ready = ["curl", "-sf", "-o", "/dev/null", "http://127.0.0.1:8766/readyz"];
         while !self.command("pod", &ready).status().unwrap().success() {
             let ended = self.running.last_mut().unwrap().try_wait().unwrap();
             let waited = ended.is_none() && began.elapsed() < PATIENCE;

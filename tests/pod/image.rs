@@ -88,7 +88,7 @@ fn the_dockerfile_builds_what_was_tested_and_runs_it_as_the_manifests_do() {
     };
     assert_eq!(one("USER "), format!("{GATE_UID}:{GATE_UID}"));
     assert_eq!(one("WORKDIR "), "/var/lib/hallgate");
-    assert_eq!(one("EXPOSE "), "8080 8765");
+    assert_eq!(one("EXPOSE "), "8080 8765 8766");
     assert_eq!(one("ENTRYPOINT "), "[\"/hallgate\"]");
     assert_eq!(one("CMD "), "[\"serve\", \"--config\", \"/etc/hallgate/hallgate.yaml\"]");
     for label in ["title", "description", "licenses", "version"] {

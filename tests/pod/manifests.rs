@@ -213,7 +213,7 @@ fn no_policy_leaves_a_way_to_the_app_or_out() {
     let policy = &inbound["NetworkPolicy/hallgate-inbound"]["spec"];
     assert_eq!(
         (&policy["policyTypes"], ports(&policy["ingress"])),
-        (&serde_json::json!(["Ingress"]), vec![8080, 8765])
+        (&serde_json::json!(["Ingress"]), vec![8080, 8766])
     );
     assert_eq!(inbound["Service/shop"]["spec"]["ports"][0]["targetPort"], 8080);
     for overlay in ["outbound", "outbound-redirect"] {

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub const TOKEN: &str = "hst_0123456789abcdef";
+/// What no test changes, by which `/readyz` says why.
+const WATCHER: &str = "hst_watcher_0123456789";
 
 /// A running `serve`, and its folder. Dropped, both are gone.
 pub struct Process {
@@ -37,7 +39,8 @@ pub fn furnish(folder: &Path) {
 
 pub fn configuration(version: &str, risk: &str) -> String {
     format!(
-        "hall:\n  listen: 127.0.0.1:0\n  tokens: [{{ name: make, secret_file: token, scopes: [route], worker_optional: true }}]\n  \
+        "hall:\n  listen: 127.0.0.1:0\n  tokens: [{{ name: make, secret_file: token, scopes: [route], worker_optional: true }}, {{ name: \
+         watcher, secret: {WATCHER}, scopes: [read] }}]\n  \
          limits: {{ failures: {{ rate: 10000/s, burst: 100000 }} }}\n\
          policy:\n  version: {version}\n  tenants: {{ org.acme: {{ risk: {risk} }} }}\nshutdown: {{ linger: 0s }}\n"
     )
@@ -118,7 +121,9 @@ impl Process {
 
     fn get(&self, path: &str) -> Option<String> {
         let mut connection = TcpStream::connect(self.hall).ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: hall\r\nconnection: close\r\n\r\n");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: hall\r\nauthorization: Bearer {WATCHER}\r\nconnection: close\r\n\r\n"
+        );
         connection.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer).ok()?;

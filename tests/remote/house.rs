@@ -183,7 +183,7 @@ impl Process {
     }
 
     pub fn readyz(&self) -> Value {
-        self.call("GET", "/readyz", "").1
+        self.call("GET", "/readyz", TOKEN).1
     }
 
     /// The value of a metric, by the beginning of its line.

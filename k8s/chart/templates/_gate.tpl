@@ -28,18 +28,19 @@ env:
 ports:
   - { name: gate, containerPort: 8080, protocol: TCP }
   - { name: hall, containerPort: 8765, protocol: TCP }
+  - { name: ops, containerPort: 8766, protocol: TCP }
 # It answers once ledger and doors are open. Not /readyz: a hall that is switched off, or whose ledger is broken, must stay up to be
 # looked into; that it gets no traffic is readiness's. Ten minutes, since a ledger that lost its index is read as a whole.
 startupProbe:
-  httpGet: { path: /livez, port: 8765 }
+  httpGet: { path: /livez, port: 8766 }
   periodSeconds: 1
   failureThreshold: 600
 readinessProbe:
-  httpGet: { path: /readyz, port: 8765 }
+  httpGet: { path: /readyz, port: 8766 }
   periodSeconds: 2
   failureThreshold: 2
 livenessProbe:
-  httpGet: { path: /livez, port: 8765 }
+  httpGet: { path: /livez, port: 8766 }
   periodSeconds: 10
   failureThreshold: 3
 resources:

@@ -14,6 +14,7 @@ use pingora_core::services::{ServiceReadyNotifier, ServiceWithDependents};
 use tokio::sync::watch;
 
 use super::listen::Bound;
+use crate::api::ops::Pulses;
 use crate::config::Shutdown;
 use crate::hall::Hall;
 use crate::ledger::Ledger;
@@ -38,6 +39,8 @@ pub struct Ending {
     close: watch::Sender<bool>,
     /// Doors that still listen.
     open: Arc<AtomicUsize>,
+    /// Whether what serves the doors turns.
+    pulses: Pulses,
     hall: Arc<Hall>,
     ledger: Ledger,
     /// The Unix socket that the gate listens on.
@@ -52,16 +55,18 @@ impl Ending {
         ledger: Ledger,
         socket: Option<PathBuf>,
         shutdown: Shutdown,
+        pulses: Pulses,
     ) -> (watch::Sender<End>, Self) {
         let (end, told) = watch::channel(End::NotYet);
         let (close, _) = watch::channel(false);
-        (end, Self { told, close, open: Arc::default(), hall, ledger, socket, shutdown })
+        (end, Self { told, close, open: Arc::default(), pulses, hall, ledger, socket, shutdown })
     }
 
     /// The service as a door that closes when this end has come so far.
     pub fn door(&self, service: Box<dyn ServiceWithDependents>, sockets: Vec<Bound>) -> Door {
         self.open.fetch_add(1, Ordering::Relaxed);
-        Door { service, sockets, closing: self.close.subscribe(), open: Arc::clone(&self.open) }
+        let (closing, open, pulses) = (self.close.subscribe(), Arc::clone(&self.open), self.pulses.clone());
+        Door { service, sockets, closing, open, pulses }
     }
 
     async fn told(&self, end: End) {
@@ -120,6 +125,7 @@ pub struct Door {
     sockets: Vec<Bound>,
     closing: watch::Receiver<bool>,
     open: Arc<AtomicUsize>,
+    pulses: Pulses,
 }
 
 #[async_trait]
@@ -136,6 +142,8 @@ impl ServiceWithDependents for Door {
                 socket.hand_over(table);
             }
         }
+        // On the service's own runtime, for as long as that is there.
+        tokio::spawn(self.pulses.clone().beat(self.service.name().to_owned()));
         self.service.start_service(fds, self.closing.clone(), listeners_per_fd, ready).await;
         // The listeners are closed.
         self.open.fetch_sub(1, Ordering::Relaxed);

@@ -13,6 +13,7 @@ use std::path::Path;
 use pingora_core::server::ListenFds;
 use pingora_core::services::ServiceWithDependents;
 
+use crate::api::ops;
 use crate::proxy::settings::Listen;
 use crate::{api, proxy};
 
@@ -58,19 +59,38 @@ pub fn bind_hall(mut hall: api::Settings, bound: &mut Vec<Bound>) -> Result<api:
     Ok(hall)
 }
 
+/// Binds the operations door's listener. Where its address is only the default, somebody else may have it: then there is no such
+/// door.
+pub fn bind_ops(ops: ops::Settings) -> Result<Option<TcpListener>, TakenError> {
+    match tcp_listener("ops.listen", ops.listen) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if ops.written => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "there is no operations door: `/livez`, `/readyz` and `/metrics` are at the Hall's alone");
+            Ok(None)
+        }
+    }
+}
+
 fn tcp(key: &'static str, address: SocketAddr, bound: &mut Vec<Bound>) -> Result<SocketAddr, TakenError> {
+    let listener = tcp_listener(key, address)?;
+    let local = listener.local_addr();
+    let address = local.map_err(|source| TakenError { key, address: address.to_string(), source })?;
+    bound.push(Bound { address: address.to_string(), socket: listener.into() });
+    Ok(address)
+}
+
+fn tcp_listener(key: &'static str, address: SocketAddr) -> Result<TcpListener, TakenError> {
     let listen = |address: SocketAddr| {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        Ok((listener.local_addr()?, listener))
+        Ok(listener)
     };
     let bound_at = listen(address).or_else(|error| match in_ipv4(address) {
         Some(address) if has_no_such_family(&error) => listen(address),
         _ => Err(error),
     });
-    let (address, listener) = bound_at.map_err(|source| TakenError { key, address: address.to_string(), source })?;
-    bound.push(Bound { address: address.to_string(), socket: listener.into() });
-    Ok(address)
+    bound_at.map_err(|source| TakenError { key, address: address.to_string(), source })
 }
 
 /// Binds the first, which must be there, and the others at its port, except those of a family that this machine does not have.

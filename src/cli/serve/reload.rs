@@ -170,12 +170,10 @@ impl Watch {
         let refused = self.hall.readiness().refused_change;
         let mended = refused.is_some();
         self.said = sections;
-        if self.fixed.take_certificates(&read) {
-            tracing::info!("certificates have changed: they count from the next handshake on, and connections stay");
-        }
         let Config { gate, snapshot, roster, tokens, .. } = config;
         let (rules, workers, fingerprint) = (snapshot.rules.len(), snapshot.workers.len(), snapshot.fingerprint);
         if !told && !mended && self.hall.holds(&snapshot, &roster, &tokens) {
+            self.take_certificates(&read);
             return;
         }
         super::warn_of_a_stranger(gate.as_ref(), &snapshot);
@@ -194,6 +192,8 @@ impl Watch {
                 return;
             }
         };
+        // All of the change or nothing: what could go wrong has gone well.
+        self.take_certificates(&read);
         let snapshot = snapshot.is_some();
         match (snapshot, tokens) {
             (false, false) => tracing::info!(snapshot = %fingerprint, mended, "reloaded: nothing in force changes"),
@@ -201,6 +201,12 @@ impl Watch {
                 snapshot = %fingerprint, rules, workers, snapshot_changed = snapshot, tokens_changed = tokens,
                 "reloaded: in force from the next request on"
             ),
+        }
+    }
+
+    fn take_certificates(&self, read: &Fixed) {
+        if self.fixed.take_certificates(read) {
+            tracing::info!("certificates have changed: they count from the next handshake on, and connections stay");
         }
     }
 
