@@ -43,7 +43,9 @@ impl House {
 
     /// Waits until nothing is under way any more, and gives the entries.
     async fn settled(&self) -> Vec<Value> {
-        // Whatever changes holds the turn until it is in force; and what is queued without one is before this.
+        // What waits for the thread that enrolls is made before that ends; whatever else changes holds the turn until it is in force;
+        // and what is queued without one is before this.
+        self.0.close_registry();
         drop(self.0.succession.turn().await);
         let refusal = Record::Refusal(Refusal {
             door: Door::Api,
