@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use hallgate::proxy::Settings;
 use hallgate::proxy::settings::Identity;
+use http::Request;
+use http_body_util::{BodyExt, Full};
 
 use crate::house::{self, House, TOKEN, at, fixed};
+use crate::http2;
 use crate::upstream::Upstream;
 use crate::wire::{Message, Wire, ask, get};
 
@@ -90,6 +94,32 @@ async fn a_listed_pages_preflight_needs_no_credential_and_goes_no_further() {
         assert_eq!(answer.status(), if known { 404 } else { 401 });
         assert_eq!((answer.header("access-control-allow-origin"), answer.header("vary")), (None, Some("origin")));
     }
+}
+
+/// Browsers speak HTTP/2 wherever they can.
+#[tokio::test]
+async fn by_http2_it_is_the_same() {
+    let upstream = Upstream::ok().await;
+    let house = House::start(settings(Identity::Token, upstream.address)).await;
+    let mut sender = http2::connect(house.h2c).await;
+    let request = |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(format!("http://gate.example{path}"));
+        request.header("origin", PAGE).header("access-control-request-method", "PUT")
+    };
+    for (method, path, status) in [
+        ("OPTIONS", "/public/a", 204),
+        ("GET", "/public/-/health", 200),
+        ("HEAD", "/public/-/health", 200),
+        ("PUT", "/public/a", 401),
+    ] {
+        let answer = sender.send_request(request(method, path).body(Full::<Bytes>::from("")).unwrap()).await.unwrap();
+        assert_eq!(answer.status().as_u16(), status);
+        assert_eq!(answer.headers()["access-control-allow-origin"], PAGE);
+        assert_eq!(answer.headers().get("access-control-allow-methods").is_some(), status == 204);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body == "ok\n", (method, status) == ("GET", 200), "{body:?}");
+    }
+    assert_eq!(upstream.seen().len(), 0);
 }
 
 #[tokio::test]
