@@ -146,7 +146,7 @@ impl Hall {
     /// The record is none, or not the caller's to enroll; or it could not be recorded.
     pub async fn enroll(&self, token: &Arc<Token>, record: Json) -> Result<Registered, NotChanged> {
         let clerk = self.clerk.get().ok_or(NotChanged::NoStore)?;
-        let (enrolled, record) = claim::read(record, self.roster.load().reading())?;
+        let (enrolled, record) = claim::read(record, &self.roster.load().reading().of_others())?;
         claim::may_enroll(token, &enrolled).map_err(NotChanged::NotAllowed)?;
         let change = Change::Enroll { worker_id: enrolled.worker.worker_id.clone(), record };
         clerk.change(Job::new(token, change, Some(enrolled))).await

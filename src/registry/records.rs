@@ -52,6 +52,14 @@ impl Default for Reading {
     }
 }
 
+impl Reading {
+    /// How records of others are read, which come over the API: none of them names a file that no configuration lists.
+    #[must_use]
+    pub fn of_others(&self) -> Self {
+        Self { mode: self.mode, sources: self.sources.listed() }
+    }
+}
+
 /// A worker with the record that enrolled it.
 #[derive(Debug, Clone)]
 pub struct Enrolled {
@@ -300,9 +308,8 @@ fn attestation(fields: &mut Fields, record: &Members, sources: &Sources) -> Atte
         let file = fields.text(written, "source_file").filter(|text| !text.is_empty());
         let source = file.and_then(|file| sources.source(file));
         if fields.strict && file.is_some() && source.is_none() {
-            fields.within("source_file", |fields| {
-                fields.say("is outside of policy.allowed_worker_dirs", "move the file, or allow its folder");
-            });
+            let (is, help) = sources.refusal();
+            fields.within("source_file", |fields| fields.say(is, help));
         }
         Attestation { registered, source }
     })

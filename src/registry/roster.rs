@@ -140,7 +140,7 @@ impl Roster {
         let mut problems = Vec::new();
         if self.reading != other.reading {
             for (id, stored) in &self.stored {
-                match records::enrolled(Json::clone(&stored.enrolled.record), &roster.reading) {
+                match records::enrolled(Json::clone(&stored.enrolled.record), &roster.reading.of_others()) {
                     Ok(enrolled) => {
                         let stored = Stored { enrolled, ..Stored::clone(stored) };
                         roster.stored.insert(id.clone(), Arc::new(stored));
@@ -175,7 +175,7 @@ impl Roster {
     /// Reads a record that was kept as text.
     fn read(&self, record: &str) -> Result<Enrolled, String> {
         let json = Json::parse(record.as_bytes()).map_err(|error| error.to_string())?;
-        records::enrolled(json, &self.reading).map_err(|findings| told(&findings))
+        records::enrolled(json, &self.reading.of_others()).map_err(|findings| told(&findings))
     }
 
     /// How records are read.

@@ -22,6 +22,23 @@ impl Sources {
         Self { base: base.to_owned(), within: Some(within).filter(|_| !allowed.is_empty()) }
     }
 
+    /// The same for records of others, which come over the API: of the folders that are listed alone, and of none where none is.
+    /// Whoever could name any file would learn from the verdicts what is in it.
+    #[must_use]
+    pub fn listed(&self) -> Self {
+        Self { base: self.base.clone(), within: Some(self.within.clone().unwrap_or_default()) }
+    }
+
+    /// Why a file is none of these, and what to change.
+    #[must_use]
+    pub fn refusal(&self) -> (&'static str, &'static str) {
+        if self.within.as_ref().is_some_and(|folders| folders.is_empty()) {
+            let help = "leave it out, or list the folder of workers' files there";
+            return ("names a file, and policy.allowed_worker_dirs lists no folder where one may be", help);
+        }
+        ("is outside of policy.allowed_worker_dirs", "move the file, or allow its folder")
+    }
+
     /// The source file of a record; `None` when it is outside of the allowed folders.
     ///
     /// Every reading of the file checks this again, since what a path leads to may change.
@@ -85,7 +102,7 @@ mod tests {
         let within =
             ["workers/a.py", "workers/deep/../a.py", "in.py", "./workers/not-yet.py", absolute.to_str().unwrap()];
         for written in within {
-            assert!(sources.source(written).is_some(), "{written}");
+            assert!(sources.source(written).is_some() && sources.listed().source(written).is_some(), "{written}");
         }
         let outside = [
             "d.py",
@@ -98,6 +115,8 @@ mod tests {
         ];
         for written in outside {
             assert_eq!(sources.source(written), None, "{written}");
+            assert_eq!(sources.listed().source(written), None, "{written}");
+            assert_eq!(Sources::new(&base, &[]).listed().source(written), None, "{written}");
             assert!(Sources::new(&base, &[]).source(written).is_some(), "{written}");
         }
     }

@@ -1,8 +1,10 @@
 //! What is refused, and in which words: records that are none, hashes that do not fit, and what is another's.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use crate::house::{ACME, ADMIN, ENROLL, GLOBEX, House, READER, ROUTE, hashed, reader};
+use crate::house::{ACME, ADMIN, ENROLL, GLOBEX, House, Process, READER, ROUTE, hashed, reader};
 
 #[test]
 fn every_mistake_in_a_record_is_named_and_nothing_is_enrolled() {
@@ -82,6 +84,40 @@ fn every_mistake_in_a_record_is_named_and_nothing_is_enrolled() {
     }
     process.end();
     house.verify();
+}
+
+#[test]
+fn a_record_names_no_file_but_of_a_listed_folder() {
+    let house = House::new();
+    let attested = |file: &str| {
+        let attestation = json!({ "code_hash": "0".repeat(64), "source_file": file });
+        hashed(reader("wrk_a", json!({ "attestation": attestation })))
+    };
+    let refused = |process: &Process, file: &str, reason: &str| {
+        let (status, answer) = process.post(ENROLL, "/enroll", &attested(file));
+        let error = &answer["error"];
+        assert_eq!((status, error), (400, &json!("invalid field: attestation.source_file")), "{file}: {answer}");
+        assert!(answer["reason"].as_str().unwrap().contains(reason), "{file}: {answer}");
+        answer["reason"].clone()
+    };
+    let process = house.serve();
+    for file in ["/etc/shadow", "hallgate.yaml", "../x", "/proc/self/environ", "/no/such/file"] {
+        refused(&process, file, "lists no folder");
+    }
+    process.end();
+
+    fs::create_dir(house.path("workers")).unwrap();
+    fs::write(house.path("workers/a.py"), "").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", house.path("workers/out.py")).unwrap();
+    std::os::unix::fs::symlink("/nowhere", house.path("workers/nowhere.py")).unwrap();
+    let configuration = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    let listed = configuration.replace("  store:", "  allowed_worker_dirs: [workers]\n  store:");
+    fs::write(house.path("hallgate.yaml"), listed).unwrap();
+    let process = house.serve();
+    let outside = ["/etc/shadow", "workers/../hallgate.yaml", "workers/out.py", "/no/such/file"];
+    let reasons = outside.map(|file| refused(&process, file, "is outside of policy.allowed_worker_dirs"));
+    assert!(reasons.iter().all(|reason| *reason == reasons[0]), "whether a file is there is told: {reasons:?}");
+    assert_eq!(process.post(ENROLL, "/enroll", &attested("workers/a.py")).0, 201);
 }
 
 #[test]

@@ -86,11 +86,13 @@ fn a_store_that_cannot_be_used_is_refused_at_the_start() {
 fn a_record_that_the_policy_no_longer_admits_is_told_and_not_dropped() {
     let house = House::new();
     fs::write(house.path("a.py"), "def run(): pass\n").unwrap();
+    let configuration = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    let wide = configuration.replace("  store:", "  allowed_worker_dirs: [.]\n  store:");
+    fs::write(house.path("hallgate.yaml"), wide).unwrap();
     let process = house.serve();
     let attested = json!({"attestation": {"code_hash": "0".repeat(64), "source_file": "a.py"}});
     assert_eq!(process.post(ENROLL, "/enroll", &hashed(reader("wrk_a", attested))).0, 201);
     process.end();
-    let configuration = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
     let narrow = configuration.replace("  store:", "  allowed_worker_dirs: [enrolled]\n  store:");
     fs::write(house.path("hallgate.yaml"), narrow).unwrap();
     let (code, _, err) = house.run(&["serve", "--config", "hallgate.yaml"]);

@@ -25,7 +25,7 @@ const SOUND: &str = r#"{
 
 #[test]
 fn a_sound_record_is_read() {
-    let folder = folder(&[("a.json", SOUND), ("note.txt", "no record"), (".b.json", "{")]);
+    let folder = folder(&[("a.json", SOUND), ("note.md", "no record"), (".b.json", "{")]);
     let workers = load(folder.path(), &Reading::default()).unwrap();
     let [Enrolled { worker, .. }] = &workers[..] else { panic!("{workers:?}") };
     assert_eq!(worker.worker_id.as_str(), "wrk_make_acme_prod");
