@@ -107,11 +107,11 @@ fn tcp(address: SocketAddr) -> ListenerConfig {
 
 fn gate(settings: Settings, hall: Arc<Hall>) -> Result<Gate, String> {
     let named = settings.upstreams.values().any(|upstream| resolve::literal(upstream).is_none());
-    let resolver = named.then(|| resolve::resolver(&settings.dns_servers)).transpose()?;
+    let dns = named.then(|| resolve::Dns::of(&settings.dns_servers)).transpose()?;
     let identify = Identify::new(settings.identity);
     let mut destinations = BTreeMap::new();
     for (group, (name, upstream)) in (0..).step_by(2).zip(&settings.upstreams) {
-        let destination = Destination::new(upstream, group, resolver.clone(), &identify.headers(), hall.metrics())?;
+        let destination = Destination::new(upstream, group, dns.clone(), &identify.headers(), hall.metrics())?;
         destinations.insert(name.as_str(), Arc::new(destination));
     }
     let routes = Routes::new(settings.routes, |upstream| {

@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use hickory_resolver::TokioResolver;
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_core::upstreams::peer::HttpPeer;
 
 use crate::proxy::credentials::Credentials;
 use crate::proxy::header_names::{self, Names};
 use crate::proxy::pooling::Pooling;
-use crate::proxy::resolve::Addresses;
+use crate::proxy::resolve::{Addresses, Dns};
 use crate::proxy::settings::Upstream;
 use crate::telemetry::{Counter, Metrics, UpstreamLabels};
 
@@ -26,7 +25,7 @@ pub struct Destination {
     /// As configured.
     pub upstream: Arc<Upstream>,
     /// Where it is.
-    pub addresses: Addresses,
+    pub addresses: Arc<Addresses>,
     /// Its Host header.
     pub host: HeaderValue,
     /// Headers of the caller's that never get there.
@@ -55,7 +54,7 @@ impl Destination {
     pub fn new(
         upstream: &Arc<Upstream>,
         group: u64,
-        resolver: Option<TokioResolver>,
+        dns: Option<Dns>,
         identity: &[HeaderName],
         metrics: &Arc<Metrics>,
     ) -> Result<Self, String> {
@@ -71,7 +70,7 @@ impl Destination {
             pooling: Pooling::new(upstream.idle_timeout),
             host: HeaderValue::try_from(host)
                 .map_err(|_| format!("`gate.upstreams.{}` has a malformed host", upstream.name))?,
-            addresses: Addresses::new(Arc::clone(upstream), group, resolver),
+            addresses: Arc::new(Addresses::new(Arc::clone(upstream), group, dns)),
             upstream: Arc::clone(upstream),
             metrics: Arc::clone(metrics),
             answers: std::iter::repeat_with(OnceLock::new).take(500).collect(),

@@ -1,5 +1,6 @@
 //! One request's way through the gate: what is known about it so far, and, once it is permitted, the permit.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -59,7 +60,7 @@ pub struct Forward {
     /// The target to forward, when it is not the one that came.
     pub target: Option<Uri>,
     /// Addresses that could not be connected to.
-    pub failures: usize,
+    pub tried: Vec<SocketAddr>,
     /// Whether the upstream answered with a status.
     pub answered: bool,
     /// Counts it as in flight, until it is dropped.

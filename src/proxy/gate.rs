@@ -168,8 +168,8 @@ impl ProxyHttp for Gate {
     /// Runs again on a retry, so it borrows the permit.
     async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
         let forward = permitted(exchange)?;
-        let mut peer = forward.destination.addresses.next().await.map_err(|why| {
-            tracing::warn!(upstream = %forward.destination.upstream.name, "{why}");
+        let mut peer = forward.destination.addresses.next(&forward.tried).await.map_err(|why| {
+            tracing::debug!(upstream = %forward.destination.upstream.name, "{why}");
             Error::explain(ErrorType::ConnectNoRoute, "the upstream's name has no address").into_up()
         })?;
         forward.destination.prepare(&mut peer);
@@ -286,9 +286,9 @@ impl ProxyHttp for Gate {
         mut error: Box<Error>,
     ) -> Box<Error> {
         if let Some(forward) = &mut exchange.forward {
-            forward.failures += 1;
-            let addresses = forward.destination.addresses.failed(peer);
-            error.set_retry(forward.failures < addresses.min(ADDRESSES_TRIED));
+            let (failed, addresses) = forward.destination.addresses.failed(peer);
+            forward.tried.extend(failed);
+            error.set_retry(failed.is_some() && forward.tried.len() < addresses.min(ADDRESSES_TRIED));
         }
         error
     }

@@ -250,7 +250,7 @@ impl Parts {
                     decision_id,
                     destination,
                     target,
-                    failures: 0,
+                    tried: Vec::new(),
                     answered: false,
                     _in_flight,
                 });

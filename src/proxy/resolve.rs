@@ -1,70 +1,57 @@
-//! Where an upstream is: its addresses, looked up without blocking a thread, and again when they may have changed.
+//! Where an upstream is: its addresses of both families, looked up without blocking a thread, and again when they may have changed.
+//!
+//! A request waits for the DNS only where nothing is known. Addresses that are no longer good are used while they are asked for
+//! again, and that a name has none is remembered, too. The families take turns (RFC 8305): one that does not work from here costs an
+//! attempt and not the request. pingora makes one attempt after the other, so each but the last has little time.
+
+mod dns;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
-use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use pingora_core::upstreams::peer::HttpPeer;
+use tokio::sync::Mutex;
 
 use crate::proxy::peer::peer;
 use crate::proxy::settings::Upstream;
 
+pub use dns::{Dns, Found};
+
 /// An answer is asked for again after this long, however long its own time to live is.
 const LONGEST: Duration = Duration::from_secs(60);
-/// While a name cannot be looked up, it is tried again this often, and what was known is used.
+/// And not sooner, however short.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// While a name cannot be looked up, or has no address, it is tried again this often.
 const RETRY: Duration = Duration::from_secs(1);
+/// It is complained of no more often than this.
+const COMPLAINT: Duration = Duration::from_secs(30);
 /// An address that could not be connected to is passed over this long, when there is another.
-const PASSED_OVER: Duration = Duration::from_secs(10);
-
-/// Asks the DNS.
-///
-/// # Errors
-/// The system's resolver configuration cannot be read.
-pub fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, String> {
-    let mut builder = if servers.is_empty() {
-        TokioResolver::builder_tokio().map_err(|error| {
-            format!(
-                "the system's DNS configuration cannot be read: {error}; set `gate.dns_servers` to name the servers"
-            )
-        })?
-    } else {
-        let servers = servers.iter().map(|server| {
-            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-                connection.port = server.port();
-                connection
-            });
-            NameServerConfig::new(server.ip(), true, connections.into())
-        });
-        let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
-        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-    };
-    let options = builder.options_mut();
-    options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
-    // What is remembered is remembered here, once.
-    options.cache_size = 0;
-    builder.build().map_err(|error| format!("the DNS resolver cannot be built: {error}"))
-}
+const PASSED_OVER: Duration = Duration::from_secs(30);
+/// How long a connection may take while there is another address to try.
+const ATTEMPT: Duration = Duration::from_secs(1);
 
 /// An upstream's addresses as last known.
 pub struct Addresses {
     upstream: Arc<Upstream>,
     group: u64,
-    resolver: Option<TokioResolver>,
+    dns: Option<Dns>,
     known: ArcSwapOption<Answer>,
-    asking: AtomicBool,
+    /// Held by whoever asks the DNS.
+    asking: Mutex<()>,
     turn: AtomicUsize,
     epoch: Instant,
+    /// Milliseconds since the epoch until which nothing more is complained of.
+    quiet_until: AtomicU64,
 }
 
+/// What was last answered: addresses, or why there are none.
 #[derive(Debug)]
 struct Answer {
     addresses: Vec<Address>,
+    why_none: Arc<str>,
     good_until: Option<Instant>,
 }
 
@@ -76,93 +63,143 @@ struct Address {
     passed_over_until: AtomicU64,
 }
 
+impl Answer {
+    fn is_good(&self) -> bool {
+        self.good_until.is_none_or(|until| Instant::now() < until)
+    }
+}
+
 impl Addresses {
     /// The addresses of an upstream; nothing is looked up before the first request, and nothing ever for a literal address.
     #[must_use]
-    pub fn new(upstream: Arc<Upstream>, group: u64, resolver: Option<TokioResolver>) -> Self {
+    pub fn new(upstream: Arc<Upstream>, group: u64, dns: Option<Dns>) -> Self {
         let mut addresses = Self {
             upstream,
             group,
-            resolver,
+            dns,
             known: ArcSwapOption::empty(),
-            asking: AtomicBool::new(false),
+            asking: Mutex::new(()),
             turn: AtomicUsize::new(0),
             epoch: Instant::now(),
+            quiet_until: AtomicU64::new(0),
         };
         if let Some(address) = literal(&addresses.upstream) {
-            addresses.resolver = None;
+            addresses.dns = None;
             addresses.know([address], None);
         }
         addresses
     }
 
-    /// The next address to try, in turn. Waits for the DNS only when what is known is no longer good.
+    /// The next address to try, in turn, behind those that this request has tried.
     ///
     /// # Errors
     /// The name has no address, or none could be looked up; says so in words fit for a log.
-    pub async fn next(&self) -> Result<HttpPeer, String> {
-        if !self.good() {
-            self.look_up().await?;
-        }
-        let known = self.known.load();
-        let addresses = known.as_ref().map_or(&[][..], |answer| &answer.addresses);
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let now = self.millis(Instant::now());
-        let in_turn =
-            || addresses.iter().cycle().skip(turn.checked_rem(addresses.len()).unwrap_or(0)).take(addresses.len());
-        let next = in_turn()
-            .find(|address| address.passed_over_until.load(Ordering::Relaxed) <= now)
-            .or_else(|| in_turn().next());
-        next.map(|address| address.peer.clone()).ok_or_else(|| format!("`{}` has no address", self.upstream.host))
+    pub async fn next(self: &Arc<Self>, tried: &[SocketAddr]) -> Result<HttpPeer, Arc<str>> {
+        let answer = match self.known.load_full() {
+            Some(answer) if answer.is_good() => answer,
+            Some(answer) if !answer.addresses.is_empty() => {
+                self.ask_again();
+                answer
+            }
+            _ => self.look_up().await,
+        };
+        self.choose(&answer.addresses, tried).ok_or_else(|| Arc::clone(&answer.why_none))
     }
 
-    /// Notes that an address could not be connected to. Returns how many addresses there are to try.
-    pub fn failed(&self, peer: &HttpPeer) -> usize {
+    /// One that was not tried: of another family than the last that was, if there is one, and not passed over, if there is one.
+    fn choose(&self, addresses: &[Address], tried: &[SocketAddr]) -> Option<HttpPeer> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(addresses.len())?;
+        let now = self.millis(Instant::now());
+        let in_turn = || addresses.iter().cycle().skip(turn).take(addresses.len());
+        let left = || in_turn().filter(|address| !tried.contains(&address.socket));
+        let living = || left().filter(|address| address.passed_over_until.load(Ordering::Relaxed) <= now);
+        let other = |address: &&Address| tried.last().is_some_and(|last| last.is_ipv4() != address.socket.is_ipv4());
+        let mut next = living().find(other).or_else(|| living().next());
+        next = next.or_else(|| left().find(other)).or_else(|| left().next()).or_else(|| in_turn().next());
+        let mut peer = next?.peer.clone();
+        if living().nth(1).is_some() {
+            peer.options.connection_timeout = Some(self.upstream.connect_timeout.min(ATTEMPT));
+        }
+        Some(peer)
+    }
+
+    /// Notes that an address could not be connected to. Returns which it is, and how many there are to try.
+    pub fn failed(&self, peer: &HttpPeer) -> (Option<SocketAddr>, usize) {
         let known = self.known.load();
         let addresses = known.as_ref().map_or(&[][..], |answer| &answer.addresses);
         let until = self.millis(Instant::now() + PASSED_OVER);
-        for address in addresses.iter().filter(|address| peer._address.as_inet() == Some(&address.socket)) {
+        let failed = peer._address.as_inet().copied();
+        for address in addresses.iter().filter(|address| Some(address.socket) == failed) {
             address.passed_over_until.store(until, Ordering::Relaxed);
         }
-        addresses.len()
+        (failed, addresses.len())
     }
 
-    fn good(&self) -> bool {
-        self.known.load().as_ref().is_some_and(|answer| answer.good_until.is_none_or(|until| Instant::now() < until))
-    }
-
-    /// Looks the name up. Of those that find it outdated at once, one asks; the others go on with what is known.
-    async fn look_up(&self) -> Result<(), String> {
-        let Some(resolver) = &self.resolver else { return Ok(()) };
-        let asking = Asking::begin(&self.asking);
-        if asking.is_none() && self.known.load().is_some() {
-            return Ok(());
+    /// Has the name looked up, and nobody wait for it.
+    fn ask_again(self: &Arc<Self>) {
+        if self.asking.try_lock().is_ok() {
+            let addresses = Arc::clone(self);
+            tokio::spawn(async move { addresses.look_up().await });
         }
-        let found =
-            tokio::time::timeout(self.upstream.connect_timeout, resolver.lookup_ip(self.upstream.host.as_str())).await;
-        match found.unwrap_or(Err(NetError::Timeout)) {
-            Ok(found) => {
-                let good_until = found.valid_until().min(Instant::now() + LONGEST);
-                self.know(found.iter(), Some(good_until));
-                Ok(())
+    }
+
+    /// Looks the name up, in the time that a connection may take. Of those that find nothing known at once, one asks, and the
+    /// others have its answer.
+    async fn look_up(&self) -> Arc<Answer> {
+        let _asking = self.asking.lock().await;
+        let before = self.known.load_full();
+        let Some(dns) = &self.dns else { return before.unwrap_or_else(|| self.none("is no name".into())) };
+        if let Some(answer) = before.clone().filter(|answer| answer.is_good()) {
+            return answer;
+        }
+        let host = &self.upstream.host;
+        match dns.find(host, self.upstream.connect_timeout).await {
+            Found::Addresses(found, until) => {
+                let now = Instant::now();
+                self.know(found, Some(until.clamp(now + SHORTEST, now + LONGEST)))
             }
             // An answer, too: there is no such name any more.
-            Err(error) if error.is_no_records_found() => {
-                self.known.store(None);
-                Err(format!("`{}` has no address", self.upstream.host))
+            Found::Nothing => {
+                let why = format!("`{host}` has no address");
+                self.complain(&why, "");
+                self.none(why)
             }
-            Err(error) => {
-                let why = format!("`{}` cannot be looked up: {error}", self.upstream.host);
-                let known = self.known.load_full().ok_or_else(|| why.clone())?;
-                tracing::warn!(upstream = %self.upstream.name, "{why}; its last addresses are used");
-                self.know(known.addresses.iter().map(|address| address.socket.ip()), Some(Instant::now() + RETRY));
-                Ok(())
+            Found::Unknown(why) => {
+                let why = format!("`{host}` cannot be looked up: {why}");
+                match before.filter(|answer| !answer.addresses.is_empty()) {
+                    Some(answer) => {
+                        self.complain(&why, "; its last addresses are used");
+                        let last = answer.addresses.iter().map(|address| address.socket.ip());
+                        self.know(last, Some(Instant::now() + RETRY))
+                    }
+                    None => {
+                        self.complain(&why, "");
+                        self.none(why)
+                    }
+                }
             }
         }
+    }
+
+    /// Says what is wrong with the name, once in a while: there may be thousands of requests a second for it.
+    fn complain(&self, why: &str, then: &str) {
+        let now = self.millis(Instant::now());
+        if self.quiet_until.load(Ordering::Relaxed) <= now {
+            self.quiet_until.store(now.saturating_add(whole_millis(COMPLAINT)), Ordering::Relaxed);
+            tracing::warn!(upstream = %self.upstream.name, "{why}{then}");
+        }
+    }
+
+    /// Keeps that there is no address.
+    fn none(&self, why: String) -> Arc<Answer> {
+        let good_until = Some(Instant::now() + RETRY);
+        let answer = Arc::new(Answer { addresses: Vec::new(), why_none: why.into(), good_until });
+        self.known.store(Some(Arc::clone(&answer)));
+        answer
     }
 
     /// Keeps an answer; an address that is being passed over stays so.
-    fn know(&self, found: impl IntoIterator<Item = IpAddr>, good_until: Option<Instant>) {
+    fn know(&self, found: impl IntoIterator<Item = IpAddr>, good_until: Option<Instant>) -> Arc<Answer> {
         let before = self.known.load();
         let addresses = found.into_iter().map(|ip| {
             let socket = SocketAddr::new(ip, self.upstream.port);
@@ -175,31 +212,22 @@ impl Addresses {
                 passed_over_until: AtomicU64::new(passed_over_until),
             }
         });
-        self.known.store(Some(Arc::new(Answer { addresses: addresses.collect(), good_until })));
+        let answer = Arc::new(Answer { addresses: addresses.collect(), why_none: "".into(), good_until });
+        self.known.store(Some(Arc::clone(&answer)));
+        answer
     }
 
     fn millis(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
+        whole_millis(at.saturating_duration_since(self.epoch))
     }
+}
+
+fn whole_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether this upstream needs the DNS at all.
 #[must_use]
 pub fn literal(upstream: &Upstream) -> Option<IpAddr> {
     upstream.host.parse().ok()
-}
-
-/// The right to ask; given back even when the asking request is cancelled.
-struct Asking<'a>(&'a AtomicBool);
-
-impl<'a> Asking<'a> {
-    fn begin(asking: &'a AtomicBool) -> Option<Self> {
-        (!asking.swap(true, Ordering::Acquire)).then_some(Self(asking))
-    }
-}
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
 }
