@@ -76,7 +76,8 @@ fn any_flipped_byte_is_a_break() {
     let settings = sealed(folder.path(), 2);
     let files = files_under(&settings.path);
     assert!(files.len() >= 6, "{files:?}");
-    for path in files.iter().filter(|path| !path.ends_with("lock")) {
+    // Under which boot it was written is no evidence: whoever changes it gains nothing in silence (`recovering.rs`).
+    for path in files.iter().filter(|path| !path.ends_with("lock") && !path.ends_with("boot")) {
         let whole = fs::read(path).unwrap();
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
