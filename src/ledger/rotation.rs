@@ -15,7 +15,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use signed_note::{Note, Signer as _, StandardVerifier, VerifierList};
+use signed_note::{Note, Signer as _};
 
 use super::checkpoint;
 use super::files;
@@ -91,33 +91,6 @@ pub fn rotate(folder: &Path, old: &LogKey, new: &LogKey) -> Result<u64, RotateEr
     Ok(head.size)
 }
 
-/// The key to which the statements beside a ledger lead from this one; the same, when no statement knows it. Else the file that
-/// does not hold, and why: each must be signed by both of its keys and go on from the one before.
-///
-/// # Errors
-/// A file cannot be read.
-pub(super) fn newest(folder: &Path, vkey: &str) -> io::Result<Result<String, (String, String)>> {
-    let vkey = vkey.trim().to_owned();
-    let mut known = false;
-    let mut last: Option<String> = None;
-    for (name, bytes) in statements(folder)? {
-        let change = match read(&bytes) {
-            Ok(change) if last.as_ref().is_some_and(|last| *last != change.0) => {
-                Err("does not go on from the statement before it".to_owned())
-            }
-            other => other,
-        };
-        match change {
-            Ok((old, new)) => {
-                known |= old == vkey || new == vkey;
-                last = Some(new);
-            }
-            Err(problem) => return Ok(Err((format!("rotations/{name}"), problem))),
-        }
-    }
-    Ok(Ok(last.filter(|_| known).unwrap_or(vkey)))
-}
-
 /// The statements beside a ledger, by name, which is their order.
 fn statements(folder: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
     let files = match fs::read_dir(super::rotations(folder)) {
@@ -135,55 +108,4 @@ fn statements(folder: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
     }
     statements.sort();
     Ok(statements)
-}
-
-/// The old and the new key of a statement, which both have signed.
-fn read(bytes: &[u8]) -> Result<(String, String), String> {
-    let note = Note::from_bytes(bytes).map_err(|error| error.to_string())?;
-    let text = std::str::from_utf8(note.text()).map_err(|error| error.to_string())?;
-    let lines: Vec<&str> = text.lines().collect();
-    let [TITLE, origin, size, old, new] = *lines else {
-        return Err(format!("is no `{TITLE}`"));
-    };
-    if note.to_bytes() != bytes
-        || format!("{TITLE}\n{origin}\n{size}\n{old}\n{new}\n") != text
-        || size.parse::<u64>().is_err()
-    {
-        return Err("is not written as a statement is".to_owned());
-    }
-    for vkey in [old, new] {
-        let verifier = StandardVerifier::new(vkey).map_err(|error| format!("names the key `{vkey}`: {error}"))?;
-        if signed_note::Verifier::name(&verifier) != origin {
-            return Err(format!("is of the log `{origin}`, and names the key `{vkey}` of another"));
-        }
-        let signed = note.verify(&VerifierList::new(vec![Box::new(verifier)]));
-        signed.map_err(|error| format!("is not signed by the key `{vkey}`: {error}"))?;
-    }
-    Ok((old.to_owned(), new.to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_statement_that_is_changed_anywhere_or_lacks_a_signature_does_not_hold() {
-        let folder = tempfile::tempdir().unwrap();
-        let key = |name: &str| LogKey::make(&folder.path().join(name), "x.example/log").unwrap();
-        let (old, new) = (key("old"), key("new"));
-        let text = format!("{TITLE}\nx.example/log\n7\n{}\n{}\n", old.vkey(), new.vkey());
-        let signed = |keys: &[&dyn signed_note::Signer]| {
-            let mut note = Note::new(text.as_bytes(), &[]).unwrap();
-            note.add_sigs(keys).unwrap();
-            note.to_bytes()
-        };
-        assert!(read(&signed(&[&old])).is_err() && read(&signed(&[&new])).is_err());
-        let note = signed(&[&old, &new]);
-        assert_eq!(read(&note), Ok((old.vkey().to_owned(), new.vkey().to_owned())));
-        for at in 0..note.len() {
-            let mut bad = note.clone();
-            bad[at] ^= 1;
-            assert!(read(&bad).is_err(), "byte {at}");
-        }
-    }
 }

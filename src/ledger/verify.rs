@@ -1,4 +1,5 @@
-//! The checker: recomputes everything from the segments, by a path that shares nothing with the writer but the canonical form.
+//! The checker: recomputes everything from the segments, by a path that shares nothing with the writer but the canonical form (and the
+//! crates for checksums, hashes, notes and checkpoints).
 //!
 //! It holds to account: every frame, every entry's canonical form, id, time and chain, each outcome's decision, the tree against
 //! every tile and the checkpoint, the index, and the chain heads. It stops at the first break and names it. It may run while
@@ -11,6 +12,9 @@ mod entries;
 pub mod proof;
 pub mod range;
 mod recovered;
+mod registry;
+mod signed;
+mod stored;
 mod tree;
 
 use std::collections::HashMap;
@@ -22,15 +26,14 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use self::entries::Entries;
-pub(in crate::ledger) use self::entries::Fault;
 pub use self::recovered::Loss;
-use self::tree::Tree;
-use super::chain::Heads;
-use super::checkpoint::{self, Head};
-use super::index::{self, Place};
-use super::pruned::{PRUNED, Pruned};
-use super::{restore, rotation, segment};
+use self::signed::{Edge, Head, PRUNED};
+use self::stored::{Heads, Place};
+use self::tree::{EMPTY, Tree};
 use crate::ids::Digest;
+
+/// The file of the signed head.
+const CHECKPOINT: &str = "checkpoint";
 
 /// What was found to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,21 +185,21 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
     check_version(folder)?;
     // In the reverse order of their writing, so that one is never newer than what it rests on.
     let heads = read(folder, "heads")?;
-    let heads = Heads::from_bytes(&heads).ok_or_else(|| in_file("heads", "is damaged"))?;
-    let note = read(folder, super::CHECKPOINT)?;
+    let heads = Heads::read(&heads).ok_or_else(|| in_file("heads", "is damaged"))?;
+    let note = read(folder, CHECKPOINT)?;
     let key = newest_key(folder, vkey)?;
-    let head = checkpoint::read(&note, &key).map_err(|problem| in_file(super::CHECKPOINT, problem))?;
+    let head = signed::checkpoint(&note, &key).map_err(|problem| in_file(CHECKPOINT, problem))?;
     let older = older.map(|older| older_head(older, [vkey, &key], head)).transpose()?;
     if heads.size > head.size {
         let problem = format!("is signed for {} entries, but {} were sealed: it was set back", head.size, heads.size);
-        return Err(in_file(super::CHECKPOINT, problem).into());
+        return Err(in_file(CHECKPOINT, problem).into());
     }
 
-    let pruned =
-        Pruned::load(folder, &key).map_err(|source| VerifyError::Unreadable { path: folder.join(PRUNED), source })?;
+    let pruned = Edge::load(folder, &key, EMPTY)
+        .map_err(|source| VerifyError::Unreadable { path: folder.join(PRUNED), source })?;
     let pruned = pruned.map_err(|problem| in_file(PRUNED, problem))?;
-    if heads.size < pruned.edge() {
-        let problem = format!("is for {} entries, but {} were pruned: it was set back", heads.size, pruned.edge());
+    if heads.size < pruned.entry() {
+        let problem = format!("is for {} entries, but {} were pruned: it was set back", heads.size, pruned.entry());
         return Err(in_file("heads", problem).into());
     }
 
@@ -215,10 +218,10 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
         check.tree.no_other_tiles()?;
     }
     let Entries { decisions, outcomes, policies, registry, streams, recoveries, .. } = &check.entries;
-    let root = Digest::from_bytes(head.root.0);
+    let root = Digest::from_bytes(head.root);
     let (decisions, outcomes, policies, registry) = (*decisions, *outcomes, *policies, *registry);
     let streams = streams.len();
-    let (signed, since, pruned) = (head.size, older.map(|older| older.size), check.pruned.edge());
+    let (signed, since, pruned) = (head.size, older.map(|older| older.size), check.pruned.entry());
     Ok(Report {
         entries: size,
         pruned,
@@ -238,29 +241,29 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
 }
 
 /// The newest recovery as the chain heads say it.
-fn newest(recovered: Option<&super::Recovered>) -> Option<(Uuid, String, u64, bool)> {
+fn newest(recovered: Option<&stored::Newest>) -> Option<(Uuid, String, u64, bool)> {
     recovered.map(|one| (one.id, one.file.clone(), one.count, one.acknowledged))
 }
 
 fn check_version(folder: &Path) -> Result<(), VerifyError> {
-    if read(folder, "version")? == restore::VERSION.as_bytes() {
+    if read(folder, "version")?.strip_suffix(b"\n") == Some(stored::VERSION.as_bytes()) {
         return Ok(());
     }
-    Err(in_file("version", format!("is not `{}`", restore::VERSION.trim())).into())
+    Err(in_file("version", format!("is not `{}`", stored::VERSION)).into())
 }
 
 /// The key in force, to which the statements beside the ledger lead from the one that is given.
 fn newest_key(folder: &Path, vkey: &str) -> Result<String, VerifyError> {
-    match rotation::newest(folder, vkey) {
+    match signed::newest_key(folder, vkey) {
         Ok(Ok(key)) => Ok(key),
         Ok(Err((file, problem))) => Err(in_file(file, problem).into()),
-        Err(source) => Err(VerifyError::Unreadable { path: super::rotations(folder), source }),
+        Err(source) => Err(VerifyError::Unreadable { path: folder.join("rotations"), source }),
     }
 }
 
 /// The head of an older checkpoint, which one of these keys must have signed.
 fn older_head(note: &[u8], vkeys: [&str; 2], newest: Head) -> Result<Head, Break> {
-    let [given, key] = vkeys.map(|vkey| checkpoint::read(note, vkey));
+    let [given, key] = vkeys.map(|vkey| signed::checkpoint(note, vkey));
     let older = given.or(key).map_err(|problem| in_file("the older checkpoint", problem))?;
     if older.size > newest.size {
         let problem = format!("is signed for {} entries, and the newest for {} only", older.size, newest.size);
@@ -271,7 +274,7 @@ fn older_head(note: &[u8], vkeys: [&str; 2], newest: Head) -> Result<Head, Break
 
 /// Whether a process has the ledger open.
 fn is_live(folder: &Path) -> Result<bool, VerifyError> {
-    let path = super::lock_file(folder);
+    let path = folder.join("lock");
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -289,7 +292,7 @@ struct Check<'a> {
     head: Head,
     older: Option<Head>,
     heads: Heads,
-    pruned: Pruned,
+    pruned: Edge,
     entries: Entries,
     tree: Tree,
 }
@@ -297,13 +300,13 @@ struct Check<'a> {
 impl Check<'_> {
     /// The tree over what was pruned, from the hashes that are kept.
     fn before_the_edge(&mut self) -> Result<(), VerifyError> {
-        let edge = self.pruned.edge();
+        let edge = self.pruned.entry();
         if let Some(older) = self.older.filter(|older| older.size < edge) {
             self.tree.push_pruned(older.size)?;
             self.at_size()?;
         }
         self.tree.push_pruned(edge)?;
-        if self.tree.root() != self.pruned.head.root.0 {
+        if self.tree.root() != self.pruned.head.root {
             let problem = format!("holds other hashes than those that were signed when {edge} entries were pruned");
             return Err(in_file("tile/0", problem).into());
         }
@@ -312,35 +315,34 @@ impl Check<'_> {
 
     /// Walks all segments. Gives the bytes after the last entry.
     fn segments(&mut self) -> Result<u64, VerifyError> {
-        let folder = super::segments(self.folder);
-        let firsts =
-            segment::list(&folder).map_err(|source| VerifyError::Unreadable { path: folder.clone(), source })?;
+        let firsts = stored::segments(self.folder);
+        let firsts = firsts.map_err(|source| VerifyError::Unreadable { path: self.folder.join("segments"), source })?;
         // Who was killed while it pruned may have left some, which the next start deletes. Nothing rests on them.
-        let firsts: Vec<u64> = firsts.into_iter().filter(|first| *first >= self.pruned.edge()).collect();
+        let firsts: Vec<u64> = firsts.into_iter().filter(|first| *first >= self.pruned.entry()).collect();
         let mut torn = 0;
         for (n, first) in firsts.iter().enumerate() {
-            let path = segment::path(&folder, *first);
-            let name = format!("segments/{first:020}.seg");
+            let name = stored::segment_file(*first);
+            let path = self.folder.join(&name);
             if *first != self.tree.size() {
                 let problem = format!("is there, but the one that begins with entry {} is not", self.tree.size());
                 return Err(in_file(name, problem).into());
             }
             let bytes = fs::read(&path).map_err(|source| VerifyError::Unreadable { path, source })?;
-            if let Some(problem) = segment::header_problem(&bytes, *first) {
+            if let Some(problem) = stored::header_problem(&bytes, *first) {
                 return Err(in_file(name, problem).into());
             }
-            let mut at = segment::HEADER;
-            while let Some(frame) = segment::frame(&bytes, at) {
+            let mut at = stored::HEADER;
+            while let Some(frame) = stored::frame(&bytes, at) {
                 let number = self.tree.size();
                 self.entries.check(number, frame.entry, *first, at as u64)?;
                 self.tree.push(frame.entry)?;
                 self.at_size()?;
-                at += segment::FRAME + frame.entry.len();
+                at = frame.end;
             }
             if at < bytes.len() {
                 let number = self.tree.size();
                 let last = n + 1 == firsts.len();
-                if !last || number < self.head.size || segment::later_batch(&bytes, at).is_some() {
+                if !last || number < self.head.size || stored::later_batch(&bytes, at) {
                     let problem = format!("has a damaged frame at byte {at}");
                     return Err(Break { entry: Some(number), id: None, field: name, problem }.into());
                 }
@@ -353,11 +355,11 @@ impl Check<'_> {
     /// At the sizes of which something is stored, it must be what is recomputed.
     fn at_size(&self) -> Result<(), Break> {
         let size = self.tree.size();
-        if size == self.head.size && self.tree.root() != self.head.root.0 {
+        if size == self.head.size && self.tree.root() != self.head.root {
             let problem = format!("is signed for another root than the one of the first {size} entries");
-            return Err(in_file(super::CHECKPOINT, problem));
+            return Err(in_file(CHECKPOINT, problem));
         }
-        if self.older.is_some_and(|older| size == older.size && self.tree.root() != older.root.0) {
+        if self.older.is_some_and(|older| size == older.size && self.tree.root() != older.root) {
             let problem = format!("is signed for another root than the one of the first {size} entries");
             return Err(in_file("the older checkpoint", problem));
         }
@@ -378,27 +380,27 @@ impl Check<'_> {
     /// Every record must be the recomputed one. Without a checkpoint over its entry, a record may be missing yet.
     fn index(&self, live: bool) -> Result<(), VerifyError> {
         let bytes = read(self.folder, "index")?;
-        let Some(records) = bytes.strip_prefix(index::MAGIC) else {
+        let Some(records) = bytes.strip_prefix(stored::INDEX) else {
             return Err(in_file("index", "has a damaged header").into());
         };
         let places: &[Place] = &self.entries.places;
-        let (records, torn) = records.as_chunks::<{ index::RECORD }>();
-        let gone = usize::try_from(self.pruned.edge().div_ceil(index::EVERY)).unwrap_or(usize::MAX);
+        let (records, torn) = records.as_chunks::<{ stored::RECORD }>();
+        let gone = usize::try_from(self.pruned.entry().div_ceil(stored::EVERY)).unwrap_or(usize::MAX);
         let total = gone.saturating_add(places.len());
         for (number, record) in (0_u64..).zip(records.iter().take(total)) {
             let place = usize::try_from(number).ok().and_then(|n| places.get(n.checked_sub(gone)?));
             let holds = match place {
-                Some(place) => *record == place.to_bytes(number),
+                Some(place) => stored::record(record, number) == Some(*place),
                 // Of an entry that was pruned: as it was, or blank, if the index was made again since.
-                None => *record == index::BLANK || Place::from_bytes(record, number).is_some(),
+                None => record.iter().all(|byte| *byte == 0) || stored::record(record, number).is_some(),
             };
             if !holds {
-                let entry = Some(number * index::EVERY);
+                let entry = Some(number * stored::EVERY);
                 let problem = "has another record than this entry's".to_owned();
                 return Err(Break { entry, id: place.map(|place| place.id), field: "index".to_owned(), problem }.into());
             }
         }
-        let needed = self.head.size.div_ceil(index::EVERY);
+        let needed = self.head.size.div_ceil(stored::EVERY);
         let found = records.len() as u64;
         let clean = self.head.size == self.tree.size();
         let whole = records.len() <= total && (torn.is_empty() || !clean);

@@ -7,21 +7,24 @@ use serde_json::Value;
 use uuid::{Uuid, Variant};
 
 use super::super::canonical;
-use super::super::index::{EVERY, Place};
-use super::super::pruned::{PRUNED, Pruned};
-use super::super::{Published, chain, mint, segment, standing};
 use super::recovered::Recoveries;
-use super::{Break, VerifyError, newest};
+use super::signed::{Edge, PRUNED};
+use super::stored::{self, EVERY, Place, Walk};
+use super::tree::EMPTY;
+use super::{Break, VerifyError, newest, registry};
 use crate::ids::Digest;
 
+/// The stream of what belongs to no tenant.
+pub(super) const HALL: &str = ":hall";
 /// Decisions that are remembered for their outcomes; an older one is looked up in its segment.
 const RECENT: usize = 1 << 16;
 
 /// What is known of the entries so far.
 pub(super) struct Entries {
+    /// The ledger's folder.
     folder: PathBuf,
-    /// What is before the first entry that is checked, when that is not the first of all.
-    before: Option<Published>,
+    /// Whether the first entry that is checked is not the first of all.
+    within: bool,
     pub(super) decisions: u64,
     pub(super) outcomes: u64,
     pub(super) policies: u64,
@@ -68,7 +71,7 @@ impl Decided {
 }
 
 /// A field that does not hold, and why.
-pub(in crate::ledger) type Fault = (&'static str, String);
+pub(super) type Fault = (&'static str, String);
 
 pub(super) fn fault<T>(field: &'static str, problem: impl Into<String>) -> Result<T, Fault> {
     Err((field, problem.into()))
@@ -81,26 +84,26 @@ pub(super) fn text<'v>(entry: &'v Value, field: &'static str) -> Result<&'v str,
 
 impl Entries {
     /// Goes on after what was pruned.
-    pub(super) fn after(folder: &Path, pruned: &Pruned) -> Result<Self, Break> {
+    pub(super) fn after(folder: &Path, pruned: &Edge) -> Result<Self, Break> {
         let mut streams = HashMap::new();
         for (stream, hash) in &pruned.heads.streams {
             let hash = hash.parse().map_err(|_| super::in_file(PRUNED, "holds a bad digest"))?;
             streams.insert(stream.clone(), hash);
         }
         Ok(Self {
-            folder: super::super::segments(folder),
-            before: None,
+            folder: folder.to_owned(),
+            within: false,
             decisions: 0,
             outcomes: 0,
             policies: 0,
             registry: 0,
             streams,
-            last: pruned.last(),
+            last: pruned.heads.last,
             offline: pruned.heads.offline,
             recoveries: Recoveries { newest: newest(pruned.heads.recovered.as_ref()), losses: Vec::new() },
             places: Vec::new(),
-            pruned: pruned.last(),
-            edge: pruned.edge(),
+            pruned: pruned.heads.last,
+            edge: pruned.entry(),
             ended_before: HashSet::new(),
             recent: HashMap::new(),
             recent_order: VecDeque::new(),
@@ -109,14 +112,13 @@ impl Entries {
     }
 
     /// From somewhere within: what a stream's first entry follows cannot be told, and older decisions are looked up.
-    pub(super) fn within(folder: &Path, pruned: &Pruned) -> Result<Self, Break> {
-        let (before, streams) = (Some(Published::new(folder)), HashMap::new());
-        Ok(Self { before, streams, last: Uuid::nil(), ..Self::after(folder, pruned)? })
+    pub(super) fn within(folder: &Path, pruned: &Edge) -> Result<Self, Break> {
+        Ok(Self { within: true, streams: HashMap::new(), last: Uuid::nil(), ..Self::after(folder, pruned)? })
     }
 
     /// For an entry by itself.
     pub(super) fn none() -> Result<Self, Break> {
-        Self::after(Path::new(""), &Pruned::nothing())
+        Self::after(Path::new(""), &Edge::none(EMPTY))
     }
 
     /// Checks the next entry.
@@ -151,12 +153,7 @@ impl Entries {
             }
             Some("policy") => self.policy(&entry, &stream).map_err(at(Some(id)))?,
             Some("registry") => {
-                // Changes of our own registry say what was done, others why somebody may or may not act.
-                let checked = match entry.get("action") {
-                    Some(_) => registry(&entry),
-                    None => standing::sound(&entry, &stream),
-                };
-                checked.map_err(at(Some(id)))?;
+                registry::sound(&entry, &stream).map_err(at(Some(id)))?;
                 match entry.get("cause").and_then(Value::as_str) {
                     Some("go-offline") => self.offline = true,
                     Some("go-online") => self.offline = false,
@@ -165,8 +162,7 @@ impl Entries {
                 self.registry += 1;
             }
             Some("recovered") => {
-                let ledger = self.folder.parent().unwrap_or(&self.folder).to_owned();
-                self.recoveries.check(&ledger, &entry, number, id).map_err(at(Some(id)))?;
+                self.recoveries.check(&self.folder, &entry, number, id).map_err(at(Some(id)))?;
             }
             _ => return Err(at(Some(id))(("kind", "is none that this program knows".to_owned()))),
         }
@@ -189,7 +185,7 @@ impl Entries {
         }
         let recorded: jiff::Timestamp =
             text(entry, "recorded_at")?.parse().map_err(|error: jiff::Error| ("recorded_at", error.to_string()))?;
-        if recorded.as_microsecond() != mint::micros(id) {
+        if recorded.as_microsecond() != stored::micros(id) {
             return fault("recorded_at", "is not the time in receipt_id");
         }
         Ok(())
@@ -200,7 +196,7 @@ impl Entries {
         let stream = text(entry, "stream")?;
         let expected = self.streams.get(stream).map(Digest::to_hex);
         let stored = entry.get("prev_receipt_hash").ok_or_else(|| ("prev_receipt_hash", "is missing".to_owned()))?;
-        let unknown = expected.is_none() && self.before.is_some();
+        let unknown = expected.is_none() && self.within;
         if !unknown && (stored.as_str() != expected.as_deref() || (expected.is_none() && !stored.is_null())) {
             return fault("prev_receipt_hash", format!("is not the receipt hash of the last entry in `{stream}`"));
         }
@@ -230,8 +226,8 @@ impl Entries {
     }
 
     fn policy(&mut self, entry: &Value, stream: &str) -> Result<(), Fault> {
-        if stream != chain::HALL {
-            return fault("stream", format!("is not `{}`", chain::HALL));
+        if stream != HALL {
+            return fault("stream", format!("is not `{}`", HALL));
         }
         if let Err(error) = text(entry, "snapshot")?.parse::<Digest>() {
             return fault("snapshot", error.to_string());
@@ -276,40 +272,26 @@ impl Entries {
 
     /// Finds an earlier entry by its id, in segments that have been checked.
     fn look_up(&self, id: Uuid) -> Result<Option<Decided>, VerifyError> {
-        if let Some(before) = &self.before {
-            let found = before.find(id);
-            let found = found.map_err(|source| VerifyError::Unreadable { path: self.folder.clone(), source })?;
-            return Ok(found.map(|found| Decided::of(found.number, &found.json)));
-        }
-        let after = self.places.partition_point(|place| place.id <= id);
-        // Before the first record that is kept there may be entries of a segment that begins at the edge.
-        let before = self.edge.div_ceil(EVERY);
-        let found = after.checked_sub(1).and_then(|n| Some((before + n as u64, self.places.get(n)?)));
-        let (mut number, mut first, mut offset) = match found {
-            Some((record, place)) => (record * EVERY, place.segment, place.offset),
-            None => (self.edge, self.edge, segment::HEADER as u64),
+        let unreadable = |source| VerifyError::Unreadable { path: self.folder.clone(), source };
+        let first = self.edge.div_ceil(EVERY);
+        let found = if self.within {
+            stored::last_record(&self.folder, first, id).map_err(unreadable)?
+        } else {
+            let after = self.places.partition_point(|place| place.id <= id);
+            after.checked_sub(1).and_then(|n| Some((first + n as u64, *self.places.get(n)?)))
         };
-        let end = (number / EVERY + 1) * EVERY;
-        while number < end {
-            let path = segment::path(&self.folder, first);
-            let unreadable = |source| VerifyError::Unreadable { path: path.clone(), source };
-            let file = std::fs::File::open(&path).map_err(unreadable)?;
-            let bytes = segment::read_from(&file, offset).map_err(unreadable)?;
-            let mut at = 0;
-            while let Some(frame) = segment::frame(&bytes, at).filter(|_| number < end) {
-                let entry: Value = serde_json::from_slice(frame.entry).unwrap_or_default();
-                if self::id(&entry).is_ok_and(|found| found == id) {
-                    return Ok(Some(Decided::of(number, frame.entry)));
-                }
-                number += 1;
-                at += segment::FRAME + frame.entry.len();
-            }
-            if at == 0 {
-                break;
-            }
-            (first, offset) = (number, segment::HEADER as u64);
-            if !segment::path(&self.folder, first).exists() {
-                break;
+        // Before the first record that is kept there may be entries of a segment that begins at the edge.
+        let start = (self.edge, self.edge, stored::HEADER as u64);
+        let (number, segment, offset) =
+            found.map_or(start, |(record, place)| (record * EVERY, place.segment, place.offset));
+        let mut walk = Walk::from(&self.folder, number, segment, offset).map_err(unreadable)?;
+        // The newest entries may have no record yet.
+        while let Some(json) = walk.next().map_err(unreadable)? {
+            let entry: Value = serde_json::from_slice(&json).unwrap_or_default();
+            match self::id(&entry) {
+                Ok(found) if found == id => return Ok(Some(Decided::of(walk.number() - 1, &json))),
+                Ok(found) if found < id => {}
+                _ => break,
             }
         }
         Ok(None)
@@ -324,23 +306,6 @@ pub(super) fn id(entry: &Value) -> Result<Uuid, Fault> {
         Some(id) if id.as_hyphenated().to_string() == text => Ok(id),
         _ => fault("receipt_id", "is no UUIDv7"),
     }
-}
-
-/// A change of the registry says what happened, and to whom or to what.
-fn registry(entry: &Value) -> Result<(), Fault> {
-    let about = match text(entry, "action")? {
-        "enrolled" | "updated" => &["worker_id", "record", "hash"][..],
-        "revoked" | "restored" => &["worker_id"],
-        "banned" | "unbanned" => &["hash"],
-        _ => return fault("action", "is none that this program knows"),
-    };
-    for field in about {
-        text(entry, field)?;
-    }
-    if let Some(Err(error)) = entry.get("hash").and_then(Value::as_str).map(str::parse::<Digest>) {
-        return fault("hash", error.to_string());
-    }
-    Ok(())
 }
 
 /// Whether a decision let a request through.

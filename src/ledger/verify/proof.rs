@@ -9,8 +9,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::super::canonical;
-use super::super::checkpoint::{self, Head};
 use super::entries::{self, Entries};
+use super::signed::{self, Head};
 use super::tree::{Hash, node};
 use crate::ids::Digest;
 
@@ -166,7 +166,7 @@ fn receipt(proof: Receipt, vkeys: &[String]) -> Result<Proved, ProofError> {
     }
     let leaf = Sha256::new().chain_update([0]).chain_update(&bytes).finalize().into();
     match root_of_inclusion(index, size, leaf, &digests(&hashes)?) {
-        Some(root) if root == head.root.0 => Ok(Proved::Receipt { receipt, hash, index, size, key }),
+        Some(root) if root == head.root => Ok(Proved::Receipt { receipt, hash, index, size, key }),
         _ => refuted("hashes", "do not lead from the receipt to the checkpoint's root"),
     }
 }
@@ -182,7 +182,7 @@ fn extension(proof: Extension, vkeys: &[String]) -> Result<Proved, ProofError> {
     if size != head.size {
         return refuted("tree_size", format!("is not the checkpoint's, {}", head.size));
     }
-    if extends((older, before.root.0), (size, head.root.0), &digests(&hashes)?) {
+    if extends((older, before.root), (size, head.root), &digests(&hashes)?) {
         Ok(Proved::Consistency { older, size, key })
     } else {
         refuted("hashes", "do not lead from the older checkpoint's root to the newer one's")
@@ -193,7 +193,7 @@ fn extension(proof: Extension, vkeys: &[String]) -> Result<Proved, ProofError> {
 fn signed(note: &str, vkeys: &[String], field: &'static str) -> Result<(Head, String), ProofError> {
     let mut problem = "no key was given".to_owned();
     for vkey in vkeys {
-        match checkpoint::read(note.as_bytes(), vkey) {
+        match signed::checkpoint(note.as_bytes(), vkey) {
             Ok(head) => {
                 let named: Vec<&str> = vkey.trim().splitn(3, '+').take(2).collect();
                 return Ok((head, named.join("+")));

@@ -12,13 +12,11 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::entries::Entries;
-use super::tree::{Hash, node, tile_name};
-use super::{Break, VerifyError, in_file};
+use super::signed::{self, Edge, Head, PRUNED};
+use super::stored::Walk;
+use super::tree::{EMPTY, Hash, node, tile_name};
+use super::{Break, CHECKPOINT, VerifyError, in_file};
 use crate::ids::Digest;
-use crate::ledger::Published;
-use crate::ledger::checkpoint::{self, Head};
-use crate::ledger::pruned::{PRUNED, Pruned};
-use crate::ledger::scan::Scan;
 
 /// Hashes of a whole tile.
 const WIDTH: u64 = 256;
@@ -53,49 +51,49 @@ impl fmt::Display for RangeReport {
 /// The first break, a file that cannot be read, or a range that is not under the checkpoint.
 pub fn verify_range(folder: &Path, vkey: &str, from: u64, to: Option<u64>) -> Result<RangeReport, VerifyError> {
     super::check_version(folder)?;
-    let note = super::read(folder, super::super::CHECKPOINT)?;
+    let note = super::read(folder, CHECKPOINT)?;
     let key = super::newest_key(folder, vkey)?;
-    let head = checkpoint::read(&note, &key).map_err(|problem| in_file(super::super::CHECKPOINT, problem))?;
+    let head = signed::checkpoint(&note, &key).map_err(|problem| in_file(CHECKPOINT, problem))?;
     let to = to.unwrap_or(head.size.saturating_sub(1));
     if from > to || to >= head.size {
-        let path = super::super::checkpoint_file(folder);
+        let path = folder.join(CHECKPOINT);
         let problem = format!("it signs the entries before {}, and {from} to {to} was asked for", head.size);
         return Err(VerifyError::Unreadable { path, source: io::Error::new(io::ErrorKind::InvalidInput, problem) });
     }
 
     let edge_file = folder.join(PRUNED);
-    let pruned =
-        Pruned::load(folder, &key).map_err(|source| VerifyError::Unreadable { path: edge_file.clone(), source })?;
+    let pruned = Edge::load(folder, &key, EMPTY)
+        .map_err(|source| VerifyError::Unreadable { path: edge_file.clone(), source })?;
     let pruned = pruned.map_err(|problem| in_file(PRUNED, problem))?;
-    if from < pruned.edge() {
-        let problem = format!("the entries before {} were pruned, and {from} was asked for", pruned.edge());
+    if from < pruned.entry() {
+        let problem = format!("the entries before {} were pruned, and {from} was asked for", pruned.entry());
         return Err(VerifyError::Unreadable {
             path: edge_file,
             source: io::Error::new(io::ErrorKind::NotFound, problem),
         });
     }
 
-    let reader = Reader { folder, published: Published::new(folder), head };
+    let reader = Reader { folder, head };
     let mut above = Above::build(&reader)?;
     let mut entries = Entries::within(folder, &pruned)?;
     // Whole tiles, so that each can be compared with the hash above it.
     let mut tile = from / WIDTH;
-    let mut scan = reader.scan((tile * WIDTH).max(pruned.edge()))?;
+    let mut scan = reader.scan((tile * WIDTH).max(pruned.entry()))?;
     while tile * WIDTH <= to {
         let start = tile * WIDTH;
         let end = head.size.min(start + WIDTH);
         let mut leaves = Vec::new();
         let mut wanted = Vec::new();
-        if start < pruned.edge() {
+        if start < pruned.entry() {
             // Of those only the hashes are kept.
-            let gone = usize::try_from(pruned.edge() - start).unwrap_or(usize::MAX);
+            let gone = usize::try_from(pruned.entry() - start).unwrap_or(usize::MAX);
             leaves.extend(reader.tile(0, tile)?.into_iter().take(gone));
         }
-        for number in start.max(pruned.edge())..end {
+        for number in start.max(pruned.entry())..end {
             let json = reader.entry(&mut scan, number)?;
-            leaves.push(leaf(json));
+            leaves.push(leaf(&json));
             if (from..=to).contains(&number) {
-                wanted.push((number, json.to_vec()));
+                wanted.push((number, json));
             }
         }
         // First what was signed, so that a changed entry is named and not one that follows from it.
@@ -105,33 +103,32 @@ pub fn verify_range(folder: &Path, vkey: &str, from: u64, to: Option<u64>) -> Re
         }
         tile += 1;
     }
-    Ok(RangeReport { from, to, signed: head.size, root: Digest::from_bytes(head.root.0) })
+    Ok(RangeReport { from, to, signed: head.size, root: Digest::from_bytes(head.root) })
 }
 
 struct Reader<'a> {
     folder: &'a Path,
-    published: Published,
     head: Head,
 }
 
 impl Reader<'_> {
     fn unreadable(&self, source: io::Error) -> VerifyError {
-        VerifyError::Unreadable { path: super::super::segments(self.folder), source }
+        VerifyError::Unreadable { path: self.folder.join("segments"), source }
     }
 
-    fn scan(&self, number: u64) -> Result<Scan, VerifyError> {
-        self.published.walk_at(number).map_err(|source| self.unreadable(source))
+    fn scan(&self, number: u64) -> Result<Walk<'_>, VerifyError> {
+        Walk::at(self.folder, number).map_err(|source| self.unreadable(source))
     }
 
     /// The entry with this number, which the walk has not passed.
-    fn entry<'s>(&self, scan: &'s mut Scan, number: u64) -> Result<&'s [u8], VerifyError> {
+    fn entry(&self, scan: &mut Walk<'_>, number: u64) -> Result<Vec<u8>, VerifyError> {
         while scan.number() < number {
             if scan.next().map_err(|source| self.unreadable(source))?.is_none() {
                 break;
             }
         }
         match scan.next() {
-            Ok(Some((found, json))) if found == number => Ok(json),
+            Ok(Some(json)) if scan.number() == number + 1 => Ok(json),
             Ok(_) => {
                 let problem = format!("is not there, and the checkpoint is signed for {} entries", self.head.size);
                 Err(Break { entry: Some(number), id: None, field: "segments".to_owned(), problem }.into())
@@ -177,7 +174,7 @@ impl<'a> Above<'a> {
         if last < size {
             let mut scan = reader.scan(last)?;
             for number in last..size {
-                leaves.push(leaf(reader.entry(&mut scan, number)?));
+                leaves.push(leaf(&reader.entry(&mut scan, number)?));
             }
         }
         let mut edge = vec![leaves];
@@ -203,7 +200,7 @@ impl<'a> Above<'a> {
             }
         }
         let joined = subtrees.into_iter().rev().reduce(|right, left| node(&left, &right));
-        if joined.unwrap_or_else(|| Sha256::digest([]).into()) != reader.head.root.0 {
+        if joined.unwrap_or_else(|| Sha256::digest([]).into()) != reader.head.root {
             let problem = "and the entries after the last whole tile do not make up the root that the checkpoint signs";
             return Err(in_file("tile", problem).into());
         }

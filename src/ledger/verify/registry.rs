@@ -64,7 +64,8 @@ mod tests {
     #[test]
     fn each_says_what_it_has_to() {
         let field = |entry: Value, stream: &str| sound(&entry, stream).map_err(|(field, _)| field);
-        let remote = |standing: &str, workers: Value| json!({"cause": "remote", "standing": standing, "workers": workers});
+        let remote =
+            |standing: &str, workers: Value| json!({"cause": "remote", "standing": standing, "workers": workers});
         assert_eq!(field(remote("revoked", json!(["w"])), HALL), Ok(()));
         assert_eq!(field(remote("revoked", json!(["w"])), "org.acme"), Err("stream"));
         assert_eq!(field(remote("fine", json!(["w"])), HALL), Err("standing"));

@@ -142,3 +142,30 @@ fn rotation(bytes: &[u8]) -> Result<(String, String), String> {
     }
     Ok((old.to_owned(), new.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::LogKey;
+
+    #[test]
+    fn a_statement_that_is_changed_anywhere_or_lacks_a_signature_does_not_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = |name: &str| LogKey::make(&folder.path().join(name), "x.example/log").unwrap();
+        let (old, new) = (key("old"), key("new"));
+        let text = format!("hallgate key rotation 1\nx.example/log\n7\n{}\n{}\n", old.vkey(), new.vkey());
+        let signed = |keys: &[&dyn signed_note::Signer]| {
+            let mut note = Note::new(text.as_bytes(), &[]).unwrap();
+            note.add_sigs(keys).unwrap();
+            note.to_bytes()
+        };
+        assert!(rotation(&signed(&[&old])).is_err() && rotation(&signed(&[&new])).is_err());
+        let note = signed(&[&old, &new]);
+        assert_eq!(rotation(&note), Ok((old.vkey().to_owned(), new.vkey().to_owned())));
+        for at in 0..note.len() {
+            let mut bad = note.clone();
+            bad[at] ^= 1;
+            assert!(rotation(&bad).is_err(), "byte {at}");
+        }
+    }
+}

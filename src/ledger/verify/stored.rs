@@ -49,9 +49,7 @@ pub(super) fn header_problem(bytes: &[u8], first: u64) -> Option<String> {
         && rest.get(..12).is_some_and(|rest| word(bytes, 28) == Some(checksum(&[magic, rest])));
     match word(rest, 0) {
         _ if sound => None,
-        Some(version) if version != 1 => {
-            Some(format!("is of version {version}; this program reads version 1"))
-        }
+        Some(version) if version != 1 => Some(format!("is of version {version}; this program reads version 1")),
         _ => Some("has a damaged header".to_owned()),
     }
 }
@@ -187,7 +185,9 @@ impl<'l> Walk<'l> {
         let at = number / EVERY;
         let mut bytes = [0; RECORD];
         let mut index = File::open(ledger.join("index"))?;
-        let read = index.seek(SeekFrom::Start(INDEX.len() as u64 + at * RECORD as u64)).and_then(|_| index.read_exact(&mut bytes));
+        let read = index
+            .seek(SeekFrom::Start(INDEX.len() as u64 + at * RECORD as u64))
+            .and_then(|_| index.read_exact(&mut bytes));
         match record(&bytes, at).filter(|_| read.is_ok()) {
             Some(place) if place.segment >= firsts.first().copied().unwrap_or(0) => {
                 Self::from(ledger, at * EVERY, place.segment, place.offset)

@@ -11,6 +11,11 @@ use super::{Break, VerifyError, in_file};
 /// A hash in the tree.
 pub(super) type Hash = [u8; 32];
 
+/// The root of a tree without entries: SHA-256 of nothing.
+pub(super) const EMPTY: Hash = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
+    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
 /// Levels of the tree in a tile.
 const HEIGHT: usize = 8;
 /// Bytes of a whole tile.
@@ -88,7 +93,7 @@ impl Tree {
     /// The root: the subtrees joined from the smallest, at the right, to the largest.
     pub(super) fn root(&self) -> Hash {
         let joined = self.subtrees.iter().flatten().copied().reduce(|right, left| node(&left, &right));
-        joined.unwrap_or_else(|| Sha256::digest([]).into())
+        joined.unwrap_or(EMPTY)
     }
 
     fn in_tile(&mut self, level: usize, hash: &Hash) -> Result<(), VerifyError> {
@@ -136,7 +141,7 @@ impl Tree {
                 let path = file.map_err(unreadable)?.path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if path.extension().is_none_or(|ending| ending != super::super::files::UNFINISHED) {
+                } else if path.extension().is_none_or(|ending| ending != super::signed::UNFINISHED) {
                     files += 1;
                 }
             }
