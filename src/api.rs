@@ -36,6 +36,7 @@ use pingora_core::protocols::l4::stream::L4BufferSettings;
 use pingora_core::services::ServiceWithDependents;
 use pingora_core::services::listening::Service;
 
+use crate::connections::{Connections, Doorway};
 use crate::hall::Hall;
 use error::Refused;
 use frame::Frame;
@@ -55,11 +56,11 @@ pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn Servic
     let frame = Frame::new(&settings.cors_origins, Arc::clone(&hall))?.over_tls(settings.tls.is_some());
     let frame = Arc::new(frame);
     let metrics = Arc::clone(hall.metrics());
-    let mut service = Service::new("hall api".to_owned(), Listener::new(router(frame, hall, &settings), &metrics));
-    let mut listener = ListenerConfig::tcp(settings.listen.to_string());
-    if let Some(tls) = &settings.tls {
-        listener = listener.tls(tls.settings(false).map_err(|error| format!("`hall.tls`: {error}"))?);
-    }
+    let tls = settings.tls.as_ref().map(|tls| tls.acceptor(false).map_err(|error| format!("`hall.tls`: {error}")));
+    let connections = Connections::new("api", settings.connections, &metrics);
+    let doorway = Doorway::new(connections, tls.transpose()?, listener::HEAD_TIME);
+    let mut service = Service::new("hall api".to_owned(), Listener::new(router(frame, hall, &settings), doorway));
+    let listener = ListenerConfig::tcp(settings.listen.to_string());
     service.add_listener(listener.l4_buffer(L4BufferSettings::new(BUFFER, BUFFER)));
     service.threads = Some(settings.threads);
     Ok(vec![Box::new(service)])

@@ -2,7 +2,10 @@
 //!
 //! The sources of the specification disagree on several of these; each is decided here once (WCP_SPEC 3.2, 4.1).
 
+mod network;
 pub mod spiffe;
+
+pub use network::network;
 
 use std::fmt;
 use std::str::FromStr;

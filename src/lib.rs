@@ -16,6 +16,7 @@
 //! - [`outbound`]: HTTP clients of ours: made here and nowhere else, without a proxy, a redirect, an answer without end or a wait without one.
 //! - [`telemetry`]: Logs, metric names and traces. Nothing here knows a secret or a body: callers pass ids, codes and counts.
 //! - [`tls`]: TLS: what we prove ourselves by, whom we trust, and who a client's certificate says it is. Files may change while it runs.
+//! - [`connections`]: Callers' connections: how many there may be, how their TLS begins, and where each HTTP/1.1 message on them ends.
 //! - [`engine`]: The decision: a pure function of a question and a snapshot. No I/O, clock, randomness, async or logging.
 //! - [`policy`]: The policy gate: Cedar policies, read and checked at load, and asked by the engine.
 //! - [`registry`]: Enrolled workers: who may be dispatched, what they declare, and what their code is now.
@@ -43,6 +44,7 @@ pub mod api;
 pub mod cache;
 pub mod cli;
 pub mod config;
+pub mod connections;
 pub mod documents;
 pub mod engine;
 pub mod hall;

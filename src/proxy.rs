@@ -4,6 +4,7 @@ pub mod settings;
 
 mod access;
 mod admit;
+mod arrival;
 mod cors;
 mod credentials;
 mod describe;
@@ -12,7 +13,6 @@ mod door;
 mod exchange;
 mod forward;
 mod forwarded;
-mod framing;
 mod gate;
 mod grpc;
 pub mod header_names;
@@ -43,15 +43,17 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::ServiceWithDependents;
 use pingora_core::services::listening::Service;
 
+use crate::connections::{Connections, Doorway};
 use crate::hall::Hall;
 use crate::proxy::cors::Cors;
 use crate::proxy::describe::Describe;
 use crate::proxy::destination::Destination;
-use crate::proxy::door::Door;
+use crate::proxy::door::{Door, Patience};
 use crate::proxy::gate::{Gate, Parts};
 use crate::proxy::identify::Identify;
 use crate::proxy::routes::Routes;
 use crate::proxy::settings::Listen;
+use crate::tls;
 
 pub use settings::Settings;
 
@@ -67,8 +69,8 @@ pub fn service(
     hall: Arc<Hall>,
     conf: &Arc<ServerConf>,
 ) -> Result<Vec<Box<dyn ServiceWithDependents>>, String> {
-    let Settings { listen, tls, listen_h2c, header_timeout, idle_timeout, threads, .. } = &settings;
-    let (header_timeout, idle_timeout) = (*header_timeout, *idle_timeout);
+    let Settings { listen, tls, listen_h2c, header_timeout, idle_timeout, connections, threads, .. } = &settings;
+    let patience = Patience { header: *header_timeout, idle: *idle_timeout };
     let listeners = match listen {
         Listen::Tcp(address) => vec![tcp(*address)],
         Listen::Loopback(addresses) => addresses.iter().copied().map(tcp).collect(),
@@ -77,20 +79,20 @@ pub fn service(
             vec![ListenerConfig::uds(path).permissions(Permissions::from_mode(0o660))]
         }
     };
-    let listeners = match tls {
-        None => listeners,
-        Some(tls) => listeners
-            .into_iter()
-            .map(|listener| Ok(listener.tls(tls.settings(true).map_err(|error| format!("`gate.tls`: {error}"))?)))
-            .collect::<Result<_, String>>()?,
+    let connections = Connections::new("gate", *connections, hall.metrics());
+    let doorway = |tls: Option<&tls::Server>| {
+        let acceptor = tls.map(|tls| tls.acceptor(true).map_err(|error| format!("`gate.tls`: {error}"))).transpose();
+        acceptor.map(|acceptor| Doorway::new(Arc::clone(&connections), acceptor, patience.header))
     };
-    let mut doors = vec![("gate", listeners, false)];
-    doors.extend(listen_h2c.map(|address| ("gate-h2c", vec![tcp(address)], true)));
+    let mut doors = vec![("gate", listeners, doorway(tls.as_ref())?, false)];
+    if let Some(address) = listen_h2c {
+        doors.push(("gate-h2c", vec![tcp(*address)], doorway(None)?, true));
+    }
     let threads = *threads;
 
     let gate = gate(settings, hall)?;
-    let services = doors.into_iter().map(|(name, listeners, h2c)| {
-        let door = Door::new(gate.clone(), conf, h2c, header_timeout, idle_timeout);
+    let services = doors.into_iter().map(|(name, listeners, doorway, h2c)| {
+        let door = Door::new(gate.clone(), conf, doorway, h2c, patience);
         let mut service = Service::new(name.to_owned(), door);
         service.threads = Some(threads);
         for listener in listeners {
@@ -126,5 +128,6 @@ fn gate(settings: Settings, hall: Arc<Hall>) -> Result<Gate, String> {
         health_path: settings.health_path,
         idle_timeout: settings.idle_timeout,
         upgraded_idle_timeout: settings.upgraded_idle_timeout,
+        min_body_rate: settings.min_body_rate,
     }))
 }

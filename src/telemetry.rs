@@ -140,6 +140,21 @@ impl EncodeLabelSet for RefusalLabels {
     }
 }
 
+/// Labels of one connection that was closed because there was no place for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClosedLabels {
+    /// `gate` or `api`.
+    pub door: &'static str,
+    /// `full` or `network_full`: as it came; `taken`: by a newer one, since nobody on it was known.
+    pub why: &'static str,
+}
+
+impl EncodeLabelSet for ClosedLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        [("door", self.door), ("why", self.why)].encode(encoder)
+    }
+}
+
 /// Labels of one upstream answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UpstreamLabels {
@@ -228,8 +243,12 @@ pub struct Metrics {
     pub ledger_prune_failing: Gauge,
     /// Exchanges in flight through the gate.
     pub exchanges_in_flight: Gauge,
+    /// Connections to the gate.
+    pub gate_connections: Gauge,
     /// Connections to the Hall API.
     pub hall_connections: Gauge,
+    /// Connections that were closed because there was no place for them.
+    pub connections_closed: Family<ClosedLabels, Counter>,
     /// Upstream answers by status.
     pub upstream_responses: Family<UpstreamLabels, Counter>,
     /// Changes of files by what became of them.
@@ -294,7 +313,9 @@ impl Metrics {
             ledger_pruned: Gauge::default(),
             ledger_prune_failing: Gauge::default(),
             exchanges_in_flight: Gauge::default(),
+            gate_connections: Gauge::default(),
             hall_connections: Gauge::default(),
+            connections_closed: Family::default(),
             upstream_responses: Family::default(),
             reloads: Family::default(),
             snapshot_info: Family::default(),
@@ -353,7 +374,13 @@ impl Metrics {
             m.ledger_prune_failing.clone(),
         );
         registry.register("exchanges_in_flight", "Forwarded exchanges in flight", m.exchanges_in_flight.clone());
+        registry.register("gate_connections", "Connections to the gate", m.gate_connections.clone());
         registry.register("hall_connections", "Connections to the Hall API", m.hall_connections.clone());
+        registry.register(
+            "connections_closed",
+            "Connections that were closed because there was no place for them",
+            m.connections_closed.clone(),
+        );
         registry.register("upstream_responses", "Upstream answers by status", m.upstream_responses.clone());
         registry.register("reloads", "Changes of files by what became of them", m.reloads.clone());
         registry.register("snapshot_info", "1 for the snapshot in force", m.snapshot_info.clone());

@@ -36,6 +36,8 @@ mod own_answers;
 mod random;
 #[path = "gate/rejecting.rs"]
 mod rejecting;
+#[path = "gate/slow.rs"]
+mod slow;
 #[path = "gate/streams.rs"]
 mod streams;
 #[path = "gate/targets.rs"]

@@ -40,6 +40,11 @@ impl Credential {
         Ok(Self { token: Some(token), peer })
     }
 
+    /// Whether it proves who calls.
+    pub(super) const fn is_known(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// That of a request; nothing is proved by one that did not come through [`Self::admit`].
     pub(super) fn of(extensions: &Extensions) -> Self {
         extensions.get().cloned().unwrap_or_default()

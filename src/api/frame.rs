@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::api::credential::Credential;
 use crate::api::error::Refused;
 use crate::api::listener::Peer;
+use crate::connections::Place;
 use crate::engine::Decision;
 use crate::hall::{Hall, traced};
 use crate::telemetry::method;
@@ -119,7 +120,13 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
             // A probe is answered whatever it carries: a platform that restarts what does not answer must not be slowed.
             if !matches!(path, Some("/livez" | "/readyz")) {
                 match Credential::admit(&frame.hall, request.headers(), peer.map(|peer| peer.ip())).await {
-                    Ok(credential) => drop(request.extensions_mut().insert(credential)),
+                    Ok(credential) => {
+                        if let Some(place) = request.extensions().get::<Arc<Place>>().filter(|_| credential.is_known())
+                        {
+                            place.known();
+                        }
+                        request.extensions_mut().insert(credential);
+                    }
                     Err(refused) => return refused.into_response(),
                 }
             }

@@ -20,16 +20,13 @@ use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::server::ShutdownWatch;
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-use crate::telemetry::{Gauge, InFlight, Metrics};
+use crate::connections::{Connection, Doorway, Place, Reading, peer};
 use crate::tls;
 
-/// Connections at one time; more are closed as they come.
-const CONNECTIONS: usize = 4096;
 /// For the whole head of a request, from the end of the one before: also the longest a kept-alive connection is idle.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+pub(super) const HEAD_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a request's head, and of hyper's read buffer.
 const HEAD_BYTES: usize = 32 * 1024;
 /// A connection on which no request began within one such span is closed, whatever it waits for: a caller that sends
@@ -47,43 +44,53 @@ pub(super) struct Peer(pub(super) Option<SocketAddr>);
 /// Serves a router on the connections that pingora accepts.
 pub(super) struct Listener {
     router: Router,
-    places: Semaphore,
-    open: Gauge,
+    doorway: Doorway,
     head_time: Duration,
     stall_time: Duration,
 }
 
 impl Listener {
     /// A listener for these paths.
-    pub(super) fn new(router: Router, metrics: &Metrics) -> Self {
-        let open = metrics.hall_connections.clone();
-        Self { router, places: Semaphore::new(CONNECTIONS), open, head_time: HEAD_TIME, stall_time: STALL_TIME }
+    pub(super) const fn new(router: Router, doorway: Doorway) -> Self {
+        Self { router, doorway, head_time: HEAD_TIME, stall_time: STALL_TIME }
     }
 }
 
 #[async_trait]
 impl ServerApp for Listener {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let peer = peer(&stream);
+        let (connection, place) = self.doorway.enter(stream)?;
+        let serve = async {
+            let stream = self.doorway.shake_hands(connection).await?;
+            self.serve(stream, Arc::clone(&place), shutdown).await
+        };
+        place.hold(serve).await
+    }
+}
+
+impl Listener {
+    async fn serve(&self, stream: Stream, place: Arc<Place>, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let peer = Peer(peer(&*stream));
         // What the handshake left is there, and does not say that nothing may be served.
         let refused = |digest: Arc<SslDigest>| tls::connection(&digest).is_none_or(tls::Connection::is_refused);
         if stream.get_ssl_digest().is_some_and(refused) {
             return None;
         }
-        let Ok(_place) = self.places.try_acquire() else {
-            tracing::warn!(peer = ?peer.0, "a connection was closed: {CONNECTIONS} are open");
-            return None;
-        };
-        let _open = InFlight::begin(&self.open);
+        // What is malformed for anyone is malformed here, too: nobody can say where the next request begins.
+        let (stream, _) = Connection::framed(stream, Reading::Unaware);
         let (begun, answered) = (AtomicU64::new(0), AtomicU64::new(0));
         let service = service_fn(|request: Request<hyper::body::Incoming>| {
             begun.fetch_add(1, Ordering::Relaxed);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(Arc::clone(&place));
             let answer = self.router.clone().oneshot(request);
-            let answered = &answered;
+            let (answered, place) = (&answered, &place);
+            place.speaks();
+            place.works(true);
             async move {
                 let answer = answer.await;
+                place.works(false);
                 answered.fetch_add(1, Ordering::Relaxed);
                 answer
             }
@@ -137,12 +144,6 @@ impl ServerApp for Listener {
             }
         }
     }
-}
-
-/// Who is at the other end.
-fn peer(stream: &Stream) -> Peer {
-    let digest = stream.get_socket_digest();
-    Peer(digest.and_then(|digest| digest.peer_addr().and_then(|address| address.as_inet().copied())))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::connections::Most;
 use crate::tls;
 
 /// The `hall` section.
@@ -19,6 +20,8 @@ pub struct Settings {
     pub monitor_unauthenticated_loopback: bool,
     /// Whether checkpoint and hash tiles of the log need no token; entries always do.
     pub public_tiles: bool,
+    /// How many connections there may be.
+    pub connections: Most,
     /// Worker threads of the API's runtime.
     pub threads: usize,
 }

@@ -1,6 +1,7 @@
 //! `hallgate serve`: wire ledger, hall and both doors together, run them, and end in order.
 
 mod ending;
+mod files;
 mod listen;
 mod refresh;
 mod reload;
@@ -151,8 +152,9 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         );
     }
     let mut bound = Vec::new();
-    let gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
-    let api = listen::bind_hall(api, &mut bound)?;
+    let mut gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
+    let mut api = listen::bind_hall(api, &mut bound)?;
+    files::fit(gate.as_mut().map(|gate| &mut gate.connections), &mut api.connections);
     let ops = listen::bind_ops(ops)?;
     let (gate_at, hall_at) = (gate.as_ref().map(|gate| gate.listen.clone()), api.listen);
     let h2c_at = gate.as_ref().and_then(|gate| gate.listen_h2c);

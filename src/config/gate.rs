@@ -70,6 +70,8 @@ pub fn read(mut gate: Map<'_>) -> Option<Read> {
     let header_timeout = gate.read("header_timeout", "10s", kinds::some_time);
     let idle_timeout = gate.read("idle_timeout", "1m", kinds::some_time);
     let upgraded_idle_timeout = gate.read("upgraded_idle_timeout", "1h", kinds::some_time);
+    let min_body_rate = gate.read("min_body_rate", "240", kinds::number(0, u32::MAX));
+    let connections = gate.section("connections").and_then(|map| limits::connections(map, 2048));
     let limits = gate
         .section("limits")
         .and_then(|section| limits::of_gate(section, matches!(identity, Some(Identity::Fixed { .. }))));
@@ -95,6 +97,8 @@ pub fn read(mut gate: Map<'_>) -> Option<Read> {
         header_timeout: header_timeout?,
         idle_timeout: idle_timeout?,
         upgraded_idle_timeout: upgraded_idle_timeout?,
+        min_body_rate: min_body_rate?,
+        connections: connections?,
     };
     Some(Read { gate: settings, limits: limits? })
 }

@@ -30,6 +30,7 @@ pub fn read(mut hall: Map<'_>) -> Option<Read> {
     let monitor = hall.read("monitor_unauthenticated_loopback", "false", kinds::flag);
     let threads = hall.read("threads", "1", kinds::number(1, 256));
     let limits = hall.section("limits").and_then(limits::of_hall);
+    let connections = hall.section("connections").and_then(|map| limits::connections(map, 1024));
     hall.done(&["console"]);
     let api = Settings {
         listen: listen?,
@@ -39,6 +40,7 @@ pub fn read(mut hall: Map<'_>) -> Option<Read> {
         monitor_unauthenticated_loopback: monitor?,
         // Written in the section `ledger`.
         public_tiles: false,
+        connections: connections?,
         threads: threads?,
     };
     let (limits, failures) = limits?;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::kinds;
 use super::reader::{Map, Value, Wrong};
+use crate::connections::Most;
 use crate::hall::limits::DoorLimits;
-use crate::hall::places::Most;
+use crate::hall::places;
 use crate::hall::rate::Rate;
 
 /// Reads `gate.limits`; `None` when something in it is wrong. `one_tenant`: all callers are the same one's, who may take every place.
@@ -16,8 +17,11 @@ pub fn of_gate(mut map: Map<'_>, one_tenant: bool) -> Option<DoorLimits> {
     let per_tenant = map.maybe("in_flight_per_tenant", count);
     map.done(&[]);
     let in_flight = in_flight?.map(|in_all| {
-        let most = Most::of(in_all);
-        Most { per_tenant: per_tenant.flatten().unwrap_or(if one_tenant { in_all } else { most.per_tenant }), ..most }
+        let most = places::Most::of(in_all);
+        places::Most {
+            per_tenant: per_tenant.flatten().unwrap_or(if one_tenant { in_all } else { most.per_tenant }),
+            ..most
+        }
     });
     Some(DoorLimits { in_flight, ..rates? })
 }
@@ -31,6 +35,25 @@ pub fn of_hall(mut map: Map<'_>) -> Option<(DoorLimits, Rate)> {
     };
     map.done(&[]);
     rates.zip(failures)
+}
+
+/// Reads `connections` of a door that has so many when it does not say; `None` when something in it is wrong.
+pub fn connections(mut map: Map<'_>, usual: u32) -> Option<Most> {
+    let mut read = |key| map.maybe(key, count);
+    let (in_all, per_network, unknown) = (read("most")?, read("per_network")?, read("unknown")?);
+    let in_all = in_all.map_or(usual, NonZeroU32::get);
+    let within = |key, given: Option<NonZeroU32>, usual: u32| {
+        let number = given.map_or(usual, NonZeroU32::get);
+        if number > in_all {
+            map.wrong(key, format!("is more than `most`, {in_all}"), "write at most as many");
+            return None;
+        }
+        usize::try_from(number).ok()
+    };
+    let per_network = within("per_network", per_network, in_all.div_ceil(2));
+    let unknown = within("unknown", unknown, in_all.min(512));
+    map.done(&[]);
+    Some(Most { in_all: usize::try_from(in_all).ok()?, per_network: per_network?, unknown: unknown? })
 }
 
 fn rates(map: &mut Map<'_>) -> Option<DoorLimits> {

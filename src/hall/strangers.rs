@@ -4,7 +4,7 @@
 //! that: platforms share addresses, and what bounds guessing is the length of the secrets.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::rate::{Buckets, Rate};
 use super::recent::Row;
 use super::{Hall, Refusal};
 use crate::engine::DenyCode;
+use crate::ids::network;
 use crate::ledger::{Crowd, Door, Record};
 use crate::telemetry::RefusalLabels;
 
@@ -176,15 +177,6 @@ impl Drop for Telling<'_> {
     }
 }
 
-/// What one caller can have many of counts as one: a customer gets 2⁶⁴ addresses of IPv6, and one of IPv4.
-#[must_use]
-pub fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,13 +185,6 @@ mod tests {
 
     fn peer(text: &str) -> Option<IpAddr> {
         Some(network(text.parse().unwrap()))
-    }
-
-    #[test]
-    fn one_network_is_one_stranger() {
-        assert_eq!(peer("::ffff:192.0.2.1"), peer("192.0.2.1"), "the same address, written for IPv6");
-        assert_eq!(peer("2001:db8:1:2::1"), peer("2001:db8:1:2:ffff::9"));
-        assert_ne!(peer("2001:db8:1:2::1"), peer("2001:db8:1:3::1"));
     }
 
     #[test]

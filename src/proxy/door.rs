@@ -2,133 +2,180 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
-use crate::proxy::framing::{Framed, SharedFraming};
+use crate::connections::{Connection, Doorway, Reading, SharedFraming, place};
+use crate::proxy::arrival::Arrival;
 use crate::proxy::gate::Gate;
 use crate::tls;
 
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes of answers that wait for a caller on each of its HTTP/2 streams; the default, 400 KiB on each of a hundred, is more than a
+/// sidecar has.
+const H2_SEND_BUFFER: usize = 64 * 1024;
 
-/// What the gate is told of the connection on which a request arrives.
-#[derive(Debug)]
-pub struct Arrival {
-    /// Set by the gate when the request's header has arrived whole.
-    pub arrived: Arc<AtomicBool>,
-    /// The reader of the connection.
-    pub framing: SharedFraming,
+/// How long the gate waits for its callers.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For the whole head of a request, and for a TLS handshake.
+    pub header: Duration,
+    /// For the next piece of a body, and for the next request of a kept connection.
+    pub idle: Duration,
 }
 
 /// What a listener hands its connections to.
 pub struct Door {
-    proxy: Arc<HttpProxy<Gate>>,
+    doorway: Doorway,
+    requests: Arc<Requests>,
     h2c: bool,
-    header_timeout: Duration,
-    idle_timeout: Duration,
+    patience: Patience,
 }
 
 impl Door {
     /// A door to the gate; `h2c` for the listener of cleartext HTTP/2.
     #[must_use]
-    pub fn new(
-        gate: Gate,
-        conf: &Arc<ServerConf>,
-        h2c: bool,
-        header_timeout: Duration,
-        idle_timeout: Duration,
-    ) -> Self {
+    pub fn new(gate: Gate, conf: &Arc<ServerConf>, doorway: Doorway, h2c: bool, patience: Patience) -> Self {
         let mut proxy = HttpProxy::new(gate, Arc::clone(conf));
         proxy.handle_init_modules();
         let mut options = HttpServerOptions::default();
         options.h2c = h2c;
-        options.h2_idle_timeout = Some(idle_timeout);
-        proxy.server_options = Some(options);
-        Self { proxy: Arc::new(proxy), h2c, header_timeout, idle_timeout }
+        options.h2_idle_timeout = Some(patience.idle);
+        let requests = Requests { proxy: Arc::new(proxy), options, idle: patience.idle };
+        Self { doorway, requests: Arc::new(requests), h2c, patience }
+    }
+
+    async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        if self.h2c {
+            return self.h2(stream, shutdown).await;
+        }
+        if let Some(digest) = stream.get_ssl_digest() {
+            tls::connection(&digest).filter(|known| !known.is_refused())?;
+            if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+                return self.h2_over_tls(stream, shutdown).await;
+            }
+        }
+        self.h1(stream, shutdown).await;
+        None
     }
 
     /// HTTP/2 with prior knowledge. pingora waits for the preface forever; we do not, and take nothing else.
     async fn h2(&self, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let mut preface = [0; 24];
-        let peeked = tokio::time::timeout(self.header_timeout, stream.try_peek(&mut preface)).await;
+        let peeked = tokio::time::timeout(self.patience.header, stream.try_peek(&mut preface)).await;
         if matches!(peeked, Ok(Ok(true))) && preface == *H2_PREFACE {
-            return self.proxy.process_new(stream, shutdown).await;
+            return self.requests.process_new(stream, shutdown).await;
         }
         None
     }
 
     /// HTTP/2 over TLS. pingora waits for its preface forever, too, and cannot peek into TLS: so the first request is what we
     /// wait for. Later silences are pingora's to end.
-    async fn h2_over_tls(&self, stream: Stream, known: &tls::Connection, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let mut connection = pin!(self.proxy.process_new(stream, shutdown));
+    async fn h2_over_tls(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let place = place(&stream)?;
+        let mut connection = pin!(self.requests.process_new(stream, shutdown));
         tokio::select! {
             biased;
             done = &mut connection => return done,
-            () = tokio::time::sleep(self.header_timeout) => {}
+            () = tokio::time::sleep(self.patience.header) => {}
         }
-        if known.spoke() { connection.await } else { None }
+        if place.has_spoken() { connection.await } else { None }
     }
 
-    /// One request of a connection. pingora limits each read of a header, but not all of them together.
-    async fn h1(
-        &self,
-        mut session: ServerSession,
-        framing: &SharedFraming,
-        patience: Duration,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        let arrived = Arc::new(AtomicBool::new(false));
-        let arrival = Arrival { arrived: Arc::clone(&arrived), framing: framing.clone() };
-        session.set_connection_user_context(Some(Box::new(arrival)));
-        let mut exchange = pin!(self.proxy.process_new_http(session, shutdown));
-        tokio::select! {
-            biased;
-            done = &mut exchange => return done,
-            () = tokio::time::sleep(patience) => {}
-        }
-        if arrived.load(Ordering::Relaxed) { exchange.await } else { None }
-    }
-}
-
-#[async_trait]
-impl ServerApp for Door {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        if self.h2c {
-            return self.h2(stream, shutdown).await;
-        }
-        if let Some(digest) = stream.get_ssl_digest() {
-            let known = tls::connection(&digest).filter(|known| !known.is_refused())?;
-            if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-                return self.h2_over_tls(stream, known, shutdown).await;
-            }
-        }
-        let framed = Framed::new(stream);
-        let framing = framed.framing();
+    async fn h1(&self, stream: Stream, shutdown: &ShutdownWatch) {
+        let (framed, framing) = Connection::framed(stream, Reading::Asking);
         let mut session = ServerSession::new_http1(Box::new(framed));
         let stay = !*shutdown.borrow();
-        session.set_keepalive(stay.then(|| self.idle_timeout.as_secs().max(1)));
-        let mut patience = self.header_timeout;
-        while let Some(done) = self.h1(session, &framing, patience, shutdown).await {
+        session.set_keepalive(stay.then(|| self.patience.idle.as_secs().max(1)));
+        let mut patience = self.patience.header;
+        while let Some(done) = self.h1_request(session, &framing, patience, shutdown).await {
             let (stream, settings) = done.consume();
             session = ServerSession::new_http1(stream);
             if let Some(settings) = settings {
                 settings.apply_to_session(&mut session);
             }
             // A kept connection may be silent before its next request.
-            patience = self.idle_timeout + self.header_timeout;
+            patience = self.patience.idle + self.patience.header;
         }
-        None
+    }
+
+    /// One request of a connection. pingora limits each read of a header, but not all of them together.
+    async fn h1_request(
+        &self,
+        session: ServerSession,
+        framing: &SharedFraming,
+        patience: Duration,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let arrival = Arrival::expected(Some(framing.clone()));
+        let exchange = self.requests.proxy.process_new_http(session, shutdown);
+        let mut exchange = pin!(Arc::clone(&arrival).scope(exchange));
+        tokio::select! {
+            biased;
+            done = &mut exchange => return done,
+            () = tokio::time::sleep(patience) => {}
+        }
+        if arrival.is_there() { exchange.await } else { None }
+    }
+}
+
+#[async_trait]
+impl ServerApp for Door {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let (connection, place) = self.doorway.enter(stream)?;
+        let serve = async {
+            let stream = self.doorway.shake_hands(connection).await?;
+            self.serve(stream, shutdown).await
+        };
+        place.hold(serve).await
     }
 
     async fn cleanup(&self) {
-        self.proxy.http_cleanup().await;
+        self.requests.proxy.http_cleanup().await;
+    }
+}
+
+/// The requests of an HTTP/2 connection. pingora has no timeout for their bodies: one that stalls is reset.
+struct Requests {
+    proxy: Arc<HttpProxy<Gate>>,
+    options: HttpServerOptions,
+    idle: Duration,
+}
+
+#[async_trait]
+impl HttpServerApp for Requests {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let arrival = Arrival::expected(None);
+        let exchange = Arc::clone(&arrival).scope(self.proxy.process_new_http(session, shutdown));
+        tokio::select! {
+            biased;
+            done = exchange => done,
+            () = arrival.stalls(self.idle) => {
+                tracing::info!("a request was reset: nothing of its body has arrived for {:?}", self.idle);
+                None
+            }
+        }
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        let mut options = default_h2_options();
+        options.max_send_buffer_size(H2_SEND_BUFFER);
+        Some(options)
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
     }
 }

@@ -8,8 +8,8 @@ use http::{HeaderValue, Uri};
 
 use crate::engine::Decision;
 use crate::hall::{Permit, Receipt};
+use crate::proxy::arrival::{Arrival, Pace};
 use crate::proxy::destination::Destination;
-use crate::proxy::framing::SharedFraming;
 use crate::proxy::traced;
 use crate::telemetry::traces::Traced;
 use crate::telemetry::{InFlight, Metrics};
@@ -19,8 +19,8 @@ use crate::telemetry::{InFlight, Metrics};
 pub struct Exchange {
     /// When its header had arrived.
     pub began: Instant,
-    /// The reader of its connection, over HTTP/1.1.
-    pub framing: Option<SharedFraming>,
+    /// How it arrives.
+    pub arrival: Arc<Arrival>,
     /// Why it cannot be told for sure where its head ends.
     pub unframed: Option<&'static str>,
     /// Interim answers so far.
@@ -63,6 +63,8 @@ pub struct Forward {
     pub tried: Vec<SocketAddr>,
     /// Whether the upstream answered with a status.
     pub answered: bool,
+    /// How fast its body arrives.
+    pub pace: Pace,
     /// Counts it as in flight, until it is dropped.
     pub _in_flight: InFlight,
 }
@@ -73,7 +75,7 @@ impl Exchange {
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             began: Instant::now(),
-            framing: None,
+            arrival: Arrival::here(),
             unframed: None,
             interim: 0,
             bodiless: false,
@@ -99,7 +101,7 @@ impl Exchange {
     /// What is wrong with its body, if anything is.
     #[must_use]
     pub fn body_fault(&self) -> Option<&'static str> {
-        self.framing.as_ref()?.lock().fault()
+        self.arrival.framing.as_ref()?.lock().fault()
     }
 
     /// Why what was permitted could not be delivered, where that is known in words: the body's fault, or the answer's.

@@ -1,7 +1,6 @@
 //! The gate's phases, in the order in which pingora calls them: each is one step of the journey.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,12 +13,12 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use crate::connections;
 use crate::hall::{Ending, Hall};
 use crate::proxy::access;
 use crate::proxy::cors::Cors;
 use crate::proxy::describe::Describe;
 use crate::proxy::destination::Destination;
-use crate::proxy::door::Arrival;
 use crate::proxy::exchange::{Exchange, Forward};
 use crate::proxy::forward;
 use crate::proxy::forwarded::Seen;
@@ -71,6 +70,8 @@ pub struct Parts {
     pub idle_timeout: Duration,
     /// Longest silence on an upgraded connection.
     pub upgraded_idle_timeout: Duration,
+    /// Bytes a second that a body has to arrive with over any `idle_timeout`; zero: none.
+    pub min_body_rate: u32,
 }
 
 /// What is known of the caller's connection by its TLS handshake; `None` without TLS.
@@ -121,23 +122,9 @@ impl ProxyHttp for Gate {
     /// None: no compression, no cache. What the upstream sends is what the caller gets.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    fn on_connection_reuse(
-        &self,
-        _: &mut Session,
-        exchange: &mut Exchange,
-        context: Box<dyn std::any::Any + Send + Sync>,
-    ) {
-        if let Ok(arrival) = context.downcast::<Arrival>() {
-            arrival.arrived.store(true, Ordering::Relaxed);
-            exchange.framing = Some(arrival.framing);
-        }
-    }
-
     /// Hardens the session: pingora's own limits are per read, or none.
     async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-        if let Some(connection) = connection(session) {
-            connection.has_spoken();
-        }
+        exchange.arrival.has_arrived(session.digest().and_then(connections::place_of));
         let idle = self.0.idle_timeout;
         if self.0.hall.is_draining() {
             // Its caller is told, and goes elsewhere before the listener closes.
@@ -158,7 +145,14 @@ impl ProxyHttp for Gate {
             exchange.traced = traced::begin(traces, session);
         }
         let asked = self.0.ask(session, exchange);
-        let Some(answer) = self.0.rule(asked, exchange).await else { return Ok(false) };
+        let Some(answer) = self.0.rule(asked, exchange).await else {
+            if session.as_downstream_mut().is_body_done() {
+                exchange.arrival.is_uploaded();
+            } else {
+                exchange.arrival.uploads();
+            }
+            return Ok(false);
+        };
         if answer.send(session, &self.0.cors).await.is_err() {
             session.set_keepalive(None);
         }
@@ -203,12 +197,24 @@ impl ProxyHttp for Gate {
     /// and from then on callers would get each other's answers. An end without a piece is written once.
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        permitted(exchange)?.permit.sent_upstream(body.as_ref().map_or(0, |body| body.len() as u64));
+        let bytes = body.as_ref().map_or(0, |body| body.len() as u64);
+        let forward = permitted(exchange)?;
+        forward.permit.sent_upstream(bytes);
+        if !end && !forward.answered {
+            let keeps_up = forward.pace.keeps_up(bytes, self.0.min_body_rate, self.0.idle_timeout);
+            // A call may have little to say, and go on for long.
+            if !keeps_up && !grpc::is_call(session.req_header()) {
+                return Err(Error::explain(ErrorType::ReadTimedout, "the body arrives too slowly").into_down());
+            }
+            exchange.arrival.uploads();
+        } else {
+            exchange.arrival.is_uploaded();
+        }
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
         }
@@ -244,6 +250,7 @@ impl ProxyHttp for Gate {
             session.set_read_timeout(Some(self.0.upgraded_idle_timeout));
             session.set_write_timeout(Some(self.0.upgraded_idle_timeout));
         }
+        exchange.arrival.is_uploaded();
         let forward = permitted(exchange)?;
         forward.answered = true;
         forward.permit.answered(response.status.as_u16());

@@ -11,6 +11,7 @@ use pingora_proxy::Session;
 use crate::engine::DenyCode;
 use crate::hall::{Ask, Door, OverRate, Recorded, Refusal, limits};
 use crate::proxy::admit::{Claims, admit};
+use crate::proxy::arrival::Pace;
 use crate::proxy::describe;
 use crate::proxy::destination::Destination;
 use crate::proxy::exchange::{Exchange, Forward};
@@ -119,6 +120,7 @@ impl Parts {
                 (Ok(_), Unknown::Unproved) => Stranger::Unauthenticated,
             })
         })?;
+        exchange.arrival.is_known();
         let (token, tenant) = (who.caller.token.as_ref(), &who.tenant);
         self.hall.admit(Door::Gate, token, Some(tenant)).map_err(|over| {
             let tenant = Some(Arc::clone(tenant)).filter(|tenant| !tenant.is_empty());
@@ -252,6 +254,7 @@ impl Parts {
                     target,
                     tried: Vec::new(),
                     answered: false,
+                    pace: Pace::begin(),
                     _in_flight,
                 });
                 None

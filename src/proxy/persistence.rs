@@ -6,8 +6,8 @@ use pingora_core::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
+use crate::connections::framing::is_never_taken;
 use crate::proxy::exchange::Exchange;
-use crate::proxy::framing::is_never_taken;
 
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
@@ -17,7 +17,7 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 /// # Errors
 /// A header cannot be set.
 pub fn settle(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-    if let Some(framing) = &exchange.framing {
+    if let Some(framing) = &exchange.arrival.framing {
         exchange.unframed = framing.lock().agrees(session.to_h1_raw().len()).err();
     }
     if session.req_header().version == Version::HTTP_10 {

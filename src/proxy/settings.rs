@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
+use crate::connections::Most;
 use crate::ids::{CapabilityId, DataLabel, Env, TenantId, WorkerId};
 use crate::tls;
 
@@ -58,6 +59,10 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Longest silence on an upgraded connection (WebSocket).
     pub upgraded_idle_timeout: Duration,
+    /// Bytes a second that a body has to arrive with over any `idle_timeout`; zero: none.
+    pub min_body_rate: u32,
+    /// How many connections there may be.
+    pub connections: Most,
 }
 
 /// Who callers are.

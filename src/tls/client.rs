@@ -1,7 +1,5 @@
 //! What a caller's connection proves: who its certificate says it is, and whether it is to be served at all.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use pingora_core::protocols::tls::SslDigest;
 use rustls::pki_types::UnixTime;
 use x509_parser::extensions::GeneralName;
@@ -14,7 +12,6 @@ use crate::ids::SpiffeId;
 pub struct Connection {
     workload: Option<Workload>,
     refused: bool,
-    spoke: AtomicBool,
 }
 
 /// Who a verified certificate names, and until when.
@@ -51,17 +48,6 @@ impl Connection {
     pub fn workload(&self) -> Option<&SpiffeId> {
         let workload = self.workload.as_ref()?;
         (UnixTime::now().as_secs() <= workload.not_after).then_some(&workload.id)
-    }
-
-    /// Notes that a request has come.
-    pub fn has_spoken(&self) {
-        self.spoke.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a request has come yet.
-    #[must_use]
-    pub fn spoke(&self) -> bool {
-        self.spoke.load(Ordering::Relaxed)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora_core::listeners::tls::TlsSettings;
+use pingora_core::listeners::tls::{Acceptor, TlsSettings};
 use pingora_core::listeners::{ALPN, TlsAccept};
 use pingora_core::protocols::tls::TlsRef;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -115,16 +115,16 @@ impl Server {
         differ
     }
 
-    /// What pingora needs to listen; `h2`: HTTP/2 is spoken, too.
+    /// What shakes hands; `h2`: HTTP/2 is spoken, too.
     ///
     /// # Errors
     /// pingora refuses it.
-    pub fn settings(&self, h2: bool) -> Result<TlsSettings, String> {
+    pub fn acceptor(&self, h2: bool) -> Result<Acceptor, String> {
         let mut settings = TlsSettings::with_callbacks(Box::new(self.clone())).map_err(|error| error.to_string())?;
         settings.set_alpn(if h2 { ALPN::H2H1 } else { ALPN::H1 });
         settings.set_cert_resolver(Arc::new(self.clone()));
         settings.set_client_cert_verifier(Arc::new(self.clone()));
-        Ok(settings)
+        Ok(settings.build())
     }
 
     /// What a completed handshake comes to. A resumed session brings the certificate of its first handshake along, which rustls

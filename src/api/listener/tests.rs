@@ -9,12 +9,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
+use crate::connections::{Connections, Most};
+use crate::telemetry::Metrics;
 
 const SOON: Duration = Duration::from_millis(150);
 
 fn listener(head_time: Duration, stall_time: Duration, places: usize) -> Arc<Listener> {
     let router = Router::new().route("/", get(async || "hello"));
-    Arc::new(Listener { router, places: Semaphore::new(places), open: Gauge::default(), head_time, stall_time })
+    let most = Most { in_all: places, per_network: places, unknown: places };
+    let connections = Connections::new("api", most, &Arc::new(Metrics::new()));
+    Arc::new(Listener { router, doorway: Doorway::new(connections, None, head_time), head_time, stall_time })
 }
 
 /// Serves one connection; the client's end of it.
@@ -74,21 +78,29 @@ async fn a_client_that_never_reads_is_cut() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_are_closed_and_places_come_back() {
+async fn a_new_connection_takes_the_place_of_one_on_which_nobody_is_known() {
     let (_stop, shutdown) = watch::channel(false);
     let listener = listener(LONG, LONG, 1);
     let mut first = connect(&listener, &shutdown).await;
     first.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
     let mut some = [0; 15];
     first.read_exact(&mut some).await.unwrap();
-    assert_eq!(rest(&mut connect(&listener, &shutdown).await).await, "");
-    drop(first);
-    loop {
-        let mut next = connect(&listener, &shutdown).await;
-        let _ = next.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
-        if rest(&mut next).await.ends_with("hello") {
-            break;
-        }
+    let mut next = connect(&listener, &shutdown).await;
+    next.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.unwrap();
+    assert!(rest(&mut next).await.ends_with("hello"));
+    assert!(rest(&mut first).await.ends_with("hello"), "it had its answer, and is closed");
+}
+
+#[tokio::test]
+async fn a_head_that_can_be_read_in_two_ways_is_refused_behind_the_answer_to_the_one_before_it() {
+    let (_stop, shutdown) = watch::channel(false);
+    for bad in
+        ["GET / HTTP/1.1\r\nhost: h\nx: y\r\n\r\n", "GET / HTTP/1.1\r\ncontent-length: 0\r\ncontent-length: 0\r\n\r\n"]
+    {
+        let mut client = connect(&listener(LONG, LONG, 8), &shutdown).await;
+        client.write_all(format!("GET / HTTP/1.1\r\nhost: h\r\n\r\n{bad}{bad}").as_bytes()).await.unwrap();
+        let said = rest(&mut client).await;
+        assert!(said.matches("hello").count() == 1 && said.matches("400 Bad Request").count() == 1, "{bad:?}: {said}");
     }
 }
 

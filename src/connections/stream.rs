@@ -1,5 +1,6 @@
-//! A caller's connection whose bytes are read along.
+//! A caller's connection: below TLS it carries its place, and above, where HTTP/1.1 is spoken on it, its bytes are read along.
 
+use std::any::Any;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,9 +13,11 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType,
 };
+use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Framing, Stop};
+use super::framing::{Framing, Reading, Stop};
+use super::places::Place;
 
 /// What a connection's reader and its requests share.
 #[derive(Debug, Clone)]
@@ -27,37 +30,62 @@ impl SharedFraming {
     }
 }
 
-/// A connection whose bytes pass by a [`Framing`].
+/// A caller's connection.
 #[derive(Debug)]
-pub struct Framed {
+pub struct Connection {
     stream: Stream,
-    framing: SharedFraming,
+    /// What pingora keeps of a connection has room for this alone: for whoever serves a request on it to find its place.
+    digest: Option<Arc<ProxyDigest>>,
+    place: Option<Arc<Place>>,
+    framing: Option<SharedFraming>,
 }
 
-impl Framed {
-    /// Reads along from here on.
-    #[must_use]
-    pub fn new(stream: Stream) -> Self {
-        Self { stream, framing: SharedFraming(Arc::new(Mutex::new(Framing::new()))) }
+impl Connection {
+    /// A connection that has this place for as long as it lives.
+    pub(super) fn in_place(stream: Stream, place: Arc<Place>) -> Self {
+        let kept: Box<dyn Any + Send + Sync> = Box::new(Arc::clone(&place));
+        let digest = ResponseHeader::build(200, None).map(|head| ProxyDigest::new(Box::new(head), Some(kept)));
+        Self { stream, digest: digest.ok().map(Arc::new), place: Some(place), framing: None }
     }
 
-    /// What the connection's requests are held against.
+    /// Reads along from here on, for whoever reads in this way. The reader is what the connection's requests are held against.
     #[must_use]
-    pub fn framing(&self) -> SharedFraming {
-        self.framing.clone()
+    pub fn framed(stream: Stream, reading: Reading) -> (Self, SharedFraming) {
+        let framing = SharedFraming(Arc::new(Mutex::new(Framing::new(reading))));
+        let place = super::place(&stream);
+        (Self { stream, digest: None, place, framing: Some(framing.clone()) }, framing)
     }
 }
 
-impl AsyncRead for Framed {
+impl Connection {
+    /// Notes whether the caller reads what is written.
+    fn note(&self, blocked: bool) {
+        if let Some(place) = &self.place {
+            place.is_blocked(blocked);
+        }
+    }
+}
+
+/// The place in what is kept of a connection.
+pub(super) fn place(digest: &ProxyDigest) -> Option<&Arc<Place>> {
+    digest.user_data.as_ref()?.downcast_ref()
+}
+
+impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let mut framing = this.framing.lock();
+        let Some(framing) = &this.framing else { return Pin::new(&mut this.stream).poll_read(context, buffer) };
+        let mut framing = framing.lock();
         if framing.has_stopped() {
             return stopped(&framing);
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        match framing.read(buffer.filled().get(before..).unwrap_or_default()) {
+        let read = framing.read(buffer.filled().get(before..).unwrap_or_default());
+        if let Some(place) = &this.place {
+            place.holds(framing.unfinished());
+        }
+        match read {
             Ok(()) => {}
             // The sound bytes before it pass; the next read ends it.
             Err(Stop::Body(sound)) if sound > 0 => buffer.set_filled(before + sound),
@@ -65,9 +93,9 @@ impl AsyncRead for Framed {
                 buffer.set_filled(before);
                 return stopped(&framing);
             }
-            Err(Stop::Head) => {
-                // pingora answers 400 to what cannot be in a head, and would go on reading up to 1 MiB of what can.
-                buffer.set_filled(before);
+            Err(Stop::Head(sound)) => {
+                // Whoever reads answers 400 to what cannot be in a head; pingora would go on reading up to 1 MiB of what can.
+                buffer.set_filled(before + sound);
                 buffer.put_slice(b"\0");
             }
         }
@@ -84,9 +112,12 @@ fn stopped(framing: &Framing) -> Poll<io::Result<()>> {
     Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "what follows cannot be told apart")))
 }
 
-impl AsyncWrite for Framed {
+impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.note(written.is_pending());
+        written
     }
 
     fn poll_write_vectored(
@@ -94,7 +125,10 @@ impl AsyncWrite for Framed {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, bytes);
+        this.note(written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -102,7 +136,10 @@ impl AsyncWrite for Framed {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.note(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -111,19 +148,19 @@ impl AsyncWrite for Framed {
 }
 
 #[async_trait]
-impl Shutdown for Framed {
+impl Shutdown for Connection {
     async fn shutdown(&mut self) {
         self.stream.shutdown().await;
     }
 }
 
-impl UniqueID for Framed {
+impl UniqueID for Connection {
     fn id(&self) -> UniqueIDType {
         self.stream.id()
     }
 }
 
-impl Ssl for Framed {
+impl Ssl for Connection {
     fn get_ssl(&self) -> Option<&TlsRef> {
         self.stream.get_ssl()
     }
@@ -137,7 +174,7 @@ impl Ssl for Framed {
     }
 }
 
-impl GetTimingDigest for Framed {
+impl GetTimingDigest for Connection {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         self.stream.get_timing_digest()
     }
@@ -151,9 +188,9 @@ impl GetTimingDigest for Framed {
     }
 }
 
-impl GetProxyDigest for Framed {
+impl GetProxyDigest for Connection {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
+        self.digest.clone().or_else(|| self.stream.get_proxy_digest())
     }
 
     fn set_proxy_digest(&mut self, digest: ProxyDigest) {
@@ -161,7 +198,7 @@ impl GetProxyDigest for Framed {
     }
 }
 
-impl GetSocketDigest for Framed {
+impl GetSocketDigest for Connection {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.stream.get_socket_digest()
     }
@@ -171,5 +208,10 @@ impl GetSocketDigest for Framed {
     }
 }
 
-/// Only plaintext HTTP/2 is peeked for, and that is not framed here.
-impl Peek for Framed {}
+/// Only plaintext HTTP/2 is peeked for, and that is not read along.
+#[async_trait]
+impl Peek for Connection {
+    async fn try_peek(&mut self, bytes: &mut [u8]) -> io::Result<bool> {
+        self.stream.try_peek(bytes).await
+    }
+}

@@ -7,13 +7,12 @@
 //! RFC 9112 is not read on: a head is refused, a body breaks off. And where it finds another head than pingora does, the request
 //! is refused, too.
 
-mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
-pub use stream::{Framed, SharedFraming};
+pub use super::stream::SharedFraming;
 
 /// The most bytes of a head, its first line included, and of the trailers of a body.
 const LONGEST_HEAD: usize = 80 * 1024;
@@ -85,13 +84,23 @@ struct Head {
 pub enum Stop {
     /// The body is malformed.
     Body(usize),
-    /// The head is too long.
-    Head,
+    /// The head is too long, or whoever reads does not ask about each head.
+    Head(usize),
+}
+
+/// How whoever reads hears of a head that can be read in more than one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// It asks about each head that it finds.
+    Asking,
+    /// It does not ask, so it gets no such head: reading stops before it.
+    Unaware,
 }
 
 /// The reader of one connection.
 #[derive(Debug)]
 pub struct Framing {
+    reading: Reading,
     state: State,
     head: Head,
     trailers: usize,
@@ -102,8 +111,8 @@ pub struct Framing {
 impl Framing {
     /// A connection of which nothing was read.
     #[must_use]
-    pub fn new() -> Self {
-        Self { state: State::Head, head: Head::default(), trailers: 0, found: VecDeque::new(), fault: None }
+    pub fn new(reading: Reading) -> Self {
+        Self { reading, state: State::Head, head: Head::default(), trailers: 0, found: VecDeque::new(), fault: None }
     }
 
     /// The head of the next request is this long to whoever asks.
@@ -130,6 +139,15 @@ impl Framing {
         !self.found.is_empty()
     }
 
+    /// How many bytes there are of a head that is not whole.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        match self.state {
+            State::Unclear(length) => length,
+            _ => self.head.length,
+        }
+    }
+
     /// Whether nothing more is read.
     #[must_use]
     pub fn has_stopped(&self) -> bool {
@@ -142,9 +160,14 @@ impl Framing {
     /// What comes behind some of them may not be read on.
     pub fn read(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         let mut rest = bytes;
+        // Where the head begins that is being read.
+        let mut head = 0;
         while !rest.is_empty() {
+            if self.state == State::Head && self.head.length == 0 {
+                head = bytes.len() - rest.len();
+            }
             let read = match self.state {
-                State::Head => self.read_head(rest)?,
+                State::Head => self.read_head(rest, head)?,
                 State::Body(missing) => {
                     let read = rest.len().min(usize::try_from(missing).unwrap_or(usize::MAX));
                     let missing = missing - read as u64;
@@ -171,7 +194,7 @@ impl Framing {
                 },
                 State::Unclear(length) if length + rest.len() > LONGEST_HEAD => {
                     self.state = State::Stopped;
-                    return Err(Stop::Head);
+                    return Err(Stop::Head(head));
                 }
                 State::Unclear(length) => {
                     self.state = State::Unclear(length + rest.len());
@@ -185,14 +208,14 @@ impl Framing {
         Ok(())
     }
 
-    /// Reads up to the end of a line of a head.
-    fn read_head(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
+    /// Reads up to the end of a line of a head that began behind so many bytes.
+    fn read_head(&mut self, bytes: &[u8], sound: usize) -> Result<usize, Stop> {
         let end = memchr::memchr(b'\n', bytes);
         let read = end.map_or(bytes.len(), |end| end + 1);
         self.head.length += read;
         if self.head.length > LONGEST_HEAD {
             self.state = State::Stopped;
-            return Err(Stop::Head);
+            return Err(Stop::Head(sound));
         }
         let part = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
         if end.is_none() || !self.head.line.is_empty() {
@@ -207,13 +230,19 @@ impl Framing {
             Ok(false) => {}
             Ok(true) => {
                 let Head { length, content_length, chunked, upgrade, .. } = std::mem::take(&mut self.head);
-                self.found.push_back(Found::Head(length));
+                if self.reading == Reading::Asking {
+                    self.found.push_back(Found::Head(length));
+                }
                 self.state = match (upgrade, chunked, content_length) {
                     (true, ..) => State::Unread,
                     (false, true, _) => State::Chunked(Chunked::SIZE),
                     (false, false, Some(1..)) => State::Body(content_length.unwrap_or_default()),
                     (false, false, None | Some(0)) => State::Head,
                 };
+            }
+            Err(_) if self.reading == Reading::Unaware => {
+                self.state = State::Stopped;
+                return Err(Stop::Head(sound));
             }
             Err(why) => {
                 self.found.push_back(Found::Unsound(why));

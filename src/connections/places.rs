@@ -1,0 +1,430 @@
+//! Places for connections: so many in all, so many of a network, and few for those on which nobody is known.
+//!
+//! Where all are taken a new connection takes one from somebody: from a stranger, else from whoever has owed us something for longest, a
+//! request, the rest of a body or to read. Whoever waits for an upstream keeps its place.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering::{self, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use futures_util::task::AtomicWaker;
+
+use crate::ids::network;
+use crate::telemetry::{ClosedLabels, Gauge, Metrics};
+
+/// For so long strangers are not asked for their places while others are free.
+const GRACE: Duration = Duration::from_secs(1);
+/// Bytes of heads that are not whole, of all connections of a door. Beyond that the largest one goes.
+const HEADS: usize = 16 * 1024 * 1024;
+
+/// How many connections a door has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// In all.
+    pub in_all: usize,
+    /// Of one network: one address of IPv4, one /64 of IPv6.
+    pub per_network: usize,
+    /// On which nobody is known; a burst of them may be more for a second.
+    pub unknown: usize,
+}
+
+/// The connections of a door.
+#[derive(Debug)]
+pub struct Connections {
+    door: &'static str,
+    most: Most,
+    /// For so long a new connection is not asked for its place, unless all are taken: what it says may be on its way.
+    grace: Duration,
+    table: Mutex<Table>,
+    /// Bytes of heads that are not whole.
+    heads: AtomicUsize,
+    open: Gauge,
+    metrics: Arc<Metrics>,
+}
+
+type Network = Option<IpAddr>;
+
+#[derive(Debug, Default)]
+struct Table {
+    /// All that are open, by age.
+    open: BTreeMap<u64, (Network, Arc<Standing>)>,
+    networks: HashMap<Network, usize>,
+    /// Those of them on which nobody is known.
+    unknown: BTreeMap<u64, Network>,
+    unknown_of: HashMap<Network, usize>,
+    next: u64,
+}
+
+/// How a connection stands, as its task sees it.
+#[derive(Debug)]
+struct Standing {
+    spoken: AtomicBool,
+    known: AtomicBool,
+    taken: AtomicBool,
+    waker: AtomicWaker,
+    /// Exchanges that wait for their upstream, or for more of its answer.
+    busy: AtomicUsize,
+    /// Its caller does not read.
+    blocked: AtomicBool,
+    /// Bytes of a head that is not whole.
+    head: AtomicUsize,
+    /// When its caller did something last, in milliseconds since `began`.
+    last: AtomicU64,
+    began: Instant,
+}
+
+/// A connection's place; given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    number: u64,
+    network: Network,
+    standing: Arc<Standing>,
+    connections: Arc<Connections>,
+}
+
+impl Table {
+    /// Takes a connection out. Its place is free from then on.
+    fn remove(&mut self, number: u64) -> Option<Arc<Standing>> {
+        let (network, standing) = self.open.remove(&number)?;
+        leave(&mut self.networks, network);
+        self.is_known(number);
+        Some(standing)
+    }
+
+    fn is_known(&mut self, number: u64) {
+        if let Some(network) = self.unknown.remove(&number) {
+            leave(&mut self.unknown_of, network);
+        }
+    }
+
+    /// The oldest connection on which nobody is known: of this network, or else of the one that has most of them.
+    fn stranger(&self, of: Option<Network>) -> Option<u64> {
+        let busiest = || self.unknown_of.iter().max_by_key(|(_, held)| **held).map(|(network, _)| *network);
+        let network = of.or_else(busiest)?;
+        self.unknown.iter().find(|(_, theirs)| **theirs == network).map(|(number, _)| *number)
+    }
+
+    fn is_older(&self, number: u64, age: Duration) -> bool {
+        self.open.get(&number).is_some_and(|(_, standing)| standing.began.elapsed() >= age)
+    }
+
+    /// The connection with the largest head that is not whole.
+    fn largest(&self) -> Option<u64> {
+        let head = |(_, (_, standing)): &(&u64, &(Network, Arc<Standing>))| standing.head.load(Relaxed);
+        self.open.iter().max_by_key(head).map(|(number, _)| *number)
+    }
+
+    /// The connection whose caller has owed us something for longest: its next request, the rest of a body, or to read.
+    fn debtor(&self, of: Option<Network>) -> Option<u64> {
+        let owing = self.open.iter().filter(|(_, (network, standing))| {
+            of.is_none_or(|of| of == *network) && (standing.busy.load(Relaxed) == 0 || standing.blocked.load(Relaxed))
+        });
+        let since =
+            |standing: &Standing| standing.began.checked_add(Duration::from_millis(standing.last.load(Relaxed)));
+        owing.min_by_key(|(_, (_, standing))| since(standing)).map(|(number, _)| *number)
+    }
+}
+
+impl Connections {
+    /// Nobody is connected. `door` names it in metrics.
+    #[must_use]
+    pub fn new(door: &'static str, most: Most, metrics: &Arc<Metrics>) -> Arc<Self> {
+        let open = if door == "gate" { &metrics.gate_connections } else { &metrics.hall_connections };
+        let open = open.clone();
+        Arc::new(Self {
+            door,
+            most,
+            grace: GRACE,
+            table: Mutex::default(),
+            heads: AtomicUsize::new(0),
+            open,
+            metrics: Arc::clone(metrics),
+        })
+    }
+
+    /// Gives a new connection a place. Where there is none, it takes that of another: `None` when all others are at work.
+    pub fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Place> {
+        let network = peer.map(network);
+        let mut table = self.table();
+        let of_network = table.networks.get(&network).copied().unwrap_or_default();
+        let crowded = if of_network >= self.most.per_network {
+            Some(("network_full", Some(network)))
+        } else {
+            (table.open.len() >= self.most.in_all).then_some(("full", None))
+        };
+        let strangers = table.unknown.len() >= self.most.unknown;
+        let had_its_time = |of| table.stranger(of).filter(|number| table.is_older(*number, self.grace));
+        let gives_way = match crowded {
+            // Among the debtors are strangers, too: those that have just come are the last of them.
+            Some((_, of)) => had_its_time(of).or_else(|| table.debtor(of)),
+            None if strangers => had_its_time(None),
+            None => None,
+        };
+        if let Some(standing) = gives_way.and_then(|number| table.remove(number)) {
+            self.close(&standing);
+        } else if let Some((why, _)) = crowded {
+            drop(table);
+            self.count(why);
+            return None;
+        }
+        let number = table.next;
+        table.next += 1;
+        let standing = Arc::new(Standing::new());
+        table.open.insert(number, (network, Arc::clone(&standing)));
+        *table.networks.entry(network).or_default() += 1;
+        table.unknown.insert(number, network);
+        *table.unknown_of.entry(network).or_default() += 1;
+        drop(table);
+        self.open.inc();
+        Some(Place { number, network, standing, connections: Arc::clone(self) })
+    }
+
+    fn close(&self, standing: &Standing) {
+        standing.taken.store(true, Ordering::Release);
+        // What it holds goes with it.
+        self.heads.fetch_sub(standing.head.swap(0, Relaxed), Relaxed);
+        standing.waker.wake();
+        self.count("taken");
+    }
+
+    fn count(&self, why: &'static str) {
+        self.metrics.connections_closed.get_or_create(&ClosedLabels { door: self.door, why }).inc();
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One less of this network.
+fn leave(held: &mut HashMap<Network, usize>, network: Network) {
+    if let Some(count) = held.get_mut(&network) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            held.remove(&network);
+        }
+    }
+}
+
+impl Standing {
+    fn new() -> Self {
+        Self {
+            spoken: AtomicBool::new(false),
+            known: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            busy: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
+            head: AtomicUsize::new(0),
+            last: AtomicU64::new(0),
+            began: Instant::now(),
+        }
+    }
+}
+
+impl Place {
+    /// A request has come on this connection, or a piece of one.
+    pub fn speaks(&self) {
+        let passed = u64::try_from(self.standing.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.standing.last.store(passed, Relaxed);
+        self.standing.spoken.store(true, Relaxed);
+    }
+
+    /// Whether a request has come on this connection.
+    #[must_use]
+    pub fn has_spoken(&self) -> bool {
+        self.standing.spoken.load(Relaxed)
+    }
+
+    /// One more exchange waits for its upstream and not for its caller, or one less.
+    pub fn works(&self, more: bool) {
+        if more {
+            self.standing.busy.fetch_add(1, Relaxed);
+        } else {
+            self.standing.busy.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// So many bytes of a head are there that is not whole. Where all connections together hold too many, the one with the most closes.
+    pub fn holds(&self, bytes: usize) {
+        if self.standing.head.load(Relaxed) == bytes || self.standing.taken.load(Relaxed) {
+            return;
+        }
+        let connections = &self.connections;
+        let before = self.standing.head.swap(bytes, Relaxed);
+        connections.heads.fetch_sub(before, Relaxed);
+        let heads = connections.heads.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        if bytes > before && heads > HEADS {
+            let mut table = connections.table();
+            if let Some(standing) = table.largest().and_then(|number| table.remove(number)) {
+                drop(table);
+                connections.close(&standing);
+            }
+        }
+    }
+
+    /// Whether what is written stays with us, because the caller does not read.
+    pub fn is_blocked(&self, blocked: bool) {
+        if self.standing.blocked.load(Relaxed) != blocked {
+            self.standing.blocked.store(blocked, Relaxed);
+        }
+    }
+
+    /// Somebody on this connection is known: strangers cannot take its place any more.
+    pub fn known(&self) {
+        // Each request comes by here; only the first one of a connection goes on.
+        if self.standing.known.load(Relaxed) || self.standing.known.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.connections.table().is_known(self.number);
+    }
+
+    /// Serves a connection for as long as the place is its own; `None` when it goes to somebody else before that is done.
+    pub async fn hold<T>(&self, serve: impl Future<Output = Option<T>>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.is_taken() => {
+                tracing::debug!(network = ?self.network, "a connection was closed for another");
+                None
+            }
+            served = serve => served,
+        }
+    }
+
+    /// Waits until the place goes to somebody else.
+    async fn is_taken(&self) {
+        poll_fn(|context| {
+            self.standing.waker.register(context.waker());
+            if self.standing.taken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.open.dec();
+        self.connections.heads.fetch_sub(self.standing.head.swap(0, Relaxed), Relaxed);
+        self.connections.table().remove(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn connections(in_all: usize, per_network: usize, unknown: usize, grace: Duration) -> Arc<Connections> {
+        let connections = Connections::new("gate", Most { in_all, per_network, unknown }, &Arc::new(Metrics::new()));
+        Arc::new(Connections { grace, ..Arc::into_inner(connections).unwrap() })
+    }
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    fn is_taken(place: &Place) -> bool {
+        place.is_taken().now_or_never().is_some()
+    }
+
+    #[test]
+    fn strangers_take_each_others_places_and_nobody_elses() {
+        let connections = connections(100, 100, 3, Duration::ZERO);
+        let known = connections.enter(address("10.0.0.1")).unwrap();
+        known.known();
+        let first = connections.enter(address("10.0.0.2")).unwrap();
+        let flood: Vec<Place> = (0..50).map(|_| connections.enter(address("10.0.0.9")).unwrap()).collect();
+        let taken: Vec<bool> = flood.iter().map(is_taken).collect();
+        assert_eq!(taken.iter().filter(|taken| !**taken).count(), 2, "{taken:?}");
+        assert_eq!(&taken[48..], [false, false], "the newest");
+        assert!(!is_taken(&first), "the busiest network gives way first");
+        assert!(!is_taken(&known));
+        assert_eq!(connections.table().open.len(), 4);
+        // In time, an identity keeps the place.
+        flood[49].known();
+        let more: Vec<Place> = (0..50).map(|_| connections.enter(address("10.0.0.9")).unwrap()).collect();
+        assert!(!is_taken(&flood[49]) && is_taken(&flood[48]));
+        drop((more, flood, first, known));
+        let table = connections.table();
+        assert!(table.open.is_empty() && table.networks.is_empty() && table.unknown.is_empty());
+        assert!(table.unknown_of.is_empty());
+    }
+
+    #[test]
+    fn a_burst_is_given_time_to_say_who_it_is_and_no_more_than_all_places() {
+        let connections = connections(10, 10, 3, GRACE);
+        let burst: Vec<Place> = (0..10).map(|_| connections.enter(None).unwrap()).collect();
+        assert!(!burst.iter().any(is_taken));
+        let _next = connections.enter(None).unwrap();
+        assert_eq!(burst.iter().filter(|place| is_taken(place)).count(), 1);
+    }
+
+    #[test]
+    fn heads_that_are_not_whole_have_a_bound_together() {
+        let connections = connections(1000, 1000, 1000, GRACE);
+        let places: Vec<Place> = (0..400).map(|_| connections.enter(None).unwrap()).collect();
+        for place in &places {
+            place.holds(30_000);
+            place.holds(60_000);
+        }
+        let kept = places.iter().filter(|place| !is_taken(place)).count();
+        assert!((200..=HEADS / 60_000).contains(&kept), "{kept}");
+        places.iter().for_each(|place| place.holds(0));
+        assert_eq!(connections.heads.load(Relaxed), 0);
+        places[399].holds(5);
+        drop(places);
+        assert_eq!(connections.heads.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn whoever_is_at_work_keeps_its_place_and_whoever_owes_us_something_gives_way() {
+        let connections = connections(5, 3, 5, GRACE);
+        let work = |place: &Place| {
+            place.known();
+            place.works(true);
+        };
+        let one: Vec<Place> = (0..3).map(|_| connections.enter(address("2001:db8::1")).unwrap()).collect();
+        one.iter().for_each(work);
+        assert!(connections.enter(address("2001:db8::ffff")).is_none(), "the same /64");
+        let other: Vec<Place> = (0..2).map(|_| connections.enter(None).unwrap()).collect();
+        other.iter().for_each(work);
+        assert!(connections.enter(address("10.0.0.1")).is_none());
+        // A caller that does not read gives way to its own network's next, and one that owes a request to anybody's.
+        one[1].is_blocked(true);
+        let next = connections.enter(address("2001:db8::2")).unwrap();
+        assert_eq!(one.iter().map(is_taken).collect::<Vec<_>>(), [false, true, false]);
+        work(&next);
+        other[0].works(false);
+        let third = connections.enter(address("10.0.0.1")).unwrap();
+        assert!(is_taken(&other[0]) && !is_taken(&other[1]) && !is_taken(&next));
+        // Strangers give way first.
+        other[1].works(false);
+        let fourth = connections.enter(address("10.0.0.2")).unwrap();
+        assert!(is_taken(&third) && !is_taken(&other[1]));
+        // Of two that owe something, the one that has for longer.
+        fourth.known();
+        std::thread::sleep(Duration::from_millis(5));
+        fourth.speaks();
+        let _fifth = connections.enter(address("10.0.0.2")).unwrap();
+        assert!(is_taken(&other[1]) && !is_taken(&fourth));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_on_a_place_that_is_taken_is_woken() {
+        let connections = connections(10, 10, 1, Duration::ZERO);
+        let place = Arc::new(connections.enter(None).unwrap());
+        let waiting = tokio::spawn({
+            let place = Arc::clone(&place);
+            async move { place.is_taken().await }
+        });
+        tokio::task::yield_now().await;
+        let _next = connections.enter(None).unwrap();
+        tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,68 @@
+//! Bodies that stall or drip give up their place, over every protocol.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use hallgate::proxy;
+use http::Request;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use hyper::client::conn::http2::handshake;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::house::{self, House, at, fixed};
+use crate::upstream::Upstream;
+use crate::wire::{PATIENCE, Wire};
+
+/// A house whose gate has little patience, before an upstream that waits for bodies to end.
+async fn house(idle: Duration, min_body_rate: u32) -> House {
+    let upstream = Upstream::script(|mut wire, _| async move {
+        wire.message().await;
+    })
+    .await;
+    let settings = house::settings(fixed(), at(upstream.address));
+    House::start(proxy::Settings { idle_timeout: idle, min_body_rate, ..settings }).await
+}
+
+/// How the one exchange of a house ended.
+async fn ending(house: &House) -> String {
+    house.metric("exchanges_in_flight 0").await;
+    let outcomes: Vec<_> = house.entries().into_iter().filter(|entry| entry["kind"] == "outcome").collect();
+    assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+    outcomes[0]["ending"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_over_http2_is_reset() {
+    let house = house(Duration::from_millis(300), 0).await;
+    let stream = TcpStream::connect(house.h2c).await.unwrap();
+    let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let piece = futures_util::stream::iter([Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"some")))]);
+    let body = StreamBody::new(piece.chain(futures_util::stream::pending()));
+    let request = Request::post("http://gate.example/public/a").body(body).unwrap();
+    let answer = timeout(PATIENCE, sender.send_request(request)).await.expect("it is not reset");
+    assert!(answer.is_err(), "{answer:?}");
+    assert_eq!(ending(&house).await, "aborted");
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_408() {
+    let house = house(Duration::from_millis(400), 1000).await;
+    let mut wire = Wire::to(house.gate).await;
+    wire.send("POST /public/a HTTP/1.1\r\nhost: gate.example\r\ncontent-length: 100000\r\n\r\n").await;
+    let answer = timeout(PATIENCE, async {
+        loop {
+            wire.send("x").await;
+            tokio::select! {
+                head = wire.head() => return head.unwrap(),
+                () = sleep(Duration::from_millis(50)) => {}
+            }
+        }
+    });
+    assert_eq!(answer.await.expect("it may drip for ever").status(), 408);
+    assert_eq!(ending(&house).await, "aborted");
+}
