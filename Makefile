@@ -18,7 +18,7 @@ KUBECTL := target/kubectl
 REFERENCE := target/reference
 RUST_SET_UP := https://rustup.rs
 
-.PHONY: help demo test soak kills fuzz neighbours bench sbom check build-tools tools
+.PHONY: help demo test soak kills fuzz neighbours hostile bench sbom check build-tools tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ kills: build-tools ## 300 kills at random moments under load, some with pages lo
 
 fuzz: build-tools ## random exchanges through the gate for SECONDS (600): one request in is one request out
 	HALLGATE_EXCHANGES_SECONDS=$(SECONDS) $(CARGO) test --locked --test gate exchanges -- --nocapture
+
+hostile: tools ## 2,000 hostile connections of each kind at once: a caller and its probes are served, in little memory
+	HALLGATE_HOSTILE=2000 $(CARGO) test --locked --test hostile -- --nocapture --test-threads=1
 
 neighbours: tools ## ten rounds of requests that somebody reads in more than one way, between real proxies and servers
 	HALLGATE_NEIGHBOURS_ROUNDS=10 $(CARGO) test --locked --test neighbours -- --nocapture
