@@ -101,7 +101,7 @@ impl CannotDecide {
 pub struct Readiness {
     /// True when the snapshot is loaded, the ledger writes and no drain has begun.
     pub ready: bool,
-    /// What stands against it, one phrase each.
+    /// What stands against it, one phrase each; or, while it is ready, what somebody should look at.
     pub reasons: Vec<String>,
     /// The snapshot in force.
     pub snapshot: Digest,
@@ -328,6 +328,7 @@ impl Hall {
             let state = abroad.state(&self.snapshot.load());
             self.metrics.registry_answer_age.set(abroad.age_seconds());
             self.metrics.registry_banned_hashes.set(state.banned_hashes.map_or(0, size));
+            self.metrics.registry_bans_unread.set(i64::from(state.unread_bans.is_some()));
             self.metrics.registry_unreported_dispatches.set(count(abroad.unreported()));
             self.metrics.registry_unverified_workers.set(size(state.unverified_workers));
         }
@@ -360,8 +361,13 @@ impl Hall {
         {
             reasons.push("the registry has not been asked yet".to_owned());
         }
+        let ready = reasons.is_empty();
+        // No reason to send requests elsewhere: every replica has the same list, and whom it cannot clear is denied one by one.
+        if let Some(why) = registry.as_ref().and_then(|state| state.unread_bans.as_ref()) {
+            reasons.push(format!("the registry's ban list cannot be read whole: it {why}"));
+        }
         Readiness {
-            ready: reasons.is_empty(),
+            ready,
             reasons,
             snapshot: snapshot.fingerprint,
             policy_version: Arc::clone(&snapshot.settings.version),

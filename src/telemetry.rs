@@ -267,6 +267,8 @@ pub struct Metrics {
     pub registry_answer_age: Gauge,
     /// Hashes on the remote registry's ban list.
     pub registry_banned_hashes: Gauge,
+    /// 1 while the remote registry's ban list cannot be read whole.
+    pub registry_bans_unread: Gauge,
     /// Dispatches that the remote registry has not been told of.
     pub registry_unreported_dispatches: Gauge,
     /// Enrolled workers that do not act in prod and edge without the remote registry's word.
@@ -325,6 +327,7 @@ impl Metrics {
             registry_refreshes: Family::default(),
             registry_answer_age: Gauge::default(),
             registry_banned_hashes: Gauge::default(),
+            registry_bans_unread: Gauge::default(),
             registry_unreported_dispatches: Gauge::default(),
             registry_unverified_workers: Gauge::default(),
             alerts_unsent: Counter::default(),
@@ -407,6 +410,11 @@ impl Metrics {
             "registry_banned_hashes",
             "Hashes on the remote registry's ban list",
             m.registry_banned_hashes.clone(),
+        );
+        registry.register(
+            "registry_bans_unread",
+            "1 while the remote registry's ban list cannot be read whole",
+            m.registry_bans_unread.clone(),
         );
         registry.register(
             "registry_unreported_dispatches",

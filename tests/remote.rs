@@ -8,6 +8,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "remote/bans.rs"]
+mod bans;
 #[path = "remote/enrols.rs"]
 mod enrols;
 #[path = "remote/house.rs"]

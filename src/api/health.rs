@@ -240,7 +240,7 @@ impl RegistryHealth {
         let seen = hall.abroad().map(|abroad| abroad.seen());
         Self {
             reachable: seen.as_ref().map(|seen| seen.asked && seen.failure.is_none()),
-            ban_list_age_s: seen.and_then(|seen| Some(seen.bans.as_ref()?.1.instant.elapsed().as_secs())),
+            ban_list_age_s: seen.and_then(|seen| Some(seen.bans_whole?.instant.elapsed().as_secs())),
         }
     }
 }
@@ -301,7 +301,7 @@ impl DoctorChecks {
         Self {
             connectivity: match &readiness.registry {
                 None => check("ok", "no registry is configured: local enrolment is the only authority".to_owned()),
-                Some(registry) => match &registry.error {
+                Some(registry) => match registry.error.as_ref().or(registry.unread_bans.as_ref()) {
                     Some(error) => check("warn", format!("the registry does not give all answers{}", detail(error))),
                     None => check("ok", "the registry answers".to_owned()),
                 },

@@ -123,7 +123,7 @@ struct BanList<'a> {
     entries: &'a [BannedHash],
     /// When the registry was asked for it; null when it has never answered.
     updated_at: Option<String>,
-    /// Whether it is too old to count for anybody.
+    /// Whether it clears nobody: the last one that could be read whole is too old.
     stale: bool,
     source: &'static str,
 }
@@ -138,7 +138,7 @@ pub(super) struct Bans {
     entries: Vec<Ban>,
     /// When the registry was asked for it; null when it has never answered.
     updated_at: Option<String>,
-    /// Whether it is too old to count for anybody.
+    /// Whether it clears nobody: the last one that could be read whole is too old.
     stale: bool,
     /// `local-cache`, or `local-only` when there is no registry.
     source: String,
@@ -166,14 +166,14 @@ pub(super) async fn ban_list(State(hall): State<Arc<Hall>>, credential: Credenti
     credential::require(&token, Scope::Read)?;
     let seen = hall.abroad().map(|abroad| abroad.seen());
     let source = if seen.is_some() { CACHE } else { LOCAL };
-    let bans = seen.as_ref().and_then(|seen| seen.bans.as_ref().map(|(list, asked)| (list, asked, seen.max_stale)));
+    let bans = seen.as_ref().and_then(|seen| seen.bans.as_ref().map(|(list, asked)| (list, asked, seen)));
     let list = match bans {
-        Some((list, asked, max_stale)) => BanList {
+        Some((list, asked, seen)) => BanList {
             count: list.hashes.len(),
             hashes: list.hashes.iter().map(|hash| hash.to_hex()).collect(),
             entries: &list.entries,
             updated_at: Some(timestamp(asked.micros)),
-            stale: asked.instant.elapsed() >= max_stale,
+            stale: seen.bans_whole.is_none_or(|whole| whole.instant.elapsed() >= seen.max_stale),
             source,
         },
         None => BanList { count: 0, hashes: Vec::new(), entries: &[], updated_at: None, stale: true, source },

@@ -42,6 +42,8 @@ pub struct AbroadState {
     pub error: Option<String>,
     /// Hashes on its ban list, once there is one.
     pub banned_hashes: Option<usize>,
+    /// Why its ban list could not be read whole, while it cannot.
+    pub unread_bans: Option<String>,
     /// Enrolled workers that do not act in prod and edge without its word.
     pub unverified_workers: usize,
 }
@@ -121,6 +123,7 @@ impl Abroad {
             answered_micros: seen.answered.map(|moment| moment.micros),
             error: seen.failure.as_ref().map(ToString::to_string),
             banned_hashes: seen.bans.as_ref().map(|(list, _)| list.hashes.len()),
+            unread_bans: seen.unread_bans().map(ToString::to_string),
             unverified_workers: unverified(snapshot),
         }
     }

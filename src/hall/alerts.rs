@@ -29,6 +29,8 @@ pub enum Kind {
     LedgerRecovered,
     /// What the remote registry said is too old.
     RegistryStale,
+    /// The remote registry's ban list cannot be read whole.
+    BansUnread,
     /// One worker is denied again and again.
     RepeatedDenials,
     /// A worker's code is not what was attested.
@@ -66,6 +68,7 @@ impl Kind {
         Self::LedgerNotWriting,
         Self::LedgerRecovered,
         Self::RegistryStale,
+        Self::BansUnread,
         Self::RepeatedDenials,
         Self::WorkerTampered,
         Self::ReloadRefused,
@@ -80,6 +83,7 @@ impl Kind {
             Self::LedgerNotWriting => "LEDGER_NOT_WRITING",
             Self::LedgerRecovered => "LEDGER_RECOVERED",
             Self::RegistryStale => "REGISTRY_STALE",
+            Self::BansUnread => "BANS_UNREAD",
             Self::RepeatedDenials => "REPEATED_DENIALS",
             Self::WorkerTampered => "WORKER_TAMPERED",
             Self::ReloadRefused => "RELOAD_REFUSED",
@@ -95,6 +99,7 @@ impl Kind {
             Self::LedgerNotWriting => "The ledger is not writing",
             Self::LedgerRecovered => "The ledger has lost entries",
             Self::RegistryStale => "The registry's answers are stale",
+            Self::BansUnread => "The registry's ban list cannot be read whole",
             Self::RepeatedDenials => "A worker is denied again and again",
             Self::WorkerTampered => "A worker's code was changed",
             Self::ReloadRefused => "A change of files is refused",
@@ -106,9 +111,11 @@ impl Kind {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::LedgerBroken | Self::LedgerNotWriting | Self::LedgerRecovered | Self::WorkerTampered => {
-                Severity::Error
-            }
+            Self::LedgerBroken
+            | Self::LedgerNotWriting
+            | Self::LedgerRecovered
+            | Self::BansUnread
+            | Self::WorkerTampered => Severity::Error,
             Self::RegistryStale | Self::RepeatedDenials | Self::ReloadRefused | Self::ClockJump => Severity::Warning,
         }
     }

@@ -76,6 +76,8 @@ struct Looks {
     recovered: Option<uuid::Uuid>,
     /// The remote registry's answers are too old.
     stale: bool,
+    /// Its ban list cannot be read whole.
+    unread: bool,
     /// The wall clock and the steady one, at the same moment.
     clocks: (i64, Instant),
     /// `None` before the first look.
@@ -91,7 +93,7 @@ struct Denied {
 impl Looks {
     fn begin() -> Self {
         let clocks = (now_micros(), Instant::now());
-        Self { writing: true, broken: false, recovered: None, stale: false, clocks, denied: None }
+        Self { writing: true, broken: false, recovered: None, stale: false, unread: false, clocks, denied: None }
     }
 
     fn after_ledger(&mut self, hall: &Hall) {
@@ -130,6 +132,18 @@ impl Looks {
             hall.alert(Raised::of_hall(Kind::RegistryStale, message));
         }
         self.stale = stale;
+        match (self.unread, seen.unread_bans()) {
+            (false, Some(why)) => {
+                let message = format!(
+                    "bans that are not read are not enforced; workers that need its word are denied in prod and edge once the \
+                     last whole list is older than `registry.max_stale`: it {why}"
+                );
+                hall.alert(Raised::of_hall(Kind::BansUnread, message));
+            }
+            (true, None) => tracing::info!("the registry's ban list is read whole again"),
+            _ => {}
+        }
+        self.unread = seen.unread_bans().is_some();
     }
 
     fn after_clock(&mut self, hall: &Hall, wall: i64, steady: Instant) {

@@ -43,8 +43,8 @@ pub struct Seen {
     pub workers: std::collections::BTreeMap<crate::ids::WorkerId, Heard>,
     /// The last ban list, and when it was asked for.
     pub bans: Option<(Arc<BanList>, Moment)>,
-    /// Whether the ban list is young enough to count.
-    pub bans_fresh: bool,
+    /// When the last ban list that is whole was asked for.
+    pub bans_whole: Option<Moment>,
     /// How long an answer counts.
     pub max_stale: Duration,
     /// When it last gave an answer.
@@ -57,4 +57,12 @@ pub struct Seen {
     pub asked: bool,
     /// The account's last standing.
     pub account: Option<Account>,
+}
+
+impl Seen {
+    /// Why the last ban list could not be read whole.
+    #[must_use]
+    pub fn unread_bans(&self) -> Option<&Failure> {
+        self.bans.as_ref().and_then(|(list, _)| list.unread.as_ref())
+    }
 }

@@ -55,6 +55,8 @@ struct Held {
     only: &'static str,
     workers: BTreeMap<String, Value>,
     bans: Value,
+    /// Whether it knows `offset`.
+    pages: bool,
     standing: Value,
     asked: Vec<Asked>,
 }
@@ -75,6 +77,7 @@ impl Registry {
             only: "",
             workers: BTreeMap::new(),
             bans: json!([]),
+            pages: true,
             standing: json!({"standing": "ok", "tier_id": "pro", "github_login": "acme"}),
             asked: Vec::new(),
         };
@@ -104,6 +107,11 @@ impl Registry {
 
     pub fn ban(&self, bans: Value) {
         self.held.lock().unwrap().bans = bans;
+    }
+
+    /// Whether it gives more than the first entries to who asks for them.
+    pub fn pages(&self, pages: bool) {
+        self.held.lock().unwrap().pages = pages;
     }
 
     pub fn standing(&self, standing: &str) {
@@ -159,11 +167,22 @@ fn sound(held: &Held, path: &str) -> (u16, Value) {
         };
     }
     match path.split('?').next().unwrap() {
-        "/api/v1/ban-list" => (200, held.bans.clone()),
+        "/api/v1/ban-list" => (200, page(held, path)),
         "/api/account/standing" => (200, held.standing.clone()),
         "/api/v1/telemetry/decisions" => (200, json!({"ok": true})),
         _ => (404, json!({"error": "not found"})),
     }
+}
+
+/// The entries that a path asks for.
+fn page(held: &Held, path: &str) -> Value {
+    let number = |name: &str| {
+        let text = path.split(['?', '&']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        text.map(|text| text.parse::<usize>().unwrap())
+    };
+    let bans = held.bans.as_array().unwrap();
+    let offset = number("offset").filter(|_| held.pages).unwrap_or(0);
+    bans.iter().skip(offset).take(number("limit").unwrap()).cloned().collect()
 }
 
 /// A request's head and body.

@@ -178,8 +178,10 @@ impl Asking {
         let asked = Moment::now();
         let answer = self.meanwhile(abroad, async move { (asked, abroad.client.ban_list().await) }).await;
         let list = self.answered(answer)?;
+        // Any other failure behind the first page is told as what it costs, and tried again in the next round.
+        let limited = list.unread.clone().filter(ends_a_round);
         self.known.hear_bans(list, asked);
-        Ok(())
+        limited.map_or(Ok(()), Err)
     }
 
     async fn ask_for_account(&mut self, abroad: &Abroad) -> Result<(), Failure> {
@@ -281,7 +283,7 @@ impl Asking {
         abroad.see(Seen {
             workers: self.known.workers().clone(),
             bans: self.known.bans().cloned(),
-            bans_fresh: self.known.bans().is_some_and(|(_, asked)| self.known.is_fresh(*asked, now)),
+            bans_whole: self.known.bans_whole(),
             max_stale: self.settings.max_stale,
             answered: *answered,
             failure: failure.clone(),

@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::client::Failure;
 use crate::ids::{Digest, WorkerId};
 
 /// The most characters that are kept of a text that only informs.
 const TEXT: usize = 256;
+/// The most banned hashes that are kept.
+const MOST_BANS: usize = 100_000;
 
 /// What the registry says of a worker, as far as it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -163,6 +166,8 @@ pub struct BanList {
     pub entries: Vec<BannedHash>,
     /// Their hashes.
     pub hashes: BTreeSet<Digest>,
+    /// Why there may be more of them than these. `None`: it is whole.
+    pub unread: Option<Failure>,
 }
 
 impl BanList {
@@ -181,7 +186,43 @@ impl BanList {
         };
         let entries = written.into_iter().enumerate().map(entry).collect::<Result<Vec<_>, String>>()?;
         let hashes = entries.iter().map(|entry| entry.sha256).collect();
-        Ok(Self { entries, hashes })
+        Ok(Self { entries, hashes, unread: None })
+    }
+
+    /// Takes the page that goes on from this entry. All of it counts, whether or not it is where it should be.
+    ///
+    /// # Errors
+    /// Nobody knows what is behind it.
+    pub(super) fn go_on(&mut self, joint: Digest, page: Self, is_last: bool) -> Result<(), String> {
+        let (joins, before) = (page.hashes.contains(&joint), self.hashes.len());
+        for entry in page.entries {
+            self.keep(entry);
+        }
+        if !joins {
+            Err("a page of the ban list does not begin where the one before it ends".to_owned())
+        } else if is_last && page.hashes.is_subset(&self.hashes) {
+            Ok(())
+        } else if self.hashes.len() >= MOST_BANS {
+            Err(format!("there are {MOST_BANS} banned hashes or more"))
+        } else if self.hashes.len() == before {
+            Err("the same page of the ban list comes again".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Takes hashes of a list before it. Without their texts: those of ever more lists would have no bound.
+    pub(super) fn keep_hashes(&mut self, hashes: &BTreeSet<Digest>) {
+        for sha256 in hashes.iter().copied() {
+            self.keep(BannedHash { sha256, reason: None, reported_at: None, source: None, review_status: None });
+        }
+    }
+
+    /// Takes an entry that it does not have, if there is room.
+    fn keep(&mut self, entry: BannedHash) {
+        if self.hashes.len() < MOST_BANS && self.hashes.insert(entry.sha256) {
+            self.entries.push(entry);
+        }
     }
 }
 
@@ -291,6 +332,33 @@ mod tests {
         for body in ["{}", "null", r#"[{"sha256":"b3"}]"#, &format!("[{one},{{}}]"), &format!("[{one}"), r#"["b3"]"#] {
             assert!(BanList::read(body.as_bytes()).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn a_page_goes_on_from_the_last_entry_of_the_one_before() {
+        let page = |ns: std::ops::Range<usize>| {
+            let hashes: Vec<_> =
+                ns.map(|n| serde_json::json!({"sha256": Digest::of(&n.to_le_bytes()).to_hex()})).collect();
+            BanList::read(&serde_json::to_vec(&hashes).unwrap()).unwrap()
+        };
+        let joint = |n: usize| Digest::of(&n.to_le_bytes());
+        let mut list = page(0..5);
+        list.go_on(joint(4), page(4..9), false).unwrap();
+        // One was put before the others: what is there twice is one, and nothing is missing.
+        list.go_on(joint(8), page(7..12), false).unwrap();
+        list.go_on(joint(11), page(11..12), true).unwrap();
+        assert_eq!((list.entries.len(), list.hashes.len()), (12, 12));
+        // One was taken away before: what is read counts, and something may be missing.
+        assert!(list.go_on(joint(11), page(13..15), true).unwrap_err().contains("does not begin"));
+        assert_eq!(list.hashes.len(), 14);
+        assert!(list.go_on(joint(11), page(0..0), true).is_err());
+        assert!(list.clone().go_on(joint(4), page(0..5), false).unwrap_err().contains("same page"));
+        let mut long = page(0..MOST_BANS - 1);
+        long.go_on(joint(MOST_BANS - 2), page(MOST_BANS - 2..MOST_BANS), true).unwrap();
+        let more = page(MOST_BANS - 1..MOST_BANS + 4);
+        assert!(long.clone().go_on(joint(MOST_BANS - 1), more.clone(), true).unwrap_err().contains("or more"));
+        assert!(long.go_on(joint(MOST_BANS - 1), more, false).unwrap_err().contains("or more"));
+        assert_eq!((long.entries.len(), long.hashes.len()), (MOST_BANS, MOST_BANS));
     }
 
     #[test]

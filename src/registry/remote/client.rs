@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -18,10 +18,12 @@ use crate::telemetry::causes;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest answer on one worker, in bytes.
 const LONGEST_ANSWER: usize = 64 << 10;
-/// The largest ban list, in bytes.
-const LONGEST_LIST: usize = 4 << 20;
-/// How many banned hashes are asked for.
-const MOST_BANS: usize = 500;
+/// The largest page of the ban list, in bytes.
+const LONGEST_PAGE: usize = 4 << 20;
+/// The largest ban list, in bytes: it is kept, with its texts.
+const LONGEST_LIST: usize = 32 << 20;
+/// How many banned hashes are asked for at once: as many as the reference asks for.
+const PAGE: usize = 500;
 
 /// Why there is no answer. Free of secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +70,8 @@ pub struct Client {
     http: HttpClient,
     url: Arc<str>,
     authorization: HeaderValue,
+    /// How long reading all of the ban list may take: workers are asked for behind it.
+    refresh: Duration,
 }
 
 impl Client {
@@ -79,7 +83,12 @@ impl Client {
         let url = Url::parse(&settings.url).map_err(|error| format!("`registry.url` is no URL: {error}"))?;
         let http = HttpClient::to(&url, PATIENCE.min(settings.refresh), None)
             .map_err(|error| format!("`registry`: no client can be made: {}", Failure::unreachable(error)))?;
-        Ok(Self { http, url: Arc::clone(&settings.url), authorization: settings.authorization.clone() })
+        Ok(Self {
+            http,
+            url: Arc::clone(&settings.url),
+            authorization: settings.authorization.clone(),
+            refresh: settings.refresh,
+        })
     }
 
     /// The registry's address.
@@ -107,18 +116,46 @@ impl Client {
         Verified::read(&body, worker).map_err(Failure::Malformed)
     }
 
-    /// The hashes of code that nobody may run.
+    /// The hashes of code that nobody may run, page by page. What cannot be read behind the first page is said in the list.
     ///
     /// # Errors
     /// There is no answer.
     pub async fn ban_list(&self) -> Result<BanList, Failure> {
-        let response = self.send(self.http.get(format!("{}/api/v1/ban-list?limit={MOST_BANS}", self.url))).await?;
-        let body = json(response, LONGEST_LIST).await?;
-        let list = BanList::read(&body).map_err(Failure::Malformed)?;
-        if list.entries.len() >= MOST_BANS {
-            tracing::warn!(hashes = list.entries.len(), "the registry's ban list may be longer than what it gives");
+        let (end, mut room) = (Instant::now() + self.refresh, LONGEST_LIST);
+        let mut list = self.bans("", end, &mut room).await?;
+        let (mut page, mut last) = (list.entries.len(), list.entries.last().map(|entry| entry.sha256));
+        let mut read = page;
+        // The public reference knows `limit` alone. Each further page begins with the last entry of the one before: where that is
+        // missing, `offset` is not understood, or the list has changed in between.
+        while page >= PAGE
+            && let Some(joint) = last
+        {
+            let offset = read.saturating_sub(1);
+            let next = match self.bans(&format!("&offset={offset}"), end, &mut room).await {
+                Ok(next) => next,
+                Err(why) => {
+                    list.unread = Some(why);
+                    break;
+                }
+            };
+            (page, last) = (next.entries.len(), next.entries.last().map(|entry| entry.sha256));
+            read = offset.saturating_add(page);
+            if let Err(why) = list.go_on(joint, next, page < PAGE) {
+                list.unread = Some(Failure::Malformed(why));
+                break;
+            }
         }
         Ok(list)
+    }
+
+    /// One page, in the time and the room that are left.
+    async fn bans(&self, from: &str, end: Instant, room: &mut usize) -> Result<BanList, Failure> {
+        let request = self.http.get(format!("{}/api/v1/ban-list?limit={PAGE}{from}", self.url));
+        let patience = PATIENCE.min(end.saturating_duration_since(Instant::now()));
+        let response = self.send(request.timeout(patience)).await?;
+        let body = json(response, LONGEST_PAGE.min(*room)).await?;
+        *room = room.saturating_sub(body.len());
+        BanList::read(&body).map_err(Failure::Malformed)
     }
 
     /// The account's standing.

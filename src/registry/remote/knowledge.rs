@@ -44,13 +44,15 @@ pub struct Knowledge {
     /// When each worker was last asked for, answered or not.
     asked: BTreeMap<WorkerId, Instant>,
     bans: Option<(Arc<BanList>, Moment)>,
+    /// When the last list that is whole was asked for.
+    bans_whole: Option<Moment>,
 }
 
 impl Knowledge {
     /// Nothing is known.
     #[must_use]
     pub const fn new(required: Required, max_stale: Duration) -> Self {
-        Self { required, max_stale, workers: BTreeMap::new(), asked: BTreeMap::new(), bans: None }
+        Self { required, max_stale, workers: BTreeMap::new(), asked: BTreeMap::new(), bans: None, bans_whole: None }
     }
 
     /// Forgets workers that are not enrolled, and says whom to ask for: those without an answer that was asked for since, who
@@ -77,8 +79,13 @@ impl Knowledge {
         self.workers.insert(worker, Heard { verified: Arc::new(verified), asked });
     }
 
-    /// Takes a ban list.
-    pub fn hear_bans(&mut self, list: BanList, asked: Moment) {
+    /// Takes a ban list. One that is not whole takes back nothing that was on those before it, and clears nobody.
+    pub fn hear_bans(&mut self, mut list: BanList, asked: Moment) {
+        match (&list.unread, &self.bans) {
+            (None, _) => self.bans_whole = Some(asked),
+            (Some(_), Some((before, _))) => list.keep_hashes(&before.hashes),
+            (Some(_), None) => {}
+        }
         self.bans = Some((Arc::new(list), asked));
     }
 
@@ -94,17 +101,23 @@ impl Knowledge {
         self.bans.as_ref()
     }
 
+    /// When the last ban list that is whole was asked for.
+    #[must_use]
+    pub const fn bans_whole(&self) -> Option<Moment> {
+        self.bans_whole
+    }
+
     /// Whether an answer that was asked for then counts now.
     #[must_use]
     pub fn is_fresh(&self, asked: Moment, now: Instant) -> bool {
         now.saturating_duration_since(asked.instant) < self.max_stale
     }
 
-    /// What counts now. What speaks against a worker counts however old it is; what speaks for it while it and the ban list are
-    /// young enough.
+    /// What counts now. What speaks against a worker counts however old it is; what speaks for it while it and the last whole ban
+    /// list are young enough: code may be on the part that cannot be read.
     #[must_use]
     pub fn vouching(&self, now: Instant) -> Vouching {
-        let bans_fresh = self.bans.as_ref().is_some_and(|(_, asked)| self.is_fresh(*asked, now));
+        let bans_fresh = self.bans_whole.is_some_and(|asked| self.is_fresh(asked, now));
         let banned = self.bans.as_ref().map(|(list, _)| list.hashes.clone()).unwrap_or_default();
         let standing = |id: &WorkerId, heard: &Heard| {
             let by_hash = heard.verified.current().is_some_and(|hash| banned.contains(&hash));
@@ -123,7 +136,7 @@ impl Knowledge {
     /// When the next answer ceases to count.
     #[must_use]
     pub fn next_change(&self, now: Instant) -> Option<Instant> {
-        let asked = self.workers.values().map(|heard| heard.asked).chain(self.bans.as_ref().map(|(_, asked)| *asked));
+        let asked = self.workers.values().map(|heard| heard.asked).chain(self.bans_whole);
         asked.map(|asked| asked.instant + self.max_stale).filter(|end| *end > now).min()
     }
 }
@@ -189,11 +202,35 @@ mod tests {
         let mut known = Knowledge::new(Required::None, MAX_STALE);
         known.hear(id("wrk_bad"), answer("active", Some(hash)), begin);
         known.hear(id("wrk_good"), answer("active", Some(Digest::of(b"good"))), begin);
-        known.hear_bans(BanList { hashes: [hash].into(), entries: Vec::new() }, begin);
+        known.hear_bans(BanList { hashes: [hash].into(), ..BanList::default() }, begin);
         let long_after = after(begin, 100_000);
         let vouching = known.vouching(long_after.instant);
         assert_eq!(vouching.said, BTreeMap::from([(id("wrk_bad"), Standing::Banned)]));
         assert_eq!(vouching.banned, [hash].into());
+    }
+
+    #[test]
+    fn a_list_that_is_not_whole_takes_no_ban_back_and_clears_nobody() {
+        let begin = Moment::now();
+        let list = |code: &[u8], unread| BanList { hashes: [Digest::of(code)].into(), unread, ..BanList::default() };
+        let unread = Some(super::super::Failure::Status(500));
+        let mut known = Knowledge::new(Required::All, MAX_STALE);
+        known.hear(id("w"), answer("active", None), begin);
+        known.hear_bans(list(b"a", unread.clone()), begin);
+        assert!(known.vouching(begin.instant).said.is_empty(), "what is on the rest?");
+        known.hear_bans(list(b"b", None), begin);
+        known.hear_bans(list(b"c", unread), after(begin, 60));
+        let vouching = known.vouching(after(begin, 599).instant);
+        assert_eq!(
+            vouching.said,
+            BTreeMap::from([(id("w"), Standing::Active)]),
+            "the whole list counts as long as any"
+        );
+        assert_eq!(vouching.banned, [b"b", b"c"].map(|code| Digest::of(code)).into());
+        known.hear(id("w"), answer("active", None), after(begin, 590));
+        assert!(known.vouching(after(begin, 600).instant).said.is_empty());
+        known.hear_bans(list(b"d", None), after(begin, 601));
+        assert_eq!(known.vouching(after(begin, 601).instant).banned, [Digest::of(b"d")].into());
     }
 
     #[test]
