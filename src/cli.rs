@@ -127,6 +127,11 @@ fn cannot(why: impl Display) -> ExitCode {
     ExitCode::from(CANNOT)
 }
 
+/// Says on stderr what is sound and yet not wise.
+fn warn(what: impl Display) {
+    let _ = writeln!(io::stderr(), "warning: {what}");
+}
+
 /// Says on stderr everything that is wrong with a configuration, and gives the exit code.
 fn misconfigured(problems: &Problems) -> ExitCode {
     let _ = writeln!(io::stderr(), "{problems}");

@@ -94,6 +94,8 @@ pub struct Checked {
     pub snapshot: Snapshot,
     /// Whether `serve` can run it; else it is a policy only.
     pub serves: bool,
+    /// What is sound and yet not wise.
+    pub warnings: Vec<Problem>,
 }
 
 /// The files and folders that a configuration's policy, tokens and certificates come from, itself among them.
@@ -117,7 +119,9 @@ impl Config {
     /// The same, and from which files: also when they do not make a configuration, because a change may mend them.
     pub fn load_from(file: &Path, environment: &Environment<'_>) -> (Result<Self, Problems>, Files) {
         let read = |top: Map<'_>| Parts::read(top, Needs::All);
-        read_file(file, environment, read, |parts: Parts, problems| parts.put_together(file, problems))
+        let (config, files, _) =
+            read_file(file, environment, read, |parts: Parts, problems| parts.put_together(file, problems));
+        (config, files)
     }
 
     /// Reads the `policy` section alone. The other sections may be there, and are not looked at.
@@ -154,19 +158,20 @@ impl Config {
             } else {
                 parts.policy.and_then(|policy| policy.load(file, problems)).map(|loaded| loaded.snapshot)
             };
-            Some(Checked { snapshot: snapshot?, serves })
+            Some(Checked { snapshot: snapshot?, serves, warnings: Vec::new() })
         };
-        read_file(file, environment, read, put_together).0
+        let (checked, _, warnings) = read_file(file, environment, read, put_together);
+        checked.map(|checked| Checked { warnings, ..checked })
     }
 }
 
-/// Reads a file in two steps: what is written, and what it comes to. A value only when nothing is wrong.
+/// Reads a file in two steps: what is written, and what it comes to. A value only when nothing is wrong, and beside it what is not wise.
 fn read_file<Read, T>(
     file: &Path,
     environment: &Environment<'_>,
     read: impl FnOnce(Map<'_>) -> Read,
     put_together: impl FnOnce(Read, &mut Vec<Problem>) -> Option<T>,
-) -> (Result<T, Problems>, Files) {
+) -> (Result<T, Problems>, Files, Vec<Problem>) {
     let text = match documents::text(file, documents::LARGE) {
         Ok(text) => text,
         Err(why) => {
@@ -177,7 +182,7 @@ fn read_file<Read, T>(
                 message: why.to_string(),
                 help: "name a configuration file, such as `--config conf/hallgate.yaml`".to_owned(),
             };
-            return (Err(Problems(vec![problem])), Files::from([file.to_owned()]));
+            return (Err(Problems(vec![problem])), Files::from([file.to_owned()]), Vec::new());
         }
     };
     let reading = Reading::new(file, environment);
@@ -186,11 +191,12 @@ fn read_file<Read, T>(
         reading.note(fault.place, "", fault.message, fault.help);
     }
     let parts = document.as_ref().map(|document| read(reading.document(document)));
+    let warnings = reading.warnings();
     let (mut problems, files) = reading.into_found();
     let value = parts.and_then(|parts| put_together(parts, &mut problems));
     match value {
-        Some(value) if problems.is_empty() => (Ok(value), files),
-        _ => (Err(Problems(problems)), files),
+        Some(value) if problems.is_empty() => (Ok(value), files, warnings),
+        _ => (Err(Problems(problems)), files, warnings),
     }
 }
 

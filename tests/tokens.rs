@@ -183,3 +183,14 @@ fn at_the_gate_guesses_are_slowed_and_a_fixed_identity_looks_at_none() {
     assert!((0..8).all(|_| guess(&process).status == 404));
     assert_eq!(route(process.hall(), TOKEN).status, 200);
 }
+
+#[test]
+fn check_warns_of_a_secret_that_can_be_guessed() {
+    let house = house("", "{ mode: token }");
+    let (code, _, err) = house.run(&["check", "--config", "hallgate.yaml"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(err.contains("warning: ") && err.contains("64 bits") && !err.contains(TOKEN), "{err}");
+    let text = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    house.write(&text.replace("${HALL_SESSION_TOKEN}", "hst_00112233445566778899aabbccddeeff"));
+    assert_eq!(house.run(&["check", "--config", "hallgate.yaml"]).2, "");
+}

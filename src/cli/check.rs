@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{ConfigFile, misconfigured, say};
+use super::{ConfigFile, misconfigured, say, warn};
 use crate::config::Checked;
 
 /// How many files of policies are named.
@@ -21,7 +21,10 @@ pub struct Options {
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     match options.file.check() {
-        Ok(Checked { snapshot, serves }) => {
+        Ok(Checked { snapshot, serves, warnings }) => {
+            for warning in &warnings {
+                warn(format_args!("{warning}"));
+            }
             let path = options.file.path().display();
             let what = if serves { "is sound" } else { "is sound as a policy (`serve` needs a section `hall`, too)" };
             let counted = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });

@@ -217,7 +217,7 @@ pub fn header_value(text: &str) -> Read<HeaderValue> {
 pub const SECRET_CHARACTERS: usize = 16;
 
 /// A session token's secret.
-pub fn secret(text: &str) -> Read<crate::ids::Digest> {
+pub fn secret(text: &str) -> Read<Secret> {
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Wrong::new(
             "has spaces or other characters that an `authorization` header cannot carry",
@@ -230,11 +230,55 @@ pub fn secret(text: &str) -> Read<crate::ids::Digest> {
             "use a random secret, for example of `openssl rand -hex 32`",
         ));
     }
-    Ok(crate::ids::Digest::of(text.as_bytes()))
+    Ok(Secret { digest: crate::ids::Digest::of(text.as_bytes()), bits: Some(bits(text)) })
+}
+
+/// A secret that is not kept, and what it is worth.
+#[derive(Debug, Clone, Copy)]
+pub struct Secret {
+    /// Its SHA-256.
+    pub digest: crate::ids::Digest,
+    /// The most bits that it can have, by its length and its alphabet; `None` when only the digest is written.
+    pub bits: Option<u32>,
+}
+
+/// The most bits that a text can have whose characters are chosen at random from the smallest usual alphabet that has them all.
+fn bits(text: &str) -> u32 {
+    let text = text.strip_prefix("hst_").unwrap_or(text);
+    let all = |of: fn(u8) -> bool| text.bytes().all(of);
+    let hex = |upper: bool| {
+        text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_hexdigit() && b.is_ascii_uppercase() == upper)
+    };
+    let distinct = text.bytes().collect::<std::collections::BTreeSet<u8>>().len();
+    let alphabet = if all(|b| b.is_ascii_digit()) {
+        10
+    } else if hex(false) || hex(true) {
+        16
+    } else if all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
+        || all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+    {
+        36
+    } else if all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'/' | b'=')) {
+        64
+    } else {
+        94
+    };
+    // Few different characters in a long text were not chosen at random.
+    let alphabet = if distinct < 8 { distinct } else { alphabet };
+    let each = f64::from(u32::try_from(alphabet).unwrap_or(1)).log2();
+    let bits = each * f64::from(u32::try_from(text.len()).unwrap_or(u32::MAX));
+    // Never negative, and far below the most that fits.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number of bits is all that is said"
+    )]
+    let whole = bits.floor() as u32;
+    whole
 }
 
 /// The content of a file of session tokens: a secret, or two lines with the new one and the old one while it is rotated.
-pub fn secrets(text: &str) -> Read<Vec<crate::ids::Digest>> {
+pub fn secrets(text: &str) -> Read<Vec<Secret>> {
     let line = |line: &str| match line.strip_suffix('\r').unwrap_or(line) {
         "" => Err(Wrong::new("has an empty line", "write one secret, or two while it is rotated, each on a line")),
         line => secret(line),
@@ -293,6 +337,22 @@ pub fn base_path(text: &str) -> Read<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_worth_what_its_length_and_alphabet_say() {
+        for (text, least, most) in [
+            ("hst_0123456789abcdef", 64, 64),
+            ("hst_00112233445566778899aabbccddeeff", 128, 128),
+            ("12345678901234567890", 66, 66),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0, 0),
+            ("Zm9vYmFyYmF6cXV4MTIzNA", 130, 132),
+            ("correct horse battery", 0, 200),
+        ] {
+            let bits = bits(text);
+            assert!((least..=most).contains(&bits), "{text}: {bits}");
+        }
+        assert_eq!(bits(&format!("hst_{}", crate::ids::Digest::of(b"x"))), 256);
+    }
 
     #[test]
     fn a_star_in_a_base_path_is_refused() {

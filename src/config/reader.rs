@@ -34,6 +34,8 @@ pub struct Reading<'a> {
     file: &'a Path,
     environment: &'a Environment<'a>,
     problems: RefCell<Vec<Problem>>,
+    /// What is sound and yet not wise.
+    warnings: RefCell<Vec<Problem>>,
     /// What a running process reads again when it changes.
     files: RefCell<BTreeSet<PathBuf>>,
     /// Keys that were asked for and are not there: for the test that the sample shows every key.
@@ -48,6 +50,7 @@ impl<'a> Reading<'a> {
             file,
             environment,
             problems: RefCell::default(),
+            warnings: RefCell::default(),
             files: RefCell::new(BTreeSet::from([file.to_owned()])),
             #[cfg(test)]
             absent: RefCell::default(),
@@ -56,13 +59,22 @@ impl<'a> Reading<'a> {
 
     /// Notes a problem.
     pub fn note(&self, place: (usize, usize), key: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.problems.borrow_mut().push(Problem {
+        self.problems.borrow_mut().push(self.found(place, key, message, help));
+    }
+
+    fn found(&self, place: (usize, usize), key: &str, message: impl Into<String>, help: impl Into<String>) -> Problem {
+        Problem {
             file: self.file.to_owned(),
             place: Some(place),
             key: key.to_owned(),
             message: message.into(),
             help: help.into(),
-        });
+        }
+    }
+
+    /// What is sound and yet not wise; taken out.
+    pub fn warnings(&self) -> Vec<Problem> {
+        self.warnings.take()
     }
 
     /// What was found wrong, in the order of the file, and which files the policy, the tokens and the certificates come from.
@@ -212,6 +224,7 @@ impl<'a> Value<'a> {
         let value = document.as_ref().and_then(|document| read(reading.document(document)));
         #[cfg(test)]
         self.reading.absent.borrow_mut().append(&mut reading.absent.borrow_mut());
+        self.reading.warnings.borrow_mut().extend(reading.warnings());
         let (problems, files) = reading.into_found();
         self.reading.problems.borrow_mut().extend(problems);
         self.reading.files.borrow_mut().extend(files);
@@ -307,6 +320,12 @@ impl<'a> Map<'a> {
     /// Notes a problem with a key of this mapping, at the mapping's place.
     pub fn wrong(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
         self.reading.note(self.place, &self.path_of(key), message, help);
+    }
+
+    /// Notes that this mapping is sound and yet not wise.
+    pub fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
+        let warning = self.reading.found(self.place, &self.path, message, help);
+        self.reading.warnings.borrow_mut().push(warning);
     }
 
     /// A variable of the environment; one that is empty is not set.

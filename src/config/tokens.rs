@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::kinds;
+use super::kinds::{self, Secret};
 use super::reader::{Map, Value, Wrong};
 use crate::engine::Binding;
 use crate::hall::{Scope, Token};
 use crate::ids::Digest;
 
+/// A secret with fewer bits may be guessed.
+const ENOUGH_BITS: u32 = 128;
 const TOKEN: &str = "add `- { name: make, secret: \"${HALL_SESSION_TOKEN}\", scopes: [route] }` to `hall.tokens` and set \
                      HALL_SESSION_TOKEN";
 
@@ -89,11 +91,25 @@ fn token(item: &Value<'_>) -> Option<Token> {
 
 /// The digests of a token's secret, or of the new one and the old one while it is rotated.
 fn secrets(map: &mut Map<'_>) -> Option<Vec<Digest>> {
+    let secrets = written(map)?;
+    if let Some(bits) = secrets.iter().filter_map(|secret| secret.bits).find(|bits| *bits < ENOUGH_BITS) {
+        map.warn(
+            format!("names a secret of {bits} bits at most; guessing is bounded by nothing else"),
+            "make one with `hallgate token new` (256 bits)",
+        );
+    }
+    Some(secrets.iter().map(|secret| secret.digest).collect())
+}
+
+/// The secrets as they are written.
+fn written(map: &mut Map<'_>) -> Option<Vec<Secret>> {
     let (secret, file, digest) = (map.get("secret"), map.get("secret_file"), map.get("secret_sha256"));
     let secrets = match (&secret, &file, &digest) {
         (Some(secret), None, None) => one_or_more(secret, |value| value.read_secret(kinds::secret)),
         (None, Some(file), None) => file.read_file(kinds::secrets),
-        (None, None, Some(digest)) => one_or_more(digest, |value| value.read_secret(kinds::digest)),
+        (None, None, Some(digest)) => one_or_more(digest, |value| {
+            value.read_secret(|text| kinds::digest(text).map(|digest| Secret { digest, bits: None }))
+        }),
         (None, None, None) => {
             let help = "write `secret: \"${HALL_SESSION_TOKEN}\"`, or `secret_file: path`";
             map.wrong("secret", "is missing", help);
@@ -110,7 +126,7 @@ fn secrets(map: &mut Map<'_>) -> Option<Vec<Digest>> {
     }?;
     let place = secret.or(file).or(digest)?;
     match secrets.as_slice() {
-        [one, other] if one == other => {
+        [one, other] if one.digest == other.digest => {
             place.wrong("names one secret twice", "write it once; two are for a new one and the old one");
             None
         }
