@@ -356,13 +356,12 @@ fn matching(mut map: Map<'_>) -> Option<Matching> {
     let slash = map.get("encoded_slash");
     map.done(&[]);
     let path = path?;
-    let word = kinds::word(&[("refuse", false), ("keep", true)]);
-    let keeps_encoded_slash = slash.as_ref().map_or(Some(false), |slash| slash.read(word));
+    let keeps_encoded_slash = slash.as_ref().map_or(Some(false), |slash| slash.read(kinds::flag));
     if keeps_encoded_slash == Some(true)
         && !path.has_star()
         && let Some(slash) = slash
     {
-        slash.wrong("is `keep`, but the path has no `*` that an encoded `/` could be in", "remove it");
+        slash.wrong("is `true`, but the path has no `*` that an encoded `/` could be in", "remove it");
     }
     Some(Matching { host: host?, path, methods: methods?, keeps_encoded_slash: keeps_encoded_slash? })
 }
