@@ -1,8 +1,8 @@
 //! Callers' connections: how many there may be, how their TLS begins, and where each HTTP/1.1 message on them ends.
 //!
 //! A connection has a place among all, and among those of its network. Until somebody on it is known it is a stranger's, and strangers
-//! have few places together: the next one takes the place of the oldest of the busiest network. So whoever proves an identity within
-//! the time that it takes to fill those places is served, however many others hold connections open.
+//! have few places together. Where there is none left a new connection takes one from a stranger, or from whoever has owed us something
+//! for longest. So a caller is served however many others hold connections open.
 
 pub mod framing;
 mod places;
