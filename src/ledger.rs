@@ -177,7 +177,8 @@ impl Ledger {
         shared.set_recovered(recovery::open(restored.streams.recovered()));
         shared.signed.send_replace(restored.sealed.size());
         let signed = shared.signed.clone();
-        let seal = Seal { folder: settings.path.clone(), key: Arc::clone(&key), signed };
+        let taken = Arc::clone(&shared.taken);
+        let seal = Seal { folder: settings.path.clone(), key: Arc::clone(&key), signed, taken };
         let sealer = Sealer::start(seal).map_err(started)?;
         let pruning = Pruning {
             folder: settings.path.clone(),
@@ -416,7 +417,7 @@ impl Handle {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let pruner = self.pruner.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            thread.join(CLOSE_TIME);
+            thread.join_while(CLOSE_TIME, || self.shared.taken.load(Ordering::Relaxed));
         }
         if let Some(pruner) = pruner {
             pruner.join(CLOSE_TIME);

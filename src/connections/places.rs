@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn whoever_is_at_work_keeps_its_place_and_whoever_owes_us_something_gives_way() {
-        let connections = connections(5, 3, 5, GRACE);
+        let connections = connections(5, 3, 5, Duration::ZERO);
         let work = |place: &Place| {
             place.known();
             place.works(true);

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
 use tokio::sync::watch;
@@ -50,14 +51,25 @@ pub(super) struct Seal {
     pub(super) key: Arc<LogKey>,
     /// Told how many entries the newest checkpoint covers.
     pub(super) signed: watch::Sender<u64>,
+    /// Counts what the disk has taken: whoever waits for the end sees that it goes on.
+    pub(super) taken: Arc<AtomicU64>,
 }
+
+/// So many tiles are counted as one step.
+const TILES: usize = 16;
 
 impl Seal {
     /// Seals a stretch.
     pub(super) fn put(&self, stretch: &Stretch) -> Result<(), SealError> {
-        let synced = stretch.written.iter().try_for_each(|file| file.sync_data());
+        let taken = || {
+            self.taken.fetch_add(1, Ordering::Relaxed);
+        };
+        let synced = stretch.written.iter().try_for_each(|file| file.sync_data().inspect(|()| taken()));
         synced.and_then(|()| files::sync_folder(&super::segments(&self.folder))).map_err(SealError::Unsynced)?;
-        put_tiles(&self.folder, &stretch.tiles)?;
+        for tiles in stretch.tiles.chunks(TILES) {
+            put_tiles(&self.folder, tiles)?;
+            taken();
+        }
         let note = checkpoint::sign(&self.key, stretch.head).map_err(io::Error::other)?;
         files::replace(&super::checkpoint_file(&self.folder), &note, 0o644)?;
         // Heads that are newer than the checkpoint would look as if it had been set back.

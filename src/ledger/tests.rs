@@ -157,7 +157,10 @@ fn copy(from: &Path, to: &Path) {
         if file.file_type().unwrap().is_dir() {
             copy(&file.path(), &to);
         } else {
-            fs::copy(file.path(), to).unwrap();
+            // What a running ledger is about to put in place may be there already.
+            if let Err(error) = fs::copy(file.path(), to) {
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+            }
         }
     }
 }

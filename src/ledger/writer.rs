@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) failure: Mutex<Option<Arc<str>>>,
     /// Entries under the newest checkpoint.
     pub(super) signed: watch::Sender<u64>,
+    /// Counts what the disk has taken, batches and what is sealed of them.
+    pub(super) taken: Arc<AtomicU64>,
     /// Somebody waits for a checkpoint over what is committed.
     pub(super) wanted: AtomicBool,
     /// The first entry that is kept.
@@ -57,6 +59,7 @@ impl Shared {
             entries: AtomicU64::new(entries),
             failure: Mutex::default(),
             signed: watch::Sender::new(0),
+            taken: Arc::default(),
             wanted: AtomicBool::new(false),
             pruned: AtomicU64::new(pruned),
             prune_failure: Mutex::default(),
@@ -193,6 +196,7 @@ impl Writer {
         match self.write(jobs) {
             Ok((segment, offset)) => {
                 self.shared.entries.fetch_add(self.batch.entries().len() as u64, Ordering::Relaxed);
+                self.shared.taken.fetch_add(1, Ordering::Relaxed);
                 if self.retry_at.take().is_some() {
                     self.shared.set_failure(None);
                     tracing::info!("the ledger is written again");

@@ -122,9 +122,21 @@ impl Thread {
     /// Waits until the thread has ended, at most for this time; its work must have been told to end. Whether it has, and without
     /// a panic. One that has not is left to itself: the process does not wait for it.
     pub fn join(self, patience: Duration) -> bool {
+        self.join_while(patience, || 0)
+    }
+
+    /// The same for work that may have much to do: it is waited for while what it has done grows within each such time.
+    pub fn join_while(self, patience: Duration, done: impl Fn() -> u64) -> bool {
         self.life.lock().last = true;
         self.life.changed.notify_all();
-        let ended = self.life.wait(|state| state.ended, patience);
+        let (mut before, mut ended) = (done(), false);
+        while !ended {
+            ended = self.life.wait(|state| state.ended, patience);
+            let now = done();
+            if now == std::mem::replace(&mut before, now) {
+                break;
+            }
+        }
         if !ended {
             tracing::error!(thread = self.name, ?patience, "a thread has not ended in time: it is not waited for");
         }
