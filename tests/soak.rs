@@ -99,8 +99,10 @@ async fn read(response: Response) -> (u16, Option<String>, Value) {
 }
 
 async fn entries(place: &Place) -> u64 {
-    let answer = place.client.get(format!("{}/readyz", place.hall)).send().await.unwrap();
-    answer.json::<Value>().await.unwrap()["ledger"]["entries"].as_u64().unwrap()
+    let answer = place.client.get(format!("{}/metrics", place.hall)).send().await.unwrap();
+    let metrics = answer.text().await.unwrap();
+    let entries = metrics.lines().find_map(|line| line.strip_prefix("hallgate_ledger_entries ")).unwrap();
+    entries.parse().unwrap()
 }
 
 fn number(name: &str, default: u64) -> u64 {

@@ -67,7 +67,8 @@ async fn demo(options: &Options) -> Result<bool, String> {
     let upstream = Upstream::start(at.upstream, house.upstream_credential()).await;
     let upstream = upstream.map_err(|error| taken(at.upstream.port(), "--upstream-port", &error))?;
     let config = house.configuration(at).map_err(|problems| problems.to_string())?;
-    let running = serve::start(config).map_err(|error| error.to_string())?;
+    let mut running = serve::start(config).map_err(|error| error.to_string())?;
+    running.open_ops().map_err(|error| error.to_string())?;
 
     introduce(&page, at, &house, running.vkey());
     let gate = format!("http://{}", at.gate);

@@ -9,7 +9,7 @@ mod signals;
 mod trust;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -91,6 +91,8 @@ pub struct Running {
     watch: Option<Watch>,
     traces: Option<Exporter>,
     /// Closed last.
+    /// The operations door before it is opened: who connects to it waits.
+    bound_ops: Option<(TcpListener, Pulses, bool)>,
     ops: Option<Ops>,
 }
 
@@ -132,7 +134,7 @@ fn until_told(config: Config, path: PathBuf, files: Files, signals: Signals) -> 
     let fixed = Fixed::of(&config);
     let mut running = start(config)?;
     let reloader = Reloader::start(path, files, fixed, Arc::clone(&running.decides))?;
-    signals.lead(running.end.clone(), reloader);
+    signals.lead(running.end.clone(), reloader, || running.open_ops())?;
     Ok(running.wait())
 }
 
@@ -199,7 +201,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .transpose()?;
     let watch = Watch::start(Arc::clone(&hall))?;
     let pulses = Pulses::default();
-    let ops = ops.map(|ops| Ops::start(ops, Arc::clone(&hall), pulses.clone(), api.metrics_need_token)).transpose()?;
+    let bound_ops = ops.map(|listener| (listener, pulses.clone(), api.metrics_need_token));
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref())?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
@@ -226,7 +228,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         server: Some(server),
         watch: Some(watch),
         traces,
-        ops,
+        bound_ops,
+        ops: None,
     })
 }
 
@@ -276,6 +279,17 @@ impl Running {
             Some(Listen::Loopback(addresses)) => addresses.first().copied(),
             Some(Listen::Unix(_)) | None => None,
         }
+    }
+
+    /// Opens the operations door. Whoever hears there that this process is ready may also end it in order: so it is opened last.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn open_ops(&mut self) -> Result<(), StartError> {
+        if let Some((listener, pulses, metrics_need_token)) = self.bound_ops.take() {
+            self.ops = Some(Ops::start(listener, Arc::clone(&self.decides), pulses, metrics_need_token)?);
+        }
+        Ok(())
     }
 
     /// Where the Hall API listens.

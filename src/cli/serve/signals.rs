@@ -50,8 +50,16 @@ impl Signals {
         Ok(Self { runtime, hangup, end })
     }
 
-    /// Leads signals to what runs now, until that has ended.
-    pub fn lead(self, end: watch::Sender<End>, reloader: Reloader) {
+    /// Leads signals to what runs now, until that has ended. `led` is called as soon as they are.
+    ///
+    /// # Errors
+    /// Those of `led`.
+    pub fn lead<E>(
+        self,
+        end: watch::Sender<End>,
+        reloader: Reloader,
+        led: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         let Self { runtime, mut hangup, end: to } = self;
         let to = to.get_or_init(|| end);
         runtime.spawn(async move {
@@ -59,9 +67,11 @@ impl Signals {
                 reloader.now();
             }
         });
+        led()?;
         // Whoever runs holds the receivers.
         runtime.block_on(to.closed());
         // The reloader goes with its task.
+        Ok(())
     }
 }
 
