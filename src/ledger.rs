@@ -361,12 +361,14 @@ impl Ledger {
 
     /// Records that somebody knows of the newest recovery. Nothing is recorded when there is none that nobody knows of.
     ///
+    /// Not to be cancelled, as [`Self::record_change`].
+    ///
     /// # Errors
-    /// As [`Self::record`].
+    /// As [`Self::record_change`].
     pub async fn acknowledge_recovery(&self, token: TokenName) -> Result<(), RecordError> {
         let Some(recovered) = self.0.shared.recovered() else { return Ok(()) };
         let known = Recovery::Acknowledged { recovery: recovered.id, token };
-        self.record(Record::Recovery(known)).await?;
+        self.record_change(Record::Recovery(known)).await?;
         self.0.shared.set_recovered(None);
         Ok(())
     }

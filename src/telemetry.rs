@@ -2,6 +2,7 @@
 
 pub mod logs;
 pub mod method;
+mod sparing;
 pub mod threads;
 pub mod traces;
 
@@ -22,6 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use prometheus_client::metrics::counter::Counter;
 pub use prometheus_client::metrics::gauge::Gauge;
+pub use sparing::Sparing;
 
 /// An error and what led to it, in one line.
 #[must_use]
@@ -63,8 +65,11 @@ pub struct Settings {
 pub fn start_logs(settings: &Settings) -> Result<(), String> {
     let filter = EnvFilter::try_new(&settings.level)
         .map_err(|error| format!("`telemetry.level` `{}` is no log filter: {error}", settings.level))?;
-    // Below a warning pingora writes whole headers, which hold callers' secrets.
-    let guarded = filter_fn(|line| !line.target().starts_with("pingora") || *line.level() <= Level::WARN);
+    // Below a warning pingora writes whole headers, which hold callers' secrets. What it warns of is caused by whoever connects.
+    let foreign = Sparing::default();
+    let guarded = filter_fn(move |line| {
+        !line.target().starts_with("pingora") || (*line.level() <= Level::WARN && foreign.allows())
+    });
     let logs = tracing_subscriber::registry().with(filter).with(guarded);
     logs::start().map_err(|error| format!("no thread can be started: {error}"))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(|| logs::Line).with_ansi(io::stderr().is_terminal());

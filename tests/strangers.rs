@@ -115,6 +115,10 @@ fn all_strangers_together_add_an_entry_a_second_and_every_one_of_them_is_in_it()
     process.signal();
     assert_eq!(process.ended(), Some(0));
 
+    // Each is counted, but a log is not theirs to fill.
+    let lines = process.seen.lines().filter(|line| line.contains("\"peer\"")).count() as u64;
+    assert!((1..=20 * (began.elapsed().as_secs() + 2)).contains(&lines), "{lines} lines");
+
     let crowds: Vec<Value> = entries(&house).into_iter().filter(|entry| entry["requests"].is_u64()).collect();
     let requests: u64 = crowds.iter().map(|crowd| crowd["requests"].as_u64().unwrap()).sum();
     assert_eq!(requests, 1600, "{crowds:?}");

@@ -112,6 +112,7 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
     // Only a path of ours is logged: an unknown one may be anything, a secret included.
     let path = request.extensions().get::<MatchedPath>().cloned();
     let span = frame.begin(path.as_ref().map(MatchedPath::as_str), &request);
+    let mut known = false;
     let mut response = if method == Method::OPTIONS && path.is_some() {
         StatusCode::NO_CONTENT.into_response()
     } else {
@@ -121,6 +122,7 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
             if !matches!(path, Some("/livez" | "/readyz")) {
                 match Credential::admit(&frame.hall, request.headers(), peer.map(|peer| peer.ip())).await {
                     Ok(credential) => {
+                        known = credential.is_known();
                         if let Some(place) = request.extensions().get::<Arc<Place>>().filter(|_| credential.is_known())
                         {
                             place.known();
@@ -145,7 +147,11 @@ pub(super) async fn frame(State(frame): State<Arc<Frame>>, mut request: Request,
         // Its caller is told, and goes elsewhere before the listener closes.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    log(&method, path.as_ref().map_or("other", MatchedPath::as_str), peer, &response, began);
+    let path = path.as_ref().map_or("other", MatchedPath::as_str);
+    // What is no refusal is a line at `debug`, which nobody has by chance.
+    if known || !is_refused(&response) || frame.hall.says_of_strangers() {
+        log(&method, path, peer, &response, began);
+    }
     if let Some(span) = span {
         end(span, &response);
     }
@@ -166,6 +172,12 @@ fn end(mut span: Traced, response: &Response) {
     span.end(Some(response.status().as_u16()), None);
 }
 
+/// Whether an answer says no.
+fn is_refused(response: &Response) -> bool {
+    let code = response.extensions().get::<Said>().map_or("", |said| said.code);
+    response.status().as_u16() >= 400 || !code.is_empty()
+}
+
 /// One line an answer: refusals at `info`, the rest at `debug`.
 fn log(method: &Method, path: &str, peer: Option<std::net::SocketAddr>, response: &Response, began: Instant) {
     let said = response.extensions().get::<Said>();
@@ -176,7 +188,7 @@ fn log(method: &Method, path: &str, peer: Option<std::net::SocketAddr>, response
     let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let peer = peer.map(tracing::field::display);
     let method = method::said(method);
-    if status < 400 && code.is_empty() {
+    if !is_refused(response) {
         tracing::debug!(method, path, peer, status, took_us, decision_id, correlation_id, "answered");
     } else {
         tracing::info!(method, path, peer, status, took_us, code, decision_id, correlation_id, "answered");

@@ -256,9 +256,10 @@ impl Place {
             return;
         }
         let connections = &self.connections;
+        // What is taken off was added before: the sum is never below zero, whoever looks.
+        connections.heads.fetch_add(bytes, Relaxed);
         let before = self.standing.head.swap(bytes, Relaxed);
-        connections.heads.fetch_sub(before, Relaxed);
-        let heads = connections.heads.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        let heads = connections.heads.fetch_sub(before, Relaxed).saturating_sub(before);
         if bytes > before && heads > HEADS {
             let mut table = connections.table();
             if let Some(standing) = table.largest().and_then(|number| table.remove(number)) {

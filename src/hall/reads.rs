@@ -10,7 +10,7 @@ use super::alerts::{Kind, Raised};
 use super::enrolment::claim;
 use super::ingested::{External, Ingested};
 use super::recent::row::short;
-use super::{Active, Alert, Counts, Hall, Row, now_micros};
+use super::{Active, Alert, Counts, Hall, Row, change, now_micros};
 use crate::engine::snapshot::Worker;
 use crate::engine::{Binding, Decision, Snapshot};
 use crate::ids::TokenName;
@@ -67,16 +67,23 @@ impl Hall {
     /// # Errors
     /// That somebody knows could not be recorded: the alert stays open.
     pub async fn acknowledge(
-        &self,
+        self: &Arc<Self>,
         id: Uuid,
         token: &TokenName,
         reader: &Binding,
     ) -> Result<Option<Alert>, RecordError> {
         let recovery = |alert: &Alert| alert.id == id && alert.last.kind == Kind::LedgerRecovered;
-        if self.alerts(reader).iter().any(recovery) {
-            self.ledger.acknowledge_recovery(token.clone()).await?;
+        if !self.alerts(reader).iter().any(recovery) {
+            return Ok(self.alerts.acknowledge(id, reader, now_micros()));
         }
-        Ok(self.alerts.acknowledge(id, reader, now_micros()))
+        let turn = self.succession.turn_in_time().await?;
+        let (hall, token, reader) = (Arc::clone(self), token.clone(), reader.clone());
+        change::make_in_time(async move {
+            let _turn = turn;
+            hall.ledger.acknowledge_recovery(token).await?;
+            Ok(hall.alerts.acknowledge(id, &reader, now_micros()))
+        })
+        .await?
     }
 
     /// Reads what the ledger remembers of before this process. It blocks this thread.

@@ -15,11 +15,11 @@ use super::{Hall, Refusal};
 use crate::engine::DenyCode;
 use crate::ids::network;
 use crate::ledger::{Crowd, Door, Record};
-use crate::telemetry::RefusalLabels;
+use crate::telemetry::{RefusalLabels, Sparing};
 
 /// From one entry about them to the next.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long such an entry may take; what it would have said is in the next one.
+/// How long the process waits for such an entry when it ends.
 const NOTE_TIME: Duration = Duration::from_secs(1);
 /// How many networks are told apart at a time: 10 KiB.
 const NETWORKS: usize = 256;
@@ -33,6 +33,7 @@ pub(super) struct Strangers {
     tally: Mutex<Tally>,
     /// Somebody is about to record the tally.
     telling: AtomicBool,
+    lines: Sparing,
 }
 
 /// How many there were since the last entry.
@@ -101,7 +102,12 @@ impl Strangers {
     /// Nobody was there yet.
     #[must_use]
     pub(super) fn new(failures: Rate) -> Self {
-        Self { failures: Buckets::new(failures), tally: Mutex::default(), telling: AtomicBool::new(false) }
+        Self {
+            failures: Buckets::new(failures),
+            tally: Mutex::default(),
+            telling: AtomicBool::new(false),
+            lines: Sparing::default(),
+        }
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -119,6 +125,12 @@ impl Hall {
         self.limits.strangers.failures.take(peer.map(network))
     }
 
+    /// Whether a line may say what one more stranger was answered: they are counted, and a log is not theirs to fill.
+    #[must_use]
+    pub fn says_of_strangers(&self) -> bool {
+        self.limits.strangers.lines.allows()
+    }
+
     /// Counts a request whose caller proves no identity. It has no entry of its own: one entry a second says how many there were.
     pub fn met_a_stranger(self: &Arc<Self>, door: Door, code: DenyCode, peer: Option<IpAddr>) {
         let labels = RefusalLabels { door: door.as_str(), code: code.as_str() };
@@ -133,7 +145,7 @@ impl Hall {
                 loop {
                     let telling = Telling(&hall.limits.strangers);
                     tokio::time::sleep(EVERY).await;
-                    hall.tell_of_strangers().await;
+                    hall.record_strangers().await;
                     drop(telling);
                     // Whoever came while it was told has nobody else to do it.
                     let strangers = &hall.limits.strangers;
@@ -145,9 +157,13 @@ impl Hall {
         }
     }
 
-    /// Records how many strangers there were since this was recorded last, if there were any. Where that is not possible, they are
-    /// remembered.
+    /// Records how many strangers there were since this was recorded last, if there were any, but does not wait for long.
     pub async fn tell_of_strangers(&self) {
+        let _no_time_left = tokio::time::timeout(NOTE_TIME, self.record_strangers()).await;
+    }
+
+    /// The same, for as long as the disk takes, so that nobody is told of twice. Where there is no entry, they are remembered.
+    async fn record_strangers(&self) {
         let tally = std::mem::take(&mut *self.limits.strangers.tally());
         let Some(crowd) = tally.crowd() else { return };
         let row = Row::of_refusal(&Refusal {
@@ -160,10 +176,13 @@ impl Hall {
             correlation_id: None,
             raw_body: None,
         });
-        let recorded = tokio::time::timeout(NOTE_TIME, self.ledger.record(Record::Crowd(crowd))).await;
+        let recorded = match self.announce().await {
+            Ok(()) => self.ledger.record_change(Record::Crowd(crowd)).await,
+            Err(error) => Err(error),
+        };
         match recorded {
-            Ok(Ok(receipt)) => self.recent.note(row.recorded_as(&receipt)),
-            _ => self.limits.strangers.tally().merge(tally),
+            Ok(receipt) => self.recent.note(row.recorded_as(&receipt)),
+            Err(_) => self.limits.strangers.tally().merge(tally),
         }
     }
 }

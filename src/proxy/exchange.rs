@@ -21,6 +21,8 @@ pub struct Exchange {
     pub began: Instant,
     /// How it arrives.
     pub arrival: Arc<Arrival>,
+    /// Whether it is known who sent it.
+    pub is_known: bool,
     /// Why it cannot be told for sure where its head ends.
     pub unframed: Option<&'static str>,
     /// Interim answers so far.
@@ -76,6 +78,7 @@ impl Exchange {
         Self {
             began: Instant::now(),
             arrival: Arrival::here(),
+            is_known: false,
             unframed: None,
             interim: 0,
             bodiless: false,

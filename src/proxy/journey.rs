@@ -121,6 +121,7 @@ impl Parts {
             })
         })?;
         exchange.arrival.is_known();
+        exchange.is_known = true;
         let (token, tenant) = (who.caller.token.as_ref(), &who.tenant);
         self.hall.admit(Door::Gate, token, Some(tenant)).map_err(|over| {
             let tenant = Some(Arc::clone(tenant)).filter(|tenant| !tenant.is_empty());
