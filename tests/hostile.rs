@@ -119,16 +119,19 @@ async fn caller(gate: SocketAddr, hall: SocketAddr, go_on: Arc<AtomicBool>) -> u
                 answer
             });
             let answer = answer.await.unwrap_or_else(|_| panic!("no answer to {request}"));
-            assert!(
-                answer.starts_with(b"HTTP/1.1 200 "),
-                "{request}: {:?}",
-                String::from_utf8_lossy(&answer[..answer.len().min(500)])
-            );
+            let said = String::from_utf8_lossy(&answer);
+            assert!(said.starts_with("HTTP/1.1 200 "), "{request}: {said:.500}\n{}", closed(hall).join("\n"));
             answered += 1;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     answered
+}
+
+/// Why connections were closed, as the metrics say it.
+fn closed(hall: SocketAddr) -> Vec<String> {
+    let answer = asking::text(hall, "/metrics");
+    answer.lines().filter(|line| line.starts_with("hallgate_connections_closed_total{")).map(str::to_owned).collect()
 }
 
 /// The memory of a process that is its own.

@@ -181,9 +181,7 @@ const OVERLOADED: &str = "hallgate_decisions_total{door=\"gate\",verdict=\"DENY\
 
 /// How many decisions were shed.
 fn shed(process: &Process) -> u64 {
-    let mut connection = TcpStream::connect(process.hall()).unwrap();
-    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: hall\r\nconnection: close\r\n\r\n").unwrap();
-    let metrics = house::rest(&mut connection);
+    let metrics = asking::text(process.hall(), "/metrics");
     let of = metrics.lines().filter(|line| line.starts_with(OVERLOADED));
     of.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }

@@ -18,7 +18,7 @@ use crate::ids::network;
 use crate::telemetry::{ClosedLabels, Gauge, Metrics};
 
 /// For so long strangers are not asked for their places while others are free.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(3);
 /// Bytes of heads that are not whole, of all connections of a door. Beyond that the largest one goes.
 const HEADS: usize = 16 * 1024 * 1024;
 
@@ -29,7 +29,7 @@ pub struct Most {
     pub in_all: usize,
     /// Of one network: one address of IPv4, one /64 of IPv6.
     pub per_network: usize,
-    /// On which nobody is known; a burst of them may be more for a second.
+    /// On which nobody is known; a burst of them may be more for a while.
     pub unknown: usize,
 }
 

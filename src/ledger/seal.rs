@@ -51,7 +51,7 @@ pub(super) struct Seal {
     pub(super) key: Arc<LogKey>,
     /// Told how many entries the newest checkpoint covers.
     pub(super) signed: watch::Sender<u64>,
-    /// Counts what the disk has taken: whoever waits for the end sees that it goes on.
+    /// Counts what is done, as the writer does.
     pub(super) taken: Arc<AtomicU64>,
 }
 

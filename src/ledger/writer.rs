@@ -40,7 +40,7 @@ pub(super) struct Shared {
     pub(super) failure: Mutex<Option<Arc<str>>>,
     /// Entries under the newest checkpoint.
     pub(super) signed: watch::Sender<u64>,
-    /// Counts what the disk has taken, batches and what is sealed of them.
+    /// Counts what is done, entry by entry and of what is sealed: whoever waits for the end sees that it goes on.
     pub(super) taken: Arc<AtomicU64>,
     /// Somebody waits for a checkpoint over what is committed.
     pub(super) wanted: AtomicBool,
@@ -196,7 +196,6 @@ impl Writer {
         match self.write(jobs) {
             Ok((segment, offset)) => {
                 self.shared.entries.fetch_add(self.batch.entries().len() as u64, Ordering::Relaxed);
-                self.shared.taken.fetch_add(1, Ordering::Relaxed);
                 if self.retry_at.take().is_some() {
                     self.shared.set_failure(None);
                     tracing::info!("the ledger is written again");
@@ -301,6 +300,7 @@ impl Writer {
             let place = Place { id: entry.id, segment, offset: offset + entry.frame as u64 };
             self.index.note(self.edge.size(), place);
             self.edge.push(tlog_tiles::record_hash(self.batch.json(entry)), &mut self.tiles);
+            self.shared.taken.fetch_add(1, Ordering::Relaxed);
         }
         self.flush_index();
     }

@@ -52,11 +52,16 @@ pub fn route(hall: SocketAddr, token: &str) -> Answer {
     ask(hall, "POST /api/route", &[("authorization", &format!("Bearer {token}"))], body)
 }
 
+/// What the Hall answers at a path that needs no token.
+pub fn text(hall: SocketAddr, path: &str) -> String {
+    let mut connection = TcpStream::connect(hall).unwrap();
+    connection.write_all(format!("GET {path} HTTP/1.1\r\nhost: hall\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
+    crate::house::rest(&mut connection)
+}
+
 /// A metric of the Hall, by the beginning of its line; zero when it is not there.
 pub fn metric(hall: SocketAddr, name: &str) -> u64 {
-    let mut connection = TcpStream::connect(hall).unwrap();
-    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: hall\r\nconnection: close\r\n\r\n").unwrap();
-    let metrics = crate::house::rest(&mut connection);
+    let metrics = text(hall, "/metrics");
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(0, |value| value.parse().unwrap())
 }
