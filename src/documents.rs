@@ -29,6 +29,9 @@ pub enum Unreadable {
     /// It is text in another encoding.
     #[error("is written in UTF-16: save it as UTF-8")]
     Utf16,
+    /// It is no text: a certificate in DER, an archive.
+    #[error("holds a NUL byte, so it is no text (a certificate or a key is written as PEM)")]
+    Binary,
     /// It is no text.
     #[error("is not UTF-8: save it as UTF-8")]
     NoText,
@@ -53,16 +56,20 @@ pub fn text(path: &Path, most: u64) -> Result<String, Unreadable> {
 /// The bytes of a file of text of at most so many, which may hold others than UTF-8. A byte order mark before it is no part of it.
 ///
 /// # Errors
-/// It cannot be read, is larger, or is UTF-16.
+/// It cannot be read, is larger, is UTF-16, or is no text.
 pub fn bytes(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(Unreadable::Large(most));
     }
-    // No text that is read here has a NUL; every text of letters has some in UTF-16.
-    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") || bytes.contains(&0) {
+    // No text that is read here has a NUL; a letter of ASCII has one in UTF-16.
+    let wide = matches!(*bytes, [0, other, ..] | [other, 0, ..] if other != 0);
+    if wide || bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         return Err(Unreadable::Utf16);
+    }
+    if bytes.contains(&0) {
+        return Err(Unreadable::Binary);
     }
     if bytes.starts_with(MARK) {
         bytes.drain(..MARK.len());
@@ -202,6 +209,7 @@ mod tests {
         for text in ["\u{feff}ab", "ab"] {
             assert_eq!(read(&utf16(text)), Err("is written in UTF-16: save it as UTF-8".to_owned()));
         }
+        assert!(read(b"\x30\x82\x01\x00").is_err_and(|why| why.contains("PEM")));
         assert_eq!(read(b"\xE9"), Err("is not UTF-8: save it as UTF-8".to_owned()));
         assert_eq!(read(&[b'a'; 17]), Err("is larger than 16 bytes".to_owned()));
         assert!(read(&[b'a'; 16]).is_ok());

@@ -23,8 +23,6 @@ const KEPT: usize = 1 << 14;
 const LAST_LINES: Duration = Duration::from_millis(500);
 /// How soon it is tried again where a reader takes nothing and writing does not wait for it.
 const AGAIN: Duration = Duration::from_millis(20);
-/// The most characters of what a panic says.
-const LONGEST_PANIC: usize = 300;
 
 static QUEUE: Queue = Queue::new();
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
@@ -56,9 +54,8 @@ fn begin() -> io::Result<()> {
 }
 
 fn say_panic(panicked: &PanicHookInfo<'_>) {
-    let what = panicked.payload();
-    let what = what.downcast_ref::<&str>().copied().or_else(|| what.downcast_ref::<String>().map(String::as_str));
-    let what: String = what.unwrap_or_default().chars().take(LONGEST_PANIC).collect();
+    // Only what is written in a program: what is put together as it panics may quote a secret.
+    let what = panicked.payload().downcast_ref::<&str>();
     let place = panicked.location().map(tracing::field::display);
     let thread = thread::current();
     tracing::error!(thread = thread.name(), place, what, "a panic");
