@@ -1,5 +1,5 @@
 //! Who a caller is, from the outside: every mode, with every credential that is missing or bad, with every forged header. What is
-//! expected is not a list of answers but the rules of docs/identity.md, written once more in `Case::expected`.
+//! expected is not a list of answers but the rules of docs/operate/identity.md, written once more in `Case::expected`.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "tls/authority.rs"]

@@ -16,7 +16,7 @@ use std::process::Command;
 
 use hall::{ADMIN, MAKE, READ, READER, get, keys, post};
 
-const GOLDEN: &str = "docs/openapi.json";
+const GOLDEN: &str = "docs/reference/openapi.json";
 
 /// A token that may do everything.
 const ALL: &str = "hst_everything_0123";

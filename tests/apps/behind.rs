@@ -23,9 +23,9 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page under `docs/`.
+    /// A page under `docs/use/`.
     pub fn open(name: &str) -> Self {
-        Self { blocks: blocks(&root().join("docs").join(name)) }
+        Self { blocks: blocks(&root().join("docs/use").join(name)) }
     }
 
     fn of(&self, language: &str) -> Vec<&Block> {

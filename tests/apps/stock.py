@@ -1,4 +1,4 @@
-"""A gRPC server: the service that docs/grpc.md shows. It answers nobody who does not hold its credential."""
+"""A gRPC server: the service that docs/use/grpc.md shows. It answers nobody who does not hold its credential."""
 
 import json
 import os

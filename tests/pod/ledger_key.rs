@@ -97,7 +97,7 @@ fn another_key_in_the_secret_is_refused_until_the_old_one_has_signed_it() {
     let said = complaint(&mut gate_of(&container, &fabric, &manifests, "serve"));
     assert!(said.contains("hallgate key rotate"), "{said}");
 
-    // As docs/kubernetes.md says: a pod that mounts both Secrets and the ledger's claim.
+    // As docs/operate/kubernetes.md says: a pod that mounts both Secrets and the ledger's claim.
     let at = container.path("old");
     fs::create_dir(&at).unwrap();
     fs::write(at.join("hallgate.key"), old).unwrap();

@@ -17,12 +17,16 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The README and every page under `docs/`.
+/// The README, CONTRIBUTING, and every page in the folders under `docs/`.
 pub fn pages() -> Vec<PathBuf> {
-    let mut pages: Vec<PathBuf> =
-        fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    pages.sort();
-    pages.insert(0, root().join("README.md"));
+    let mut pages: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md"].map(|page| root().join(page)).into();
+    let mut found = Vec::new();
+    for folder in fs::read_dir(root().join("docs")).unwrap() {
+        found.extend(fs::read_dir(folder.unwrap().path()).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    found.sort();
+    pages.extend(found);
     pages
 }
 

@@ -2,42 +2,51 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use hallgate::engine::DenyCode;
 
 use crate::source::root;
 
-/// The README and every page under `docs/`, by name.
+/// The README, CONTRIBUTING, and every page in the folders under `docs/`, by path from the root.
 fn pages() -> Vec<(String, String)> {
-    let mut paths: Vec<_> = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.insert(0, root().join("README.md"));
-    paths
-        .into_iter()
-        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap()))
-        .collect()
+    let mut paths = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    for folder in names("docs") {
+        let pages = names(&folder).into_iter().filter(|path| path.ends_with(".md"));
+        paths.extend(pages);
+    }
+    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(root().join(path)).unwrap())).collect()
 }
 
-/// The rows of the README's table whose first cell is in backticks and starts with `prefix`, in order.
-fn rows(prefix: &str) -> Vec<String> {
-    let (_, readme) = pages().swap_remove(0);
+/// What is in a folder, by path from the root, in order.
+fn names(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let mut names: Vec<String> =
+        entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap())).collect();
+    names.sort();
+    names
+}
+
+/// The rows of a table whose first cell is in backticks and starts with `prefix`, in order.
+fn rows(page: &str, prefix: &str) -> Vec<String> {
+    let page = fs::read_to_string(root().join("docs/reference").join(page)).unwrap();
     let first = format!("| `{prefix}");
-    readme.lines().filter(|line| line.starts_with(&first)).map(str::to_owned).collect()
+    page.lines().filter(|line| line.starts_with(&first)).map(str::to_owned).collect()
 }
 
 #[test]
-fn the_readme_lists_every_deny_code_as_the_code_says_it() {
+fn every_deny_code_is_documented_as_the_code_says_it() {
     let expected: Vec<String> = DenyCode::ALL
         .iter()
         .map(|code| format!("| `{}` | {} | {} |", code.as_str(), code.meaning(), code.remedy()))
         .collect();
-    let found = rows("DENY_");
-    assert!(found == expected, "the README's table of deny codes should be:\n{}", expected.join("\n"));
+    let found = rows("deny-codes.md", "DENY_");
+    assert!(found == expected, "docs/reference/deny-codes.md should have:\n{}", expected.join("\n"));
 }
 
 #[test]
-fn the_readme_lists_every_metric() {
+fn every_metric_is_documented() {
     let telemetry = fs::read_to_string(root().join("src/telemetry.rs")).unwrap();
     let registered = telemetry.split("registry.register").skip(1).filter(|call| call.starts_with(['(', '_']));
     let expected: BTreeSet<String> = registered
@@ -49,12 +58,12 @@ fn the_readme_lists_every_metric() {
         })
         .collect();
     assert!(expected.len() > 5, "the registrations in src/telemetry.rs are written in another way: {expected:?}");
-    let found: BTreeSet<String> = rows("hallgate_")
+    let found: BTreeSet<String> = rows("metrics.md", "hallgate_")
         .iter()
         .map(|row| row.split('`').nth(1).unwrap().split('{').next().unwrap().to_owned())
         .collect();
     let found: BTreeSet<String> = found.into_iter().map(|name| name.trim_end_matches("_total").to_owned()).collect();
-    assert_eq!(found, expected, "the README's table of metrics (left) differs from src/telemetry.rs (right)");
+    assert_eq!(found, expected, "docs/reference/metrics.md (left) differs from src/telemetry.rs (right)");
 }
 
 #[test]
@@ -80,9 +89,69 @@ fn the_pages_name_every_subcommand_and_no_other() {
     assert_eq!(named, there, "subcommands on the pages (left) differ from those of `hallgate --help` (right)");
 }
 
+#[test]
+fn every_link_on_a_page_leads_somewhere() {
+    let mut breaches = Vec::new();
+    for (path, page) in pages() {
+        let links = page.match_indices("](").filter(|(at, _)| !in_code(&page[..*at]));
+        for (at, _) in links {
+            let (target, _) = page[at + 2..].split_once(')').unwrap();
+            if target.contains("://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let folder = Path::new(&path).parent().unwrap();
+            let file = if file.is_empty() { root().join(&path) } else { root().join(folder).join(file) };
+            let there =
+                anchor.is_empty() || fs::read_to_string(&file).is_ok_and(|page| anchors(&page).any(|a| a == anchor));
+            if !there || !file.exists() {
+                breaches.push(format!("{path}: {target}"));
+            }
+        }
+    }
+    crate::hold("every link on a page leads somewhere", &breaches);
+}
+
+/// What the headings of a page are called in links.
+fn anchors(page: &str) -> impl Iterator<Item = String> {
+    let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    headings.map(|heading| {
+        let kept = heading.to_lowercase().replace(' ', "-");
+        kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+    })
+}
+
 /// Whether what follows stands in a code span or block.
 fn in_code(before: &str) -> bool {
     let fenced = before.matches("```").count() % 2 == 1;
     let line = before.rsplit('\n').next().unwrap();
     fenced || line.matches('`').count() % 2 == 1
+}
+
+#[test]
+fn every_command_in_contributing_is_there() {
+    let page = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    let mut breaches = Vec::new();
+    for code in page.split('`').skip(1).step_by(2) {
+        let words: Vec<&str> = code.split_whitespace().collect();
+        for pair in words.windows(2) {
+            let there = match pair {
+                ["make", target] => makefile.contains(&format!("\n{target}:")),
+                ["--test" | "--bench", name] => {
+                    let folder = if pair[0] == "--test" { "tests" } else { "benches" };
+                    root().join(folder).join(format!("{name}.rs")).exists()
+                }
+                _ => true,
+            };
+            if !there {
+                breaches.push(format!("`{code}`: there is no {}", pair[1]));
+            }
+        }
+        let path = ["src/", "tests/", "docs/", "conf/", "benches/"].iter().any(|folder| code.starts_with(folder));
+        if path && !root().join(code).exists() {
+            breaches.push(format!("`{code}`: there is no such file"));
+        }
+    }
+    crate::hold("every command and file in CONTRIBUTING.md is there", &breaches);
 }

@@ -99,7 +99,7 @@ volumeMounts:
 - name: hallgate-secrets
   secret: { secretName: {{ .Values.secretName | quote }}, defaultMode: 0444 }
 {{- if not .Values.ledger.claim }}
-# As long-lived as the pod; docs/kubernetes.md says how the evidence outlives it.
+# As long-lived as the pod; docs/operate/kubernetes.md says how the evidence outlives it.
 - name: hallgate-ledger
   emptyDir: { sizeLimit: {{ .Values.ledger.sizeLimit }} }
 {{- end }}
