@@ -3,18 +3,20 @@
 //! Every answer but a 200 or 201 carries the error envelope of `error`, so that a client that looks only at `denied` is refused.
 //! The exception is a request that is not HTTP at all: hyper answers it with a bare 400 and closes.
 
+mod access_log;
 mod alerts;
-pub(crate) mod answer;
+mod body;
 mod catalogue;
+mod cors;
 mod credential;
 mod dispatches;
 mod enrolment;
 mod error;
-mod frame;
 mod health;
 mod ingest;
 mod listener;
 mod log;
+mod middleware;
 mod online;
 pub mod openapi;
 pub mod ops;
@@ -22,8 +24,12 @@ mod probes;
 mod reader;
 mod receipts;
 mod registry;
+mod response;
 mod route;
+pub(crate) mod route_response;
+mod schemas;
 pub mod settings;
+mod text;
 mod workers;
 
 use std::sync::Arc;
@@ -39,8 +45,8 @@ use pingora_core::services::listening::Service;
 use crate::connections::{Connections, Doorway};
 use crate::hall::Hall;
 use error::Refused;
-use frame::Frame;
 use listener::Listener;
+use middleware::Middleware;
 use reader::Shared;
 
 pub use settings::Settings;
@@ -53,13 +59,13 @@ const BUFFER: usize = 8 * 1024;
 /// # Errors
 /// A browser origin that cannot be one, or TLS that pingora refuses.
 pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn ServiceWithDependents>>, String> {
-    let frame = Frame::new(&settings.cors_origins, Arc::clone(&hall))?.over_tls(settings.tls.is_some());
-    let frame = Arc::new(frame);
+    let middleware = Middleware::new(&settings.cors_origins, settings.tls.is_some(), Arc::clone(&hall))?;
     let metrics = Arc::clone(hall.metrics());
     let tls = settings.tls.as_ref().map(|tls| tls.acceptor(false).map_err(|error| format!("`hall.tls`: {error}")));
     let connections = Connections::new("api", settings.connections, &metrics);
     let doorway = Doorway::new(connections, tls.transpose()?, listener::HEAD_TIME);
-    let mut service = Service::new("hall api".to_owned(), Listener::new(router(frame, hall, &settings), doorway));
+    let mut service =
+        Service::new("hall api".to_owned(), Listener::new(router(Arc::new(middleware), hall, &settings), doorway));
     let listener = ListenerConfig::tcp(settings.listen.to_string());
     service.add_listener(listener.l4_buffer(L4BufferSettings::new(BUFFER, BUFFER)));
     service.threads = Some(settings.threads);
@@ -67,7 +73,7 @@ pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn Servic
 }
 
 /// Every path that is answered, and what all answers have.
-fn router(frame: Arc<Frame>, hall: Arc<Hall>, settings: &Settings) -> Router {
+fn router(middleware: Arc<Middleware>, hall: Arc<Hall>, settings: &Settings) -> Router {
     let log = if settings.public_tiles { get(log::public) } else { get(log::for_readers) };
     let metrics = if settings.metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
     let shared = Shared { hall, monitor: settings.monitor_unauthenticated_loopback };
@@ -77,6 +83,6 @@ fn router(frame: Arc<Frame>, hall: Arc<Hall>, settings: &Settings) -> Router {
         .route("/openapi.json", get(openapi::document))
         .fallback(async || Refused::not_found())
         .method_not_allowed_fallback(async || Refused::method_not_allowed())
-        .layer(from_fn_with_state(frame, frame::frame))
+        .layer(from_fn_with_state(middleware, middleware::around))
         .with_state(shared)
 }

@@ -24,11 +24,12 @@ pub mod watch;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::cache::Verdicts;
+use crate::clock::now_micros;
 use crate::engine::input::written::sound_correlation_id;
 use crate::engine::{self, Binding, Decision, DenyCode, Facts, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
@@ -387,12 +388,6 @@ impl Hall {
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
-}
-
-/// The wall clock, in microseconds since 1970 UTC.
-fn now_micros() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! The rooms, each of which imports only what stands above it, and not all of that (`tests/tidy/rooms.rs`):
 //!
 //! - [`ids`]: Identifiers and closed vocabularies, valid by construction: who, what, where and how sensitive.
+//! - [`clock`]: The wall clock, and the one way in which times are written.
 //! - [`documents`]: Documents: the files that people write. Read whole, within a bound and as UTF-8; and in a folder, what is not read is said.
 //! - [`outbound`]: HTTP clients of ours: made here and nowhere else, without a proxy, a redirect, an answer without end or a wait without one.
 //! - [`telemetry`]: Logs, metric names and traces. Nothing here knows a secret or a body: callers pass ids, codes and counts.
@@ -43,6 +44,7 @@
 pub mod api;
 pub mod cache;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod connections;
 pub mod documents;

@@ -9,11 +9,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::answer::{json, timestamp};
 use crate::api::credential::{self, Credential};
-use crate::api::dispatches::plain;
 use crate::api::error::{NeedsReader, Refused};
 use crate::api::reader::{Monitor, Reader};
+use crate::api::response::json;
+use crate::api::text::plain;
+use crate::clock::timestamp;
 use crate::hall::{Alert, CannotDecide, Hall, Scope};
 
 /// The most alerts of one answer, as in the reference.

@@ -10,9 +10,9 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::answer::json;
 use crate::api::error::{NeedsReader, Refused};
 use crate::api::reader::{Monitor, Reader};
+use crate::api::response::json;
 use crate::engine::Json;
 use crate::hall::Hall;
 use crate::ids::{EntityKind, RiskTier};

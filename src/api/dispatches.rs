@@ -9,10 +9,12 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::answer::{json, timestamp};
 use crate::api::error::{NeedsReader, Refused};
-use crate::api::openapi;
 use crate::api::reader::{Monitor, Reader};
+use crate::api::response::json;
+use crate::api::schemas;
+use crate::api::text::plain;
+use crate::clock::timestamp;
 use crate::engine::{DenyCode, Outcome};
 use crate::hall::ingested::External;
 use crate::hall::recent::ROWS;
@@ -113,7 +115,7 @@ pub(super) struct ActiveExchanges {
 #[into_params(parameter_in = Query)]
 pub(super) struct Limit {
     /// At most so many, 50 if it is not said; below 1 counts as 1, and above 200 as 200.
-    #[param(schema_with = openapi::any_integer)]
+    #[param(schema_with = schemas::any_integer)]
     limit: Option<String>,
 }
 
@@ -122,7 +124,7 @@ pub(super) struct Limit {
 #[into_params(parameter_in = Query)]
 pub(super) struct Newest {
     /// At most so many, 50 if it is not said; below 1 counts as 1, and above 1000 as 1000.
-    #[param(schema_with = openapi::any_integer)]
+    #[param(schema_with = schemas::any_integer)]
     n: Option<String>,
 }
 
@@ -322,11 +324,6 @@ impl One {
             Self::External(external) => external.denied,
         }
     }
-}
-
-/// A text without what means something in HTML: Hall Monitor's screens do not escape it.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().filter(|c| !matches!(c, '<' | '>' | '&' | '"' | '\'')).collect()
 }
 
 /// A number of a query, which is 50 if it is not there, and is put within bounds.

@@ -13,10 +13,11 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::answer::{json, timestamp};
+use crate::api::body;
 use crate::api::credential::{self, Credential};
 use crate::api::error::{Envelope, NeedsBody, Refused};
-use crate::api::route;
+use crate::api::response::json;
+use crate::clock::timestamp;
 use crate::engine::Json;
 use crate::engine::json::{Members, present};
 use crate::engine::snapshot::Standing;
@@ -265,12 +266,12 @@ async fn recorded(hall: &Hall, token: &Token, tried: Result<Response, Refused>) 
 
 /// The body as JSON.
 async fn read(headers: &HeaderMap, body: Body) -> Result<Json, Refused> {
-    parsed(&route::receive(headers, body).await?)
+    parsed(&body::receive(headers, body).await?)
 }
 
 /// The body as JSON, if there is one.
 async fn optional(headers: &HeaderMap, body: Body) -> Result<Option<Json>, Refused> {
-    let body = route::receive(headers, body).await?;
+    let body = body::receive(headers, body).await?;
     if body.is_empty() { Ok(None) } else { parsed(&body).map(|body| Some(body).filter(|body| *body != Json::Null)) }
 }
 

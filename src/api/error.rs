@@ -11,8 +11,8 @@ use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 use uuid::Uuid;
 
-use crate::api::answer::json;
-use crate::api::frame::Said;
+use crate::api::access_log::AnswerSummary;
+use crate::api::response::json;
 use crate::engine::input::written::Unreadable;
 use crate::engine::{DenyCode, Outcome};
 use crate::hall::{CannotDecide, NotChanged, OverRate, ReadError, limits};
@@ -403,7 +403,7 @@ impl IntoResponse for Refused {
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        response.extensions_mut().insert(Said {
+        response.extensions_mut().insert(AnswerSummary {
             code: self.code.as_str(),
             decision_id: self.recorded,
             correlation_id: None,

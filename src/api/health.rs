@@ -8,9 +8,11 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::answer::{json, timestamp};
 use crate::api::error::NeedsReader;
 use crate::api::reader::{Monitor, Reader};
+use crate::api::response::json;
+use crate::api::text::plain;
+use crate::clock::{now_micros, timestamp};
 use crate::engine::Snapshot;
 use crate::hall::{Hall, Readiness};
 use crate::ids::Digest;
@@ -196,7 +198,7 @@ pub(super) async fn monitored(State(hall): State<Arc<Hall>>, Monitor(reader): Mo
         uptime_seconds: hall.uptime_seconds(),
         started_at: timestamp(hall.began_micros()),
         rules_loaded: snapshot.rules.len(),
-        profile: super::dispatches::plain(&snapshot.settings.version),
+        profile: plain(&snapshot.settings.version),
         state: if readiness.ready { "ready" } else { "offline" },
         wcp_enabled: true,
         wcp_mode: snapshot.settings.mode.as_str(),
@@ -349,5 +351,5 @@ fn binary() -> Check {
 
 /// The time, as the reference writes it.
 fn now() -> String {
-    timestamp(jiff::Timestamp::now().as_microsecond())
+    timestamp(now_micros())
 }

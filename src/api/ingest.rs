@@ -10,10 +10,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::answer::json;
+use crate::api::body::receive;
 use crate::api::credential::{self, Credential};
 use crate::api::error::{NeedsBody, Refused};
-use crate::api::route::receive;
+use crate::api::response::json;
 use crate::engine::Json;
 use crate::engine::json::{Members, present};
 use crate::hall::ingested::External;

@@ -8,9 +8,9 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::answer::json;
 use crate::api::credential::{self, Credential};
 use crate::api::error::{Envelope, NeedsReader, Refused};
+use crate::api::response::json;
 use crate::hall::{CannotDecide, Failure, Hall, NotOnline, Scope};
 
 /// The hall decides.

@@ -1,6 +1,6 @@
 //! `GET /openapi.json`: the API as OpenAPI 3.1, generated from the handlers, so that what is described is what is answered.
 //!
-//! Bodies that rooms without HTTP write are described here; that they are as described is tested on real answers.
+//! Bodies that rooms without HTTP write are described in `schemas`.
 
 use std::sync::Arc;
 
@@ -8,16 +8,15 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use utoipa::openapi::schema::{Object, SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::answer::json;
 use crate::api::credential::Credential;
 use crate::api::error::Refused;
 use crate::api::reader::Shared;
+use crate::api::response::json;
 use crate::api::{
     alerts, catalogue, dispatches, enrolment, health, ingest, log, online, probes, receipts, registry, route, workers,
 };
@@ -107,187 +106,4 @@ pub fn description() -> utoipa::openapi::OpenApi {
 pub(super) async fn document(State(hall): State<Arc<Hall>>, credential: Credential) -> Result<Response, Refused> {
     credential.present(&hall)?;
     Ok(json(StatusCode::OK, &description()))
-}
-
-/// A request for a decision. A value that means nothing is a denial, not an error; other keys are ignored.
-#[derive(ToSchema)]
-#[schema(example = json!({
-    "capability_id": "cap.data.read.v1", "worker_id": "wrk_make_acme_prod", "env": "prod", "data_label": "PUBLIC",
-    "tenant_id": "org.acme"
-}))]
-#[expect(dead_code, reason = "only described")]
-pub(super) struct RouteRequest {
-    /// Such as `cap.data.write.v1`.
-    capability_id: String,
-    /// dev, stage (staging), prod (production) or edge.
-    env: String,
-    /// The registered worker that makes the request; where the policy requires one, its absence is a denial.
-    worker_id: Option<String>,
-    /// PUBLIC, INTERNAL, CONFIDENTIAL or RESTRICTED (SECRET); absent or empty counts as RESTRICTED.
-    data_label: Option<String>,
-    /// The token's own, if it is left out.
-    tenant_id: Option<String>,
-    /// low, medium, high or critical. It can raise what is known of the tenant, never lower it.
-    tenant_risk: Option<String>,
-    /// P0 to P3; P2 if it is left out.
-    qos_class: Option<String>,
-    /// A fresh one if it is left out; a blank one is denied.
-    correlation_id: Option<String>,
-    /// About the request itself, such as `{"egress": true}`.
-    #[schema(value_type = Option<Object>)]
-    request: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    blast_radius: Option<()>,
-    /// 0 to 100; another is a denial.
-    #[schema(schema_with = any_integer_or_null)]
-    blast_score: Option<i64>,
-    #[schema(value_type = Option<Object>)]
-    privilege_context: Option<()>,
-    tenant_credential: Option<String>,
-    /// Decide and record, but dispatch nothing.
-    #[schema(value_type = bool, required = false)]
-    dry_run: bool,
-}
-
-/// A whole RouteInput (WCP_SPEC 4.1).
-#[derive(ToSchema)]
-#[schema(example = json!({
-    "capability_id": "cap.data.read.v1", "worker_id": "wrk_make_acme_prod", "env": "prod", "data_label": "PUBLIC",
-    "tenant_id": "org.acme", "tenant_risk": "low", "qos_class": "P2",
-    "correlation_id": "11111111-1111-4111-8111-111111111111"
-}))]
-#[expect(dead_code, reason = "only described")]
-pub(super) struct FullRouteRequest {
-    capability_id: String,
-    env: String,
-    data_label: String,
-    tenant_id: String,
-    tenant_risk: String,
-    qos_class: String,
-    correlation_id: String,
-    worker_id: Option<String>,
-    #[schema(value_type = Option<Object>)]
-    request: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    blast_radius: Option<()>,
-    #[schema(schema_with = any_integer_or_null)]
-    blast_score: Option<i64>,
-    #[schema(value_type = Option<Object>)]
-    privilege_context: Option<()>,
-    tenant_credential: Option<String>,
-    #[schema(value_type = bool, required = false)]
-    dry_run: bool,
-}
-
-/// An integer of any size: one that is too large is put within bounds.
-pub(super) fn any_integer() -> Object {
-    Object::with_type(Type::Integer)
-}
-
-/// The same, or null: one that is too large is a denial.
-fn any_integer_or_null() -> Object {
-    Object::with_type(SchemaType::from_iter([Type::Integer, Type::Null]))
-}
-
-/// A decision: the reference's RouteDecision, and beside it every field that some client reads.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only described")]
-pub(super) struct RouteAnswer {
-    decision_id: String,
-    timestamp: String,
-    decided_at: String,
-    /// Anything but true and the request must not go on.
-    denied: bool,
-    /// The opposite of `denied`.
-    allowed: bool,
-    /// DISPATCH, DENY or STEWARD_HOLD.
-    outcome: String,
-    /// One sentence; only there on a denial.
-    #[schema(required = false, nullable = false)]
-    reason: Option<String>,
-    #[schema(required)]
-    deny_reason: Option<String>,
-    #[schema(required)]
-    deny_code: Option<String>,
-    /// `{code, message, …}`.
-    #[schema(required, value_type = Option<Object>)]
-    deny_reason_if_denied: Option<()>,
-    #[schema(required)]
-    selected_worker_species_id: Option<String>,
-    #[schema(required)]
-    worker_id: Option<String>,
-    /// SHA-256 of the request as the reference writes it.
-    artifact_hash: String,
-    /// The receipt's hash: it covers verdict, worker, token and the body as it was sent.
-    proof: String,
-    receipt_id: String,
-    matched_rule_id: String,
-    correlation_id: String,
-    tenant_id: String,
-    capability_id: String,
-    env: String,
-    data_label: String,
-    #[schema(required)]
-    tenant_risk: Option<String>,
-    qos_class: String,
-    #[schema(required)]
-    blast_score: Option<i64>,
-    #[schema(required)]
-    blast_gate_passed: Option<bool>,
-    #[schema(required)]
-    privilege_envelope_ok: Option<bool>,
-    supervisor_required: bool,
-    /// Only there where a human is needed or told.
-    #[schema(required = false, nullable = false)]
-    supervisor_level: Option<String>,
-    #[schema(required = false, nullable = false, value_type = Object)]
-    escalation_context: Option<()>,
-    /// The policies that decided.
-    #[schema(required = false, nullable = false)]
-    determining_policies: Option<Vec<String>>,
-    controls_applied: Vec<String>,
-    required_controls_effective: Vec<String>,
-    #[schema(value_type = Vec<Value>)]
-    recommended_profiles_effective: Vec<()>,
-    #[schema(value_type = Vec<Object>)]
-    candidate_workers_ranked: Vec<()>,
-    #[schema(value_type = Object)]
-    escalation_effective: (),
-    #[schema(value_type = Object)]
-    preconditions_checked: (),
-    worker_attestation_checked: bool,
-    #[schema(required)]
-    worker_attestation_valid: Option<bool>,
-    dry_run: bool,
-    #[schema(value_type = Vec<Object>)]
-    telemetry_envelopes: Vec<()>,
-    policy_version: String,
-    /// The fingerprint of the policy, rules and workers that decided.
-    snapshot: String,
-}
-
-/// A receipt, the proof that it is in the log, and the checkpoint under which it is.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only described")]
-pub(super) struct ProvenReceipt {
-    format: String,
-    /// The entry, canonical.
-    #[schema(value_type = Object)]
-    receipt: (),
-    receipt_hash: String,
-    inclusion: InclusionProof,
-    /// A signed C2SP tlog-checkpoint.
-    checkpoint: String,
-}
-
-/// An inclusion proof (RFC 6962 2.1.1).
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only described")]
-pub(super) struct InclusionProof {
-    leaf_index: u64,
-    tree_size: u64,
-    hashes: Vec<String>,
 }

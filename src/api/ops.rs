@@ -25,11 +25,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
-use super::answer::json;
-use super::credential::Credential;
 use super::error::Refused;
 use super::listener::Peer;
+use super::middleware;
 use super::probes;
+use super::response::json;
 use crate::hall::Hall;
 use crate::telemetry::threads::{self, Thread};
 
@@ -148,11 +148,8 @@ impl Drop for Ops {
 /// Looks at the token of a request, as the Hall's own door does.
 async fn admit(State(hall): State<Arc<Hall>>, mut request: axum::extract::Request, next: Next) -> Response {
     let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
-    match Credential::admit(&hall, request.headers(), peer.map(|peer| peer.ip())).await {
-        Ok(credential) => {
-            request.extensions_mut().insert(credential);
-            next.run(request).await
-        }
+    match middleware::authenticate(&hall, &mut request, peer).await {
+        Ok(_) => next.run(request).await,
         Err(refused) => refused.into_response(),
     }
 }

@@ -9,9 +9,10 @@ use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::answer::{json, timestamp};
 use crate::api::credential::{self, Credential};
 use crate::api::error::{NeedsReader, Refused};
+use crate::api::response::json;
+use crate::clock::timestamp;
 use crate::hall::{Hall, Scope};
 use crate::ids::Digest;
 

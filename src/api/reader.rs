@@ -7,9 +7,9 @@ use axum::extract::{FromRef, FromRequestParts};
 use http::header::{AUTHORIZATION, FORWARDED, HOST, VIA};
 use http::request::Parts;
 
+use crate::api::cors::ForeignOrigin;
 use crate::api::credential::{self, Credential};
 use crate::api::error::Refused;
-use crate::api::frame::ForeignOrigin;
 use crate::api::listener::Peer;
 use crate::engine::Binding;
 use crate::hall::{Hall, Scope};

@@ -7,11 +7,11 @@ use axum::response::Response;
 use http::StatusCode;
 use uuid::Uuid;
 
-use crate::api::answer::json;
-use crate::api::credential::{self, Credential};
 use crate::api::error::{NeedsReader, Refused};
-use crate::api::openapi::ProvenReceipt;
-use crate::hall::{Hall, Scope};
+use crate::api::reader::Reader;
+use crate::api::response::json;
+use crate::api::schemas::ProvenReceipt;
+use crate::hall::Hall;
 
 /// A receipt with the proof that it is in the log
 ///
@@ -24,12 +24,10 @@ use crate::hall::{Hall, Scope};
 pub(super) async fn receipt(
     State(hall): State<Arc<Hall>>,
     Path(id): Path<String>,
-    credential: Credential,
+    reader: Reader,
 ) -> Result<Response, Refused> {
-    let token = credential.present(&hall)?;
-    credential::require(&token, Scope::Read)?;
     let Ok(id) = Uuid::try_parse(&id) else { return Err(Refused::no_receipt()) };
-    match hall.receipt(id, &token.binding).await {
+    match hall.receipt(id, &reader.binding).await {
         Ok(Some(proof)) => Ok(json(StatusCode::OK, &proof)),
         Ok(None) => Err(Refused::no_receipt()),
         Err(error) => Err(Refused::unread(&error)),

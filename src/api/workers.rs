@@ -9,9 +9,10 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::answer::{json, timestamp};
 use crate::api::error::NeedsReader;
 use crate::api::reader::{Monitor, Reader};
+use crate::api::response::json;
+use crate::clock::timestamp;
 use crate::engine::snapshot::{Standing, Worker};
 use crate::hall::alerts::Kind;
 use crate::hall::{Counts, Hall};

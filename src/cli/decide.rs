@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::lines::{Line, Lines};
 use super::{CANNOT, ConfigFile, misconfigured};
-use crate::api::answer;
+use crate::api::route_response;
+use crate::clock::{now_micros, timestamp};
 use crate::engine::input::written::{Absent, LONGEST, Unreadable, Written};
 use crate::engine::{
     self, Decision, DenyCode, Explanation, Facts, Outcome, Question, RouteInput, Snapshot, Verdict, explain, whose_code,
@@ -138,7 +139,7 @@ impl<W: Write> Desk<W> {
             Ok(written) => written,
             Err(why) => return self.refuse(&why, number),
         };
-        let (id, time) = (fresh_id(), answer::timestamp(jiff::Timestamp::now().as_microsecond()));
+        let (id, time) = (fresh_id(), timestamp(now_micros()));
         match written.describe(self.judge.snapshot.settings.mode) {
             Ok(input) => {
                 let (decision, explanation) = self.judge.decide(input, &Facts::default(), self.explain);
@@ -146,7 +147,7 @@ impl<W: Write> Desk<W> {
                 if let Some(explanation) = &explanation {
                     tell(number, &decision.verdict, explanation);
                 }
-                let answer = answer::on_decision(&decision, &id, &time, None);
+                let answer = route_response::on_decision(&decision, &id, &time, None);
                 write_line(&mut self.out, &Explained { answer, explain: explanation.as_ref() })
             }
             Err(unacceptable) => {
@@ -156,7 +157,7 @@ impl<W: Write> Desk<W> {
                     let code = DenyCode::InvalidInput.as_str();
                     let _ = writeln!(io::stderr(), "line {number}: DENY {code}: {}", unacceptable.message);
                 }
-                let answer = answer::on_unacceptable(&unacceptable, &id, &time, None, &self.judge.snapshot);
+                let answer = route_response::on_unacceptable(&unacceptable, &id, &time, None, &self.judge.snapshot);
                 write_line(&mut self.out, &Explained { answer, explain: explanation.as_ref() })
             }
         }

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::decide::Judge;
 use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
-use crate::api::answer;
+use crate::api::route_response;
 use crate::documents;
 use crate::engine::input::written::{Absent, Written};
 use crate::engine::{Explanation, Facts};
@@ -165,10 +165,10 @@ impl Run {
         let (answer, why) = match written.describe(judge.snapshot.settings.mode) {
             Ok(input) => {
                 let (decision, why) = judge.decide(input, &Facts::default(), true);
-                (serde_json::to_value(answer::on_decision(&decision, id, time, None)), why)
+                (serde_json::to_value(route_response::on_decision(&decision, id, time, None)), why)
             }
             Err(unacceptable) => {
-                let answer = answer::on_unacceptable(&unacceptable, id, time, None, &judge.snapshot);
+                let answer = route_response::on_unacceptable(&unacceptable, id, time, None, &judge.snapshot);
                 (serde_json::to_value(answer), None)
             }
         };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::alerts::{Kind, Raised};
-use super::{Hall, Receipt, Token, TokenBook, change, now_micros};
+use super::{Hall, Receipt, Token, TokenBook, change};
+use crate::clock::now_micros;
 use crate::engine::Snapshot;
 use crate::ids::Digest;
 use crate::ledger::{Cause, InForce, Record, RecordError};

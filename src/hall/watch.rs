@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::Hall;
 use super::alerts::{Kind, Raised};
 use super::recent::Names;
-use super::{Hall, now_micros};
+use crate::clock::now_micros;
 use crate::telemetry::threads::{self, Thread};
 
 /// How often it looks.

@@ -10,6 +10,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use serde::Serialize;
 
+use crate::clock::timestamp;
 use crate::engine::{Decision, DenyCode, route_decision};
 use crate::hall::{Receipt, Recorded};
 use crate::proxy::cors::{Cors, Headers};
@@ -134,8 +135,7 @@ impl Answer {
     /// It cannot be written as JSON.
     pub fn probe(recorded: &Recorded) -> Result<Self, serde_json::Error> {
         let receipt = recorded.receipt();
-        let at = jiff::Timestamp::from_microsecond(receipt.recorded_at_micros()).unwrap_or_default();
-        let at = at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
+        let at = timestamp(receipt.recorded_at_micros());
         let id = receipt.id().to_string();
         let body = serde_json::to_vec(&route_decision(recorded.decision(), &id, &at))?;
         let denial = recorded.decision().verdict.denial.as_ref();

@@ -9,6 +9,7 @@ use crate::source::{Source, root, sources};
 /// The rooms in the order of the journey, and what each may import of ours. `main` and `lib` hold nothing.
 const ROOMS: &[(&str, &[&str])] = &[
     ("ids", &[]),
+    ("clock", &[]),
     ("documents", &[]),
     ("outbound", &[]),
     ("telemetry", &["documents", "outbound"]),
@@ -16,12 +17,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("connections", &["ids", "telemetry"]),
     ("engine", &["ids"]),
     ("policy", &["documents", "engine", "ids"]),
-    ("registry", &["documents", "outbound", "telemetry", "engine", "ids"]),
+    ("registry", &["clock", "documents", "outbound", "telemetry", "engine", "ids"]),
     ("cache", &["engine", "ids"]),
     ("ledger", &["documents", "telemetry", "engine", "ids"]),
-    ("hall", &["ids", "outbound", "telemetry", "engine", "registry", "cache", "ledger"]),
-    ("proxy", &["ids", "telemetry", "tls", "connections", "engine", "hall"]),
-    ("api", &["ids", "telemetry", "tls", "connections", "engine", "hall"]),
+    ("hall", &["clock", "ids", "outbound", "telemetry", "engine", "registry", "cache", "ledger"]),
+    ("proxy", &["clock", "ids", "telemetry", "tls", "connections", "engine", "hall"]),
+    ("api", &["clock", "ids", "telemetry", "tls", "connections", "engine", "hall"]),
     (
         "config",
         &[
@@ -43,6 +44,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "clock",
             "documents",
             "ids",
             "outbound",

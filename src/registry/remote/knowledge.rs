@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::answer::{BanList, Verified, Word};
+use crate::clock::now_micros;
 use crate::engine::snapshot::{Required, Standing, Vouching};
 use crate::ids::WorkerId;
 
@@ -21,8 +22,7 @@ impl Moment {
     /// This one.
     #[must_use]
     pub fn now() -> Self {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { instant: Instant::now(), micros: i64::try_from(since.as_micros()).unwrap_or(i64::MAX) }
+        Self { instant: Instant::now(), micros: now_micros() }
     }
 }
 

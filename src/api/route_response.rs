@@ -1,39 +1,26 @@
-//! The answer to a request: the reference's RouteDecision, and beside it every field that some client reads.
+//! The body of an answer to a request for a decision: the reference's RouteDecision, and beside it every field that some client reads.
 //!
 //! `POST /api/route` sends it once it is recorded; `hallgate decide` prints it without a receipt.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use http::StatusCode;
 use serde::Serialize;
 
-use crate::api::frame::Said;
+use crate::api::access_log::AnswerSummary;
+use crate::api::response::json;
+use crate::clock::timestamp;
 use crate::engine::input::written::{Unacceptable, sound_correlation_id};
 use crate::engine::{Decision, DenyCode, Outcome, Snapshot, route_decision};
 use crate::hall::{Receipt, Recorded};
 use crate::ids::{DataLabel, Digest, QosClass, SupervisorLevel, TenantRisk};
 
-/// An answer with a JSON body, written straight to bytes.
-pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(bytes) => {
-            let kind = HeaderValue::from_static("application/json; charset=utf-8");
-            (status, [(CONTENT_TYPE, kind)], bytes).into_response()
-        }
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
-}
-
 /// A RouteDecision and the fields that only some clients know. Those that repeat another say the same thing: `allowed` and
 /// `outcome` come from the one [`Outcome`], the three deny fields from the one code.
 #[derive(Serialize)]
-struct Answer<'a, D> {
+struct RouteResponse<'a, D> {
     #[serde(flatten)]
     decision: D,
     allowed: bool,
@@ -84,7 +71,7 @@ pub(super) fn decided(recorded: &Recorded) -> Response {
     let (decision, receipt) = (recorded.decision(), recorded.receipt());
     let (id, time) = (receipt.id().to_string(), timestamp(receipt.recorded_at_micros()));
     let mut response = json(StatusCode::OK, &on_decision(decision, &id, &time, Some(receipt.hash())));
-    response.extensions_mut().insert(Said {
+    response.extensions_mut().insert(AnswerSummary {
         code: decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
         decision_id: Some(receipt.id()),
         correlation_id: sound_correlation_id(&decision.input.correlation_id),
@@ -104,7 +91,7 @@ pub(crate) fn on_decision<'a>(
     let denial = verdict.denial.as_ref();
     let code = denial.map(|denial| denial.code);
     let dispatched = !verdict.denied();
-    Answer {
+    RouteResponse {
         decision: route_decision(decision, id, time),
         allowed: dispatched,
         outcome: verdict.outcome.as_str(),
@@ -175,7 +162,7 @@ struct Empty {}
 pub(super) fn refused(unacceptable: &Unacceptable, receipt: &Receipt, snapshot: &Snapshot) -> Response {
     let (id, time) = (receipt.id().to_string(), timestamp(receipt.recorded_at_micros()));
     let mut response = json(StatusCode::OK, &on_unacceptable(unacceptable, &id, &time, Some(receipt.hash()), snapshot));
-    response.extensions_mut().insert(Said {
+    response.extensions_mut().insert(AnswerSummary {
         code: DenyCode::InvalidInput.as_str(),
         decision_id: Some(receipt.id()),
         correlation_id: unacceptable.written.sound_correlation_id(),
@@ -194,7 +181,7 @@ pub(crate) fn on_unacceptable<'a>(
 ) -> impl Serialize + 'a {
     let written = &unacceptable.written;
     let code = DenyCode::InvalidInput.as_str();
-    Answer {
+    RouteResponse {
         decision: Undecided {
             decision_id: id,
             timestamp: time,
@@ -240,10 +227,4 @@ pub(crate) fn on_unacceptable<'a>(
         policy_version: &snapshot.settings.version,
         snapshot: snapshot.fingerprint,
     }
-}
-
-/// A time, in microseconds since 1970 UTC, in ISO 8601 with microseconds and `+00:00`, as the reference writes it.
-pub(crate) fn timestamp(micros: i64) -> String {
-    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    time.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
 }

@@ -1,4 +1,4 @@
-//! A panic is one request's loss, and origins are checked when the hall starts.
+//! A panic is one request's loss.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ async fn a_panic_is_a_counted_500_that_denies() {
         panic!("on purpose")
     }
     let (hall, _folder) = hall();
-    let frame = Arc::new(Frame::new(&[], Arc::clone(&hall)).unwrap());
+    let middleware = Arc::new(Middleware::new(&[], false, Arc::clone(&hall)).unwrap());
     let router = Router::new()
         .route("/explode", get(explode))
         .route("/fine", get(async || "fine"))
-        .layer(from_fn_with_state(frame, super::frame));
+        .layer(from_fn_with_state(middleware, around));
     let get = async |path: &str| {
         let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
         router.clone().oneshot(request).await.unwrap()
@@ -35,18 +35,4 @@ async fn a_panic_is_a_counted_500_that_denies() {
     assert_eq!(hall.metrics().panics.get(), 1);
     assert_eq!(get("/fine").await.status(), StatusCode::OK);
     assert_eq!(hall.metrics().panics.get(), 1);
-}
-
-#[test]
-fn an_origin_that_no_browser_would_send_is_refused_at_start() {
-    let (hall, _folder) = hall();
-    let new = |origin: &str| Frame::new(&[origin.to_owned()], Arc::clone(&hall)).map(|_| ());
-    for ok in ["https://app.example.org", "http://localhost:5173", "tauri://localhost"] {
-        assert_eq!(new(ok), Ok(()));
-    }
-    for bad in
-        ["", "*", "app.example.org", "https://", "https://app.example.org/", "https://*.example.org", "https://a\nb"]
-    {
-        assert!(new(bad).unwrap_err().contains("hall.cors_origins"), "{bad}");
-    }
 }
