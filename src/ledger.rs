@@ -2,39 +2,12 @@
 //!
 //! One writer thread owns the files. [`Ledger::record`] resolves when the entry is committed, and not before.
 
-mod batch;
-mod boot;
-mod canonical;
-mod chain;
-mod checkpoint;
-mod deadline;
-mod entry;
 mod files;
-mod index;
-mod key;
-mod latch;
-mod mint;
-pub mod past;
-mod prune;
-mod pruned;
-mod publish;
-pub mod published;
-mod queue;
-pub mod reading;
-mod recall;
-mod record;
-mod recovery;
-mod renew;
-mod restore;
-mod rotation;
-mod scan;
-mod seal;
-mod segment;
-mod standing;
-mod tail;
-mod tree;
+mod format;
+mod read;
+mod recover;
 pub mod verify;
-mod writer;
+mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -46,30 +19,38 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::ids::TokenName;
-use batch::Batch;
-use deadline::{Delivery, Watchdog};
-use prune::{Pruner, Pruning};
-use queue::Ended;
-use restore::{By, Now};
-use seal::{Seal, Sealer};
-use tail::Through;
-use writer::{Clock, Shared, Writer};
-
 use crate::telemetry::threads::{self, Thread};
+use format::recovered;
+use read::service;
+use recover::boot;
+use recover::gap::{By, Now};
+use recover::recovery;
+use write::active_segment::Through;
+use write::batch::Batch;
+use write::checkpointer::{Seal, Sealer};
+use write::deadline::{Delivery, Watchdog};
+use write::prune::{Pruner, Pruning};
+use write::queue::Ended;
+use write::writer::{Clock, Shared, Writer};
 
-pub use key::{KeyError, LogKey};
-pub use prune::Retention;
-pub use publish::ReadError;
-pub use published::{Found, Published, ReceiptProof, Resource};
-pub use recall::{Past, Stretch};
-pub use record::{
+pub use format::key::{KeyError, LogKey};
+pub use format::record::{
     Cause, Crowd, Door, Ending, InForce, Outcome, Receipt, Record, RecordError, Refusal, RegistryAction, RegistryChange,
 };
-pub use recovery::{Gap, Recovered, Recovery};
-pub use restore::OpenError;
-pub use restore::recover;
-pub use rotation::{RotateError, rotate};
-pub use standing::{MOST_WORKERS, StandingChange};
+pub use format::recovered::{Gap, Recovered, Recovery};
+pub use format::status::{MOST_WORKERS, StandingChange};
+pub use read::filter::{Entries, Filter, Sieve};
+pub use read::history::{Past, Stretch};
+pub use read::past;
+pub use read::prove::ReceiptProof;
+pub use read::reader::Published;
+pub use read::reading;
+pub use read::resource::Resource;
+pub use read::search::Found;
+pub use read::service::ReadError;
+pub use recover::recovery::{OpenError, recover};
+pub use write::prune::Retention;
+pub use write::rotation::{RotateError, rotate};
 
 /// When an entry counts as committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,13 +149,13 @@ impl Ledger {
     /// Opens the ledger with another clock, other storage, and at another boot.
     fn open_with(settings: &Settings, clock: Clock, through: Through, boot: Option<String>) -> Result<Self, OpenError> {
         let now = Now { boot, micros: clock(), by: By::Boot };
-        let (restored, _) = restore::open(settings, through, &now)?;
+        let (restored, _) = recovery::open(settings, through, &now)?;
         let started = |source| OpenError::File { path: settings.path.clone(), source };
         let key = Arc::new(restored.key);
         let (vkey, lock) = (key.vkey().to_owned(), Arc::new(restored.lock));
         let found_offline = restored.streams.is_offline();
         let shared = Arc::new(Shared::new(settings.queue, restored.edge.size(), restored.pruned));
-        shared.set_recovered(recovery::open(restored.streams.recovered()));
+        shared.set_recovered(recovered::open(restored.streams.recovered()));
         shared.signed.send_replace(restored.sealed.size());
         let signed = shared.signed.clone();
         let taken = Arc::clone(&shared.taken);
@@ -215,7 +196,7 @@ impl Ledger {
         // From here on the handle ends the writer, also after an error.
         let watchdog = Watchdog::start(Arc::clone(&handle.shared)).map_err(started)?;
         handle.watchdog = Mutex::new(Some(watchdog));
-        publish::warm(handle.published.clone()).map_err(started)?;
+        service::warm(handle.published.clone()).map_err(started)?;
         let pruner = Pruner::start(pruning, settings.checkpoint_every.min(PRUNE_EVERY)).map_err(started)?;
         *handle.pruner.lock().unwrap_or_else(PoisonError::into_inner) = pruner;
         Ok(Self(Arc::new(handle)))
@@ -410,7 +391,7 @@ impl Handle {
             found_offline: false,
             vkey,
             published: Published::new(folder),
-            reads: Arc::new(Semaphore::new(publish::READS)),
+            reads: Arc::new(Semaphore::new(service::READS)),
         }
     }
 

@@ -7,16 +7,16 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The ending of a file that is not in place yet.
-pub(super) const UNFINISHED: &str = "tmp";
+pub(crate) const UNFINISHED: &str = "tmp";
 
 /// Replaces a file's content as one step. The name itself is durable only after [`sync_folder`].
-pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     write_beside(path, bytes, mode)?;
     put_in_place(path)
 }
 
 /// The first half of [`replace`]: the new content, durable beside the old.
-pub(super) fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let beside = beside(path);
     // A leftover may be of another mode.
     match fs::remove_file(&beside) {
@@ -29,12 +29,12 @@ pub(super) fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<(
 }
 
 /// The second half of [`replace`].
-pub(super) fn put_in_place(path: &Path) -> io::Result<()> {
+pub(crate) fn put_in_place(path: &Path) -> io::Result<()> {
     fs::rename(beside(path), path)
 }
 
 /// As [`put_in_place`], but only where nothing is yet.
-pub(super) fn put_if_absent(path: &Path) -> io::Result<()> {
+pub(crate) fn put_if_absent(path: &Path) -> io::Result<()> {
     let beside = beside(path);
     let linked = fs::hard_link(&beside, path);
     fs::remove_file(&beside)?;
@@ -42,7 +42,7 @@ pub(super) fn put_if_absent(path: &Path) -> io::Result<()> {
 }
 
 /// Makes the names in a folder durable.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 

@@ -17,6 +17,8 @@ use std::path::Path;
 use super::*;
 use crate::engine::{self, Decision, Denial, DenyCode, RouteInput, Verdict};
 use crate::ids::{DataLabel, Digest, Env, QosClass, TenantRisk};
+use crate::ledger::format::{canonical, chain, checkpoint, index, pruned, segment, tree};
+use crate::ledger::write::{checkpointer, id_generator};
 
 /// A ledger in this folder that signs only its first entry and when it is closed.
 pub(super) fn settings(folder: &Path) -> Settings {

@@ -289,32 +289,3 @@ fn the_engine_only_computes() {
     }
     hold("the engine only computes: no I/O, clock, randomness, waiting, logging or thread", &breaches);
 }
-
-#[test]
-fn the_checker_shares_nothing_with_the_writer_but_the_canonical_form() {
-    let mut breaches = Vec::new();
-    for source in sources("src/ledger").iter().filter(|source| source.path.starts_with("src/ledger/verify")) {
-        // What is above the checker: the ledger, from its own file and from those in its folder.
-        let above = if source.path == "src/ledger/verify.rs" { &["super::"][..] } else { &["super::super::"] };
-        for root in above.iter().chain(&["crate::"]) {
-            for (at, _) in source.bare.match_indices(root) {
-                let before = &source.bare[..at];
-                if before.ends_with("super::") || before.ends_with(|c: char| c.is_alphanumeric() || c == '_') {
-                    continue;
-                }
-                let path = &source.bare[at + root.len()..];
-                // `pub(in crate::ledger)` shows something, and takes nothing.
-                if path.starts_with("ledger)") {
-                    continue;
-                }
-                let path = path.strip_prefix("ledger::").unwrap_or(path);
-                let name: String = path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                if !["canonical", "ids"].contains(&name.as_str()) {
-                    let line = before.matches('\n').count() + 1;
-                    breaches.push(format!("{}:{line}: `{root}{name}`", source.path));
-                }
-            }
-        }
-    }
-    hold("the checker shares nothing with the writer but the canonical form", &breaches);
-}

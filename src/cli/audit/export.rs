@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{LedgerFolder, Written, flushed, write_line};
 use crate::cli::cannot;
 use crate::ledger::Published;
-use crate::ledger::published::{Filter, Sieve};
+use crate::ledger::{Filter, Sieve};
 
 /// Print entries as JSON lines, oldest first; a line's SHA-256 is its receipt hash
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::tampering::{rewrite, with};
 use super::*;
-use crate::ledger::checkpoint::Head;
+use crate::ledger::format::checkpoint::Head;
 use crate::ledger::verify::proof::{ProofError, Proved, verify_proof};
 use crate::ledger::verify::range::verify_range;
 use crate::ledger::verify::{Break, VerifyError};
@@ -273,7 +273,7 @@ fn what_is_kept_is_proved_and_ranged_after_pruning_also_under_a_new_key() {
     assert_eq!((fetch("tile/entries/000".to_owned()), fetch(format!("tile/entries/{stretch:03}"))), (None, None));
     assert!(fetch(format!("tile/entries/{:03}.p/{}", size / 256, size % 256)).is_some());
     assert!(fetch("tile/0/000".to_owned()).is_some(), "hashes stay");
-    let mut all = published.filtered(&published::Filter::default()).unwrap();
+    let mut all = published.filtered(&Filter::default()).unwrap();
     assert_eq!(all.next().unwrap().map(|(number, _)| number), Some(edge));
 
     // An older checkpoint that is before the edge is held to the hashes that stay.

@@ -242,32 +242,32 @@ fn the_newest_and_the_entries_of_a_time_tenant_and_verdict_are_found() {
         }
         assert_eq!(found, all[all.len() - all.len().min(count as usize)..]);
     }
-    let select = |filter: &published::Filter| {
+    let select = |filter: &Filter| {
         let mut found = Vec::new();
         let mut entries = published.filtered(filter).unwrap();
         while let Some((_, json)) = entries.next().unwrap() {
             match filter.sift(json).unwrap() {
-                published::Sieve::Kept => found.push(serde_json::from_slice::<serde_json::Value>(json).unwrap()),
-                published::Sieve::Passed => {}
-                published::Sieve::Over => break,
+                Sieve::Kept => found.push(serde_json::from_slice::<serde_json::Value>(json).unwrap()),
+                Sieve::Passed => {}
+                Sieve::Over => break,
             }
         }
         found
     };
-    let time = |entry: &serde_json::Value| mint::micros(entry["receipt_id"].as_str().unwrap().parse().unwrap());
+    let time = |entry: &serde_json::Value| id_generator::micros(entry["receipt_id"].as_str().unwrap().parse().unwrap());
     let expect =
         |keep: &dyn Fn(&serde_json::Value) -> bool| all.iter().filter(|entry| keep(entry)).cloned().collect::<Vec<_>>();
-    let filter = published::Filter::default;
+    let filter = Filter::default;
     assert_eq!(select(&filter()), all);
-    let since = published::Filter { since: Some(middle), ..filter() };
+    let since = Filter { since: Some(middle), ..filter() };
     assert_eq!(select(&since), expect(&|entry| time(entry) >= middle));
-    let until = published::Filter { until: Some(middle), ..filter() };
+    let until = Filter { until: Some(middle), ..filter() };
     assert_eq!(select(&until), expect(&|entry| time(entry) < middle));
-    let tenant = published::Filter { tenant: Some("org.globex".to_owned()), since: Some(middle), ..filter() };
+    let tenant = Filter { tenant: Some("org.globex".to_owned()), since: Some(middle), ..filter() };
     assert_eq!(select(&tenant), expect(&|entry| time(entry) >= middle && entry["stream"] == "org.globex"));
-    let denied = published::Filter { policy_decision: Some("DENY"), ..filter() };
+    let denied = Filter { policy_decision: Some("DENY"), ..filter() };
     assert_eq!(select(&denied), expect(&|entry| entry["policy_decision"] == "DENY"));
-    let capability = published::Filter { capability: Some("cap.data.write.v1".to_owned()), ..filter() };
+    let capability = Filter { capability: Some("cap.data.write.v1".to_owned()), ..filter() };
     assert_eq!(select(&capability).len(), 301);
-    assert_eq!(select(&published::Filter { since: Some(i64::MAX), ..filter() }), [] as [serde_json::Value; 0]);
+    assert_eq!(select(&Filter { since: Some(i64::MAX), ..filter() }), [] as [serde_json::Value; 0]);
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::*;
-use crate::ledger::chain::Heads;
+use crate::ledger::format::chain::Heads;
 
 /// A ledger as a killed process leaves it: its entries written, only the first of them sealed.
 fn killed(folder: &Path, rounds: usize) -> (Settings, u64) {
@@ -83,7 +83,7 @@ fn a_torn_end_is_cut_wherever_it_is_torn() {
     assert_eq!(at, whole.len());
     let opened = || {
         let now = Now { boot: boot::this(), micros: now_micros(), by: By::Boot };
-        restore::open(&settings, Box::new(|file| Arc::new(file)), &now).unwrap().0
+        recovery::open(&settings, Box::new(|file| Arc::new(file)), &now).unwrap().0
     };
     assert_eq!(opened().edge.size(), total);
     for end in start..whole.len() {
@@ -334,7 +334,7 @@ fn what_is_missing_or_set_back_is_refused() {
     assert!(broken(&settings).contains("damaged frame"));
     // Bytes after the last entry were never acknowledged.
     let settings = {
-        let settings = self::settings(&folder.path().join("whole"));
+        let settings = crate::ledger::tests::restarting::settings(&folder.path().join("whole"));
         let segment = last_segment(&settings);
         fs::File::options().append(true).open(segment).unwrap().write_all(b"torn").unwrap();
         settings

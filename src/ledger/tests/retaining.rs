@@ -4,9 +4,9 @@ use std::sync::atomic::AtomicI64;
 
 use tlog_tiles::{Hash, HashReader, record_hash};
 
-use super::pruned::PRUNED;
 use super::*;
-use crate::ledger::chain::Heads;
+use crate::ledger::format::chain::Heads;
+use crate::ledger::format::pruned::PRUNED;
 
 const HOUR: i64 = 3_600_000_000;
 

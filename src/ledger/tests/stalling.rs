@@ -3,14 +3,14 @@
 
 use std::thread;
 
-use super::super::deadline::WRITE_TIME;
 use super::*;
+use crate::ledger::write::deadline::WRITE_TIME;
 
 /// Far more than the deadline, for a machine that is busy.
 const SOON: Duration = Duration::from_secs(10);
 
 fn allowed() -> Record {
-    super::allowed("org.acme")
+    crate::ledger::tests::allowed("org.acme")
 }
 
 fn policy() -> Record {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::verify::{Break, VerifyError};
 use super::*;
+use crate::ledger::verify::{Break, VerifyError};
 
 fn sealed(folder: &Path, rounds: usize) -> Settings {
     let settings = Settings { segment_bytes: 4000, ..settings(folder) };
@@ -267,7 +267,7 @@ fn a_tail_that_is_made_again_from_any_entry_on_with_all_that_can_be_computed_is_
         rewrite(&forged, |all| all.truncate(kept));
         // The forger has the program and the folder, but not the key: frames, chains, index, heads and tiles are all made again.
         let key = LogKey::of(&forged, true).unwrap();
-        seal::begin(&forged.path, &key).unwrap();
+        checkpointer::begin(&forged.path, &key).unwrap();
         fs::remove_dir_all(forged.path.join("tile")).unwrap();
         let ledger = Ledger::open(&forged).unwrap();
         assert_eq!(ledger.health().entries, kept as u64);

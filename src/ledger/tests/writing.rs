@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 use std::task::{Context, Waker};
 
 use super::*;
-use crate::ledger::segment::Storage;
+use crate::ledger::format::segment::Storage;
 
 /// What goes wrong behind the disk, and what was asked of it.
 #[derive(Default)]

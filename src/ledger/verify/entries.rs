@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use uuid::{Uuid, Variant};
 
-use super::super::canonical;
 use super::recovered::Recoveries;
 use super::signed::{Edge, PRUNED};
 use super::stored::{self, EVERY, Place, Walk};
 use super::tree::EMPTY;
 use super::{Break, VerifyError, newest, registry};
 use crate::ids::Digest;
+use crate::ledger::format::canonical;
 
 /// The stream of what belongs to no tenant.
 pub(super) const HALL: &str = ":hall";

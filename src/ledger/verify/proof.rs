@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::super::canonical;
 use super::entries::{self, Entries};
 use super::signed::{self, Head};
 use super::tree::{Hash, node};
 use crate::ids::Digest;
+use crate::ledger::format::canonical;
 
 /// The form of a receipt's proof.
 pub(in crate::ledger) const RECEIPT: &str = "hallgate receipt proof 1";

@@ -1,0 +1,129 @@
+//! Reading entries in order from some place, in pieces, also while they are written.
+//!
+//! What is not whole yet is not there: [`Scan::next`] gives `None` and may be asked again later. Memory is bounded by a piece
+//! and one entry, whatever a segment's size.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::ledger::format::{entry, segment};
+
+/// Bytes that are read at once.
+const PIECE: usize = 256 * 1024;
+/// The longest frame.
+const LONGEST: usize = segment::FRAME + entry::LONGEST;
+
+/// A walk through the log.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// The folder of the segments.
+    folder: PathBuf,
+    /// `None` until the segment is there.
+    file: Option<File>,
+    /// The segment's first entry.
+    first: u64,
+    /// Where in the segment `bytes` begin.
+    offset: u64,
+    bytes: Vec<u8>,
+    /// How many of the bytes are done with.
+    done: usize,
+    /// The number of the next entry.
+    number: u64,
+}
+
+impl Scan {
+    /// From this entry at this place. `None` when its segment is not there: it was pruned.
+    pub(crate) fn from(ledger: &Path, number: u64, segment: u64, offset: u64) -> io::Result<Option<Self>> {
+        let folder = crate::ledger::segments(ledger);
+        match File::open(segment::path(&folder, segment)) {
+            Ok(file) => {
+                Ok(Some(Self { folder, file: Some(file), first: segment, offset, bytes: Vec::new(), done: 0, number }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// From the first entry that is there.
+    pub(crate) fn begin(ledger: &Path) -> io::Result<Self> {
+        let folder = crate::ledger::segments(ledger);
+        let first = segment::list(&folder)?.first().copied().unwrap_or(0);
+        let offset = segment::HEADER as u64;
+        Ok(Self { folder, file: None, first, offset, bytes: Vec::new(), done: 0, number: first })
+    }
+
+    /// The number of the entry that comes next.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The next entry and its number. `None`: none is whole yet.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is damaged where an entry should be.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
+        loop {
+            if let Some(length) = segment::frame(&self.bytes, self.done).map(|frame| frame.entry.len()) {
+                let start = self.done + segment::FRAME;
+                self.done = start + length;
+                self.number += 1;
+                let entry = self.bytes.get(start..start + length).unwrap_or_default();
+                return Ok(Some((self.number - 1, entry)));
+            }
+            if self.bytes.len() - self.done >= LONGEST {
+                let path = segment::path(&self.folder, self.first);
+                let problem = format!("`{}` is damaged where entry {} should be", path.display(), self.number);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+            }
+            if !self.read_on()? && !self.next_segment()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads another piece. False when there is none; then half an entry is forgotten, since it may be taken back.
+    fn read_on(&mut self) -> io::Result<bool> {
+        self.bytes.drain(..self.done);
+        self.offset += self.done as u64;
+        self.done = 0;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let had = bytes.len();
+        let at = self.offset + had as u64;
+        let Some(file) = self.opened()? else { return Ok(false) };
+        bytes.resize(had + PIECE, 0);
+        let read = file.read_at(bytes.get_mut(had..).unwrap_or_default(), at)?;
+        bytes.truncate(if read == 0 { 0 } else { had + read });
+        self.bytes = bytes;
+        Ok(read > 0)
+    }
+
+    fn opened(&mut self) -> io::Result<Option<&File>> {
+        if self.file.is_none() {
+            match File::open(segment::path(&self.folder, self.first)) {
+                Ok(file) => self.file = Some(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.file.as_ref())
+    }
+
+    /// Goes on to the segment that begins with the next entry, if it is there.
+    fn next_segment(&mut self) -> io::Result<bool> {
+        if self.number == self.first {
+            return Ok(false);
+        }
+        match File::open(segment::path(&self.folder, self.number)) {
+            Ok(file) => {
+                self.file = Some(file);
+                self.first = self.number;
+                self.offset = segment::HEADER as u64;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Choosing entries: the newest, or those of a time, tenant, capability or verdict.
+
+use std::io;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::ledger::format::index;
+use crate::ledger::read::cursor::Scan;
+use crate::ledger::read::reader::{Published, damaged};
+use crate::ledger::write::id_generator;
+
+/// Entries in order, read from the files as they are asked for.
+#[derive(Debug)]
+pub struct Entries(Scan);
+
+impl Entries {
+    /// The next entry: its number and canonical JSON. `None`: none is whole yet, and one may be later.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    #[expect(clippy::should_implement_trait, reason = "an entry is lent, and there may be more after a `None`")]
+    pub fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
+        self.0.next()
+    }
+}
+
+/// Which entries are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// From this time, in microseconds since 1970 UTC.
+    pub since: Option<i64>,
+    /// Before this time.
+    pub until: Option<i64>,
+    /// Of this stream.
+    pub tenant: Option<String>,
+    /// Decisions on this capability.
+    pub capability: Option<String>,
+    /// Decisions with this verdict, in the entries' own word.
+    pub policy_decision: Option<&'static str>,
+}
+
+/// What becomes of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sieve {
+    /// It is wanted.
+    Kept,
+    /// It is not.
+    Passed,
+    /// It is not, and neither is any after it.
+    Over,
+}
+
+/// What a filter reads of an entry.
+#[derive(Deserialize)]
+struct Sifted {
+    receipt_id: Uuid,
+    stream: String,
+    capability_id: Option<String>,
+    policy_decision: Option<String>,
+}
+
+impl Filter {
+    /// Whether an entry is wanted.
+    ///
+    /// # Errors
+    /// It is no entry.
+    pub fn sift(&self, json: &[u8]) -> io::Result<Sieve> {
+        let entry: Sifted = serde_json::from_slice(json).map_err(|error| damaged(format!("an entry: {error}")))?;
+        let micros = id_generator::micros(entry.receipt_id);
+        if self.until.is_some_and(|until| micros >= until) {
+            return Ok(Sieve::Over);
+        }
+        let wanted = self.since.is_none_or(|since| micros >= since)
+            && self.tenant.as_ref().is_none_or(|tenant| *tenant == entry.stream)
+            && self.capability.as_ref().is_none_or(|wanted| Some(wanted) == entry.capability_id.as_ref())
+            && self.policy_decision.is_none_or(|wanted| Some(wanted) == entry.policy_decision.as_deref());
+        Ok(if wanted { Sieve::Kept } else { Sieve::Passed })
+    }
+}
+
+impl Published {
+    /// The entries among which a filter's are; each is still to be sifted.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn filtered(&self, filter: &Filter) -> io::Result<Entries> {
+        Ok(Entries(match filter.since {
+            Some(since) => self.walk_from(since)?,
+            None => Scan::begin(&self.folder)?,
+        }))
+    }
+
+    /// The entries from this number on, or from the first that is kept.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn from_entry(&self, number: u64) -> io::Result<Entries> {
+        let mut scan = self.walk_at(number)?;
+        while scan.number() < number && scan.next()?.is_some() {}
+        Ok(Entries(scan))
+    }
+
+    /// The last so many entries, and those that come.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn newest(&self, count: u64) -> io::Result<Entries> {
+        // The end is at most a stretch and what has no record yet after the last record of the index.
+        let mut end = self.walk_at(u64::MAX - index::EVERY)?;
+        while end.next()?.is_some() {}
+        let first = end.number().saturating_sub(count);
+        self.from_entry(first)
+    }
+}

@@ -1,0 +1,168 @@
+//! A recorded decision, read back as the request that it was, so that it can be decided again.
+//!
+//! An entry does not hold the request whole, and on purpose. It holds all that a verdict can depend on, or it is said of it that
+//! it cannot be decided again: nothing is guessed.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::engine::input::HttpFacts;
+use crate::engine::json::{Members, present};
+use crate::engine::{Binding, Facts, Json, RouteInput};
+
+/// What an entry is to somebody who wants it decided again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// A decision.
+    Decision(Box<PastDecision>),
+    /// A request that was refused before it could be described: no policy was asked.
+    Refusal,
+    /// The end of an exchange, a policy that came into force, a change of the registry, a recovery: nothing was decided.
+    Other,
+}
+
+/// A decision that was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastDecision {
+    /// What was said.
+    pub said: PastVerdict,
+    /// What was asked. Of the caller's object there is only what the blast score reads.
+    pub input: RouteInput,
+    /// Whether the caller's credential stood against it, which no policy changes.
+    pub credential_refused: bool,
+    /// Whether the caller's credential need not name a worker.
+    pub worker_optional: bool,
+    /// Whether the caller's object is here as it was sent.
+    pub is_whole: bool,
+}
+
+impl PastDecision {
+    /// What was known of the request.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        Facts { binding: Binding { worker_optional: self.worker_optional, ..Binding::default() } }
+    }
+}
+
+/// What was said of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PastVerdict {
+    /// The decision's id.
+    pub decision_id: String,
+    /// When.
+    pub recorded_at: String,
+    /// `DISPATCH`, `DENY` or `STEWARD_HOLD`.
+    pub outcome: String,
+    /// The deny code.
+    pub deny_code: Option<String>,
+    /// The rule that matched.
+    pub matched_rule_id: Option<String>,
+    /// The species that was selected.
+    pub species: Option<String>,
+    /// The operator's name of the policy in force.
+    pub policy_version: Option<String>,
+}
+
+/// Reads an entry of the ledger.
+///
+/// # Errors
+/// It is none, or does not hold what is needed: why.
+pub fn read(entry: &Json) -> Result<Entry, String> {
+    let members = entry.as_object().ok_or_else(|| format!("an entry is an object, not {}", entry.kind()))?;
+    match text(members, "kind")? {
+        "outcome" | "policy" | "registry" | "recovered" => return Ok(Entry::Other),
+        "decision" => {}
+        other => return Err(format!("an entry of the kind `{other}` is no decision")),
+    }
+    if !members.contains_key("capability_id") {
+        return Ok(Entry::Refusal);
+    }
+    let asked = present(members, "asked").and_then(Json::as_object);
+    let asked = asked.ok_or("the entry does not hold what else was asked (`asked`): an older version wrote it")?;
+    let input = RouteInput {
+        capability_id: whole(members, "capability_id")?.into(),
+        worker_id: present(members, "worker_id").map(|_| whole(members, "worker_id")).transpose()?.map(Arc::from),
+        env: word(members, "env")?,
+        data_label: word(members, "data_label")?,
+        data_label_defaulted: flag(members, "data_label_defaulted")?,
+        tenant_id: whole(members, "tenant_id")?.into(),
+        tenant_risk: present(asked, "tenant_risk").map(|_| word(asked, "tenant_risk")).transpose()?,
+        qos_class: word(members, "qos_class")?,
+        // Only whether it is blank counts, and a text that was cut is not.
+        correlation_id: text(members, "correlation_id")?.into(),
+        request: Json::Object(declared(asked)?),
+        blast_radius: None,
+        blast_score: present(asked, "blast_score")
+            .map(|score| score.as_i64().ok_or("`asked.blast_score` is no integer"))
+            .transpose()?,
+        privilege_context: None,
+        tenant_credential: None,
+        dry_run: flag(members, "dry_run")?,
+        http: present(members, "http").and_then(Json::as_object).map(http).transpose()?,
+    };
+    let optional = |key: &str| present(members, key).and_then(Json::as_str).map(|text| text.to_string());
+    let said = PastVerdict {
+        decision_id: text(members, "decision_id")?.to_owned(),
+        recorded_at: text(members, "recorded_at")?.to_owned(),
+        outcome: text(members, "outcome")?.to_owned(),
+        deny_code: optional("deny_code"),
+        matched_rule_id: optional("matched_rule_id"),
+        species: optional("worker_species_id"),
+        policy_version: optional("policy_version"),
+    };
+    Ok(Entry::Decision(Box::new(PastDecision {
+        said,
+        input,
+        credential_refused: flag(asked, "credential_refused")?,
+        worker_optional: flag(asked, "worker_optional")?,
+        is_whole: false,
+    })))
+}
+
+fn text<'m>(members: &'m Members, key: &str) -> Result<&'m str, String> {
+    let found = present(members, key).ok_or_else(|| format!("`{key}` is missing"))?;
+    found.as_str().map(|text| &**text).ok_or_else(|| format!("`{key}` is {}, not a string", found.kind()))
+}
+
+/// A text that was not cut: a cut one is not what was decided on.
+fn whole<'m>(members: &'m Members, key: &str) -> Result<&'m str, String> {
+    let found = text(members, key)?;
+    if crate::ledger::format::entry::is_cut(found) {
+        Err(format!("`{key}` was too long to be kept whole"))
+    } else {
+        Ok(found)
+    }
+}
+
+fn word<T: FromStr<Err: Display>>(members: &Members, key: &str) -> Result<T, String> {
+    text(members, key)?.parse().map_err(|error| format!("`{key}`: {error}"))
+}
+
+/// A flag; absent is false.
+fn flag(members: &Members, key: &str) -> Result<bool, String> {
+    match present(members, key) {
+        None => Ok(false),
+        Some(value) => value.as_bool().ok_or_else(|| format!("`{key}` is {}, not true or false", value.kind())),
+    }
+}
+
+/// What the caller's object declared, as an object.
+fn declared(asked: &Members) -> Result<BTreeMap<Arc<str>, Json>, String> {
+    let mut declared = BTreeMap::new();
+    for key in ["egress", "writes"] {
+        if flag(asked, key)? {
+            declared.insert(Arc::from(key), Json::Bool(true));
+        }
+    }
+    Ok(declared)
+}
+
+fn http(members: &Members) -> Result<HttpFacts, String> {
+    let part = |key: &str| whole(members, key).map(Arc::from);
+    Ok(HttpFacts { method: part("method")?, host: part("host")?, path: part("path")? })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Finding an entry by its id, or the first of a time: a binary search in the sparse index, and a stretch of entries to read.
+
+use std::fs::File;
+use std::io;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::engine::Binding;
+use crate::ledger::format::chain;
+use crate::ledger::format::index::{self, Place};
+use crate::ledger::format::pruned::Pruned;
+use crate::ledger::read::cursor::Scan;
+use crate::ledger::read::reader::{Published, damaged};
+use crate::ledger::write::id_generator;
+
+/// An entry that was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its number, from 0.
+    pub number: u64,
+    /// Its canonical JSON.
+    pub json: Vec<u8>,
+    stream: String,
+    tenant: Option<String>,
+    worker: Option<String>,
+    env: Option<String>,
+}
+
+/// What a search reads of an entry.
+#[derive(Deserialize)]
+struct Label {
+    receipt_id: Uuid,
+    stream: String,
+    tenant_id: Option<String>,
+    worker_id: Option<String>,
+    env: Option<String>,
+}
+
+impl Found {
+    /// Whether a reader who is bound like this may see it: in the tenant's stream, for a claim to be that tenant is not enough,
+    /// and of one of the workers and environments.
+    #[must_use]
+    pub fn visible_to(&self, reader: &Binding) -> bool {
+        let tenant = reader.tenant.as_ref().is_none_or(|tenant| {
+            let shared = self.stream == chain::OTHER && self.tenant.as_deref() == Some(tenant.as_str());
+            self.stream == tenant.as_str() || shared
+        });
+        let workers = reader.workers.as_ref();
+        let worker =
+            workers.is_none_or(|workers| workers.iter().any(|one| Some(one.as_str()) == self.worker.as_deref()));
+        let envs = reader.envs.as_ref();
+        tenant && worker && envs.is_none_or(|envs| envs.iter().any(|one| Some(one.as_str()) == self.env.as_deref()))
+    }
+}
+
+impl Published {
+    /// The entry with this id; `None` when there is none, or no longer.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn find(&self, id: Uuid) -> io::Result<Option<Found>> {
+        let mut scan = self.walk_up_to(|place| place.id <= id)?;
+        // The newest entries may have no record in the index yet, so this may go on for longer than one stretch.
+        while let Some((number, json)) = scan.next()? {
+            let label: Label =
+                serde_json::from_slice(json).map_err(|error| damaged(format!("entry {number}: {error}")))?;
+            if label.receipt_id == id {
+                let json = json.to_vec();
+                let Label { stream, tenant_id: tenant, worker_id: worker, env, .. } = label;
+                return Ok(Some(Found { number, json, stream, tenant, worker, env }));
+            }
+            if label.receipt_id > id {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// A walk that begins at or shortly before the first entry of this time, in microseconds since 1970 UTC.
+    pub(crate) fn walk_from(&self, micros: i64) -> io::Result<Scan> {
+        self.walk_up_to(|place| id_generator::micros(place.id) < micros)
+    }
+
+    /// A walk that begins at or before this entry, at most 255 entries before.
+    pub(crate) fn walk_at(&self, number: u64) -> io::Result<Scan> {
+        let index = self.index()?;
+        let record = (number / index::EVERY).min(records(&index)?.saturating_sub(1));
+        self.walk(index::read(&index, record).map(|place| (record, place)))
+    }
+
+    /// A walk from the last kept record for which this holds, which holds for all before it; else from the first kept entry.
+    fn walk_up_to(&self, holds: impl Fn(&Place) -> bool) -> io::Result<Scan> {
+        // Records of pruned entries may be blank.
+        let kept = Pruned::edge_of(&self.folder)?.div_ceil(index::EVERY);
+        self.walk(last_up_to(&self.index()?, kept, holds)?)
+    }
+
+    fn walk(&self, from: Option<(u64, Place)>) -> io::Result<Scan> {
+        let scan = match from {
+            Some((record, place)) => Scan::from(&self.folder, record * index::EVERY, place.segment, place.offset)?,
+            None => None,
+        };
+        // What was before is pruned, or there is nothing yet.
+        scan.map_or_else(|| Scan::begin(&self.folder), Ok)
+    }
+}
+
+/// The last record from this one on for which this holds, which holds for all before it.
+fn last_up_to(index: &File, kept: u64, holds: impl Fn(&Place) -> bool) -> io::Result<Option<(u64, Place)>> {
+    let read =
+        |number| index::read(index, number).ok_or_else(|| damaged(format!("the index has no sound record {number}")));
+    let (mut low, mut high) = (kept, records(index)?);
+    let mut last = None;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let place = read(middle)?;
+        if holds(&place) {
+            last = Some((middle, place));
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(last)
+}
+
+/// Whole records of the index.
+fn records(index: &File) -> io::Result<u64> {
+    let length = index.metadata()?.len();
+    Ok(length.saturating_sub(index::MAGIC.len() as u64) / index::RECORD as u64)
+}

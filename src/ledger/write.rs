@@ -1,0 +1,13 @@
+//! Appending: what waits, what is written and synced, signed and in the end pruned.
+
+pub(crate) mod active_segment;
+pub(crate) mod batch;
+pub(crate) mod checkpointer;
+pub(crate) mod deadline;
+pub(crate) mod id_generator;
+pub(crate) mod latch;
+pub(crate) mod prune;
+pub(crate) mod queue;
+pub(crate) mod renew;
+pub(crate) mod rotation;
+pub(crate) mod writer;

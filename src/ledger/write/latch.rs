@@ -1,0 +1,44 @@
+//! A file that is never synced again once a sync of it has failed.
+//!
+//! The kernel tells of a lost page once. Then it may call the page clean, and the next sync of the same file succeeds and proves
+//! nothing. Whoever syncs a file here, the first failure is the last word on it: what it holds has to be written to a new file.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::ledger::format::segment::Storage;
+
+/// A file, and whether a sync of it has failed.
+pub(crate) struct Latch {
+    file: Arc<dyn Storage>,
+    failed: Mutex<bool>,
+}
+
+impl Latch {
+    /// Over a file that nobody has synced in vain.
+    pub(crate) fn over(file: Arc<dyn Storage>) -> Arc<dyn Storage> {
+        Arc::new(Self { file, failed: Mutex::new(false) })
+    }
+}
+
+impl Storage for Latch {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        // Held over the sync: of two at once the kernel would tell only one of the failure.
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *failed {
+            return Err(io::Error::other("a sync of this file has failed before, and no later one is believed"));
+        }
+        let synced = self.file.sync_data();
+        *failed = synced.is_err();
+        synced
+    }
+    fn named_length(&self) -> io::Result<Option<u64>> {
+        self.file.named_length()
+    }
+}

@@ -1,0 +1,84 @@
+//! Entries that may not be on the disk, whatever the kernel says, are written once more: into new files, whose pages are all new.
+//!
+//! It is done after a failed sync, and at a start over entries that no checkpoint signs, since the process before may have met
+//! one. What is read back has to be what was recorded: the tree over it has the root that is known. Only then are the new files put in
+//! the places of the old ones.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use tlog_tiles::record_hash;
+
+use crate::ledger::files;
+use crate::ledger::format::tree::Edge;
+use crate::ledger::format::{index, segment};
+
+/// Why entries were not renewed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RenewError {
+    /// A file cannot be read or written now; it can be tried again.
+    #[error(transparent)]
+    File(#[from] io::Error),
+    /// What is read back is not what was recorded.
+    #[error(
+        "a sync failed, and what is not under a checkpoint cannot be read back as it was recorded: {0}; nothing more is recorded, and the next start says what is lost"
+    )]
+    Lost(String),
+}
+
+/// Renews the segments with entries after `sealed`; the last one has so many bytes that count. `whole` is the tree over all of them.
+pub(crate) fn segments(ledger: &Path, sealed: &Edge, whole: &Edge, length: u64) -> Result<(), RenewError> {
+    let folder = crate::ledger::segments(ledger);
+    let firsts = segment::list(&folder)?;
+    let from = firsts.iter().rposition(|first| *first <= sealed.size()).unwrap_or(0);
+    let mut edge = sealed.clone();
+    let unsealed = firsts.get(from..).unwrap_or_default();
+    for first in unsealed {
+        let path = segment::path(&folder, *first);
+        let mut bytes = fs::read(&path)?;
+        if Some(first) == unsealed.last() {
+            bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        }
+        if let Some(problem) = segment::header_problem(&bytes, *first) {
+            return Err(RenewError::Lost(format!("`{}` {problem}", path.display())));
+        }
+        let (mut number, mut at) = (*first, segment::HEADER);
+        while let Some(frame) = segment::frame(&bytes, at) {
+            if number == edge.size() {
+                edge.push(record_hash(frame.entry), &mut Vec::new());
+            }
+            number += 1;
+            at += segment::FRAME + frame.entry.len();
+        }
+        if at < bytes.len() {
+            return Err(RenewError::Lost(format!(
+                "`{}` has a damaged frame at byte {at}, entry {number}",
+                path.display()
+            )));
+        }
+        files::write_beside(&path, &bytes, 0o600)?;
+    }
+    if edge.size() != whole.size() || edge.root().ok() != whole.root().ok() {
+        return Err(RenewError::Lost(format!(
+            "{} entries are there, not the {} that were recorded",
+            edge.size(),
+            whole.size()
+        )));
+    }
+    for first in unsealed {
+        files::put_in_place(&segment::path(&folder, *first))?;
+    }
+    Ok(files::sync_folder(&folder)?)
+}
+
+/// Renews the first so many records of the index, of which the first `gone` are of pruned entries. It is derived: what cannot be
+/// read back is made again at a start.
+pub(crate) fn index(ledger: &Path, gone: u64, records: u64) -> Result<(), RenewError> {
+    let path = crate::ledger::index_file(ledger);
+    let bytes = fs::read(&path)?;
+    let sound = index::sound(&bytes, gone, records);
+    let sound = sound.ok_or_else(|| RenewError::Lost(format!("`{}` is damaged", path.display())))?;
+    files::replace(&path, sound, 0o600)?;
+    Ok(files::sync_folder(ledger)?)
+}

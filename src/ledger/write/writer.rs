@@ -1,0 +1,385 @@
+//! The writer: one thread that takes what waits, writes it as one batch, and only then answers.
+//!
+//! What must never happen: an answer before its entry is committed, and an entry that is committed but not chained. A batch that
+//! fails leaves no trace: file, chains and ids go back to the last commit, decisions are told, and outcomes wait for the next try.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::ledger::format::checkpoint::Head;
+use crate::ledger::format::index::{self, EVERY, Index, Place};
+use crate::ledger::format::record::RecordError;
+use crate::ledger::format::recovered::Recovered;
+use crate::ledger::format::tree::{Edge, FullTile};
+use crate::ledger::write::active_segment::Tail;
+use crate::ledger::write::batch::Batch;
+use crate::ledger::write::checkpointer::{SealError, Sealer, Stretch};
+use crate::ledger::write::deadline::{Delivery, InHand};
+use crate::ledger::write::latch::Latch;
+use crate::ledger::write::queue::{Job, Queue};
+use crate::ledger::write::renew::{self, RenewError};
+
+/// How long the writer waits before it tries again by itself.
+const RETRY: Duration = Duration::from_millis(500);
+/// However many wait for a checkpoint, they are not signed more often than this.
+const SOONEST: Duration = Duration::from_millis(200);
+/// Whole tiles that may wait for a disk that takes entries but no tiles: about a million entries.
+const MOST_TILES: usize = 4096;
+/// Whole tiles that are sealed before the time is up, so that a busy log keeps little in memory.
+const MANY_TILES: usize = 256;
+
+/// What the writer shows to the rest of the process.
+pub(crate) struct Shared {
+    pub(crate) queue: Queue,
+    pub(crate) in_hand: InHand,
+    pub(crate) entries: AtomicU64,
+    pub(crate) failure: Mutex<Option<Arc<str>>>,
+    /// Entries under the newest checkpoint.
+    pub(crate) signed: watch::Sender<u64>,
+    /// Counts what is done, entry by entry and of what is sealed: whoever waits for the end sees that it goes on.
+    pub(crate) taken: Arc<AtomicU64>,
+    /// Somebody waits for a checkpoint over what is committed.
+    pub(crate) wanted: AtomicBool,
+    /// The first entry that is kept.
+    pub(crate) pruned: AtomicU64,
+    pub(crate) prune_failure: Mutex<Option<Arc<str>>>,
+    /// The newest recovery, while nobody has acknowledged it.
+    recovered: Mutex<Option<Arc<Recovered>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(queue: usize, entries: u64, pruned: u64) -> Self {
+        Self {
+            queue: Queue::new(queue),
+            in_hand: InHand::default(),
+            entries: AtomicU64::new(entries),
+            failure: Mutex::default(),
+            signed: watch::Sender::new(0),
+            taken: Arc::default(),
+            wanted: AtomicBool::new(false),
+            pruned: AtomicU64::new(pruned),
+            prune_failure: Mutex::default(),
+            recovered: Mutex::default(),
+        }
+    }
+
+    /// The newest recovery, while nobody has acknowledged it.
+    pub(crate) fn recovered(&self) -> Option<Arc<Recovered>> {
+        self.recovered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_recovered(&self, recovered: Option<Arc<Recovered>>) {
+        *self.recovered.lock().unwrap_or_else(PoisonError::into_inner) = recovered;
+    }
+
+    /// The last error, while writes fail or do not come back.
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failure.or_else(|| self.queue.is_stalled().then(|| RecordError::Stalled.to_string().into()))
+    }
+
+    pub(crate) fn set_failure(&self, failure: Option<Arc<str>>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    /// Why pruning does not go on.
+    pub(crate) fn prune_failure(&self) -> Option<Arc<str>> {
+        self.prune_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_prune_failure(&self, failure: Option<Arc<str>>) {
+        *self.prune_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    pub(crate) fn set_pruned(&self, edge: u64) {
+        self.pruned.store(edge, Ordering::Relaxed);
+    }
+}
+
+/// Microseconds since 1970 UTC; tests set it back.
+pub(crate) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Everything that the writing thread owns.
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Clock,
+    pub(crate) batch: Batch,
+    pub(crate) tail: Tail,
+    pub(crate) index: Index,
+    pub(crate) edge: Edge,
+    /// Whole tiles that are not sealed.
+    pub(crate) tiles: Vec<FullTile>,
+    pub(crate) sealer: Sealer,
+    /// The tree under the last checkpoint.
+    pub(crate) sealed: Edge,
+    /// Whether the stored chain heads are older than the checkpoint.
+    pub(crate) heads_behind: bool,
+    /// Why nothing is recorded any more: what was recorded is not to be read back.
+    pub(crate) lost: Option<Arc<str>>,
+    pub(crate) seal_at: Instant,
+    pub(crate) seal_begun: Instant,
+    pub(crate) checkpoint_every: Duration,
+    /// Outcomes of batches that failed.
+    pub(crate) owed: Vec<Job>,
+    /// While writes fail: when to try again.
+    pub(crate) retry_at: Option<Instant>,
+    /// No other process writes here while this is open.
+    pub(crate) _lock: Arc<File>,
+}
+
+/// Tells everyone who waits that the thread is gone, also when it panics.
+struct Farewell(Arc<Shared>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.queue.abandon();
+        self.0.set_failure(Some(Arc::from("the ledger is closed")));
+    }
+}
+
+impl Writer {
+    /// Writes until the queue is closed and empty, and signs the last checkpoint.
+    pub(crate) fn run(mut self) {
+        let farewell = Farewell(Arc::clone(&self.shared));
+        let mut jobs = Vec::new();
+        if let Err(error) = self.renew() {
+            self.fail(&error, &mut jobs);
+        }
+        loop {
+            let (closed, since) = self.shared.queue.take(&mut jobs, self.wake_at());
+            if !jobs.is_empty() || self.retry_at.is_some_and(|at| at <= Instant::now()) {
+                self.commit(&mut jobs, since);
+            }
+            if self.shared.queue.go_on() {
+                tracing::info!("the disk answers again");
+            }
+            if closed {
+                break;
+            }
+            if let Some(error) = self.note_sealed(false) {
+                self.fail(&error, &mut jobs);
+            }
+            if self.shared.wanted.swap(false, Ordering::Relaxed) {
+                self.seal_at = self.seal_at.min(self.seal_begun + SOONEST);
+            }
+            if self.unsealed() && (self.seal_at <= Instant::now() || self.tiles.len() >= MANY_TILES) {
+                self.begin_seal();
+            }
+        }
+        self.finish();
+        // Whoever sees the ledger closed may open it.
+        drop(self);
+        drop(farewell);
+    }
+
+    /// When there is something to do even if nothing comes.
+    fn wake_at(&self) -> Option<Instant> {
+        let seal_at = self.unsealed().then_some(self.seal_at);
+        [self.retry_at, seal_at].into_iter().flatten().min()
+    }
+
+    const fn unsealed(&self) -> bool {
+        self.heads_behind || self.edge.size() > self.sealed.size()
+    }
+
+    /// Writes a batch, answers, and then does what nobody waits for. Some of it may wait since then.
+    fn commit(&mut self, jobs: &mut Vec<Job>, since: Option<Instant>) {
+        if !self.owed.is_empty() {
+            self.owed.append(jobs);
+            std::mem::swap(&mut self.owed, jobs);
+        }
+        self.shared.in_hand.begin(jobs, since);
+        match self.write(jobs) {
+            Ok((segment, offset)) => {
+                self.shared.entries.fetch_add(self.batch.entries().len() as u64, Ordering::Relaxed);
+                if self.retry_at.take().is_some() {
+                    self.shared.set_failure(None);
+                    tracing::info!("the ledger is written again");
+                }
+                let undelivered = self.answer(jobs);
+                self.grow(segment, offset);
+                if !undelivered.is_empty() {
+                    self.owed = undelivered;
+                    self.commit(&mut Vec::new(), None);
+                }
+            }
+            Err(error) => self.fail(&error, jobs),
+        }
+    }
+
+    /// Tells who waits for the batch that is committed. Gives the outcomes of dispatches that nobody waits for any more: their
+    /// entries are there all the same.
+    fn answer(&mut self, jobs: &mut Vec<Job>) -> Vec<Job> {
+        let mut undelivered = Vec::new();
+        let records = jobs.drain(..).zip(self.batch.commit()).filter_map(|(job, answer)| match job {
+            Job::Record { record, .. } => Some((record, answer)),
+            Job::Outcome(_) => None,
+        });
+        let mut answers = records.map(|(record, answer)| answer.map(|of| Delivery::of(of, &record, &self.shared)));
+        self.shared.in_hand.end(|waiter| {
+            let Some(answer) = answers.next() else { return };
+            let refused = match waiter {
+                Some(waiter) => waiter.answer.send(answer).err(),
+                None => Some(answer),
+            };
+            undelivered.extend(refused.and_then(Result::ok).and_then(Delivery::undelivered));
+        });
+        undelivered
+    }
+
+    /// Writes the jobs as one batch, or only tries the disk when there are none.
+    fn write(&mut self, jobs: &[Job]) -> io::Result<(u64, u64)> {
+        if self.tiles.len() > MOST_TILES {
+            return Err(io::Error::other("the tree's tiles cannot be written"));
+        }
+        self.renew()?;
+        let now = (self.clock)();
+        self.batch.fill(jobs, now)?;
+        if self.batch.bytes().is_empty() {
+            return self.tail.probe(self.edge.size(), now).map(|()| (0, 0));
+        }
+        // What takes a right away is not in force before it is sure to stay.
+        let sync = jobs.iter().any(Job::takes_away);
+        self.tail.append(self.batch.bytes(), self.edge.size(), now, sync)
+    }
+
+    /// After a sync that failed, or may have: what no checkpoint signs is read back and written into new files, before anything more
+    /// rests on it.
+    fn renew(&mut self) -> io::Result<()> {
+        if let Some(lost) = &self.lost {
+            return Err(io::Error::other(lost.to_string()));
+        }
+        if !self.tail.doubtful {
+            return Ok(());
+        }
+        // What is being sealed was begun before, and its files are about to be others. How it ends is no news.
+        self.note_sealed(true);
+        let gone = self.shared.pruned.load(Ordering::Relaxed).div_ceil(EVERY);
+        let records = self.index.written();
+        let folder = &self.tail.ledger;
+        let renewed = renew::index(folder, gone, records)
+            .and_then(|()| Ok(index::open(&crate::ledger::index_file(folder))?))
+            .and_then(|file| self.tail.renew(&self.sealed, &self.edge).map(|()| file));
+        match renewed {
+            Ok(file) => {
+                self.index.move_to(Latch::over(Arc::new(file)));
+                let entries = self.edge.size() - self.sealed.size();
+                tracing::info!(entries, "what no checkpoint signs was read back and is in new files");
+                Ok(())
+            }
+            Err(RenewError::File(error)) => Err(error),
+            Err(error @ RenewError::Lost(_)) => {
+                self.lost = Some(Arc::from(error.to_string()));
+                Err(io::Error::other(error))
+            }
+        }
+    }
+
+    /// Puts everything back to the last commit and tells the decisions that wait.
+    fn fail(&mut self, error: &io::Error, jobs: &mut Vec<Job>) {
+        self.batch.roll_back();
+        let text: Arc<str> = Arc::from(error.to_string());
+        if self.retry_at.is_none() {
+            tracing::error!(error = %text, "the ledger cannot be written: nothing is allowed or forwarded until it can");
+        }
+        self.retry_at = Some(Instant::now() + RETRY);
+        self.shared.set_failure(Some(Arc::clone(&text)));
+        self.shared.in_hand.end(|waiter| {
+            waiter.into_iter().for_each(|waiter| waiter.refuse(RecordError::Write(Arc::clone(&text))));
+        });
+        self.owed.extend(jobs.drain(..).filter(|job| matches!(job, Job::Outcome(_))));
+    }
+
+    /// Adds the committed batch to the tree and the index.
+    fn grow(&mut self, segment: u64, offset: u64) {
+        for entry in self.batch.entries() {
+            let place = Place { id: entry.id, segment, offset: offset + entry.frame as u64 };
+            self.index.note(self.edge.size(), place);
+            self.edge.push(tlog_tiles::record_hash(self.batch.json(entry)), &mut self.tiles);
+            self.shared.taken.fetch_add(1, Ordering::Relaxed);
+        }
+        self.flush_index();
+    }
+
+    /// The index is derived: when it cannot be written, it waits, and only the next checkpoint waits with it.
+    fn flush_index(&mut self) -> bool {
+        let flushed = self.index.flush();
+        if let Err(error) = &flushed {
+            tracing::warn!(%error, "the ledger's index cannot be written");
+        }
+        flushed.is_ok()
+    }
+
+    /// Hands what is new to the sealing thread.
+    fn begin_seal(&mut self) {
+        self.seal_begun = Instant::now();
+        self.seal_at = self.seal_begun + self.checkpoint_every;
+        if self.tail.doubtful {
+            return;
+        }
+        if self.sealer.busy() {
+            // Whoever waits for what came meanwhile does not wait for a whole interval more.
+            self.seal_at = self.seal_begun + SOONEST.min(self.checkpoint_every);
+            return;
+        }
+        if !self.flush_index() {
+            return;
+        }
+        let size = self.edge.size();
+        let (root, heads) = match (self.edge.root(), self.batch.heads(size).to_bytes()) {
+            (Ok(root), Ok(heads)) => (root, heads),
+            (Err(error), _) => return tracing::error!(%error, "the ledger's tree has no root"),
+            (_, Err(error)) => return tracing::error!(%error, "the ledger's chain heads cannot be written"),
+        };
+        let mut written = self.tail.unsynced();
+        written.push(self.index.file());
+        let (tiles, edge) = (std::mem::take(&mut self.tiles), self.edge.clone());
+        let stretch = Stretch { head: Head { size, root }, heads, tiles, written, edge };
+        if let Err(refused) = self.sealer.begin(stretch) {
+            tracing::error!("the ledger's sealing thread is gone: no checkpoint can be signed");
+            self.tiles = refused.tiles;
+        }
+    }
+
+    /// Takes back what the sealing thread has done, or could not do. Gives why nothing can be recorded now, if it cannot.
+    fn note_sealed(&mut self, wait: bool) -> Option<io::Error> {
+        let (stretch, result) = self.sealer.finished(wait)?;
+        match result {
+            Ok(()) => {
+                self.tail.synced(&stretch.written);
+                (self.sealed, self.heads_behind) = (stretch.edge, false);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the ledger's checkpoint cannot be written");
+                let newer = std::mem::replace(&mut self.tiles, stretch.tiles);
+                self.tiles.extend(newer);
+                if let SealError::Unsynced(error) = error {
+                    self.tail.doubtful = true;
+                    return Some(error);
+                }
+            }
+        }
+        None
+    }
+
+    /// A last try for what is owed, and the last checkpoint.
+    fn finish(&mut self) {
+        self.note_sealed(true);
+        if !self.owed.is_empty() || self.tail.doubtful {
+            self.commit(&mut Vec::new(), None);
+        }
+        if !self.owed.is_empty() {
+            tracing::error!(outcomes = self.owed.len(), "the ledger is closed without the ends of these exchanges");
+        }
+        self.note_sealed(true);
+        if self.unsealed() {
+            self.begin_seal();
+            self.note_sealed(true);
+        }
+    }
+}
