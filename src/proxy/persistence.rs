@@ -33,7 +33,12 @@ pub fn settle(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
 
 /// Whether `Connection` says, on any of its lines, that this is the last request. pingora reads the first line only.
 fn closes(request: &RequestHeader) -> bool {
-    request.headers.get_all(CONNECTION).iter().flat_map(tokens).any(|token| is(token, "close"))
+    close_among(request.headers.get_all(CONNECTION).iter().flat_map(tokens))
+}
+
+/// Whether one of these words ends a connection.
+pub fn close_among<'a>(mut tokens: impl Iterator<Item = &'a [u8]>) -> bool {
+    tokens.any(|token| is(token, "close"))
 }
 
 /// Takes an upgrade that cannot be meant from a request: one of HTTP/1.0, one that `Connection` does not name (pingora would

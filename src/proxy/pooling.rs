@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::header::CONNECTION;
+
+use crate::proxy::persistence;
 
 /// How much sooner we close: what an answer and the next request take on their way.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -37,6 +40,9 @@ impl Pooling {
     /// Hears what an answer says of it.
     pub fn answered(&self, headers: &HeaderMap) {
         let said = headers.get("keep-alive").and_then(|value| timeout(value.to_str().ok()?));
+        // pingora reads the first line of `Connection` only. It is too late for this connection, but who says so says it again.
+        let closes = headers.get_all(CONNECTION).iter().skip(1).flat_map(persistence::tokens);
+        let said = if persistence::close_among(closes) { Some(Duration::ZERO) } else { said };
         let time = millis(said.map_or(self.most, |said| self.most.min(said.saturating_sub(MARGIN))));
         if self.now.load(Ordering::Relaxed) != time {
             self.now.store(time, Ordering::Relaxed);
@@ -84,6 +90,12 @@ mod tests {
             (None, 4000),
         ] {
             assert_eq!(said(value), time, "{value:?}");
+        }
+        let mut headers = HeaderMap::new();
+        for (line, time) in [("keep-alive", 4000), ("x-hop, Close", 0)] {
+            headers.append(CONNECTION, HeaderValue::from_static(line));
+            pooling.answered(&headers);
+            assert_eq!(pooling.time().as_millis(), time, "{line}");
         }
     }
 }

@@ -4,6 +4,8 @@
 //! version of another hop, a switch of protocols that nobody asked for. And an interim answer passes by all that is done to a
 //! final one.
 
+use std::sync::LazyLock;
+
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, StatusCode, Version};
 use pingora_core::Result;
@@ -11,7 +13,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::hall::Permit;
 use crate::proxy::forward::{DECISION_ID, RECEIPT, header};
-use crate::proxy::header_names;
+use crate::proxy::header_names::{self, Names};
 use crate::proxy::persistence;
 
 /// The most interim answers before a final one: an upstream that says every twenty seconds that it works has half an hour.
@@ -19,6 +21,32 @@ const MOST_INFORMATIONAL: u32 = 100;
 
 /// Headers that are said of the connection between us and the upstream, whether `Connection` names them or not.
 const HOP_BY_HOP: [&str; 4] = ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authentication-info"];
+
+/// Headers that end a message, lead it or are set before its body: none of them may come behind it (RFC 9110 6.5.1).
+static NEVER_TRAILERS: LazyLock<Names> = LazyLock::new(|| {
+    Names::of([
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "www-authenticate",
+    ])
+});
+
+/// The most digits of a length.
+const MOST_DIGITS: usize = 18;
 
 const MALFORMED_LENGTH: &str = "the upstream's answer has a malformed length";
 
@@ -73,8 +101,10 @@ fn frame(response: &mut ResponseHeader, request: &RequestHeader) -> Result<(), &
         Some(_) if bodiless => {
             response.remove_header(&CONTENT_LENGTH);
         }
-        Some((length, true)) => response.insert_header(CONTENT_LENGTH, length).map_err(|_| MALFORMED_LENGTH)?,
-        Some((_, false)) | None => {}
+        Some(Length { value, plain: false }) => {
+            response.insert_header(CONTENT_LENGTH, value).map_err(|_| MALFORMED_LENGTH)?
+        }
+        Some(Length { plain: true, .. }) | None => {}
     }
     if response.version == Version::HTTP_10 {
         response.set_version(Version::HTTP_11);
@@ -82,23 +112,35 @@ fn frame(response: &mut ResponseHeader, request: &RequestHeader) -> Result<(), &
     Ok(())
 }
 
-/// The length that an answer says, and whether it says it more than once.
-fn length(headers: &HeaderMap) -> Result<Option<(HeaderValue, bool)>, &'static str> {
+/// The length that an answer says.
+struct Length {
+    value: u64,
+    /// Whether it is said once, and in no more digits than it has.
+    plain: bool,
+}
+
+fn length(headers: &HeaderMap) -> Result<Option<Length>, &'static str> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter().flat_map(persistence::tokens);
     let Some(length) = lengths.next() else { return Ok(None) };
-    let mut again = false;
+    let mut plain = length == b"0" || length.first() != Some(&b'0');
     for other in lengths {
-        again = true;
+        plain = false;
         if other != length {
             return Err("the upstream's answer has two lengths");
         }
     }
-    HeaderValue::from_bytes(length).map(|length| Some((length, again))).map_err(|_| MALFORMED_LENGTH)
+    // Longer ones are none: others count in 64 bits, some with a sign.
+    let sound = (1..=MOST_DIGITS).contains(&length.len()) && length.iter().all(u8::is_ascii_digit);
+    let value = std::str::from_utf8(length).ok().filter(|_| sound).and_then(|length| length.parse().ok());
+    value.map(|value| Some(Length { value, plain })).ok_or(MALFORMED_LENGTH)
 }
 
 /// What of an answer is not the caller's: what only we say, what is said of the upstream's connection, and what that names.
 fn names(response: &ResponseHeader) -> Vec<HeaderName> {
-    let upgrades = matches!(response.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED);
+    let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
+    // pingora says itself what becomes of the caller's connection, but behind a final answer only.
+    let interim = response.status.is_informational() && !switches;
+    let upgrades = switches || response.status == StatusCode::UPGRADE_REQUIRED;
     let nominated = response.headers.get_all(CONNECTION).iter().flat_map(persistence::tokens);
     let nominated = nominated.filter_map(|token| HeaderName::from_bytes(token).ok());
     // How the answer ends is ours to say, above.
@@ -106,7 +148,9 @@ fn names(response: &ResponseHeader) -> Vec<HeaderName> {
     let said = response
         .headers
         .keys()
-        .filter(|name| is_ours(name) || HOP_BY_HOP.contains(&name.as_str()) || (**name == UPGRADE && !upgrades));
+        .filter(|name| is_ours(name) || HOP_BY_HOP.contains(&name.as_str()))
+        .chain((!upgrades && response.headers.contains_key(UPGRADE)).then_some(&UPGRADE))
+        .chain(interim.then_some(&CONNECTION));
     nominated.filter(|name| !ours(name)).chain(said.cloned()).collect()
 }
 
@@ -130,9 +174,11 @@ pub fn stamp(response: &mut ResponseHeader, permit: &Permit, decision_id: &Heade
     response.insert_header(RECEIPT, header(&permit.receipt().hash().to_hex())?)
 }
 
-/// Takes from trailers what an upstream says about decisions: it is not believed.
+/// Takes from trailers what an upstream says about decisions, which is not believed, and what cannot be said behind a body: whoever
+/// adds trailers to the head (RFC 9110 6.5.1 lets them) would end the answer elsewhere, or read it as something else.
 pub fn trailers(trailers: &mut HeaderMap) {
-    while let Some(forged) = trailers.keys().find(|name| is_ours(name)).cloned() {
+    let forged = |name: &HeaderName| is_ours(name) || NEVER_TRAILERS.have(name.as_str());
+    while let Some(forged) = trailers.keys().find(|name| forged(name)).cloned() {
         trailers.remove(&forged);
     }
 }
@@ -183,6 +229,14 @@ mod tests {
             assert!(admitted(204, lengths).unwrap().is_empty());
             assert!(admitted(103, lengths).unwrap().is_empty());
         }
+        for (said, length) in [("00", "0"), ("0", "0"), ("005", "5"), ("999999999999999999", "999999999999999999")] {
+            assert_eq!(admitted(200, &[("content-length", said)]).unwrap(), [format!("content-length: {length}")]);
+        }
+        for malformed in
+            ["", ",", "5,,5", "+5", "-5", "0x5", "5 5", "5.0", "9223372036854775808", "0000000000000000005"]
+        {
+            assert!(admitted(200, &[("content-length", malformed)]).is_err(), "{malformed}");
+        }
         assert!(admitted(200, &[("content-length", "5, 6")]).is_err());
         assert!(admitted(200, &[("content-length", "5"), ("content-length", "6")]).is_err());
     }
@@ -228,7 +282,8 @@ mod tests {
         ];
         let kept = ["connection: keep-alive, X-Hop", "connection: x-other, content-type, content-length", "link: </a>"];
         assert_eq!(admitted(200, said).unwrap(), [kept[0], kept[1], "content-length: 0", kept[2]]);
-        assert_eq!(admitted(103, said).unwrap(), kept);
+        assert_eq!(admitted(103, said).unwrap(), [kept[2]]);
+        assert_eq!(admitted(100, &[("connection", "close")]).unwrap(), [""; 0]);
         assert_eq!(admitted(426, &[("upgrade", "websocket")]).unwrap(), ["upgrade: websocket"]);
     }
 
@@ -243,6 +298,27 @@ mod tests {
         assert!(!switch(Version::HTTP_11, &[], &asks));
         assert!(!switch(Version::HTTP_11, &[("upgrade", "h2c")], &asks));
         assert!(!switch(Version::HTTP_11, websocket, &request(Version::HTTP_11, &[])));
+    }
+
+    #[test]
+    fn trailers_say_nothing_that_belongs_before_a_body() {
+        let said = [
+            "grpc-status",
+            "grpc-message",
+            "x-sum",
+            "wcp-receipt",
+            "wcp.decision_id",
+            "content-length",
+            "Transfer_Encoding",
+            "connection",
+            "trailer",
+            "set-cookie",
+            "host",
+        ];
+        let mut said: HeaderMap =
+            said.iter().map(|name| (name.parse().unwrap(), HeaderValue::from_static("1"))).collect();
+        trailers(&mut said);
+        assert_eq!(said.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["grpc-status", "grpc-message", "x-sum"]);
     }
 
     #[test]
