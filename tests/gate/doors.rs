@@ -1,5 +1,6 @@
 //! Every way into the gate: HTTP/1.1 and HTTP/2, each in clear text and over TLS.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
 use crate::house::House;
@@ -42,11 +44,9 @@ impl Doors {
         Self { house: House::start(settings).await, tls }
     }
 
-    async fn over_tls(&self, connector: &TlsConnector, protocol: &[u8]) -> Box<dyn Connection> {
+    async fn over_tls(&self, connector: &TlsConnector, protocol: &[u8], socket: TcpStream) -> Box<dyn Connection> {
         let mut config = ClientConfig::clone(connector.config());
         config.alpn_protocols = vec![protocol.to_vec()];
-        let socket = TcpStream::connect(self.house.gate).await.unwrap();
-        socket.set_nodelay(true).unwrap();
         let stream = TlsConnector::from(Arc::new(config)).connect(GATE.try_into().unwrap(), socket).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
         Box::new(stream)
@@ -54,23 +54,51 @@ impl Doors {
 
     /// A connection for HTTP/1.1.
     pub async fn http1(&self) -> Wire<Box<dyn Connection>> {
-        match &self.tls {
-            Some(tls) => Wire::over(self.over_tls(tls, b"http/1.1").await),
-            None => Wire::over(Box::new(Wire::to(self.house.gate).await.stream)),
-        }
+        self.http1_on(Wire::to(self.house.gate).await.stream).await
     }
 
-    /// A connection for HTTP/2.
-    pub async fn http2(&self) -> SendRequest<Bytes> {
+    /// The same; dropped, it is reset.
+    pub async fn http1_reset(&self) -> Wire<Box<dyn Connection>> {
+        self.http1_on(resetting(self.house.gate).await).await
+    }
+
+    async fn http1_on(&self, socket: TcpStream) -> Wire<Box<dyn Connection>> {
         let stream: Box<dyn Connection> = match &self.tls {
-            Some(tls) => self.over_tls(tls, b"h2").await,
-            None => Box::new(Wire::to(self.house.h2c).await.stream),
+            Some(tls) => self.over_tls(tls, b"http/1.1", socket).await,
+            None => Box::new(socket),
+        };
+        Wire::over(stream)
+    }
+
+    /// A connection for HTTP/2. It ends with its last sender, or with an error that each stream is told, too.
+    pub async fn http2(&self) -> SendRequest<Bytes> {
+        self.http2_on(Wire::to(self.http2_address()).await.stream).await.0
+    }
+
+    /// The same, and how to reset all of it.
+    pub async fn http2_reset(&self) -> (SendRequest<Bytes>, AbortHandle) {
+        self.http2_on(resetting(self.http2_address()).await).await
+    }
+
+    const fn http2_address(&self) -> SocketAddr {
+        if self.tls.is_some() { self.house.gate } else { self.house.h2c }
+    }
+
+    async fn http2_on(&self, socket: TcpStream) -> (SendRequest<Bytes>, AbortHandle) {
+        let stream: Box<dyn Connection> = match &self.tls {
+            Some(tls) => self.over_tls(tls, b"h2", socket).await,
+            None => Box::new(socket),
         };
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
-        // It ends with its last sender, or with an error that each stream is told, too.
-        tokio::spawn(connection);
-        sender
+        (sender, tokio::spawn(connection).abort_handle())
     }
+}
+
+/// A connection that ends with a reset (RST) and not with an end (FIN), whatever was not sent or read by then.
+async fn resetting(address: SocketAddr) -> TcpStream {
+    let socket = Wire::to(address).await.stream;
+    socket.set_zero_linger().unwrap();
+    socket
 }
 
 /// A certificate for a listener, and a client that trusts nothing else.

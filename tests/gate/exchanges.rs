@@ -71,7 +71,7 @@ impl Book {
 
     /// A caller got what was planned.
     fn answered(&self, plan: &Plan) {
-        if plan.fate == Fate::Forwarded && plan.leaves != Leaves::InTheRequest {
+        if plan.fate == Fate::Forwarded && matches!(plan.leaves, Leaves::Never | Leaves::InTheAnswer) {
             self.kept.lock().unwrap().answered.insert(plan.number);
         }
     }
@@ -88,6 +88,7 @@ impl Book {
         }
         match self.kept.lock().unwrap().forwarded.insert(decision.to_owned(), plan.number) {
             None => Ok(()),
+            Some(other) if other == plan.number && plan.may_be_sent_again() => Ok(()),
             Some(other) => Err(format!("{plan:?} came by the decision of exchange {other}")),
         }
     }
@@ -107,7 +108,7 @@ impl Book {
         house.metric("hallgate_ledger_queue_depth 0").await;
         let deadline = Instant::now() + Duration::from_secs(20);
         let permitted = loop {
-            let (mut permitted, mut ended) = (HashMap::new(), 0);
+            let (mut permitted, mut ended) = (HashMap::new(), HashMap::new());
             for entry in house.entries() {
                 let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
                 match &*text("kind") {
@@ -115,19 +116,25 @@ impl Book {
                         let number = text("correlation_id").trim_start_matches("exchange-").parse::<u64>().unwrap();
                         permitted.insert(text("receipt_id"), number);
                     }
-                    "outcome" => ended += 1,
+                    "outcome" => {
+                        ended.insert(text("decision_id"), (entry["status"].as_u64(), text("ending")));
+                    }
                     _ => {}
                 }
             }
-            if ended == permitted.len() {
-                break permitted;
+            if ended.len() == permitted.len() {
+                break permitted.into_iter().map(move |(decision, number)| {
+                    let end = ended.remove(&decision);
+                    (decision, (number, end.unwrap_or_default()))
+                });
             }
-            assert!(Instant::now() < deadline, "{} were permitted, {ended} have ended", permitted.len());
+            assert!(Instant::now() < deadline, "{} were permitted, {} have ended", permitted.len(), ended.len());
         };
+        let permitted: HashMap<_, _> = permitted.collect();
         let mut kept = self.kept.lock().unwrap();
         let Kept { answered, left, kept_off, forwarded, faults } = &mut *kept;
         for (decision, number) in &*forwarded {
-            if permitted.get(decision) != Some(number) {
+            if permitted.get(decision).is_none_or(|(permitted, _)| permitted != number) {
                 faults
                     .push(format!("exchange {number} came to the upstream by {decision}, which permits no such thing"));
             }
@@ -135,12 +142,22 @@ impl Book {
                 faults.push(format!("exchange {number} came to the upstream, but must not have"));
             }
         }
-        for (decision, number) in &permitted {
-            if !forwarded.contains_key(decision) && !left.contains(number) {
-                faults.push(format!("exchange {number} was permitted by {decision}, but did not come to the upstream"));
+        for (decision, (number, (status, ending))) in &permitted {
+            if !forwarded.contains_key(decision) {
+                if !left.contains(number) {
+                    faults.push(format!(
+                        "exchange {number} was permitted by {decision}, but did not come to the upstream"
+                    ));
+                }
+                // Who left before it was sent on is seen to have.
+                if status.is_some() || !matches!(&**ending, "client_gone" | "aborted") {
+                    faults.push(format!("exchange {number} never came, and ended as {ending}, {status:?}"));
+                }
+            } else if answered.contains(number) && (ending.is_empty() || (status.is_none() && ending == "complete")) {
+                faults.push(format!("exchange {number} was answered, and ended as {ending}, {status:?}"));
             }
         }
-        let numbers: HashSet<u64> = permitted.values().copied().collect();
+        let numbers: HashSet<u64> = permitted.values().map(|(number, _)| *number).collect();
         faults.extend(answered.difference(&numbers).map(|number| format!("exchange {number} has no entry")));
         if numbers.len() != permitted.len() {
             faults.push("an exchange was permitted more than once".to_owned());

@@ -1,14 +1,16 @@
 //! Callers: each has a connection of its own, plans what is sent on it, and knows what must come back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
 use http::{HeaderMap, HeaderValue, Request};
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Book;
 use super::plan::{Abilities, EXCHANGE, Fate, Framing, Leaves, Plan, text};
@@ -20,6 +22,10 @@ use crate::wire::PATIENCE;
 
 /// The most exchanges on one connection.
 const EXCHANGES: u64 = 12;
+/// One of so many connections is reset while something is under way on it.
+const RESET: u64 = 6;
+/// The latest moment for that, in microseconds: behind most answers.
+const LATEST: u64 = 30_000;
 
 /// How a connection stands behind an exchange.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,21 +44,29 @@ enum Asked {
 
 /// One connection over HTTP/1.1, with some exchanges one after the other, or sent at once.
 pub async fn over_http1(doors: &Doors, book: &Arc<Book>, random: &mut Random) {
-    let (read, mut write) = split(doors.http1().await.stream);
+    let by_reset = random.one_in(2);
+    let stream = if by_reset { doors.http1_reset().await.stream } else { doors.http1().await.stream };
+    let (read, mut write) = split(stream);
     let mut reader = Reader::new(read);
     let mut left = 1 + random.below(EXCHANGES);
     let mut last = String::from("nothing");
     while left > 0 {
         let count = if random.one_in(3) { (2 + random.below(3)).min(left) } else { 1 };
         left -= count;
+        let is_reset = by_reset && random.one_in(RESET);
         let plans: Vec<Plan> = (0..count)
             .map(|nth| {
-                let last = nth + 1 == count;
-                let can =
-                    Abilities { leaves: count == 1, ends: last, http1: true, http1_upstream: book.http1_upstream() };
+                let can = Abilities {
+                    leaves: count == 1,
+                    ends: nth + 1 == count,
+                    is_reset,
+                    http1: true,
+                    http1_upstream: book.http1_upstream(),
+                };
                 book.plan(can, random)
             })
             .collect();
+        let moment = moment(is_reset, random);
         let (tell, asked) = watch::channel(Asked::NotYet);
         let mut sending = Box::pin(async {
             for plan in &plans {
@@ -86,11 +100,30 @@ pub async fn over_http1(doors: &Doors, book: &Arc<Book>, random: &mut Random) {
                 // An answer that came early does not end the request, nor does a refusal.
                 if then == Then::GoesOn && sending.await { Then::Ends } else { then }
             }
-            leaves = &mut sending => if leaves { Then::Ends } else { answers.await },
+            leaves = &mut sending => if leaves { Then::Ends } else {
+                tokio::select! {
+                    then = &mut answers => then,
+                    () = at(moment) => Then::Ends,
+                }
+            },
+            () = at(moment) => Then::Ends,
         };
         if then == Then::Ends {
             return;
         }
+    }
+}
+
+/// The moment at which a connection is reset, if it is.
+fn moment(is_reset: bool, random: &mut Random) -> Option<Instant> {
+    is_reset.then(|| Instant::now() + Duration::from_micros(random.below(LATEST)))
+}
+
+/// Waits for that moment.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -235,6 +268,8 @@ fn ended(plan: &Plan, status: u16, body: &[u8], whole: bool) -> Result<(), Strin
     let expected = plan.answer_body();
     let right = match plan.fate {
         _ if status == 502 => true,
+        // Its connection is reset.
+        _ if plan.leaves == Leaves::AtAnyMoment && !whole => true,
         // To HTTP/1.0 an end is an end.
         Fate::Forwarded if plan.answer.breaks_off => (!whole || plan.old) && expected.starts_with(body),
         Fate::Forwarded => whole && expected == body,
@@ -253,11 +288,13 @@ fn ended(plan: &Plan, status: u16, body: &[u8], whole: bool) -> Result<(), Strin
 
 /// One connection over HTTP/2, with some exchanges at once, again and again.
 pub async fn over_http2(doors: &Doors, book: &Arc<Book>, random: &mut Random) {
-    let mut sender = doors.http2().await;
+    let (mut sender, connection) = doors.http2_reset().await;
     for _ in 0..1 + random.below(4) {
         let mut streams = Vec::new();
+        let is_reset = random.one_in(RESET);
         for _ in 0..1 + random.below(6) {
-            let can = Abilities { leaves: true, ends: true, http1: false, http1_upstream: book.http1_upstream() };
+            let can =
+                Abilities { leaves: true, ends: true, is_reset, http1: false, http1_upstream: book.http1_upstream() };
             let plan = book.plan(can, random);
             let Ok(ready) = sender.ready().await else {
                 return book.fault(format!("the connection ended before {plan:?}"));
@@ -268,6 +305,7 @@ pub async fn over_http2(doors: &Doors, book: &Arc<Book>, random: &mut Random) {
                 Err(error) => return book.fault(format!("{plan:?} cannot be sent: {error}")),
             }
         }
+        let moment = moment(is_reset, random);
         let mut running = Vec::new();
         for (plan, answer, stream) in streams {
             let book = Arc::clone(book);
@@ -278,8 +316,14 @@ pub async fn over_http2(doors: &Doors, book: &Arc<Book>, random: &mut Random) {
                 }
             }));
         }
-        for exchange in running {
-            exchange.await.unwrap();
+        let mut running = join_all(running);
+        tokio::select! {
+            ended = &mut running => ended.into_iter().for_each(Result::unwrap),
+            () = at(moment) => {
+                connection.abort();
+                running.await.into_iter().for_each(Result::unwrap);
+                return;
+            }
         }
     }
 }
@@ -310,6 +354,9 @@ async fn exchange(plan: &Plan, answer: ResponseFuture, mut stream: SendStream<By
         return Ok(());
     }
     let answer = answer.map_err(|_| format!("no answer came to {plan:?}"))?;
+    if answer.is_err() && plan.leaves == Leaves::AtAnyMoment {
+        return Ok(());
+    }
     let answer = answer.map_err(|error| format!("no answer came to {plan:?}: {error}"))?;
     let status = answer.status().as_u16();
     if let Some(wrong) = plan.wrong(status, answer.headers().get(EXCHANGE).and_then(|own| own.to_str().ok())) {

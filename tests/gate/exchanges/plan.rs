@@ -54,12 +54,14 @@ pub enum Framing {
     Close,
 }
 
-/// Where a caller leaves, without having said that it would.
+/// Where a caller leaves, without having said that it would: by an end of its connection, or by a reset of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Leaves {
     Never,
     InTheRequest,
     InTheAnswer,
+    /// At any moment, with all exchanges of its connection, by a reset.
+    AtAnyMoment,
 }
 
 /// What the upstream answers.
@@ -77,6 +79,8 @@ pub struct Answer {
     pub length: usize,
     /// Whether the connection breaks off before the end of the body.
     pub breaks_off: bool,
+    /// Whether it does so by a reset, at any byte of the answer.
+    pub resets: bool,
     /// Whether another answer follows, which nobody asked for.
     pub says_more: bool,
     /// Whether its head is one that may not be passed on.
@@ -90,6 +94,8 @@ pub struct Abilities {
     pub leaves: bool,
     /// The caller's connection may end with this exchange.
     pub ends: bool,
+    /// It will be reset while this exchange is under way.
+    pub is_reset: bool,
     /// The caller speaks HTTP/1.1.
     pub http1: bool,
     /// So does the upstream.
@@ -123,6 +129,7 @@ impl Plan {
         };
         let length = if framing == Framing::Nothing { 0 } else { length(random) };
         let leaves = match random.below(16) {
+            _ if can.is_reset => Leaves::AtAnyMoment,
             0 if can.leaves => Leaves::InTheRequest,
             1 if can.ends && forwarded => Leaves::InTheAnswer,
             _ => Leaves::Never,
@@ -137,6 +144,7 @@ impl Plan {
             ),
             length: self::length(random),
             breaks_off: forwarded && can.ends && random.one_in(12),
+            resets: can.http1_upstream && random.one_in(2),
             says_more: can.http1_upstream && random.one_in(16),
             unsound: can.http1_upstream && can.ends && random.one_in(20),
         };
@@ -168,12 +176,18 @@ impl Plan {
         if plan.answer.breaks_off || plan.answer.framing == Framing::Close {
             plan.answer.says_more = false;
         }
+        plan.answer.resets &= plan.answer.breaks_off;
         plan
     }
 
     /// Whether the answer's body is of any length.
     pub fn answer_has_body(&self) -> bool {
         self.method != "HEAD" && !matches!(self.answer.status, 101 | 204 | 304)
+    }
+
+    /// Whether the gate may send it again: an idempotent request whose connection, used before, was reset before it was answered.
+    pub fn may_be_sent_again(&self) -> bool {
+        self.answer.resets && matches!(&*self.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS")
     }
 
     /// The path that has this fate.

@@ -69,6 +69,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         Self { source, buffer: Vec::new() }
     }
 
+    /// The connection; what came and was not read is lost.
+    pub fn into_source(self) -> R {
+        self.source
+    }
+
     /// What came and was not read yet.
     pub fn ahead(&self) -> &[u8] {
         &self.buffer

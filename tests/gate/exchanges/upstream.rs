@@ -88,6 +88,10 @@ async fn serve(stream: TcpStream, book: &Book) -> Result<(), String> {
         if plan.answer.early {
             answer.extend(self::answer(&plan, &mut random));
         }
+        if plan.answer.early && plan.answer.resets {
+            reset(reader.into_source().unsplit(write), &answer, &mut random).await;
+            return Ok(());
+        }
         say(&mut write, &answer, &plan, &mut random).await;
         let closes = plan.answer.breaks_off || plan.answer.unsound || plan.answer.framing == Framing::Close;
         if plan.answer.early && closes {
@@ -102,7 +106,12 @@ async fn serve(stream: TcpStream, book: &Book) -> Result<(), String> {
             return Ok(());
         }
         if !plan.answer.early {
-            say(&mut write, &self::answer(&plan, &mut random), &plan, &mut random).await;
+            let answer = self::answer(&plan, &mut random);
+            if plan.answer.resets {
+                reset(reader.into_source().unsplit(write), &answer, &mut random).await;
+                return Ok(());
+            }
+            say(&mut write, &answer, &plan, &mut random).await;
         }
         if closes {
             let _ = write.shutdown().await;
@@ -208,6 +217,13 @@ pub async fn send(to: &mut (impl AsyncWrite + Unpin), whole: &[u8], random: &mut
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// Sends an answer up to any byte of it, and resets the connection: what is on its way by then may not arrive.
+async fn reset(mut to: TcpStream, answer: &[u8], random: &mut Random) {
+    let end = usize::try_from(random.below(answer.len() as u64 + 1)).unwrap();
+    send(&mut to, &answer[..end], random).await;
+    to.set_zero_linger().unwrap();
 }
 
 /// Sends an answer. One that says more says it in one go: what comes later could be the answer to a later request.
