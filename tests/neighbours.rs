@@ -5,6 +5,8 @@
 //! `HALLGATE_NEIGHBOURS_ROUNDS` has each case sent more than once (`make neighbours`).
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "neighbours/answers.rs"]
+mod answers;
 #[path = "neighbours/cases.rs"]
 mod cases;
 #[path = "serve/house.rs"]
@@ -40,15 +42,18 @@ const AT_ONCE: usize = 16;
 /// How long a connection may be silent. All that are asked here give up sooner.
 const SILENCE: Duration = Duration::from_secs(6);
 
-fn configuration(behind: &[Neighbour]) -> String {
+/// A gate before these; `h2c` is where it speaks HTTP/2, too.
+fn configuration(behind: &[Neighbour], h2c: Option<SocketAddr>) -> String {
+    let listen_h2c = h2c.map_or_else(String::new, |address| format!("  listen_h2c: {address}\n"));
     let conf = fs::canonicalize("conf").unwrap();
-    let upstream = |of: &Neighbour| format!("    {}: {{ url: \"http://{}\" }}\n", of.name, of.address);
+    let http2 = |of: &Neighbour| if of.name == "node_http2" { ", http2: true" } else { "" };
+    let upstream = |of: &Neighbour| format!("    {}: {{ url: \"http://{}\"{} }}\n", of.name, of.address, http2(of));
     let route = |of: &Neighbour| {
         let matched = format!("match: {{ path: /{}/* }}, upstream: {}", of.name, of.name);
         format!("    - {{ {matched}, capability: cap.data.read.v1, data_label: INTERNAL }}\n")
     };
     format!(
-        "gate:\n  listen: 127.0.0.1:0\n  identity: {{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }}\n  \
+        "gate:\n  listen: 127.0.0.1:0\n{listen_h2c}  identity: {{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }}\n  \
          upstreams:\n{}  routes:\n{}hall:\n  listen: 127.0.0.1:0\n  tokens: [{{ name: make, secret: {TOKEN}, scopes: [route] }}]\n\
          policy: {{ gate: {conf}/policies, rules: {conf}/rules.json, workers: {conf}/enrolled }}\nshutdown: {{ linger: 0s }}\n",
         behind.iter().map(upstream).collect::<String>(),
@@ -103,7 +108,7 @@ async fn answers(to: SocketAddr, sent: &[u8]) -> Vec<String> {
 
 /// What is wrong with the answers to a case, if anything is: each is that of a request which was sent, in the order in which it was.
 fn fault(path: &str, (method, head, _): (&str, &str, &str), answers: &[String]) -> Option<String> {
-    let sent = [format!("{method} {path}"), format!("GET {path}/smuggled"), format!("GET {path}/end")];
+    let sent = [format!("{} {path}", method.trim_end()), format!("GET {path}/smuggled"), format!("GET {path}/end")];
     let mut at = 0;
     for answer in answers {
         let refused = answer.len() == 3;
@@ -133,6 +138,11 @@ fn passed(before: Vec<Neighbour>, folder: &Path) -> Vec<String> {
     lines.into_iter().map(plain).collect()
 }
 
+/// How often each case is sent.
+fn rounds() -> usize {
+    std::env::var("HALLGATE_NEIGHBOURS_ROUNDS").map_or(1, |text| text.parse().unwrap())
+}
+
 /// How often each is there.
 fn count(texts: impl Iterator<Item = String>) -> HashMap<String, usize> {
     texts.fold(HashMap::new(), |mut counts, text| {
@@ -143,11 +153,11 @@ fn count(texts: impl Iterator<Item = String>) -> HashMap<String, usize> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_pair_disagrees_on_where_a_request_ends() {
-    let rounds: usize = std::env::var("HALLGATE_NEIGHBOURS_ROUNDS").map_or(1, |text| text.parse().unwrap());
+    let rounds = rounds();
     let house = House::build("{}");
     let folder = house.path("");
-    let behind = BEHIND.map(|name| Neighbour::behind(name, &folder));
-    house.write(&configuration(&behind));
+    let behind = BEHIND.map(|name| Neighbour::behind(name, "back", &folder));
+    house.write(&configuration(&behind, None));
     let process = house.serve();
     let before: Vec<_> = BEFORE.iter().map(|name| Neighbour::before(name, &folder, process.gate())).collect();
     let lenient = Lenient::start(process.gate()).await;

@@ -7,7 +7,7 @@ pub const END: &str = "GET @/end HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\
 pub const SMUGGLED: &str = "GET @/smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// The cases: a head behind the request line's path, and a body.
-pub const CASES: [(&str, &str, &str); 66] = [
+pub const CASES: [(&str, &str, &str); 90] = [
     ("GET", "", ""),
     ("POST", "Content-Length: 0\r\n", ""),
     ("POST", "Content-Length: {length}\r\n", "{smuggled}"),
@@ -28,6 +28,9 @@ pub const CASES: [(&str, &str, &str); 66] = [
     ("POST", "Transfer-Encoding: chunked\r\n", "0;\nx\r\n\r\n{smuggled}"),
     ("POST", "Transfer-Encoding: chunked\r\n", "5;\0\r\nhello\r\n0\r\n\r\n"),
     ("POST", "Transfer-Encoding: chunked\r\n", "5;a\rb\r\nhello\r\n0\r\n\r\n"),
+    ("POST", "Transfer-Encoding: chunked\r\n", "5\t;a\r\nhello\r\n0\r\n\r\n"),
+    ("POST", "Transfer-Encoding: chunked\r\n", "5;a=\"\r\n\"\r\nhello\r\n0\r\n\r\n"),
+    ("POST", "Transfer-Encoding: chunked\r\n", "0;\r\n\r\n{smuggled}"),
     // Sizes.
     ("POST", "Transfer-Encoding: chunked\r\n", "\r\n\r\n{smuggled}"),
     ("POST", "Transfer-Encoding: chunked\r\n", ";\r\n\r\n{smuggled}"),
@@ -52,6 +55,9 @@ pub const CASES: [(&str, &str, &str); 66] = [
     ("POST", "Transfer-Encoding: chunked\r\n", "0\r\nContent-Length: {length}\r\n\r\n"),
     ("POST", "Transfer-Encoding: chunked\r\n", "0\r\nX: y\n\r\n{smuggled}"),
     ("POST", "Transfer-Encoding: chunked\r\n", "0\r\nno colon\r\n\r\n{smuggled}"),
+    ("POST", "Transfer-Encoding: chunked\r\n", "0\r\nX: y\r\n folded: z\r\n\r\n{smuggled}"),
+    ("POST", "Transfer-Encoding: chunked\r\n", "0\r\nX : y\r\n\r\n{smuggled}"),
+    ("POST", "Transfer-Encoding: chunked\r\n", "0\r\nTransfer-Encoding: chunked\r\nwcp-worker-id: x\r\n\r\n{smuggled}"),
     // Lengths.
     ("POST", "Content-Length: 5\r\nContent-Length: 5\r\n", "hello"),
     ("POST", "Content-Length: 5, 5\r\n", "hello"),
@@ -62,12 +68,29 @@ pub const CASES: [(&str, &str, &str); 66] = [
     ("POST", "Content-Length: 5 5\r\n", "hello"),
     ("POST", "Content-Length : {length}\r\n", "{smuggled}"),
     ("POST", "Content-Length:\r\n {length}\r\n", "{smuggled}"),
+    ("POST", "Content-Length: -5\r\n", "hello"),
+    ("POST", "Content-Length: 005\r\n", "hello"),
+    ("POST", "Content-Length: 18446744073709551621\r\n", "hello"),
+    ("POST", "Content-Length: 5,\r\n", "hello"),
+    ("POST", "Content-Length:\t5 \t\r\n", "hello"),
+    ("POST", "Content_Length: {length}\r\n", "{smuggled}"),
+    ("POST", "X: y\r\n Content-Length: {length}\r\n", "{smuggled}"),
+    ("POST", " X: y\r\nContent-Length: 5\r\n", "hello"),
+    ("POST", ": y\r\nContent-Length: 5\r\n", "hello"),
+    ("POST", "Host: other\r\nContent-Length: 5\r\n", "hello"),
+    ("POST ", "Content-Length: 5\r\n", "hello"),
     ("POST", "X: y\nContent-Length: {length}\r\n", "{smuggled}"),
     ("POST", "X: y\rContent-Length: {length}\r\n", "{smuggled}"),
     // Codings.
     ("POST", "Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n{smuggled}"),
     ("POST", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n{smuggled}"),
     ("POST", "Transfer-Encoding: chunked, identity\r\nContent-Length: 5\r\n", "0\r\n\r\n{smuggled}"),
+    ("POST", "Transfer-Encoding: identity\r\nContent-Length: 5\r\n", "hello"),
+    ("POST", "Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n{smuggled}"),
+    ("POST", "Transfer-Encoding: chunked, chunked\r\n", "0\r\n\r\n{smuggled}"),
+    ("POST", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n{smuggled}"),
+    ("POST", "{old}Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n", "0\r\n\r\n{smuggled}"),
+    ("POST", "Transfer-Encoding:\tchunked\r\n", "{chunk}0\r\n\r\n"),
     ("POST", "Transfer-Encoding: identity, chunked\r\n", "0\r\n\r\n{smuggled}"),
     ("POST", "Transfer-Encoding: xchunked\r\nContent-Length: 5\r\n", "0\r\n\r\n{smuggled}"),
     ("POST", "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\nContent-Length: 5\r\n", "0\r\n\r\n{smuggled}"),
@@ -80,6 +103,7 @@ pub const CASES: [(&str, &str, &str); 66] = [
     ("GET", "Upgrade: websocket\r\n", "{smuggled}"),
     ("POST", "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: {length}\r\n", "{smuggled}"),
     ("POST", "Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n{smuggled}"),
+    ("POST", "Connection: Upgrade\r\nUpgrade: TLS/1.2\r\nTransfer-Encoding: chunked\r\n", "{chunk}0\r\n\r\n"),
     (
         "POST",
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nContent-Length: 5\r\n",
@@ -90,7 +114,8 @@ pub const CASES: [(&str, &str, &str); 66] = [
 /// The bytes of a case at this path.
 pub fn bytes((method, head, body): (&str, &str, &str), path: &str) -> Vec<u8> {
     let smuggled = SMUGGLED.replace('@', path);
-    let whole = format!("{method} @ HTTP/1.1\r\nHost: h\r\n{head}\r\n{body}{END}");
+    let (version, head) = head.strip_prefix("{old}").map_or(("1.1", head), |head| ("1.0", head));
+    let whole = format!("{method} @ HTTP/{version}\r\nHost: h\r\n{head}\r\n{body}{END}");
     let whole = whole.replace("{chunk}", "{hex}\r\n{smuggled}\r\n").replace("{smuggled}", &smuggled);
     let (length, hex) = (smuggled.len().to_string(), format!("{:x}", smuggled.len()));
     // With the last chunk before it.

@@ -25,7 +25,7 @@ impl Drop for Neighbour {
 }
 
 /// An address of its own under 127/8 in each process and for each neighbour: no port is ever taken by another.
-fn address() -> SocketAddr {
+pub fn address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     let ip = Ipv4Addr::from(0x7f80_0000 | (std::process::id() & 0x3fff) << 8 | (n & 0xff));
@@ -54,8 +54,8 @@ impl Neighbour {
         neighbour
     }
 
-    /// What stands behind the gate, and writes down in `folder` what it was asked.
-    pub fn behind(name: &'static str, folder: &Path) -> Self {
+    /// What stands behind the gate. Its application `back` writes down in `folder` what it was asked, and `answers` answers in many ways.
+    pub fn behind(name: &'static str, application: &str, folder: &Path) -> Self {
         let (address, seen) = (address(), folder.join(format!("{name}.seen")));
         fs::write(&seen, "").unwrap();
         let (host, port) = (address.ip().to_string(), address.port().to_string());
@@ -63,15 +63,25 @@ impl Neighbour {
         let mut command = match name {
             "node" => {
                 let mut node = Command::new("node");
-                node.arg(source.join("back.mjs")).args([&host, &port]).arg(&seen);
+                node.arg(source.join(format!("{application}.mjs"))).args([&host, &port]).arg(&seen);
                 node
+            }
+            "node_http2" => {
+                let mut node = Command::new("node");
+                node.arg(source.join(format!("{application}.mjs"))).args([&host, &port, "h2"]);
+                node
+            }
+            "library" => {
+                let mut python = Command::new(venv("python"));
+                python.arg(source.join(format!("{application}.py"))).args([&host, &port]);
+                python
             }
             "uvicorn" => {
                 let mut python = Command::new(venv("python"));
                 python.args([
                     "-m",
                     "uvicorn",
-                    "back:asgi",
+                    &format!("{application}:asgi"),
                     "--host",
                     &host,
                     "--port",
@@ -87,7 +97,7 @@ impl Neighbour {
                 python.args([
                     "-m",
                     "gunicorn",
-                    "back:wsgi",
+                    &format!("{application}:wsgi"),
                     "--bind",
                     &bind,
                     "--worker-class",
@@ -98,7 +108,7 @@ impl Neighbour {
                 python.args(["--keep-alive", "5", "--log-level", "critical"]);
                 python
             }
-            "nginx" => nginx("nginx-back.conf", folder, &[("LISTEN", &address.to_string())]),
+            "nginx" => nginx(&format!("nginx-{application}.conf"), folder, &[("LISTEN", &address.to_string())]),
             _ => unreachable!(),
         };
         Self::start(
