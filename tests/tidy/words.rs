@@ -21,7 +21,7 @@ fn pages() -> Vec<(String, String)> {
 
 /// What is in a folder, by path from the root, in order.
 fn names(folder: &str) -> Vec<String> {
-    let entries = fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let entries = fs::read_dir(root().join(folder)).unwrap();
     let mut names: Vec<String> =
         entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap())).collect();
     names.sort();
