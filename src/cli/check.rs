@@ -31,11 +31,10 @@ pub fn run(options: &Options) -> ExitCode {
             let rules = counted(snapshot.rules.len(), "rule", "rules");
             let policies = counted(snapshot.gate.as_ref().map_or(0, |gate| gate.policies()), "policy", "policies");
             let workers = counted(snapshot.workers.len(), "worker", "workers");
-            // Policies that no rule asks are sound, and of no use.
-            let asked = snapshot.asking_rules();
+            let needing = snapshot.asking_rules();
             let fingerprint = snapshot.fingerprint;
             say(format_args!(
-                "{path} {what}: {rules}, {policies} asked by {asked} of them, {workers}, snapshot {fingerprint}"
+                "{path} {what}: {rules} ({needing} need a permit), {policies}, {workers}, snapshot {fingerprint}"
             ));
             let files = snapshot.gate.as_ref().map_or(&[][..], |gate| gate.files());
             if !files.is_empty() {

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::decide::Judge;
 use super::{CANNOT, ConfigFile, misconfigured, say};
+use crate::engine::policy_gate::Policies;
 use crate::engine::{DenyCode, Outcome};
 use crate::ledger::past::{PastDecision, PastVerdict};
 use recorded::{Found, Recorded};
@@ -43,7 +44,7 @@ pub fn run(options: &Options) -> ExitCode {
         Err(problems) => return misconfigured(&problems),
     };
     let snapshot = &judge.snapshot;
-    let reads_object = snapshot.gate.as_ref().is_some_and(|gate| gate.reads().request);
+    let reads_object = snapshot.gate.as_ref().is_some_and(|gate| gate.reads(Policies::All).request);
     let mut replay = Replay { options, judge: &judge, reads_object, count: Count::default() };
     for source in &options.sources {
         recorded::read(source, snapshot.settings.mode, &mut |place, found| replay.take(&place, found));
@@ -188,7 +189,9 @@ impl Replay<'_> {
         }
         let unsure = self.reads_object && !is_whole;
         let (decision, why) = self.judge.decide(input, &facts, unsure);
-        let asks = decision.verdict.escalation.policy_gate && why.is_some_and(|why| why.reached("policy"));
+        let asked = why.and_then(|why| why.asked);
+        let gate = self.judge.snapshot.gate.as_ref();
+        let asks = asked.is_some_and(|policies| gate.is_some_and(|gate| gate.reads(policies).request));
         if unsure && asks {
             return self.cannot(place, "the policies read the caller's `request` object, which an entry does not hold");
         }

@@ -10,10 +10,13 @@ use serde::{Serialize, Serializer};
 
 use crate::engine::decision::{Denial, DenyCode, Verdict};
 use crate::engine::gates::{Listener, cell, decide_before, names};
+use crate::engine::policy_gate::Policies;
 use crate::engine::question::{Capability, Question};
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::Snapshot;
 
+/// The gate that asks the policies.
+const POLICY: &str = "policy";
 /// How many rules that nearly matched are named.
 const NEAREST: usize = 3;
 
@@ -25,6 +28,9 @@ pub struct Explanation {
     /// The rule that matched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<MatchedRule>,
+    /// The policies that were asked.
+    #[serde(skip)]
+    pub asked: Option<Policies>,
     /// When none matched: the rules that came nearest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nearest_rules: Vec<NearRule>,
@@ -81,33 +87,34 @@ pub struct NearRule {
 /// The verdict that [`decide`](crate::engine::decide) gives, and why.
 #[must_use]
 pub fn explain(question: &Question, snapshot: &Snapshot) -> (Verdict, Explanation) {
-    let mut notes = Notes { snapshot, gates: Vec::new(), rule: None };
+    let mut notes = Notes { snapshot, gates: Vec::new(), rule: None, asked: None };
     let verdict = decide_before(question, snapshot, &mut notes);
-    let Notes { mut gates, rule, .. } = notes;
+    let Notes { mut gates, rule, asked, .. } = notes;
     for heard in &mut gates {
         if let Said::Passed(note) = &mut heard.said {
-            *note = remark(heard.gate, &verdict, rule.as_ref());
+            *note = remark(heard.gate, &verdict, rule.as_ref(), asked);
         }
     }
+    let asked = asked.filter(|_| gates.iter().any(|heard| heard.gate == POLICY));
     let reached = gates.len();
     gates.extend(names().skip(reached).map(|gate| Heard { gate, said: Said::NotReached }));
     let code = verdict.denial.as_ref().map(|denial| denial.code);
     let nearest_rules = if code == Some(DenyCode::NoMatchingRule) { nearest(question, snapshot) } else { Vec::new() };
-    (verdict, Explanation { gates, rule, nearest_rules, remedy: code.map(DenyCode::remedy) })
+    (verdict, Explanation { gates, rule, asked, nearest_rules, remedy: code.map(DenyCode::remedy) })
 }
 
 impl Explanation {
-    /// Whether this gate was reached.
-    #[must_use]
-    pub fn reached(&self, gate: &str) -> bool {
-        self.gates.iter().any(|heard| heard.gate == gate && heard.said != Said::NotReached)
-    }
-
     /// Why a request that could not be described is denied: no gate was reached.
     #[must_use]
     pub fn of_unacceptable() -> Self {
         let gates = names().map(|gate| Heard { gate, said: Said::NotReached }).collect();
-        Self { gates, rule: None, nearest_rules: Vec::new(), remedy: Some(DenyCode::InvalidInput.remedy()) }
+        Self {
+            gates,
+            rule: None,
+            asked: None,
+            nearest_rules: Vec::new(),
+            remedy: Some(DenyCode::InvalidInput.remedy()),
+        }
     }
 }
 
@@ -115,6 +122,7 @@ struct Notes<'a> {
     snapshot: &'a Snapshot,
     gates: Vec<Heard>,
     rule: Option<MatchedRule>,
+    asked: Option<Policies>,
 }
 
 impl Listener for Notes<'_> {
@@ -126,7 +134,8 @@ impl Listener for Notes<'_> {
         self.gates.push(Heard { gate, said });
     }
 
-    fn rule(&mut self, rule: &Rule) {
+    fn rule(&mut self, rule: &Rule, asked: Option<Policies>) {
+        self.asked = asked;
         let rules = &self.snapshot.rules.rules;
         let number = rules.iter().position(|other| std::ptr::eq(other, rule)).map_or(0, |at| at + 1);
         let (rule_id, conditions) = (Arc::clone(&rule.id), rule.conditions());
@@ -135,16 +144,23 @@ impl Listener for Notes<'_> {
 }
 
 /// What there is to say about a gate that passed.
-fn remark(gate: &str, verdict: &Verdict, rule: Option<&MatchedRule>) -> Option<String> {
+fn remark(gate: &str, verdict: &Verdict, rule: Option<&MatchedRule>, asked: Option<Policies>) -> Option<String> {
     match gate {
         "matching" => rule.map(|rule| format!("rule `{}`, number {} of {}", rule.rule_id, rule.number, rule.of)),
         "blast" => Some(match verdict.blast_score {
             Some(score) => format!("the score is {score}"),
             None => "no score is asked for here".to_owned(),
         }),
-        "policy" => {
+        POLICY => {
             let policies: Vec<String> = verdict.gated.policies.iter().map(|id| format!("`{id}`")).collect();
-            (!policies.is_empty()).then(|| format!("by {}", policies.join(", ")))
+            match asked {
+                None => Some("not asked".to_owned()),
+                Some(Policies::Forbids) if policies.is_empty() => Some(
+                    "none forbids it; permits are not asked, since the rule does not ask for the policy gate"
+                        .to_owned(),
+                ),
+                Some(_) => (!policies.is_empty()).then(|| format!("by {}", policies.join(", "))),
+            }
         }
         "worker" => match (&verdict.worker_id, &verdict.selected_species) {
             (Some(worker), Some(species)) => Some(format!("`{worker}` of species `{species}`")),

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use crate::engine::Question;
 use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Gated, Outcome, Preconditions, Verdict};
+use crate::engine::policy_gate::Policies;
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Prepared, Snapshot};
 
@@ -88,13 +89,13 @@ pub fn decide(question: &Question, snapshot: &Snapshot) -> Verdict {
 pub(crate) trait Listener {
     /// A gate was reached: it passed, or it refused with a denial.
     fn gate(&mut self, name: &'static str, said: Option<&Denial>);
-    /// This rule matched.
-    fn rule(&mut self, rule: &Rule);
+    /// This rule matched, and these policies are asked unless a gate before them refuses.
+    fn rule(&mut self, rule: &Rule, asked: Option<Policies>);
 }
 
 impl Listener for () {
     fn gate(&mut self, _: &'static str, _: Option<&Denial>) {}
-    fn rule(&mut self, _: &Rule) {}
+    fn rule(&mut self, _: &Rule, _: Option<Policies>) {}
 }
 
 /// The names of all gates, in order.
@@ -117,7 +118,7 @@ pub(crate) fn decide_before(question: &Question, snapshot: &Snapshot, listener: 
         Ok(case) => case,
         Err(denial) => return refused(denial, NO_MATCH),
     };
-    listener.rule(case.rule);
+    listener.rule(case.rule, policy::asked(&case));
     for (name, gate, shows) in AFTER {
         let said = gate(&case);
         listener.gate(name, said.as_ref().err());

@@ -19,14 +19,27 @@ pub trait PolicyGate: Debug + Send + Sync {
         &[]
     }
 
-    /// What of a request an answer can depend on, besides the environment and what the rules themselves make of it.
-    fn reads(&self) -> GateReads;
+    /// Whether any of them forbids, or asks for a human.
+    fn forbids(&self) -> bool;
+
+    /// What of a request an answer of these policies can depend on, besides the environment and what the rules themselves make
+    /// of it.
+    fn reads(&self, policies: Policies) -> GateReads;
 
     /// What the policies read in the caller's object, in an order that the gate knows.
     fn claims(&self, request: &Json) -> Box<[Claim]>;
 
-    /// The answer to one request. What [`PolicyGate::reads`] leaves out is `None` here.
-    fn answer(&self, asked: &Asked<'_>) -> Answer;
+    /// The answer of these policies to one request. What [`PolicyGate::reads`] leaves out is `None` here.
+    fn answer(&self, policies: Policies, asked: &Asked<'_>) -> Answer;
+}
+
+/// Which policies a request is put to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policies {
+    /// All of them: what none permits is denied.
+    All,
+    /// Those that forbid or ask for a human: what none of them forbids is allowed. What only permits read is not looked at.
+    Forbids,
 }
 
 /// What of a request the policies read. What is false here never reaches them.
@@ -149,9 +162,9 @@ pub struct Answer {
 /// Yes, no, or a human.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ruling {
-    /// A policy permits, and none forbids.
+    /// A policy permits or no permit is needed, and none forbids.
     Allow,
-    /// A policy forbids, or none permits.
+    /// A policy forbids, or none permits where one must.
     Deny,
     /// A policy could not be evaluated, which is a no.
     Erred,

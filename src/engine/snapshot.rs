@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::json::Step;
-use crate::engine::policy_gate::{GateReads, PolicyGate};
+use crate::engine::policy_gate::{GateReads, Policies, PolicyGate};
 use crate::engine::{Catalogue, RouteInput, RuleSet};
 pub use acting::{Acting, Attestation, Code, Envelope, Source};
 pub(crate) use fleet::Fleet;
@@ -185,7 +185,7 @@ pub(crate) struct Reads {
     pub(crate) blast: bool,
     /// The blast score, in production.
     pub(crate) blast_in_production: bool,
-    /// What the policy gate reads, where a rule asks it.
+    /// What the policy gate reads, where it is asked.
     pub(crate) gate: GateReads,
     /// The hash of the code of whoever acts.
     pub(crate) code: bool,
@@ -357,16 +357,22 @@ impl Snapshot {
         }
     }
 
-    /// The same with policies behind the rules that ask for the policy gate. Without them such rules deny.
+    /// The same with policies: rules that ask for the policy gate need a permit of them, and deny without any. In strict mode what
+    /// they forbid is forbidden to every rule.
     #[must_use]
     pub fn gated_by(self, gate: Arc<dyn PolicyGate>) -> Self {
-        let reads = if self.asking_rules() > 0 { self.reads.and(gate.reads()) } else { self.reads };
+        let asked = if self.asking_rules() > 0 {
+            Some(Policies::All)
+        } else {
+            (self.settings.mode == Mode::Strict && gate.forbids()).then_some(Policies::Forbids)
+        };
+        let reads = asked.map_or(self.reads, |policies| self.reads.and(gate.reads(policies)));
         let policies = gate.digest();
         let gated = |fingerprint| fingerprint::with_gate(&fingerprint, &policies);
         Self { reads, fingerprint: gated(self.fingerprint), local: gated(self.local), gate: Some(gate), ..self }
     }
 
-    /// How many rules ask the policy gate.
+    /// How many rules need a permit of the policy gate.
     #[must_use]
     pub fn asking_rules(&self) -> usize {
         self.rules.rules.iter().filter(|rule| rule.escalation.policy_gate).count()

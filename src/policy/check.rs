@@ -36,6 +36,13 @@ pub(super) struct Written {
     pub(super) body: Template,
 }
 
+impl Written {
+    /// Whether it forbids, or asks for a human.
+    pub(super) fn forbids(&self) -> bool {
+        self.policy.effect() == Effect::Forbid
+    }
+}
+
 /// Every policy of the files, in order, and what is wrong with them by themselves.
 pub(super) fn parse(files: &[PolicyFile]) -> (Vec<Written>, Vec<PolicyProblem>) {
     let mut reading = Reading { files, written: Vec::new(), ids: BTreeMap::new(), problems: Vec::new() };

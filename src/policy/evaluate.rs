@@ -14,24 +14,31 @@ use cedar_policy::{
 };
 
 use super::check::Written;
-use super::reads::Reads;
+use super::reads::{self, Reads};
 use super::request::{Shape, Unreadable};
 use crate::engine::Json;
-use crate::engine::policy_gate::{Answer, Asked, Claim, GateReads, PolicyGate, Ruling};
+use crate::engine::policy_gate::{Answer, Asked, Claim, GateReads, Policies, PolicyGate, Ruling};
 use crate::ids::{DataLabel, Digest, Env, QosClass, SupervisorLevel, TenantRisk};
 
 /// Cedar policies, ready to be asked.
 pub struct CedarGate {
-    /// The policies. To Cedar their ids are their places in `meanings`, which is cheaper to clone and hash than a text.
-    policies: PolicySet,
+    all: Panel,
+    /// Those of them that forbid or ask for a human.
+    forbids: Panel,
     /// What it means that a policy applies, in the order of the files.
     meanings: Vec<Meaning>,
-    reads: Reads,
     shape: Shape,
     digest: Digest,
     files: Vec<Arc<str>>,
     authorizer: Authorizer,
     words: Words,
+}
+
+/// Policies that are asked together.
+struct Panel {
+    /// To Cedar their ids are their places among the meanings, which is cheaper to clone and hash than a text.
+    policies: PolicySet,
+    reads: Reads,
 }
 
 /// What it means that a policy applies.
@@ -74,7 +81,9 @@ impl CedarGate {
         digest: Digest,
         files: Vec<Arc<str>>,
     ) -> Result<Self, String> {
-        let mut policies = PolicySet::new();
+        let mut all = Panel { policies: PolicySet::new(), reads: reads.clone() };
+        let forbidding = written.iter().filter(|written| written.forbids());
+        let mut forbids = Panel { policies: PolicySet::new(), reads: reads::of(forbidding) };
         for (at, written) in written.iter().enumerate() {
             let mut body = written.body.clone();
             if written.human.is_some() {
@@ -82,7 +91,11 @@ impl CedarGate {
             }
             let parsed = StaticPolicy::try_from(body).map_err(|error| error.to_string())?;
             let policy = Policy::from_pst(Parsed::Static(parsed)).map_err(|error| error.to_string())?;
-            policies.add(policy.new_id(PolicyId::new(at.to_string()))).map_err(|error| error.to_string())?;
+            let policy = policy.new_id(PolicyId::new(at.to_string()));
+            if written.forbids() {
+                forbids.policies.add(policy.clone()).map_err(|error| error.to_string())?;
+            }
+            all.policies.add(policy).map_err(|error| error.to_string())?;
         }
         let meaning = |written: &Written| Meaning {
             id: Arc::clone(&written.id),
@@ -90,9 +103,9 @@ impl CedarGate {
             human: written.human,
         };
         Ok(Self {
-            policies,
+            all,
+            forbids,
             meanings: written.iter().map(meaning).collect(),
-            reads: reads.clone(),
             shape,
             digest,
             files,
@@ -101,15 +114,24 @@ impl CedarGate {
         })
     }
 
-    fn ask(&self, asked: &Asked<'_>) -> Result<Answer, Unasked> {
+    fn panel(&self, policies: Policies) -> &Panel {
+        match policies {
+            Policies::All => &self.all,
+            Policies::Forbids => &self.forbids,
+        }
+    }
+
+    fn ask(&self, policies: Policies, asked: &Asked<'_>) -> Result<Answer, Unasked> {
+        let panel = self.panel(policies);
         // What Cedar says of a failure may hold the caller's values, so it is not passed on.
-        let context = Context::from_pairs(self.context(asked)?).map_err(|_| Unasked::Failed("the context"))?;
-        let (principal, resource) = (self.principal(asked)?, self.resource(asked)?);
-        let entities = self.entities(asked, &principal, &resource)?;
+        let context =
+            Context::from_pairs(self.context(policies, asked)?).map_err(|_| Unasked::Failed("the context"))?;
+        let (principal, resource) = (self.principal(panel, asked)?, self.resource(panel, asked)?);
+        let entities = self.entities(panel, asked, &principal, &resource)?;
         let request = Request::new(principal, self.words.dispatch.clone(), resource, context, None)
             .map_err(|_| Unasked::Failed("the request"))?;
         let entities = entities.as_ref().unwrap_or(&self.words.no_entities);
-        let response = self.authorizer.is_authorized(&request, &self.policies, entities);
+        let response = self.authorizer.is_authorized(&request, &panel.policies, entities);
         let place = |id: &PolicyId| <PolicyId as AsRef<str>>::as_ref(id).parse::<usize>().unwrap_or(usize::MAX);
         let errors = response.diagnostics().errors().map(|error| match error {
             AuthorizationError::PolicyEvaluationError(error) => (place(error.policy_id()), error.inner()),
@@ -119,24 +141,26 @@ impl CedarGate {
         }
         let mut applied: Vec<usize> = response.diagnostics().reason().map(place).collect();
         applied.sort_unstable();
-        Ok(self.rule(response.decision(), &applied))
+        Ok(self.rule(policies, response.decision(), &applied))
     }
 
     /// The ruling when these policies apply, all of which were evaluated.
-    fn rule(&self, decision: Decision, applied: &[usize]) -> Answer {
+    fn rule(&self, policies: Policies, decision: Decision, applied: &[usize]) -> Answer {
         let all = || applied.iter().filter_map(|at| self.meanings.get(*at));
         // Once a policy forbids, those that permit are not named: what applies forbids.
         if decision == Decision::Deny {
-            return match all().next() {
-                Some(first) => answer(Ruling::Deny, &first.reason, all()),
-                None => answer(Ruling::Deny, &Arc::from("no policy permits this"), std::iter::empty()),
+            return match (all().next(), policies) {
+                (Some(first), _) => answer(Ruling::Deny, &first.reason, all()),
+                (None, Policies::All) => answer(Ruling::Deny, &Arc::from("no policy permits this"), std::iter::empty()),
+                (None, Policies::Forbids) => answer(Ruling::Allow, &Arc::from(""), std::iter::empty()),
             };
         }
         let asking = || all().filter(|meaning| meaning.human.is_some());
         let permits = || all().filter(|meaning| meaning.human.is_none());
         let level = asking().filter_map(|meaning| meaning.human).max();
-        // To tell somebody is not to permit: an advisory lets pass only what a policy permits.
-        if level.is_none_or(|level| level == SupervisorLevel::Advisory) && permits().next().is_none() {
+        // To tell somebody is not to permit: an advisory lets pass only what a policy permits, where one must.
+        let permitted = policies == Policies::Forbids || permits().next().is_some();
+        if level.is_none_or(|level| level == SupervisorLevel::Advisory) && !permitted {
             return answer(Ruling::Deny, &Arc::from("no policy permits this"), std::iter::empty());
         }
         let Some(level) = level else { return answer(Ruling::Allow, &Arc::from(""), permits()) };
@@ -161,12 +185,13 @@ impl CedarGate {
         answer(Ruling::Erred, &reason, policy.into_iter())
     }
 
-    /// What the policies read of the context. What they do not read is not there.
-    fn context(&self, asked: &Asked<'_>) -> Result<Vec<(String, RestrictedExpression)>, Unasked> {
+    /// What these policies read of the context. What they do not read is not there.
+    fn context(&self, policies: Policies, asked: &Asked<'_>) -> Result<Vec<(String, RestrictedExpression)>, Unasked> {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let words = &self.words;
-        let mut pairs = Vec::with_capacity(self.reads.attributes.len());
-        for name in &self.reads.attributes {
+        let reads = &self.panel(policies).reads;
+        let mut pairs = Vec::with_capacity(reads.attributes.len());
+        for name in &reads.attributes {
             let value = match *name {
                 "env" => words.envs.get(asked.env as usize).cloned(),
                 "data_label" => asked.label.and_then(|label| words.labels.get(label as usize)).cloned(),
@@ -179,14 +204,15 @@ impl CedarGate {
                 "http" => match asked.http {
                     Some(http) => {
                         let known = [("method", http.method), ("host", http.host), ("path", http.path)];
-                        let read = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value?))));
+                        let known = known.into_iter().filter(|(name, _)| reads.http.contains(name));
+                        let read = known.filter_map(|(name, value)| Some((name.to_owned(), text(value?))));
                         Some(record(read)?)
                     }
                     None => None,
                 },
                 "request" => {
                     let mut claims = asked.claims.iter();
-                    let members = self.shape.record("request", &mut claims).map_err(Unasked::Unreadable)?;
+                    let members = self.shape.record(policies, "request", &mut claims).map_err(Unasked::Unreadable)?;
                     Some(record(members)?)
                 }
                 _ => None,
@@ -196,8 +222,8 @@ impl CedarGate {
         Ok(pairs)
     }
 
-    fn principal(&self, asked: &Asked<'_>) -> Result<EntityUid, Unasked> {
-        match (self.reads.principal, asked.worker, asked.tenant) {
+    fn principal(&self, panel: &Panel, asked: &Asked<'_>) -> Result<EntityUid, Unasked> {
+        match (panel.reads.principal, asked.worker, asked.tenant) {
             (false, ..) => Ok(self.words.nobody.clone()),
             (true, Some(worker), Some(_)) => Ok(uid(&self.words.worker, worker)),
             (true, None, Some(tenant)) => Ok(uid(&self.words.tenant, tenant)),
@@ -205,8 +231,8 @@ impl CedarGate {
         }
     }
 
-    fn resource(&self, asked: &Asked<'_>) -> Result<EntityUid, Unasked> {
-        match (self.reads.resource, asked.capability) {
+    fn resource(&self, panel: &Panel, asked: &Asked<'_>) -> Result<EntityUid, Unasked> {
+        match (panel.reads.resource, asked.capability) {
             (false, _) => Ok(self.words.nothing.clone()),
             (true, Some(capability)) => Ok(uid(&self.words.capability, capability)),
             (true, None) => Err(Unasked::Failed("the resource")),
@@ -216,18 +242,19 @@ impl CedarGate {
     /// Who belongs to whom, where a policy asks: the worker to its tenant, the capability to every domain that it begins with.
     fn entities(
         &self,
+        panel: &Panel,
         asked: &Asked<'_>,
         principal: &EntityUid,
         resource: &EntityUid,
     ) -> Result<Option<Entities>, Unasked> {
-        if !self.reads.hierarchy {
+        if !panel.reads.hierarchy {
             return Ok(None);
         }
-        let tenant = asked.worker.and(asked.tenant).filter(|_| self.reads.principal);
+        let tenant = asked.worker.and(asked.tenant).filter(|_| panel.reads.principal);
         let of_worker = tenant.map(|tenant| {
             Entity::new_no_attrs(principal.clone(), std::iter::once(uid(&self.words.tenant, tenant)).collect())
         });
-        let of_capability = asked.capability.filter(|_| self.reads.resource).map(|capability| {
+        let of_capability = asked.capability.filter(|_| panel.reads.resource).map(|capability| {
             let domains = capability.match_indices('.').filter_map(|(dot, _)| capability.get(..dot));
             Entity::new_no_attrs(resource.clone(), domains.map(|domain| uid(&self.words.domain, domain)).collect())
         });
@@ -250,16 +277,20 @@ impl PolicyGate for CedarGate {
         &self.files
     }
 
-    fn reads(&self) -> GateReads {
-        self.reads.in_question()
+    fn forbids(&self) -> bool {
+        !self.forbids.policies.is_empty()
+    }
+
+    fn reads(&self, policies: Policies) -> GateReads {
+        self.panel(policies).reads.in_question()
     }
 
     fn claims(&self, request: &Json) -> Box<[Claim]> {
         self.shape.claims(request)
     }
 
-    fn answer(&self, asked: &Asked<'_>) -> Answer {
-        self.ask(asked).unwrap_or_else(|unasked| match unasked {
+    fn answer(&self, policies: Policies, asked: &Asked<'_>) -> Answer {
+        self.ask(policies, asked).unwrap_or_else(|unasked| match unasked {
             Unasked::Unreadable(Unreadable { path, is, wanted }) => {
                 let reason = format!("`{path}` is {is}, and the policies read {wanted}");
                 answer(Ruling::Deny, &Arc::from(reason), std::iter::empty())

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::pst::{Clause, PrincipalConstraint, ResourceConstraint, Template};
+use cedar_policy::pst::{Clause, Effect, PrincipalConstraint, ResourceConstraint, Template};
 
 use super::check::Written;
-use super::request::{Found, Kind};
+use super::request::{Found, Kind, Reader};
 use super::walk::Walk;
 use crate::engine::policy_gate::GateReads;
 
@@ -45,12 +45,12 @@ pub(super) struct Reads {
 ///
 /// The kind of one value may follow from that of another, so they are looked through until nothing new turns up: each time
 /// but the last at least one more value has a kind.
-pub(super) fn of(written: &[Written]) -> Reads {
+pub(super) fn of<'w>(written: impl IntoIterator<Item = &'w Written> + Clone) -> Reads {
     let mut reads = Reads::default();
     loop {
         let before = reads.clone();
         reads.problems.clear();
-        for (policy, written) in written.iter().enumerate() {
+        for (policy, written) in written.clone().into_iter().enumerate() {
             look_through(&written.body, policy, &mut reads);
         }
         if reads == before {
@@ -60,6 +60,7 @@ pub(super) fn of(written: &[Written]) -> Reads {
 }
 
 fn look_through(body: &Template, policy: usize, reads: &mut Reads) {
+    let by = Reader { policy, forbids: body.effect == Effect::Forbid };
     match body.principal {
         PrincipalConstraint::Any => {}
         PrincipalConstraint::Eq(_) | PrincipalConstraint::Is(_) => reads.principal = true,
@@ -78,7 +79,7 @@ fn look_through(body: &Template, policy: usize, reads: &mut Reads) {
     }
     for clause in body.clauses() {
         let (Clause::When(condition) | Clause::Unless(condition)) = clause;
-        Walk { reads, policy }.expression(condition, Some(Kind::Bool));
+        Walk { reads, by }.expression(condition, Some(Kind::Bool));
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use cedar_policy::RestrictedExpression;
 
 use crate::engine::Json;
-use crate::engine::policy_gate::Claim;
+use crate::engine::policy_gate::{Claim, Policies};
 
 /// Of which kind a value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,11 +78,22 @@ impl Kind {
     }
 }
 
+/// The policy that reads something.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader {
+    /// Its place.
+    pub(super) policy: usize,
+    /// Whether it forbids, or asks for a human.
+    pub(super) forbids: bool,
+}
+
 /// What the policies were found to read of a value, while they are looked through.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Found {
     /// By which policy, first.
     policy: usize,
+    /// Whether a policy that forbids does.
+    forbids: bool,
     /// As a value, not only for its attributes or for being there.
     used: bool,
     /// As which kinds, each with the policy that reads it so first.
@@ -91,20 +102,24 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn at(&mut self, path: &[&str], policy: usize) -> &mut Self {
+    fn at(&mut self, path: &[&str], by: Reader) -> &mut Self {
         path.iter().fold(self, |found, name| {
-            found.fields.entry((*name).to_owned()).or_insert_with(|| Self { policy, ..Self::default() })
+            let field = found.fields.entry((*name).to_owned());
+            let field = field.or_insert_with(|| Self { policy: by.policy, ..Self::default() });
+            field.forbids |= by.forbids;
+            field
         })
     }
 
     /// Somebody asks whether it is there.
-    pub(super) fn has(&mut self, path: &[&str], policy: usize) {
-        self.at(path, policy);
+    pub(super) fn has(&mut self, path: &[&str], by: Reader) {
+        self.at(path, by);
     }
 
     /// Somebody reads it as a value, and where that can be told, of this kind.
-    pub(super) fn reads(&mut self, path: &[&str], kind: Option<Kind>, policy: usize) {
-        let found = self.at(path, policy);
+    pub(super) fn reads(&mut self, path: &[&str], kind: Option<Kind>, by: Reader) {
+        let policy = by.policy;
+        let found = self.at(path, by);
         found.used = true;
         let Some(kind) = kind else { return };
         let vague = Kind::Set(Element::Unknown);
@@ -130,12 +145,13 @@ impl Found {
     pub(super) fn shape(&self, path: &str, problems: &mut Vec<(usize, String, String)>) -> Shape {
         let field = |(name, found): (&String, &Self)| {
             let path = format!("{path}.{name}");
-            (Arc::from(name.as_str()), found.field(&path, problems))
+            let field = Field { is: found.field(&path, problems), forbids: found.forbids };
+            (Arc::from(name.as_str()), field)
         };
         Shape(self.fields.iter().map(field).collect())
     }
 
-    fn field(&self, path: &str, problems: &mut Vec<(usize, String, String)>) -> Field {
+    fn field(&self, path: &str, problems: &mut Vec<(usize, String, String)>) -> Read {
         let one_kind = || "read a value as one kind in all policies".to_owned();
         if let Some((first, rest)) = self.kinds.split_first() {
             for (kind, policy) in rest {
@@ -156,9 +172,9 @@ impl Found {
             problems.push((self.policy, format!("reads `{path}` {how}"), help));
         }
         match self.kinds.first() {
-            _ if !self.fields.is_empty() => Field::Record(self.shape(path, problems)),
-            Some((kind, _)) => Field::Value(*kind),
-            None => Field::Presence,
+            _ if !self.fields.is_empty() => Read::Record(self.shape(path, problems)),
+            Some((kind, _)) => Read::Value(*kind),
+            None => Read::Presence,
         }
     }
 }
@@ -167,8 +183,17 @@ impl Found {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Shape(BTreeMap<Arc<str>, Field>);
 
+/// An attribute that is read.
 #[derive(Debug, Clone, PartialEq)]
-enum Field {
+struct Field {
+    is: Read,
+    /// Whether a policy that forbids reads it.
+    forbids: bool,
+}
+
+/// What is read of an attribute.
+#[derive(Debug, Clone, PartialEq)]
+enum Read {
     /// Only whether it is there.
     Presence,
     Value(Kind),
@@ -188,7 +213,7 @@ impl Shape {
         let mut text = String::from("{");
         for (name, field) in &self.0 {
             // Rust escapes a string literal as Cedar does. Writing to a string cannot fail.
-            let _ = write!(text, " {name:?}?: {},", field.in_schema());
+            let _ = write!(text, " {name:?}?: {},", field.is.in_schema());
         }
         text.push_str(" }");
         text
@@ -205,10 +230,10 @@ impl Shape {
         let members = object.and_then(Json::as_object);
         for (name, field) in &self.0 {
             let value = members.and_then(|members| members.get(name));
-            match field {
-                Field::Presence => claims.push(presence(value)),
-                Field::Value(kind) => claims.push(value.map_or(Claim::Absent, |value| claim(value, *kind))),
-                Field::Record(shape) => {
+            match &field.is {
+                Read::Presence => claims.push(presence(value)),
+                Read::Value(kind) => claims.push(value.map_or(Claim::Absent, |value| claim(value, *kind))),
+                Read::Record(shape) => {
                     claims.push(match value {
                         Some(Json::Object(_)) | None => presence(value),
                         Some(other) => Claim::Unreadable(kind_of(other)),
@@ -219,23 +244,28 @@ impl Shape {
         }
     }
 
-    /// The object that Cedar sees, from its claims.
+    /// The object that these policies see, from its claims.
     pub(super) fn record<'c>(
         &self,
+        policies: Policies,
         path: &str,
         claims: &mut impl Iterator<Item = &'c Claim>,
     ) -> Result<Vec<(String, RestrictedExpression)>, Unreadable> {
         let mut members = Vec::with_capacity(self.0.len());
         for (name, field) in &self.0 {
+            if policies == Policies::Forbids && !field.forbids {
+                field.is.pass_over(claims);
+                continue;
+            }
             let claim = claims.next().unwrap_or(&Claim::Unreadable("missing"));
             if let Claim::Unreadable(is) = claim {
-                return Err(Unreadable { path: format!("{path}.{name}"), is, wanted: field.in_words() });
+                return Err(Unreadable { path: format!("{path}.{name}"), is, wanted: field.is.in_words() });
             }
-            let value = match field {
-                Field::Presence | Field::Value(_) => expression(claim),
-                Field::Record(shape) => {
+            let value = match &field.is {
+                Read::Presence | Read::Value(_) => expression(claim),
+                Read::Record(shape) => {
                     // An object that is not there has claims, too, and none of them is there.
-                    let inner = shape.record(&format!("{path}.{name}"), claims)?;
+                    let inner = shape.record(policies, &format!("{path}.{name}"), claims)?;
                     match claim {
                         Claim::Absent => None,
                         _ => RestrictedExpression::new_record(inner).ok(),
@@ -248,7 +278,15 @@ impl Shape {
     }
 }
 
-impl Field {
+impl Read {
+    /// Takes the claims of what nobody who is asked reads.
+    fn pass_over<'c>(&self, claims: &mut impl Iterator<Item = &'c Claim>) {
+        claims.next();
+        if let Self::Record(shape) = self {
+            shape.0.values().for_each(|field| field.is.pass_over(claims));
+        }
+    }
+
     fn in_schema(&self) -> String {
         match self {
             Self::Presence => Kind::Bool.in_schema().to_owned(),

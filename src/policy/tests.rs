@@ -5,7 +5,7 @@ mod random;
 
 use super::*;
 use crate::engine::Json;
-use crate::engine::policy_gate::{Asked, Claim, GateReads, HttpRead, PolicyGate, Ruling};
+use crate::engine::policy_gate::{Asked, Claim, GateReads, HttpRead, Policies, PolicyGate, Ruling};
 use crate::ids::{DataLabel, Env, QosClass, SupervisorLevel, TenantRisk};
 
 fn loaded(text: &str) -> Result<CedarGate, Vec<PolicyProblem>> {
@@ -42,7 +42,7 @@ fn holds(condition: &str, change: impl FnOnce(&mut Asked<'_>)) -> bool {
     let gate = policies(&format!("permit(principal, action, resource) when {{ {condition} }};"));
     let mut asked = asked(&[]);
     change(&mut asked);
-    match gate.answer(&asked).ruling {
+    match gate.answer(Policies::All, &asked).ruling {
         Ruling::Allow => true,
         Ruling::Deny => false,
         other => panic!("{condition}: {other:?}"),
@@ -122,7 +122,7 @@ fn a_question_holds_what_the_policies_read_and_no_more() {
         ),
     ];
     for (text, reads) in table {
-        assert_eq!(policies(text).reads(), reads, "{text}");
+        assert_eq!(policies(text).reads(Policies::All), reads, "{text}");
     }
 }
 
@@ -175,7 +175,7 @@ fn what_cannot_be_read_denies_even_where_everything_is_permitted() {
     );
     let ruling = |object: &str| {
         let claims = gate.claims(&Json::parse(object.as_bytes()).unwrap());
-        let answer = gate.answer(&asked(&claims));
+        let answer = gate.answer(Policies::All, &asked(&claims));
         (answer.ruling, answer.reason.to_string())
     };
     assert_eq!(ruling("{\"order\":{\"total\":5}}").0, Ruling::Allow);
@@ -242,22 +242,60 @@ fn the_strictest_policy_that_applies_rules() {
         ),
         (vec![FORBID, ERRS], Ruling::Erred, "policy `errs` could not be evaluated: an integer overflows", vec!["errs"]),
     ] {
-        let answer = policies(&texts.join("\n")).answer(&asked(&[]));
+        let answer = policies(&texts.join("\n")).answer(Policies::All, &asked(&[]));
         let policies: Vec<&str> = answer.policies.iter().map(|id| &**id).collect();
         assert_eq!((answer.ruling, &*answer.reason, policies), (ruling, reason, named), "{texts:#?}");
     }
 }
 
 #[test]
+fn where_no_permit_is_needed_only_what_forbids_is_asked() {
+    let ask = |texts: &[&str], request: &str| {
+        let gate = policies(&texts.join("\n"));
+        let claims = gate.claims(&Json::parse(request.as_bytes()).unwrap());
+        let answer = gate.answer(Policies::Forbids, &asked(&claims));
+        (answer.ruling, answer.reason.to_string(), answer.policies.len(), gate.forbids())
+    };
+    const NEVER: &str = "permit(principal, action, resource) when { context.env == \"dev\" };";
+    const ERRS: &str = "permit(principal, action, resource) when { context.blast_score * 9223372036854775807 > 0 };";
+    const CLAIMS: &str = "permit(principal, action, resource) when { context.request has a && context.request.a has b && context.request.a.b > 5 && context.request has c && context.request.c };";
+    const FORBID: &str = "@reason(\"because\") forbid(principal is Worker in Tenant::\"org.acme\", action, resource in Domain::\"cap\");";
+    const READS: &str =
+        "@id(\"d\") forbid(principal, action, resource) when { context.request has d && context.request.d == \"x\" };";
+    const OVERFLOWS: &str =
+        "@id(\"o\") forbid(principal, action, resource) when { context.blast_score * 9223372036854775807 > 0 };";
+    const TELL: &str = "@gate(\"REQUIRE_HUMAN\") @supervisor_level(\"advisory\") forbid(principal, action, resource);";
+    const HUMAN: &str = "@gate(\"REQUIRE_HUMAN\") forbid(principal, action, resource);";
+    let allowed = |forbids| (Ruling::Allow, String::new(), 0, forbids);
+    assert_eq!(ask(&[NEVER], "{}"), allowed(false));
+    // What only a permit reads or errs at has no effect.
+    assert_eq!(ask(&[NEVER, ERRS, CLAIMS, READS], r#"{"a": {"b": null}, "c": 1, "d": "y"}"#), allowed(true));
+    assert_eq!(ask(&[CLAIMS, READS], r#"{"a": 7}"#), allowed(true));
+    assert_eq!(ask(&[CLAIMS, READS], r#"{"a": {"b": null}, "c": 1, "d": "x"}"#).0, Ruling::Deny);
+    let (ruling, reason, ..) = ask(&[CLAIMS, READS], r#"{"d": 7}"#);
+    assert_eq!((ruling, &*reason), (Ruling::Deny, "`request.d` is an integer, and the policies read a text"));
+    assert_eq!(ask(&[NEVER, FORBID], "{}"), (Ruling::Deny, "because".to_owned(), 1, true));
+    assert_eq!(ask(&[NEVER, OVERFLOWS], "{}").0, Ruling::Erred);
+    assert_eq!(ask(&[NEVER, HUMAN, TELL], "{}").0, Ruling::RequireHuman(SupervisorLevel::Gatekeeper));
+    assert_eq!(ask(&[NEVER, TELL], "{}").0, Ruling::RequireHuman(SupervisorLevel::Advisory));
+    let gate = policies(&[CLAIMS, READS].join("\n"));
+    assert!(!gate.reads(Policies::Forbids).principal && gate.reads(Policies::Forbids).request);
+    assert_eq!(
+        policies(FORBID).reads(Policies::Forbids),
+        GateReads { principal: true, capability: true, ..GateReads::default() }
+    );
+}
+
+#[test]
 fn what_the_policies_were_not_told_denies() {
     let gate = policies("permit(principal, action, resource) unless { context.blast_score > 50 };");
-    assert_eq!(gate.answer(&Asked { blast: None, ..asked(&[]) }).ruling, Ruling::Erred);
+    assert_eq!(gate.answer(Policies::All, &Asked { blast: None, ..asked(&[]) }).ruling, Ruling::Erred);
     let gate = policies("permit(principal, action, resource in Domain::\"cap\");");
-    assert_eq!(gate.answer(&Asked { capability: None, ..asked(&[]) }).ruling, Ruling::Failed);
+    assert_eq!(gate.answer(Policies::All, &Asked { capability: None, ..asked(&[]) }).ruling, Ruling::Failed);
     let gate = policies("permit(principal, action, resource) unless { principal is Tenant };");
-    assert_eq!(gate.answer(&Asked { tenant: None, ..asked(&[]) }).ruling, Ruling::Failed);
+    assert_eq!(gate.answer(Policies::All, &Asked { tenant: None, ..asked(&[]) }).ruling, Ruling::Failed);
     let gate = policies("permit(principal, action, resource) unless { context.request has a };");
-    assert_eq!(gate.answer(&asked(&[])).ruling, Ruling::Deny);
+    assert_eq!(gate.answer(Policies::All, &asked(&[])).ruling, Ruling::Deny);
 }
 
 #[test]

@@ -6,13 +6,13 @@
 use cedar_policy::pst::{BinaryOp, Expr, Literal, UnaryOp, Var};
 
 use super::reads::{ATTRIBUTES, HTTP, Reads};
-use super::request::Kind;
+use super::request::{Kind, Reader};
 use crate::ids::{DataLabel, Env, QosClass, TenantRisk};
 
 /// A walk through one policy.
 pub(super) struct Walk<'a> {
     pub(super) reads: &'a mut Reads,
-    pub(super) policy: usize,
+    pub(super) by: Reader,
 }
 
 impl Walk<'_> {
@@ -121,7 +121,7 @@ impl Walk<'_> {
             }
             ["request", inner @ ..] => {
                 self.reads.attributes.insert("request");
-                self.reads.request.reads(inner, wanted, self.policy);
+                self.reads.request.reads(inner, wanted, self.by);
             }
             _ => self.asks_for(path),
         }
@@ -132,7 +132,7 @@ impl Walk<'_> {
         let Some((first, inner)) = path.split_first() else { return };
         self.reads.attributes.extend(Reads::attribute(first));
         match (*first, inner) {
-            ("request", [_, ..]) => self.reads.request.has(inner, self.policy),
+            ("request", [_, ..]) => self.reads.request.has(inner, self.by),
             ("http", [name, ..]) => self.reads.http.extend(HTTP.iter().find(|known| *known == name)),
             _ => {}
         }
@@ -200,7 +200,7 @@ impl Walk<'_> {
     }
 
     fn problem(&mut self, message: impl Into<String>, help: impl Into<String>) {
-        self.reads.problems.push((self.policy, message.into(), help.into()));
+        self.reads.problems.push((self.by.policy, message.into(), help.into()));
     }
 }
 

@@ -1,12 +1,13 @@
 //! The policy gate, and what needs a human. WCP_SPEC 5.8; reference router step 5.
 //!
-//! A rule with `policy_gate` asks the policies; without any it is denied. In strict mode a rule that asks for a human or for a
-//! step-up needs one of level gatekeeper, whatever the policies say (S4). Nobody can approve here yet: a hold stays a denial.
+//! A rule with `policy_gate` needs a permit of the policies; without any it is denied. In strict mode what they forbid is forbidden
+//! to every rule, so that a forgotten mark switches no `forbid` off; and a rule that asks for a human or for a step-up needs one of
+//! level gatekeeper, whatever the policies say (S4). Nobody can approve here yet: a hold stays a denial.
 
 use std::sync::Arc;
 
 use crate::engine::decision::{Denial, DenyCode, Escalation, Gated};
-use crate::engine::policy_gate::{Answer, Asked, PolicyGate, Ruling};
+use crate::engine::policy_gate::{Answer, Asked, Policies, PolicyGate, Ruling};
 use crate::engine::question::{Capability, Named};
 use crate::engine::snapshot::Mode;
 use crate::ids::SupervisorLevel;
@@ -14,12 +15,13 @@ use crate::ids::SupervisorLevel;
 use super::{Case, blast};
 
 pub(super) fn gate(case: &Case<'_>) -> Result<(), Denial> {
-    // A worker that is named and may not act is refused by the next gate: no policy and no human could let it.
-    let named = matches!(case.question.worker, Named::Enrolled(_) | Named::NotEnrolled);
-    if named && case.choice.chosen.is_err() {
+    if is_hopeless(case) {
         return Ok(());
     }
-    let policies = if case.rule.escalation.policy_gate { Some(asked(case)?) } else { None };
+    let policies = match asked(case) {
+        Some(policies) => Some(answered(case, policies)?),
+        None => None,
+    };
     let by_rule = if case.snapshot.settings.mode == Mode::Strict { wants_human(&case.rule.escalation) } else { None };
     let Some(answer) = stricter(policies, by_rule) else { return Ok(()) };
     let supervisor = match answer.ruling {
@@ -32,19 +34,37 @@ pub(super) fn gate(case: &Case<'_>) -> Result<(), Denial> {
     refused(&answer, &case.snapshot.settings.version).map_or(Ok(()), Err)
 }
 
+/// A worker that is named and may not act is refused by the next gate: no policy and no human could let it.
+fn is_hopeless(case: &Case<'_>) -> bool {
+    let named = matches!(case.question.worker, Named::Enrolled(_) | Named::NotEnrolled);
+    named && case.choice.chosen.is_err()
+}
+
+/// Which policies are asked about a case.
+pub(super) fn asked(case: &Case<'_>) -> Option<Policies> {
+    let forbids = || case.snapshot.gate.as_ref().is_some_and(|gate| gate.forbids());
+    if is_hopeless(case) {
+        None
+    } else if case.rule.escalation.policy_gate {
+        Some(Policies::All)
+    } else {
+        (case.snapshot.settings.mode == Mode::Strict && forbids()).then_some(Policies::Forbids)
+    }
+}
+
 /// What the policies answer.
-fn asked(case: &Case<'_>) -> Result<Answer, Denial> {
+fn answered(case: &Case<'_>, policies: Policies) -> Result<Answer, Denial> {
     let Some(gate) = &case.snapshot.gate else {
         let message = "the rule asks for the policy gate, and none is configured";
         return Err(Denial::new(DenyCode::PolicyGateUnconfigured, message));
     };
-    Ok(ask(case, &**gate))
+    Ok(ask(case, &**gate, policies))
 }
 
-fn ask(case: &Case<'_>, gate: &dyn PolicyGate) -> Answer {
+fn ask(case: &Case<'_>, gate: &dyn PolicyGate, policies: Policies) -> Answer {
     let (question, reads) = (case.question, case.snapshot.reads.gate);
     let said = question.said.as_deref();
-    gate.answer(&Asked {
+    let asked = Asked {
         tenant: said.and_then(|said| said.tenant.as_deref()),
         worker: match &question.worker {
             Named::Enrolled(id) => Some(id),
@@ -63,7 +83,8 @@ fn ask(case: &Case<'_>, gate: &dyn PolicyGate) -> Answer {
         species: case.choice.chosen.as_ref().ok().map(|chosen| &*chosen.species),
         http: said.and_then(|said| said.http()),
         claims: said.map_or(&[], |said| &said.claims),
-    })
+    };
+    gate.answer(policies, &asked)
 }
 
 /// Why the rule itself wants a human, if it does (S4).

@@ -149,25 +149,8 @@ proptest! {
         prop_assume!(gate.is_ok());
         let gate = gate.unwrap();
         let claims = gate.claims(&input.request);
-        let asked = Asked {
-            tenant: Some(&input.tenant_id),
-            worker: input.worker_id.as_deref(),
-            capability: Some(&input.capability_id),
-            env: input.env,
-            label: Some(input.data_label),
-            tenant_risk: input.tenant_risk,
-            qos: Some(input.qos_class),
-            blast: input.blast_score.map(|score| u8::try_from(score).unwrap()),
-            dry_run: Some(input.dry_run),
-            species: input.dry_run.then_some("wrk.data.writer"),
-            http: input.http.as_ref().map(|http| HttpRead {
-                method: Some(&http.method),
-                host: Some(&http.host),
-                path: Some(&http.path),
-            }),
-            claims: &claims,
-        };
-        let answer = gate.answer(&asked);
+        let asked = asked(&input, &claims);
+        let answer = gate.answer(Policies::All, &asked);
         if claims.iter().any(|claim| matches!(claim, Claim::Unreadable(_))) {
             prop_assert_eq!(answer.ruling, Ruling::Deny);
             return Ok(());
@@ -193,6 +176,22 @@ proptest! {
         prop_assert!(failed || nothing_permits || decided.eq(ours.iter().cloned()), "{}\n{:?}", text, ours);
     }
 
+    /// Without the need for a permit the ruling is the one that the forbids alone give beside a permit for everything.
+    #[test]
+    fn a_forbid_counts_without_a_permit(text in random::policies(), input in input()) {
+        let gate = loaded(&text);
+        prop_assume!(gate.is_ok());
+        let forbids: String = text.lines().filter(|line| line.contains("forbid(")).map(|line| format!("{line}\n")).collect();
+        let alone = loaded(&format!("permit(principal, action, resource);\n{forbids}"));
+        prop_assume!(alone.is_ok());
+        let (gate, alone) = (gate.unwrap(), alone.unwrap());
+        let ruling = |gate: &CedarGate, policies| {
+            let claims = gate.claims(&input.request);
+            gate.answer(policies, &asked(&input, &claims)).ruling
+        };
+        prop_assert_eq!(ruling(&gate, Policies::Forbids), ruling(&alone, Policies::All), "{}", text);
+    }
+
     /// What the question leaves out, the verdict does not depend on: with everything in the question it is the same.
     #[test]
     fn what_no_policy_reads_changes_nothing(
@@ -200,11 +199,12 @@ proptest! {
         inputs in proptest::collection::vec(input(), 1..8),
         strict in any::<bool>(),
         blast in any::<bool>(),
+        marked in any::<bool>(),
     ) {
         let gate = loaded(&text);
         prop_assume!(gate.is_ok());
         let gate = gate.unwrap();
-        let snapshot = snapshot(if strict { Mode::Strict } else { Mode::Reference }, blast).gated_by(std::sync::Arc::new(gate));
+        let snapshot = snapshot(if strict { Mode::Strict } else { Mode::Reference }, blast, marked).gated_by(std::sync::Arc::new(gate));
         const EVERYTHING: Reads = Reads {
             label: true,
             tenant_risk: true,
@@ -223,10 +223,31 @@ proptest! {
     }
 }
 
-/// One wide rule that asks the policies.
-fn snapshot(mode: Mode, enforce_blast_scoring_in_prod: bool) -> Snapshot {
+fn asked<'a>(input: &'a RouteInput, claims: &'a [Claim]) -> Asked<'a> {
+    Asked {
+        tenant: Some(&input.tenant_id),
+        worker: input.worker_id.as_deref(),
+        capability: Some(&input.capability_id),
+        env: input.env,
+        label: Some(input.data_label),
+        tenant_risk: input.tenant_risk,
+        qos: Some(input.qos_class),
+        blast: input.blast_score.map(|score| u8::try_from(score).unwrap()),
+        dry_run: Some(input.dry_run),
+        species: input.dry_run.then_some("wrk.data.writer"),
+        http: input.http.as_ref().map(|http| HttpRead {
+            method: Some(&http.method),
+            host: Some(&http.host),
+            path: Some(&http.path),
+        }),
+        claims,
+    }
+}
+
+/// One wide rule, which needs a permit of the policies or does not.
+fn snapshot(mode: Mode, enforce_blast_scoring_in_prod: bool, policy_gate: bool) -> Snapshot {
     let rules = json!({ "rules": [{ "rule_id": "r", "match": {}, "decision": {
-        "candidate_workers_ranked": [{ "worker_species_id": "wrk.data.writer" }], "escalation": { "policy_gate": true },
+        "candidate_workers_ranked": [{ "worker_species_id": "wrk.data.writer" }], "escalation": { "policy_gate": policy_gate },
     } }] });
     let worker = |id: &str| Worker {
         worker_id: id.parse().unwrap(),

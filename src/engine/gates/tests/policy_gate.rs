@@ -1,7 +1,7 @@
 //! The policy gate, whatever stands behind it, and what needs a human.
 
 use super::*;
-use crate::engine::policy_gate::{Answer, Asked, Claim, GateReads, PolicyGate, Ruling};
+use crate::engine::policy_gate::{Answer, Asked, Claim, GateReads, Policies, PolicyGate, Ruling};
 use crate::ids::{Digest, SupervisorLevel};
 
 /// A gate that always says the same.
@@ -17,7 +17,11 @@ impl PolicyGate for Says {
         1
     }
 
-    fn reads(&self) -> GateReads {
+    fn forbids(&self) -> bool {
+        self.0 != Ruling::Allow
+    }
+
+    fn reads(&self, _: Policies) -> GateReads {
         GateReads::ALL
     }
 
@@ -25,7 +29,7 @@ impl PolicyGate for Says {
         Box::default()
     }
 
-    fn answer(&self, asked: &Asked<'_>) -> Answer {
+    fn answer(&self, _: Policies, asked: &Asked<'_>) -> Answer {
         assert_eq!((asked.tenant, asked.capability), (Some("org.acme"), Some("cap.data.write.v1")));
         assert_eq!((asked.blast, asked.species), (Some(45), Some("wrk.data.writer")));
         Answer { ruling: self.0, reason: "because".into(), policies: ["p".into()].into() }
@@ -119,12 +123,32 @@ fn in_strict_a_rule_asks_for_a_human_whatever_the_policies_say() {
 }
 
 #[test]
-fn the_gate_is_asked_by_rules_only_and_about_workers_that_may_act() {
+fn a_forbid_counts_whatever_the_rule_asks_in_strict() {
+    let unmarked =
+        |mode, ruling| snapshot(settings(mode), &rules(json!({})), vec![writer()]).gated_by(Arc::new(Says(ruling)));
+    for (ruling, code) in [
+        (Ruling::Deny, DenyCode::PolicyGate),
+        (Ruling::Erred, DenyCode::PolicyGate),
+        (Ruling::Failed, DenyCode::InternalError),
+        (Ruling::RequireHuman(SupervisorLevel::Gatekeeper), DenyCode::RequiresHumanApproval),
+    ] {
+        assert_eq!(refuses(&unmarked(Mode::Strict, ruling), &plain()).0, code);
+        // As in the reference, only a rule with the mark asks.
+        let unasked = unmarked(Mode::Reference, ruling);
+        assert_eq!(passes(&unasked, &plain()).gated, Gated::default());
+        let plainly = snapshot(settings(Mode::Reference), &rules(json!({})), vec![writer()]);
+        assert_eq!((unasked.reads, unasked.fingerprint == plainly.fingerprint), (plainly.reads, false));
+    }
+    let told = unmarked(Mode::Strict, Ruling::RequireHuman(SupervisorLevel::Advisory));
+    assert_eq!(passes(&told, &plain()).gated.supervisor, Some(SupervisorLevel::Advisory));
+    // Where nothing forbids, nothing is asked or read.
     let plainly = snapshot(settings(Mode::Strict), &rules(json!({})), vec![writer()]);
-    let unasked =
-        snapshot(settings(Mode::Strict), &rules(json!({})), vec![writer()]).gated_by(Arc::new(Says(Ruling::Deny)));
-    assert_eq!(passes(&unasked, &plain()).gated, Gated::default());
-    assert_eq!((unasked.reads, unasked.fingerprint == plainly.fingerprint), (plainly.reads, false));
+    let unasked = unmarked(Mode::Strict, Ruling::Allow);
+    assert_eq!((unasked.reads, passes(&unasked, &plain()).gated), (plainly.reads, Gated::default()));
+}
+
+#[test]
+fn the_gate_is_asked_about_workers_that_may_act() {
     let hold = gated(Mode::Strict, Ruling::RequireHuman(SupervisorLevel::Gatekeeper), json!({}));
     assert_eq!(refuses(&hold, &named("wrk_unknown")).0, DenyCode::WorkerNotEnrolled);
     assert_eq!(refuses(&hold, &named("wrk_writer")).0, DenyCode::RequiresHumanApproval);
