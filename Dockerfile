@@ -11,6 +11,8 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock LICENSE ./
 COPY src src
 COPY benches benches
+# What the tests share is a member of the workspace, without which cargo reads nothing.
+COPY tests/support tests/support
 COPY .ci/sbom .ci/sbom
 RUN cargo rustc --locked --release --bin hallgate -- -C target-feature=+crt-static \
     && strip --strip-all -o /hallgate target/release/hallgate \

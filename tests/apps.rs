@@ -4,9 +4,6 @@
 
 #[path = "apps/behind.rs"]
 mod behind;
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
 #[path = "readme/page.rs"]
 mod page;
 #[path = "apps/upstream.rs"]
@@ -170,7 +167,7 @@ fn every_page_with_an_apps_samples_is_run() {
         .map(|page| page.file_name().unwrap().to_str().unwrap().to_owned())
         .collect();
     about.sort();
-    let this = fs::read_to_string(page::root().join("tests/apps.rs")).unwrap();
+    let this = fs::read_to_string(support::root().join("tests/apps.rs")).unwrap();
     let mut run: Vec<String> =
         this.split("Page::open(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect();
     run.retain(|name| name.ends_with(".md"));

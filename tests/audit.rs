@@ -1,39 +1,29 @@
 //! `hallgate audit` and `hallgate key` from the outside: beside a running `serve` and after it, with their exit codes.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
-
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use hallgate::ids::Digest;
-use house::{House, Process, TOKEN, rest, until};
 use serde_json::Value;
+use support::{Fixture, NOWHERE, Process, TOKEN, post, until};
 
 /// Asks the Hall for a decision on a capability, and gives its id.
 fn ask(process: &Process, capability: &str) -> String {
     let body = format!(
         r#"{{"capability_id":"{capability}","worker_id":"wrk_make_acme_prod","env":"prod","data_label":"INTERNAL","tenant_id":"org.acme"}}"#
     );
-    let mut connection = TcpStream::connect(process.hall()).unwrap();
-    let head = "POST /api/route HTTP/1.1\r\nhost: hall\r\nconnection: close\r\ncontent-type: application/json";
-    write!(connection, "{head}\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-        .unwrap();
-    let answer = rest(&mut connection);
-    let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
-    body["decision_id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    let body = post(process.hall(), TOKEN, "/api/route", &body).ok();
+    body["decision_id"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
 }
 
 /// Runs a command that must end with this code, and gives what it said on stdout, or on stderr if that is nothing.
 #[track_caller]
-fn run(house: &House, code: i32, arguments: &[&str]) -> String {
-    let (ended, out, err) = house.run(arguments);
+fn run(fixture: &Fixture, code: i32, arguments: &[&str]) -> String {
+    let (ended, out, err) = fixture.run(arguments);
     assert_eq!(ended, Some(code), "{arguments:?}\n{out}{err}");
     if out.is_empty() { err } else { out }
 }
@@ -47,20 +37,16 @@ const READ: &str = "cap.data.read.v1";
 
 #[test]
 fn a_ledger_is_read_and_proved_beside_its_writer_and_after_it() {
-    let house = House::build("{ linger: 0s, grace: 1m }");
-    let mut process = house.serve();
-    assert!(process.seen.contains("made a new signing key"), "{}", process.seen);
+    let fixture = Fixture::sample(NOWHERE).shutdown("{ linger: 0s, grace: 1m }");
+    let process = fixture.serve();
+    assert!(process.log().contains("made a new signing key"), "{}", process.log());
     let mut ids = vec![ask(&process, WRITE), ask(&process, READ), ask(&process, "cap.no.such")];
 
     // While it runs.
-    let newest = lines(&run(&house, 0, &["audit", "tail", "-n", "2"]));
+    let newest = lines(&run(&fixture, 0, &["audit", "tail", "-n", "2"]));
     assert_eq!(newest.iter().map(|entry| entry["receipt_id"].as_str().unwrap()).collect::<Vec<_>>(), ids[1..]);
-    run(&house, 0, &["audit", "verify"]);
-    let mut tail = Command::new(env!("CARGO_BIN_EXE_hallgate"))
-        .args(["audit", "tail", "-n", "1", "--follow", "--ledger", house.path("ledger").to_str().unwrap()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    run(&fixture, 0, &["audit", "verify"]);
+    let mut tail = fixture.command(&["audit", "tail", "-n", "1", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut followed = BufReader::new(tail.stdout.take().unwrap()).lines();
     let mut next = || serde_json::from_str::<Value>(&followed.next().unwrap().unwrap()).unwrap()["receipt_id"].clone();
     assert_eq!(next(), ids[2]);
@@ -70,14 +56,13 @@ fn a_ledger_is_read_and_proved_beside_its_writer_and_after_it() {
     }
     tail.kill().unwrap();
     tail.wait().unwrap();
-    until(|| house.run(&["audit", "prove", &ids[5]]).0 == Some(0));
-    fs::copy(house.path("ledger/checkpoint"), house.path("older")).unwrap();
+    until(|| fixture.run(&["audit", "prove", &ids[5]]).0 == Some(0));
+    fs::copy(fixture.path("ledger/checkpoint"), fixture.path("older")).unwrap();
     ids.push(ask(&process, READ));
-    process.signal();
-    assert_eq!(process.ended(), Some(0));
+    process.end();
 
     // Each line is exactly what was hashed: the chains follow from the text alone.
-    let all = run(&house, 0, &["audit", "export"]);
+    let all = run(&fixture, 0, &["audit", "export"]);
     let mut heads = HashMap::new();
     for line in all.lines() {
         let entry: Value = serde_json::from_str(line).unwrap();
@@ -86,7 +71,7 @@ fn a_ledger_is_read_and_proved_beside_its_writer_and_after_it() {
     }
     let all = lines(&all);
     assert_eq!((&all[0]["kind"], &all[0]["cause"], all.len()), (&"policy".into(), &"start".into(), 8));
-    let export = |arguments: &[&str]| lines(&run(&house, 0, &[&["audit", "export"], arguments].concat())).len();
+    let export = |arguments: &[&str]| lines(&run(&fixture, 0, &[&["audit", "export"], arguments].concat())).len();
     assert_eq!(export(&["--tenant", "org.acme"]), 7);
     assert_eq!(export(&["--tenant", ":hall"]), 1);
     assert_eq!(export(&["--capability", READ]), 2);
@@ -99,88 +84,87 @@ fn a_ledger_is_read_and_proved_beside_its_writer_and_after_it() {
     let time = all[5]["recorded_at"].as_str().unwrap();
     assert_eq!(export(&["--since", time]), 3);
     assert_eq!(export(&["--until", time]), 5);
-    assert!(run(&house, 2, &["audit", "export", "--since", "yesterday"]).contains("--since"));
+    assert!(run(&fixture, 2, &["audit", "export", "--since", "yesterday"]).contains("--since"));
 
     // Proofs.
-    let said = run(&house, 0, &["audit", "verify", "--since", "older"]);
+    let said = run(&fixture, 0, &["audit", "verify", "--since", "older"]);
     assert!(said.contains("8 entries hold") && said.contains("goes on from the older one over 7"), "{said}");
-    assert!(run(&house, 0, &["audit", "verify", "--from", "2", "--to", "4"]).contains("entries 2 to 4 hold"));
-    assert!(run(&house, 2, &["audit", "verify", "--from", "2", "--to", "8"]).contains("2 to 8 was asked for"));
-    let proof = run(&house, 0, &["audit", "prove", &ids[1]]);
-    fs::write(house.path("proof.json"), &proof).unwrap();
-    let said = run(&house, 0, &["audit", "verify-proof", "proof.json", "--key", "hallgate.key.pub"]);
+    assert!(run(&fixture, 0, &["audit", "verify", "--from", "2", "--to", "4"]).contains("entries 2 to 4 hold"));
+    assert!(run(&fixture, 2, &["audit", "verify", "--from", "2", "--to", "8"]).contains("2 to 8 was asked for"));
+    let proof = run(&fixture, 0, &["audit", "prove", &ids[1]]);
+    fs::write(fixture.path("proof.json"), &proof).unwrap();
+    let said = run(&fixture, 0, &["audit", "verify-proof", "proof.json", "--key", "hallgate.key.pub"]);
     for part in
         [ids[1].as_str(), "ALLOW for cap.data.read.v1", "org.acme", "entry 2 of the log", "hallgate.local/ledger+"]
     {
         assert!(said.contains(part), "{part}: {said}");
     }
-    fs::write(house.path("since.json"), run(&house, 0, &["audit", "prove", "--since", "older"])).unwrap();
-    let said = run(&house, 0, &["audit", "verify-proof", "since.json"]);
+    fs::write(fixture.path("since.json"), run(&fixture, 0, &["audit", "prove", "--since", "older"])).unwrap();
+    let said = run(&fixture, 0, &["audit", "verify-proof", "since.json"]);
     assert!(said.contains("8 entries begins with the 7 entries"), "{said}");
-    fs::write(house.path("forged.json"), proof.replace("org.acme", "org.evil")).unwrap();
-    assert!(run(&house, 1, &["audit", "verify-proof", "forged.json"]).contains("`receipt_hash` is not the hash"));
-    fs::write(house.path("other.json"), "{}").unwrap();
-    assert!(run(&house, 2, &["audit", "verify-proof", "other.json"]).contains("`other.json` is no proof"));
-    assert!(run(&house, 2, &["audit", "verify-proof", "none.json"]).contains("cannot be read"));
-    assert!(run(&house, 2, &["audit", "verify-proof", "proof.json", "--key", "none"]).contains("`none`"));
-    let stranger = run(&house, 0, &["key", "new", "stranger.key"]);
+    fs::write(fixture.path("forged.json"), proof.replace("org.acme", "org.evil")).unwrap();
+    assert!(run(&fixture, 1, &["audit", "verify-proof", "forged.json"]).contains("`receipt_hash` is not the hash"));
+    fs::write(fixture.path("other.json"), "{}").unwrap();
+    assert!(run(&fixture, 2, &["audit", "verify-proof", "other.json"]).contains("`other.json` is no proof"));
+    assert!(run(&fixture, 2, &["audit", "verify-proof", "none.json"]).contains("cannot be read"));
+    assert!(run(&fixture, 2, &["audit", "verify-proof", "proof.json", "--key", "none"]).contains("`none`"));
+    let stranger = run(&fixture, 0, &["key", "new", "stranger.key"]);
     assert!(
-        run(&house, 1, &["audit", "verify-proof", "proof.json", "--key", stranger.trim()]).contains("`checkpoint`")
+        run(&fixture, 1, &["audit", "verify-proof", "proof.json", "--key", stranger.trim()]).contains("`checkpoint`")
     );
     let none = "01990000-0000-7000-8000-000000000001";
-    assert!(run(&house, 1, &["audit", "prove", none]).contains(none));
-    run(&house, 2, &["audit", "prove"]);
-    run(&house, 2, &["audit", "prove", "x"]);
+    assert!(run(&fixture, 1, &["audit", "prove", none]).contains(none));
+    run(&fixture, 2, &["audit", "prove"]);
+    run(&fixture, 2, &["audit", "prove", "x"]);
 
     // And the first break.
-    let segment = fs::read_dir(house.path("ledger/segments")).unwrap().next().unwrap().unwrap().path();
+    let segment = fs::read_dir(fixture.path("ledger/segments")).unwrap().next().unwrap().unwrap().path();
     let mut bytes = fs::read(&segment).unwrap();
     let at = bytes.windows(9).position(|found| found == b"\"recorded").unwrap();
     bytes[at + 20] ^= 1;
     fs::write(&segment, bytes).unwrap();
-    assert!(run(&house, 1, &["audit", "verify"]).contains("entry 0"));
-    assert!(run(&house, 1, &["audit", "verify", "--from", "0", "--to", "0"]).contains("entry 0"));
-    run(&house, 2, &["audit", "export", "--ledger", "elsewhere"]);
+    assert!(run(&fixture, 1, &["audit", "verify"]).contains("entry 0"));
+    assert!(run(&fixture, 1, &["audit", "verify", "--from", "0", "--to", "0"]).contains("entry 0"));
+    run(&fixture, 2, &["audit", "export", "--ledger", "elsewhere"]);
 }
 
 #[test]
 fn a_key_is_made_shown_and_changed_and_the_old_public_key_goes_on_verifying() {
-    let house = House::build("{ linger: 0s, grace: 1m }");
-    let vkey = run(&house, 0, &["key", "new", "first.key", "--origin", "hall.example.org/ledger"]);
+    let fixture = Fixture::sample(NOWHERE).shutdown("{ linger: 0s, grace: 1m }");
+    let vkey = run(&fixture, 0, &["key", "new", "first.key", "--origin", "hall.example.org/ledger"]);
     assert!(vkey.starts_with("hall.example.org/ledger+"), "{vkey}");
-    assert_eq!(fs::metadata(house.path("first.key")).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(run(&house, 0, &["key", "show", "first.key"]), vkey);
-    assert_eq!(fs::read_to_string(house.path("first.key.pub")).unwrap(), vkey);
-    assert!(run(&house, 2, &["key", "new", "first.key"]).contains("there already"));
-    assert!(run(&house, 2, &["key", "show", "none.key"]).contains("none.key"));
-    fs::set_permissions(house.path("first.key"), fs::Permissions::from_mode(0o640)).unwrap();
-    assert!(run(&house, 2, &["key", "show", "first.key"]).contains("chmod 600"));
+    assert_eq!(fs::metadata(fixture.path("first.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(run(&fixture, 0, &["key", "show", "first.key"]), vkey);
+    assert_eq!(fixture.read("first.key.pub"), vkey);
+    assert!(run(&fixture, 2, &["key", "new", "first.key"]).contains("there already"));
+    assert!(run(&fixture, 2, &["key", "show", "none.key"]).contains("none.key"));
+    fs::set_permissions(fixture.path("first.key"), fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(run(&fixture, 2, &["key", "show", "first.key"]).contains("chmod 600"));
     let ledger = |key: &str| format!("ledger: {{ key_file: {key}, origin: hall.example.org/ledger }}\n");
-    let configure = |key: &str| house.write(&(house.configuration("{ linger: 0s, grace: 1m }") + &ledger(key)));
+    let plain = fixture.configuration();
+    let configure = |key: &str| fixture.configure(&(plain.clone() + &ledger(key)));
     configure("first.key");
-    assert!(run(&house, 2, &["serve", "--config", "hallgate.yaml"]).contains("chmod 600"));
-    fs::set_permissions(house.path("first.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(run(&fixture, 2, &["serve", "--config", "hallgate.yaml"]).contains("chmod 600"));
+    fs::set_permissions(fixture.path("first.key"), fs::Permissions::from_mode(0o600)).unwrap();
 
     let rotate = ["key", "rotate", "--old", "first.key", "--new", "second.key"];
-    let mut process = house.serve();
-    assert!(!process.seen.contains("made a new signing key"), "{}", process.seen);
+    let process = fixture.serve();
+    assert!(!process.log().contains("made a new signing key"), "{}", process.log());
     ask(&process, WRITE);
-    assert!(run(&house, 2, &rotate).contains("second.key"), "there is no new key yet");
-    run(&house, 0, &["key", "new", "second.key", "--origin", "hall.example.org/ledger"]);
-    assert!(run(&house, 2, &rotate).contains("in use by another process"));
-    process.signal();
-    assert_eq!(process.ended(), Some(0));
-    assert!(run(&house, 0, &rotate).contains("after 2 entries, signed by both"));
+    assert!(run(&fixture, 2, &rotate).contains("second.key"), "there is no new key yet");
+    run(&fixture, 0, &["key", "new", "second.key", "--origin", "hall.example.org/ledger"]);
+    assert!(run(&fixture, 2, &rotate).contains("in use by another process"));
+    process.end();
+    assert!(run(&fixture, 0, &rotate).contains("after 2 entries, signed by both"));
 
     configure("second.key");
-    let mut process = house.serve();
+    let process = fixture.serve();
     ask(&process, READ);
-    process.signal();
-    assert_eq!(process.ended(), Some(0));
+    process.end();
     for key in ["first.key.pub", "second.key.pub"] {
-        assert!(run(&house, 0, &["audit", "verify", "--key", key]).contains("4 entries hold"), "{key}");
+        assert!(run(&fixture, 0, &["audit", "verify", "--key", key]).contains("4 entries hold"), "{key}");
     }
     configure("first.key");
-    let said = run(&house, 2, &["serve", "--config", "hallgate.yaml"]);
+    let said = run(&fixture, 2, &["serve", "--config", "hallgate.yaml"]);
     assert!(said.contains("is signed by `hall.example.org/ledger+") && said.contains("key rotate"), "{said}");
 }

@@ -1,28 +1,19 @@
 //! hallgate as a client of a running Hall, and what it says of its own command line.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::fs;
-use std::io::Write as _;
 use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use house::{House, TOKEN, until};
 use serde_json::Value;
+use support::{Fixture, NOWHERE, TOKEN, hallgate, until};
 
 /// Runs the program with a token and this input: exit code, stdout, stderr.
 fn run(url: &str, token: Option<&str>, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hallgate"));
-    command.args(arguments).env_clear().env("PYHALL_HALL_URL", url);
+    let mut command = hallgate(arguments);
+    command.env("PYHALL_HALL_URL", url);
     command.envs(token.map(|token| ("HALL_SESSION_TOKEN", token)));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A command that takes its request from its options does not read.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    support::run(&mut command, input)
 }
 
 const READ: [&str; 11] = [
@@ -41,8 +32,8 @@ const READ: [&str; 11] = [
 
 #[test]
 fn route_exits_0_when_allowed_1_when_denied_and_2_without_a_decision() {
-    let house = House::build("{ linger: 0s }");
-    let process = house.serve();
+    let fixture = Fixture::sample(NOWHERE);
+    let process = fixture.serve();
     let url = format!("http://{}", process.hall());
     let json = |out: &str| serde_json::from_str::<Value>(out).unwrap_or_else(|error| panic!("{error}: {out}"));
 
@@ -72,8 +63,7 @@ fn route_exits_0_when_allowed_1_when_denied_and_2_without_a_decision() {
     // prod 15, INTERNAL 20, writes 15, and 10 to begin with.
     assert_eq!((&said["dry_run"], &said["blast_score"]), (&true.into(), &60.into()), "{said}");
 
-    let body = r#"{"capability_id":"cap.data.read.v1","worker_id":"wrk_make_acme_prod","env":"prod","data_label":"INTERNAL","tenant_id":"org.acme"}"#;
-    let (code, out, err) = run(&url, Some(TOKEN), &["route"], body);
+    let (code, out, err) = run(&url, Some(TOKEN), &["route"], support::READ);
     assert_eq!(code, Some(0), "{out}{err}");
 
     let denied = [&READ[..10], &["RESTRICTED"]].concat();
@@ -86,7 +76,7 @@ fn route_exits_0_when_allowed_1_when_denied_and_2_without_a_decision() {
         (Some(TOKEN), &["route"][..], "{", "refuses (400)"),
         (Some(TOKEN), &["route"][..], "", "refuses (400)"),
         (Some(TOKEN), &["route", "--capability-id", "cap.data.read.v1"][..], "", "--env"),
-        (Some(TOKEN), &["route", "--dry-run"][..], body, "--capability-id"),
+        (Some(TOKEN), &["route", "--dry-run"][..], support::READ, "--capability-id"),
         (Some(TOKEN), &[READ.as_slice(), &["--request", "[]"]].concat()[..], "", "JSON object"),
         (Some(TOKEN), &[READ.as_slice(), &["--hall-url", "http://127.0.0.1:1"]].concat()[..], "", "does not answer"),
         (Some(TOKEN), &[READ.as_slice(), &["--hall-url", "hall"]].concat()[..], "", "is not a Hall's address"),
@@ -99,8 +89,8 @@ fn route_exits_0_when_allowed_1_when_denied_and_2_without_a_decision() {
 
 #[test]
 fn status_says_whether_all_is_well_and_why_only_with_a_token() {
-    let house = House::build("{ linger: 60s, grace: 0s }");
-    let process = house.serve();
+    let fixture = Fixture::sample(NOWHERE).shutdown("{ linger: 60s, grace: 0s }");
+    let process = fixture.serve();
     let url = format!("http://{}", process.hall());
     assert_eq!(run(&url, None, &["status"], ""), (Some(0), "ready\n".to_owned(), String::new()));
     let (code, out, err) = run(&url, Some(TOKEN), &["status"], "");
@@ -109,15 +99,15 @@ fn status_says_whether_all_is_well_and_why_only_with_a_token() {
     let (code, out, _) = run(&url, None, &["status", "--json"], "");
     assert_eq!((code, serde_json::from_str::<Value>(&out).unwrap()["ready"].as_bool()), (Some(0), Some(true)));
 
-    let sound = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
-    fs::write(house.path("hallgate.yaml"), format!("{sound}polices: {{}}\n")).unwrap();
+    let sound = fixture.configuration();
+    fixture.add("polices: {}");
     until(|| run(&url, Some(TOKEN), &["status"], "").0 == Some(1));
     let (_, out, _) = run(&url, Some(TOKEN), &["status"], "");
     assert!(out.starts_with("ready\n") && out.contains("polices") && out.contains("1 problems"), "{out}");
-    fs::write(house.path("hallgate.yaml"), sound).unwrap();
+    fixture.configure(&sound);
     until(|| run(&url, Some(TOKEN), &["status"], "").0 == Some(0));
 
-    process.signal();
+    process.terminate();
     until(|| run(&url, Some(TOKEN), &["status"], "").0 == Some(1));
     let (_, out, _) = run(&url, Some(TOKEN), &["status"], "");
     assert!(out.starts_with("not ready\n  draining\n"), "{out}");
@@ -126,17 +116,16 @@ fn status_says_whether_all_is_well_and_why_only_with_a_token() {
     assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
 }
 
-/// The subcommands that `--help` lists.
 #[test]
 fn no_proxy_of_the_environment_sees_the_token() {
-    let house = House::build("{ linger: 0s }");
-    let process = house.serve();
+    let fixture = Fixture::sample(NOWHERE);
+    let process = fixture.serve();
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", proxy.local_addr().unwrap());
     let hall = process.hall();
     for url in [format!("http://{hall}"), format!("http://localhost:{}", hall.port())] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hallgate"));
-        command.args(["worker", "list", "--hall-url", &url]).env_clear().env("HALL_SESSION_TOKEN", TOKEN);
+        let mut command = hallgate(&["worker", "list", "--hall-url", &url]);
+        command.env("HALL_SESSION_TOKEN", TOKEN);
         let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
         let Output { stderr, .. } = command.envs(names.map(|name| (name, &address))).output().unwrap();
         // Whatever the Hall says to this token, it is the Hall that says it.
@@ -146,6 +135,7 @@ fn no_proxy_of_the_environment_sees_the_token() {
     assert!(proxy.accept().is_err(), "the proxy was asked");
 }
 
+/// The subcommands that `--help` lists.
 fn subcommands() -> Vec<String> {
     let (_, help, _) = run("", None, &["--help"], "");
     let (_, list) = help.split_once("Commands:\n").unwrap();

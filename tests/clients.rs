@@ -2,27 +2,21 @@
 //! own documentation says. The scripts are in `tests/clients/`; each says on its last line that it has seen all it should.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "demo/running.rs"]
-#[expect(dead_code, reason = "the demo's own tests use the rest of it")]
-mod running;
-
-use std::path::Path;
 use std::process::Command;
 
-use running::Demo;
+use support::{Demo, EXPORTED, program, root, venv};
 
 /// Runs a script against a demo of its own and expects its last word.
 fn run(interpreter: &str, script: &str) {
     let demo = Demo::start();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(interpreter)
         .current_dir(folder.path())
-        .arg(root.join("tests/clients").join(script))
+        .arg(root().join("tests/clients").join(script))
         .env("GATE", demo.introduced("gate"))
         .env("HALL", demo.introduced("hall"))
-        .env("HALLGATE", env!("CARGO_BIN_EXE_hallgate"))
-        .envs(running::EXPORTED.iter().map(|name| (name, demo.exported(name))))
+        .env("HALLGATE", program())
+        .envs(EXPORTED.iter().map(|name| (name, demo.exported(name))))
         .output()
         .unwrap_or_else(|error| panic!("`{interpreter}` cannot be run: {error}; `make test` installs it"));
     let said = String::from_utf8_lossy(&output.stdout);
@@ -33,9 +27,7 @@ fn run(interpreter: &str, script: &str) {
 
 /// The Python of the virtual environment that `make test` makes, with the clients in it.
 fn python(script: &str) {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
-    assert!(python.exists(), "{} is missing; run `make test`, which makes it", python.display());
-    run(python.to_str().unwrap(), script);
+    run(venv("python").to_str().unwrap(), script);
 }
 
 #[test]

@@ -4,20 +4,10 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn hallgate() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hallgate"));
-    command.env_clear();
-    command
-}
+use support::{Fixture, hallgate, root, run};
 
 /// What a run came to: exit code, the lines of stdout as JSON, stderr.
 struct Ran {
@@ -27,19 +17,10 @@ struct Ran {
 }
 
 /// Runs `decide` with this configuration and stdin.
-fn decide(config: &Path, more: &[&str], input: impl AsRef<[u8]>) -> Ran {
-    let mut command = hallgate();
-    command.args(["decide", "--config"]).arg(config).args(more);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.as_ref().to_vec();
-    // Beside the reading, so that neither side waits for the other for ever.
-    let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output().unwrap();
-    let _ = writer.join().unwrap();
-    let stdout = String::from_utf8(output.stdout).unwrap();
+fn decide(config: &Path, more: &[&str], input: &str) -> Ran {
+    let (code, stdout, said) = run(hallgate(&["decide", "--config"]).arg(config).args(more), input);
     let answers = stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}")));
-    Ran { code: output.status.code(), answers: answers.collect(), said: String::from_utf8(output.stderr).unwrap() }
+    Ran { code, answers: answers.collect(), said }
 }
 
 fn sample() -> PathBuf {
@@ -93,7 +74,7 @@ fn it_answers_every_vector_as_the_reference_does() {
 
 #[test]
 fn an_answer_has_the_keys_that_clients_read_and_no_receipt() {
-    let ran = decide(&sample(), &[], request(json!({})) + &request(json!({"correlation_id": "c-1"})));
+    let ran = decide(&sample(), &[], &(request(json!({})) + &request(json!({"correlation_id": "c-1"}))));
     assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""));
     let (first, second) = (&ran.answers[0], &ran.answers[1]);
     for (key, value) in [
@@ -124,7 +105,7 @@ fn what_cannot_be_read_gets_its_own_line_and_the_worst_counts() {
     let huge = request(json!({"request": {"x": "y".repeat(300_000)}}));
     let text =
         format!("{good}\nnot json\n{denied}[]\n{huge}{unacceptable}{{\"env\":\"dev\"}}\n\u{feff}{good}{}", good.trim());
-    let ran = decide(&sample(), &[], text);
+    let ran = decide(&sample(), &[], &text);
     assert_eq!(ran.code, Some(2), "{}", ran.said);
     let said: Vec<_> = ran
         .answers
@@ -160,12 +141,12 @@ fn what_cannot_be_read_gets_its_own_line_and_the_worst_counts() {
 
 #[test]
 fn files_are_answered_in_order_and_one_that_is_not_there_is_told() {
-    let folder = TempDir::new().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    fs::write(path("a"), request(json!({"correlation_id": "a"}))).unwrap();
-    fs::write(path("b"), request(json!({"correlation_id": "b"}))).unwrap();
+    let fixture = Fixture::new("");
+    let path = |name: &str| fixture.path(name).to_str().unwrap().to_owned();
+    fixture.write("a", &request(json!({"correlation_id": "a"})));
+    fixture.write("b", &request(json!({"correlation_id": "b"})));
     let ran =
-        decide(&sample(), &[&path("b"), &path("none"), "-", &path("a")], request(json!({"correlation_id": "in"})));
+        decide(&sample(), &[&path("b"), &path("none"), "-", &path("a")], &request(json!({"correlation_id": "in"})));
     let ids: Vec<_> = ran.answers.iter().map(|answer| answer["correlation_id"].as_str().unwrap()).collect();
     assert_eq!((ran.code, ids), (Some(2), vec!["b", "in", "a"]));
     assert!(ran.said.contains("none` cannot be read"), "{}", ran.said);
@@ -176,7 +157,7 @@ fn files_are_answered_in_order_and_one_that_is_not_there_is_told() {
 #[test]
 fn an_explanation_names_every_gate_for_programs_and_for_humans() {
     let text = request(json!({})) + &request(json!({"data_label": "RESTRICTED"})) + &request(json!({"env": "Prod"}));
-    let ran = decide(&sample(), &["--explain"], text);
+    let ran = decide(&sample(), &["--explain"], &text);
     let gates = |at: usize| ran.answers[at]["explain"]["gates"].as_array().unwrap();
     assert!(gates(0).iter().all(|gate| gate["said"] == "passed"), "{}", ran.answers[0]);
     assert_eq!(ran.answers[0]["explain"]["rule"]["rule_id"], "rr_data_write");
@@ -199,32 +180,30 @@ fn an_explanation_names_every_gate_for_programs_and_for_humans() {
 
 #[test]
 fn only_the_policy_section_is_needed_and_the_others_are_left_alone() {
-    let folder = TempDir::new().unwrap();
-    let config = folder.path().join("hallgate.yaml");
+    let fixture = Fixture::new("");
+    let config = fixture.path("hallgate.yaml");
     let conf = root().join("tests/commands/sample");
     let policy = format!("policy: {{ rules: {0}/rules.json, workers: {0}/enrolled, tenants: {{}} }}\n", conf.display());
     for more in ["", "hall: {}\n", "gate: { routes: 7 }\nledger: none\n"] {
-        fs::write(&config, format!("{policy}{more}")).unwrap();
-        let ran = decide(&config, &[], request(json!({})));
+        fixture.configure(&format!("{policy}{more}"));
+        let ran = decide(&config, &[], &request(json!({})));
         assert_eq!(ran.code, Some(0), "{more}: {}", ran.said);
     }
-    fs::write(&config, format!("{policy}gates: {{}}\n")).unwrap();
-    let ran = decide(&config, &[], request(json!({})));
+    fixture.configure(&format!("{policy}gates: {{}}\n"));
+    let ran = decide(&config, &[], &request(json!({})));
     assert!(ran.code == Some(2) && ran.said.contains("did you mean `gate`?"), "{}", ran.said);
 }
 
 #[test]
 fn in_reference_mode_ids_may_be_anything_and_events_stay_one_line() {
-    let folder = TempDir::new().unwrap();
-    let config = folder.path().join("hallgate.yaml");
     let rule = json!({"rule_id": "any", "match": {}, "decision": {"candidate_workers_ranked": [
         {"worker_species_id": "wrk.data.writer"}]}});
-    fs::write(folder.path().join("rules.json"), json!({"rules": [rule]}).to_string()).unwrap();
     let workers = root().join("tests/commands/sample/enrolled");
-    fs::write(&config, format!("policy: {{ mode: reference, workers: {} }}", workers.display())).unwrap();
+    let fixture = Fixture::new(&format!("policy: {{ mode: reference, workers: {} }}", workers.display()));
+    fixture.write("rules.json", &json!({"rules": [rule]}).to_string());
     let odd = json!({"capability_id": "cap.my_own\nthing", "worker_id": null, "tenant_id": "a\nb", "env": "dev",
         "correlation_id": "c\u{7f}1", "tenant_risk": "low", "qos_class": "P2"});
-    let ran = decide(&config, &[], request(odd));
+    let ran = decide(&fixture.path("hallgate.yaml"), &[], &request(odd));
     assert_eq!(ran.code, Some(0), "{:?}", ran.answers);
     let answer = &ran.answers[0];
     assert_eq!((&answer["tenant_id"], &answer["capability_id"]), (&json!("a\nb"), &json!("cap.my_own\nthing")));
@@ -241,8 +220,8 @@ struct Talk {
 
 impl Talk {
     fn start() -> Self {
-        let mut command = hallgate();
-        command.args(["decide", "--config"]).arg(sample()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut command = hallgate(&["decide", "--config"]);
+        command.arg(sample()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
         Self { child, answers }
@@ -306,11 +285,10 @@ fn memory_does_not_grow_with_lines_or_with_their_length() {
 
 #[test]
 fn a_reader_that_has_read_enough_is_no_failure() {
-    let folder = TempDir::new().unwrap();
-    let input = folder.path().join("input");
-    fs::write(&input, request(json!({"capability_id": "cap.none.v1"})).repeat(2000)).unwrap();
-    let mut command = hallgate();
-    command.args(["decide", "--config"]).arg(sample()).arg(&input).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let fixture = Fixture::new("");
+    fixture.write("input", &request(json!({"capability_id": "cap.none.v1"})).repeat(2000));
+    let mut command = hallgate(&["decide", "--config"]);
+    command.arg(sample()).arg(fixture.path("input")).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     let mut answers = BufReader::new(child.stdout.take().unwrap());

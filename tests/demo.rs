@@ -1,19 +1,14 @@
 //! `hallgate demo`, the program itself: its walk, its lines to copy, its end, and a port that is taken.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
-#[path = "demo/running.rs"]
-mod running;
 
 use std::net::TcpListener;
 use std::path::Path;
 
-use running::{ANY_PORTS, Demo, hallgate};
+use support::{ANY_PORTS, Demo, hallgate, run};
 
 #[test]
 fn once_it_walks_the_journey_and_ends_with_0() {
-    let run = hallgate().args(["demo", "--once"]).args(ANY_PORTS).output().unwrap();
-    let page = String::from_utf8(run.stdout).unwrap();
-    assert_eq!(run.status.code(), Some(0), "{page}{}", String::from_utf8_lossy(&run.stderr));
+    let (code, page, err) = run(hallgate(&["demo", "--once"]).args(ANY_PORTS), "");
+    assert_eq!(code, Some(0), "{page}{err}");
     assert!(!page.contains('\x1b'), "no colour where there is no terminal");
     let mut rest = page.as_str();
     for expected in [
@@ -63,10 +58,9 @@ fn a_port_that_is_taken_is_named_with_its_flag() {
         // The last of two equal flags would be refused, so each is given once.
         let others =
             ["--gate-port", "--hall-port"].into_iter().filter(|other| *other != flag).flat_map(|other| [other, "0"]);
-        let run = hallgate().args(["demo", "--once", flag, &port]).args(others).output().unwrap();
-        let error = String::from_utf8(run.stderr).unwrap();
-        assert_eq!(run.status.code(), Some(2), "{flag}: {error}");
+        let (code, page, error) = run(hallgate(&["demo", "--once", flag, &port]).args(others), "");
+        assert_eq!(code, Some(2), "{flag}: {error}");
         assert!(error.contains(&format!("port {port} ")) && error.contains(flag), "{error}");
-        assert!(run.stdout.is_empty(), "nothing is printed before the ports are known to be free");
+        assert!(page.is_empty(), "nothing is printed before the ports are known to be free");
     }
 }

@@ -1,10 +1,6 @@
 //! How the process ends for those who are connected: upgraded connections go on and are closed in the end, idle ones hold nothing
 //! up, and the last checkpoint has all entries under it.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::cell::RefCell;
 use std::fs;
@@ -16,7 +12,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::Instant;
 
-use house::{House, PATIENCE, status, until};
+use support::{Fixture, NOWHERE, PATIENCE, program, status, until};
 
 /// The size of an upload, more than is kept on the way.
 const UPLOAD: usize = 4 << 20;
@@ -69,20 +65,6 @@ fn head(connection: &mut impl Read) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// A house in front of the echo.
-fn build(shutdown: &str) -> House {
-    before_upstream(echo(), shutdown)
-}
-
-fn before_upstream(upstream: SocketAddr, shutdown: &str) -> House {
-    let house = House::build(shutdown);
-    let written = house.configuration(shutdown);
-    let (before, after) = written.split_once("url: \"http://").unwrap();
-    let (_, after) = after.split_once('"').unwrap();
-    house.write(&format!("{before}url: \"http://{upstream}\"{after}"));
-    house
-}
-
 /// An upgraded connection through the gate.
 fn upgraded(gate: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(gate).unwrap();
@@ -102,67 +84,65 @@ fn echoes(stream: &mut TcpStream, text: &str) {
 }
 
 /// How many entries there are, and how many of them the last checkpoint signs.
-fn entries_and_signed(house: &House) -> (usize, usize) {
-    let (code, entries, err) = house.run(&["audit", "export"]);
-    assert_eq!(code, Some(0), "{err}");
-    let checkpoint = fs::read_to_string(house.path("ledger/checkpoint")).unwrap();
-    (entries.lines().count(), checkpoint.lines().nth(1).unwrap().parse().unwrap())
+fn entries_and_signed(fixture: &Fixture) -> (usize, usize) {
+    let checkpoint = fixture.read("ledger/checkpoint");
+    (fixture.entries().len(), checkpoint.lines().nth(1).unwrap().parse().unwrap())
 }
 
 #[test]
 fn an_upgraded_connection_goes_on_after_the_listeners_have_closed() {
-    let house = build("{ linger: 0s, grace: 10m }");
-    let mut process = house.serve();
+    let fixture = Fixture::sample(echo()).shutdown("{ linger: 0s, grace: 10m }");
+    let process = fixture.serve();
     let mut stream = upgraded(process.gate());
     echoes(&mut stream, "before");
-    process.signal();
+    process.terminate();
     until(|| TcpStream::connect(process.gate()).is_err() && process.readiness().is_none());
     echoes(&mut stream, "after");
     drop(stream);
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    assert!(!process.seen.contains("cut off"), "{}", process.seen);
-    assert_eq!(house.verify(), (1, 1));
+    assert_eq!(process.ended(), Some(0), "{}", process.log());
+    assert!(!process.log().contains("cut off"), "{}", process.log());
+    assert_eq!(fixture.verify(), (1, 1));
 }
 
 #[test]
 fn an_upload_goes_on_after_the_listeners_have_closed() {
-    let house = before_upstream(taker(), "{ linger: 0s, grace: 10m }");
-    let mut process = house.serve();
+    let fixture = Fixture::sample(taker()).shutdown("{ linger: 0s, grace: 10m }");
+    let process = fixture.serve();
     let mut stream = TcpStream::connect(process.gate()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let body = vec![b'x'; UPLOAD];
     let (half, other_half) = body.split_at(UPLOAD / 2);
     write!(stream, "POST /orders HTTP/1.1\r\nhost: gate\r\ncontent-length: {UPLOAD}\r\n\r\n").unwrap();
     stream.write_all(half).unwrap();
-    process.signal();
+    process.terminate();
     until(|| TcpStream::connect(process.gate()).is_err() && process.readiness().is_none());
     stream.write_all(other_half).unwrap();
     assert_eq!(status(&head(&mut stream)), Some(200));
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    assert!(!process.seen.contains("cut off"), "{}", process.seen);
-    assert_eq!(house.verify(), (1, 1));
+    assert_eq!(process.ended(), Some(0), "{}", process.log());
+    assert!(!process.log().contains("cut off"), "{}", process.log());
+    assert_eq!(fixture.verify(), (1, 1));
 }
 
 #[test]
 fn at_the_end_of_the_grace_time_it_is_closed_recorded_and_signed() {
-    let house = build("{ linger: 0s, grace: 300ms }");
-    let mut process = house.serve();
+    let fixture = Fixture::sample(echo()).shutdown("{ linger: 0s, grace: 300ms }");
+    let process = fixture.serve();
     let mut stream = upgraded(process.gate());
     echoes(&mut stream, "before");
-    process.signal();
+    process.terminate();
     // The end of the connection, and not an error on it.
     assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    assert!(process.seen.contains("the grace time is over"), "{}", process.seen);
-    assert_eq!(house.verify(), (1, 1));
-    let (entries, signed) = entries_and_signed(&house);
+    assert_eq!(process.ended(), Some(0), "{}", process.log());
+    assert!(process.log().contains("the grace time is over"), "{}", process.log());
+    assert_eq!(fixture.verify(), (1, 1));
+    let (entries, signed) = entries_and_signed(&fixture);
     assert_eq!((entries, signed), (3, 3), "policy, decision and outcome");
 }
 
 #[test]
 fn whoever_is_connected_and_asks_nothing_holds_nothing_up() {
-    let house = build("{ linger: 0s, grace: 10m }");
-    let mut process = house.serve();
+    let fixture = Fixture::sample(echo()).shutdown("{ linger: 0s, grace: 10m }");
+    let process = fixture.serve();
     let mut silent: Vec<TcpStream> =
         [process.gate(), process.hall()].map(|door| TcpStream::connect(door).unwrap()).into();
     for door in [process.gate(), process.hall()] {
@@ -176,15 +156,14 @@ fn whoever_is_connected_and_asks_nothing_holds_nothing_up() {
         silent.extend([kept, slow]);
     }
     let began = Instant::now();
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    assert!(began.elapsed() < PATIENCE / 2, "{:?}: {}", began.elapsed(), process.seen);
+    process.end();
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}: {}", began.elapsed(), process.log());
 }
 
 #[test]
 fn while_it_drains_callers_are_told_to_go_elsewhere() {
-    let house = build("{ linger: 10m, grace: 10m }");
-    let mut process = house.serve();
+    let fixture = Fixture::sample(echo()).shutdown("{ linger: 10m, grace: 10m }");
+    let process = fixture.serve();
     let ask = |door: SocketAddr| {
         let mut stream = TcpStream::connect(door).unwrap();
         stream.write_all(b"GET /nowhere HTTP/1.1\r\nhost: any\r\n\r\n").unwrap();
@@ -193,28 +172,25 @@ fn while_it_drains_callers_are_told_to_go_elsewhere() {
     for door in [process.gate(), process.hall()] {
         assert!(!ask(door).contains("connection: close"));
     }
-    process.signal();
+    process.terminate();
     until(|| process.readiness() == Some(503));
     for door in [process.gate(), process.hall()] {
         assert!(ask(door).contains("connection: close"), "{}", ask(door));
     }
-    process.signal();
-    assert_eq!(process.ended(), Some(0));
+    process.end();
 }
 
 #[test]
 fn a_unix_socket_is_for_its_owner_and_group_and_goes_with_the_process() {
-    let house = build("{ linger: 0s }");
-    let socket = house.path("gate.sock");
-    let written = house.configuration("{ linger: 0s }");
-    house.write(&written.replacen("127.0.0.1:0", &format!("unix:{}", socket.display()), 1));
-    let mut process = house.serve();
+    let fixture = Fixture::sample(NOWHERE);
+    let socket = fixture.path("gate.sock");
+    fixture.edit("gate:\n  listen: 127.0.0.1:0", &format!("gate:\n  listen: unix:{}", socket.display()));
+    let process = fixture.serve();
     let mut stream = UnixStream::connect(&socket).unwrap();
     stream.write_all(b"GET /nowhere HTTP/1.1\r\nhost: any\r\n\r\n").unwrap();
     assert_eq!(status(&head(&mut stream)), Some(404));
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
-    process.signal();
-    assert_eq!(process.ended(), Some(0));
+    process.end();
     assert!(!socket.exists());
 }
 
@@ -223,11 +199,11 @@ fn starting(first_of_its_kind: bool) -> (tempfile::TempDir, Child) {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("hallgate.yaml");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let hallgate = env!("CARGO_BIN_EXE_hallgate");
+    let hallgate = program();
     let mut command = match first_of_its_kind {
         true => {
             let mut command = Command::new("unshare");
-            command.args(["--pid", "--fork", "--kill-child", hallgate]);
+            command.args(["--pid", "--fork", "--kill-child"]).arg(hallgate);
             command
         }
         false => Command::new(hallgate),

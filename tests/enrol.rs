@@ -1,5 +1,5 @@
 //! Enrolment by a real `serve`: who may enroll what, what counts from the next request on, and what no kill takes away.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "enrol/claims.rs"]
 mod claims;
@@ -7,8 +7,8 @@ mod claims;
 mod commands;
 #[path = "enrol/crowd.rs"]
 mod crowd;
-#[path = "enrol/house.rs"]
-mod house;
+#[path = "enrol/fixture.rs"]
+mod fixture;
 #[path = "enrol/kills.rs"]
 mod kills;
 #[path = "enrol/store.rs"]
@@ -16,7 +16,7 @@ mod store;
 
 use std::collections::BTreeSet;
 
-use house::{ADMIN, ENROLL, House, READER, hashed, reader};
+use fixture::{ADMIN, ENROLL, Fixture, READER, hashed, reader};
 use serde_json::{Value, json};
 
 fn keys(answer: &Value) -> BTreeSet<&str> {
@@ -25,8 +25,8 @@ fn keys(answer: &Value) -> BTreeSet<&str> {
 
 #[test]
 fn a_worker_is_enrolled_updated_and_kept_and_is_on_record() {
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     assert_eq!(process.ask("wrk_a"), Err("DENY_WORKER_NOT_ENROLLED".to_owned()));
 
     let (status, answer) = process.enroll(ENROLL, reader("wrk_a", json!({"note": "é", "ratio": 0.5})));
@@ -51,7 +51,7 @@ fn a_worker_is_enrolled_updated_and_kept_and_is_on_record() {
     assert_eq!((status, keys(&answer)), (200, updated.into()), "{answer}");
     assert_eq!(process.ask("wrk_a"), Err("DENY_ENV_NOT_ALLOWED".to_owned()));
 
-    let entries = house.registry_entries();
+    let entries = fixture.registry_entries();
     let actions: Vec<&str> = entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["enrolled", "updated"]);
     let record = hashed(reader("wrk_a", json!({"note": "é", "ratio": 0.5})));
@@ -61,13 +61,13 @@ fn a_worker_is_enrolled_updated_and_kept_and_is_on_record() {
     assert_eq!((&entries[0]["token"], &entries[0]["worker_id"]), (&"enroll".into(), &"wrk_a".into()));
     assert_eq!(format!("sha256:{}", entries[0]["hash"].as_str().unwrap()), record["artifact_hash"].as_str().unwrap());
     process.end();
-    house.verify();
+    fixture.verify();
 
-    let process = house.serve();
+    let process = fixture.serve();
     assert_eq!(process.ask("wrk_a"), Err("DENY_ENV_NOT_ALLOWED".to_owned()), "it is kept, with its last record");
-    assert_eq!(house.registry_entries().len(), 2, "a start changes nothing");
+    assert_eq!(fixture.registry_entries().len(), 2, "a start changes nothing");
     let (_, ready) = process.get(READER, "/readyz");
-    let (code, checked, err) = house.run(&["check", "--config", "hallgate.yaml"]);
+    let (code, checked, err) = fixture.run(&["check", "--config", "hallgate.yaml"]);
     assert_eq!(code, Some(0), "{err}");
     let ready: Value = serde_json::from_str(&ready).unwrap();
     let fingerprint = ready["snapshot"].as_str().unwrap();
@@ -76,13 +76,13 @@ fn a_worker_is_enrolled_updated_and_kept_and_is_on_record() {
         "who reads the files sees the same: {checked}"
     );
     process.end();
-    house.verify();
+    fixture.verify();
 }
 
 #[test]
 fn a_revocation_counts_for_the_very_next_request_at_both_doors() {
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     assert_eq!(process.pass(), Err("DENY_WORKER_NOT_ENROLLED".to_owned()));
     assert_eq!(process.enroll(ENROLL, reader("wrk_gate", json!({}))).0, 201);
     assert_eq!((process.pass(), process.ask("wrk_gate")), (Ok(()), Ok(())));
@@ -105,9 +105,9 @@ fn a_revocation_counts_for_the_very_next_request_at_both_doors() {
     assert_eq!(process.enroll(ENROLL, reader("wrk_gate", json!({"risk_tier": "high"}))).0, 200);
     assert_eq!((process.pass(), process.ask("wrk_gate")), (revoked(), revoked()));
     process.end();
-    let process = house.serve();
+    let process = fixture.serve();
     assert_eq!((process.pass(), process.ask("wrk_gate")), (revoked(), revoked()));
-    assert_eq!(house.registry_entries().iter().filter(|entry| entry["reason"] == "on leave").count(), 10);
+    assert_eq!(fixture.registry_entries().iter().filter(|entry| entry["reason"] == "on leave").count(), 10);
 
     // A worker of the folder, too; and one that is not there.
     let (status, answer) = process.post(ENROLL, "/wcp/workers/wrk_own/revoke", "");
@@ -118,13 +118,13 @@ fn a_revocation_counts_for_the_very_next_request_at_both_doors() {
         (404, &"not found".into(), &"DENY_WORKER_NOT_ENROLLED".into())
     );
     process.end();
-    house.verify();
+    fixture.verify();
 }
 
 #[test]
 fn a_ban_of_a_record_or_of_code_counts_for_whoever_has_it() {
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     let code = "00000000000000000000000000000000000000000000000000000000000000aa";
     let attested = |id: &str| reader(id, json!({"attestation": {"code_hash": code}}));
     assert_eq!(process.enroll(ENROLL, attested("wrk_a")).0, 201);
@@ -151,10 +151,10 @@ fn a_ban_of_a_record_or_of_code_counts_for_whoever_has_it() {
     let (status, answer) = process.post(ADMIN, "/wcp/workers/wrk_c/restore", "");
     assert_eq!((status, &answer["error"]), (409, &"conflict".into()), "{answer}");
     process.end();
-    let process = house.serve();
+    let process = fixture.serve();
     assert_eq!([process.ask("wrk_a"), process.ask("wrk_b"), process.ask("wrk_c")], [banned(), banned(), banned()]);
     assert_eq!(process.post(ADMIN, "/wcp/registry/unban", &ban).1["banned"], false);
     assert_eq!([process.ask("wrk_a"), process.ask("wrk_c")], [banned(), Ok(())]);
     process.end();
-    house.verify();
+    fixture.verify();
 }

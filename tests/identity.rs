@@ -1,12 +1,9 @@
 //! Who a caller is, from the outside: every mode, with every credential that is missing or bad, with every forged header. What is
 //! expected is not a list of answers but the rules of docs/operate/identity.md, written once more in `Case::expected`.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "tls/authority.rs"]
 mod authority;
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
 #[path = "tls/mirror.rs"]
 mod mirror;
 
@@ -18,10 +15,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use authority::{Authority, client, over};
-use house::{House, PATIENCE, Process, TOKEN, status};
 use mirror::Mirror;
 use rustls::ClientConfig;
-use serde_json::Value;
+use support::{Fixture, PATIENCE, Process, TOKEN, status};
 
 /// Who the credential of each case proves.
 const OWN: (&str, &str) = ("wrk_make_acme_prod", "org.acme");
@@ -348,13 +344,12 @@ fn nobody_is_taken_for_another() {
     let mut wrong = Vec::new();
     let mut count = 0;
     for mode in modes(&listener, &clients) {
-        let house = House::build("{}");
+        let fixture = Fixture::new(&configuration(&mode, mirror.address));
         let issued = listener.issue(&[authority::GATE]);
-        fs::write(house.path("gate.crt"), &issued.pem).unwrap();
-        fs::write(house.path("gate.key"), &issued.key_pem).unwrap();
-        fs::write(house.path("clients.crt"), &clients.pem).unwrap();
-        house.write(&configuration(&mode, mirror.address));
-        let mut process = house.serve();
+        fixture.write("gate.crt", &issued.pem);
+        fixture.write("gate.key", &issued.key_pem);
+        fixture.write("clients.crt", &clients.pem);
+        let process = fixture.serve();
         let mut forwarded = Vec::new();
         for credential in &mode.credentials {
             for &forged in FORGED {
@@ -380,13 +375,10 @@ fn nobody_is_taken_for_another() {
                 forwarded.push((id.to_owned(), case.who()));
             }
         }
-        process.signal();
-        assert_eq!(process.ended(), Some(0), "{}", process.seen);
-        let (code, entries, err) = house.run(&["audit", "export"]);
-        assert_eq!(code, Some(0), "{err}");
-        let entries: Vec<Value> = entries.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        process.end();
+        let entries = fixture.entries();
         for (id, (worker, tenant)) in &forwarded {
-            let of = |entry: &&Value| entry["kind"] == "decision" && entry["decision_id"] == **id;
+            let of = |entry: &&serde_json::Value| entry["kind"] == "decision" && entry["decision_id"] == **id;
             let entry = entries.iter().find(of).unwrap();
             let recorded = (&entry["worker_id"], &entry["tenant_id"], &entry["env"]);
             assert_eq!(recorded, (&worker[..].into(), &tenant[..].into(), &"prod".into()), "{}", mode.name);
@@ -408,11 +400,10 @@ fn the_unix_socket_is_a_peer_only_where_it_is_listed() {
             names: &[],
             credentials: Vec::new(),
         };
-        let house = House::build("{}");
-        let socket = house.path("gate.sock");
-        let text = configuration(&mode, mirror.address);
-        house.write(&text.replacen("127.0.0.1:0", &format!("unix:{}", socket.display()), 1));
-        let process = house.serve();
+        let fixture = Fixture::new(&configuration(&mode, mirror.address));
+        let socket = fixture.path("gate.sock");
+        fixture.edit("gate:\n  listen: 127.0.0.1:0", &format!("gate:\n  listen: unix:{}", socket.display()));
+        let process = fixture.serve();
         let stream = UnixStream::connect(&socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let answer = exchange(stream, &headers).unwrap();

@@ -1,32 +1,25 @@
 //! Rates and overload with the real binary: how much of a token and of a tenant is let in, and who gives way first.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
-#[path = "serve/asking.rs"]
-mod asking;
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use serde_json::Value;
 
-use asking::{Answer, ask, metric, route};
-use house::{House, Process, TOKEN, until};
+use support::{Answer, Fixture, Held, NOWHERE, Process, TOKEN, ask, metric, route, until};
 
 /// A second token, bound to a tenant.
 const ACME: &str = "hst_acme-0123456789abcdef";
 
-/// A house with these `limits` at its doors.
-fn house(gate: &str, hall: &str) -> House {
-    let house = House::build("{ linger: 0s }");
+/// A fixture with these `limits` at its doors.
+fn fixture(upstream: SocketAddr, gate: &str, hall: &str) -> Fixture {
+    let fixture = Fixture::sample(upstream);
     let token = format!("tokens: [{{ name: acme, secret: {ACME}, scopes: [route], tenant_id: org.acme }}, ");
-    let text = house.configuration("{ linger: 0s }").replace("tokens: [", &token);
-    let text = text.replace("gate:\n  listen", &format!("gate:\n  limits: {gate}\n  listen"));
-    house.write(&text.replace("hall:\n", &format!("hall:\n  limits: {hall}\n")));
-    house
+    fixture.edit("tokens: [", &token);
+    fixture.edit("gate:\n  listen", &format!("gate:\n  limits: {gate}\n  listen"));
+    fixture.edit("hall:\n", &format!("hall:\n  limits: {hall}\n"));
+    fixture
 }
 
 /// That this is the envelope of a 429.
@@ -42,8 +35,8 @@ fn over_rate(answer: &Answer, whose: &str) {
 
 #[test]
 fn a_token_over_its_rate_waits_and_a_flood_of_it_leaves_hardly_an_entry() {
-    let house = house("{}", "{ per_token: { rate: 1/h, burst: 3 } }");
-    let process = house.serve();
+    let fixture = fixture(NOWHERE, "{}", "{ per_token: { rate: 1/h, burst: 3 } }");
+    let process = fixture.serve();
     let hall = process.hall();
     let before = metric(hall, "hallgate_ledger_entries");
     for _ in 0..3 {
@@ -66,13 +59,13 @@ fn a_token_over_its_rate_waits_and_a_flood_of_it_leaves_hardly_an_entry() {
     // Others go on.
     assert_eq!(route(hall, ACME).body["denied"], false);
     drop(process);
-    house.verify();
+    fixture.verify();
 }
 
 #[test]
 fn a_tenant_has_one_rate_for_all_of_its_tokens() {
-    let house = house("{}", "{ per_tenant: { rate: 1/h, burst: 4 } }");
-    let process = house.serve();
+    let fixture = fixture(NOWHERE, "{}", "{ per_tenant: { rate: 1/h, burst: 4 } }");
+    let process = fixture.serve();
     let hall = process.hall();
     // `make` is bound to no tenant: the request names it.
     for token in [TOKEN, ACME, TOKEN, ACME] {
@@ -88,8 +81,8 @@ fn a_tenant_has_one_rate_for_all_of_its_tokens() {
 
 #[test]
 fn the_gate_has_rates_of_its_own() {
-    let house = house("{ per_tenant: { rate: 1/h, burst: 2 } }", "{}");
-    let process = house.serve();
+    let fixture = fixture(NOWHERE, "{ per_tenant: { rate: 1/h, burst: 2 } }", "{}");
+    let process = fixture.serve();
     let dry = || ask(process.gate(), "GET /orders", &[("wcp-dry-run", "true")], "");
     assert_eq!((dry().status, dry().status), (200, 200));
     let first = dry();
@@ -116,8 +109,9 @@ fn classes(process: &Process) -> [bool; 4] {
 
 #[test]
 fn under_load_the_least_urgent_gives_way_first_and_is_on_record() {
-    let house = house("{ in_flight: 20 }", "{}");
-    let process = house.serve();
+    let upstream = Held::start();
+    let fixture = fixture(upstream.address, "{ in_flight: 20 }", "{}");
+    let process = fixture.serve();
     let mut exchanges = Vec::new();
     for in_flight in 0..=20_u64 {
         // P0 gives way at the limit, P1 at 85 %, P2 at 70 % and P3 at half of it.
@@ -144,11 +138,11 @@ fn under_load_the_least_urgent_gives_way_first_and_is_on_record() {
 
     // Nothing of it is a decision of the policy: replayed, nothing flips.
     drop(process);
-    let (code, out, err) = house.run(&["replay", "--config", "hallgate.yaml", "ledger"]);
+    let (code, out, err) = fixture.run(&["replay", "--config", "hallgate.yaml", "ledger"]);
     // The sample's policies read what an entry does not hold, so that the others cannot be replayed.
     assert_eq!(code, Some(2), "{out}{err}");
     assert!(out.contains("0 flip"), "{out}{err}");
     let shed = 11 + 7 + 4 + 1 + 1;
     assert!(out.contains(&format!("; {shed} were refused before any policy was asked")), "{out}{err}");
-    house.verify();
+    fixture.verify();
 }

@@ -1,20 +1,17 @@
 //! The API as it is described: the committed description is the one that is served, and a fuzzer that believes it finds nothing wrong.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test openapi` writes the description anew.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "hall_api/hall.rs"]
 #[expect(dead_code, reason = "the other tests of the API use the rest of it")]
 mod hall;
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "other tests use the rest of it")]
-mod house;
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-use hall::{ADMIN, MAKE, READ, READER, get, keys, post};
+use hall::{ADMIN, MAKE, READ, READER, keys};
+use support::{get, post};
 
 const GOLDEN: &str = "docs/reference/openapi.json";
 
@@ -23,8 +20,8 @@ const ALL: &str = "hst_everything_0123";
 
 #[test]
 fn the_committed_description_is_the_one_that_is_served() {
-    let house = hall::house("", "", "");
-    let process = house.serve();
+    let fixture = hall::fixture("", "", "");
+    let process = fixture.serve();
     let served = get(process.hall(), READER, "/openapi.json").ok();
     assert_eq!(served, get(process.hall(), ADMIN, "/openapi.json").ok(), "whatever the scope");
     let text = format!("{}\n", serde_json::to_string_pretty(&served).unwrap());
@@ -39,8 +36,8 @@ fn the_committed_description_is_the_one_that_is_served() {
 /// What no fuzzer gets to: a receipt that is there.
 #[test]
 fn a_receipt_is_as_it_is_described() {
-    let house = hall::house("", "", "");
-    let process = house.serve();
+    let fixture = hall::fixture("", "", "");
+    let process = fixture.serve();
     let decided = post(process.hall(), MAKE, "/api/route", READ).ok();
     assert_eq!(decided["denied"], false);
     let path = format!("/wcp/receipts/{}", decided["decision_id"].as_str().unwrap());
@@ -59,20 +56,18 @@ fn a_receipt_is_as_it_is_described() {
 /// status or body that is not described, no method that is passed over, nothing without the token.
 #[test]
 fn a_fuzzer_that_believes_the_description_finds_nothing() {
-    let schemathesis = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/schemathesis");
-    assert!(schemathesis.exists(), "{} is missing; run `make test`, which makes it", schemathesis.display());
+    let schemathesis = support::venv("schemathesis");
     let token = format!("    - {{ name: all, secret: {ALL}, scopes: [route, read, ingest, enroll, admin] }}\n");
-    let house = hall::house(
+    let fixture = hall::fixture(
         "  metrics_need_token: true\n  limits: { failures: { rate: 10000/s, burst: 100000 } }\n",
         "  store: registry.db\n",
         "",
     );
-    let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
-    house.write(&written.replace("  tokens:\n", &format!("  tokens:\n{token}")));
+    fixture.edit("  tokens:\n", &format!("  tokens:\n{token}"));
     // A record holds its own hash, which no schema can say: a sound one cannot be made up.
     let settings = "[[operations]]\ninclude-path = \"/enroll\"\nchecks.positive_data_acceptance.expected-statuses = [\"2xx\", \"400\", \"413\"]\n";
-    fs::write(house.path("schemathesis.toml"), settings).unwrap();
-    let process = house.serve();
+    fixture.write("schemathesis.toml", settings);
+    let process = fixture.serve();
     let output = Command::new("timeout")
         .args(["--kill-after=10", "300"])
         .arg(schemathesis)
@@ -82,7 +77,7 @@ fn a_fuzzer_that_believes_the_description_finds_nothing() {
         .args(["--no-color", "--request-timeout=10", "--max-response-time=5"])
         // One would switch off what all others are asked for, and of the other 503 is the answer where there is no registry.
         .args(["--exclude-path", "/api/server/go-offline", "--exclude-path", "/wcp/registry/verify/{worker_id}"])
-        .current_dir(house.path("."))
+        .current_dir(fixture.path("."))
         .output()
         .unwrap();
     let (said, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -93,5 +88,5 @@ fn a_fuzzer_that_believes_the_description_finds_nothing() {
     // It found nothing, and it broke nothing.
     assert_eq!(process.readiness(), Some(200));
     drop(process);
-    house.verify();
+    fixture.verify();
 }

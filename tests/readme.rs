@@ -3,18 +3,15 @@
 
 #[path = "readme/page.rs"]
 mod page;
-#[path = "demo/running.rs"]
-mod running;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use hallgate::config::Config;
-use page::{Block, agrees, blocks, pages, python, root};
-use running::Demo;
+use page::{Block, agrees, blocks, pages};
 use serde_json::Value;
+use support::{Demo, Fixture, ask, root, venv};
 
 #[test]
 fn every_sample_on_every_page_is_true() {
@@ -40,6 +37,8 @@ fn every_sample_on_every_page_is_true() {
                 "yaml" => load(&at, &text),
                 "cedar" => permit(&at, &text),
                 "text" | "proto" => {}
+                // A sample test is one that is run.
+                "rust" => assert!(fs::read_to_string(root().join("tests/serve.rs")).unwrap().contains(&text), "{at}"),
                 language if language.ends_with(" app") => {} // tests/apps.rs
                 other => panic!("{at}: nothing tests a block of `{other}`"),
             }
@@ -55,8 +54,9 @@ fn run(demo: &Demo, at: &str, script: &str) -> Option<Value> {
         .replace("http://127.0.0.1:8080", demo.introduced("gate"))
         .replace("http://127.0.0.1:8765", demo.introduced("hall"));
     let folder = tempfile::tempdir().unwrap();
-    copy_configuration(&folder.path().join("conf"));
-    assert!(Command::new("cp").arg("-R").arg(root().join("k8s")).arg(folder.path()).status().unwrap().success());
+    for copied in ["conf", "k8s"] {
+        assert!(Command::new("cp").arg("-R").arg(root().join(copied)).arg(folder.path()).status().unwrap().success());
+    }
     // `make test` brings kubectl where the machine has none.
     let script = format!("PATH=\"$PATH:{}\"\n{script}", root().join("target/kubectl").display());
     let run = demo.shell(&script, folder.path()).output().unwrap();
@@ -107,7 +107,7 @@ fn script(demo: &Demo, at: &str, language: &str, text: &str) -> Value {
         text.to_owned()
     };
     fs::write(&file, text).unwrap();
-    let program = if language == "python" { python() } else { PathBuf::from("node") };
+    let program = if language == "python" { venv("python") } else { PathBuf::from("node") };
     let run = Command::new(program)
         .arg(&file)
         .env("PYHALL_HALL_URL", demo.introduced("hall"))
@@ -127,7 +127,7 @@ fn node(at: &str, text: &str, answer: &Value) -> Value {
     let unindented: Vec<&str> = text.lines().map(|line| line.strip_prefix("   ").unwrap_or(line)).collect();
     fs::write(&file, format!("{}\n{call}", unindented.join("\n"))).unwrap();
     let main = |body: &Value, status: &str| {
-        let run = Command::new(python()).arg(&file).args([&body.to_string(), status]).output().unwrap();
+        let run = Command::new(venv("python")).arg(&file).args([&body.to_string(), status]).output().unwrap();
         assert!(run.status.success(), "{at}: {}", String::from_utf8_lossy(&run.stderr));
         serde_json::from_slice::<Value>(&run.stdout).unwrap()
     };
@@ -139,15 +139,15 @@ fn node(at: &str, text: &str, answer: &Value) -> Value {
 
 /// Loads a configuration beside the policy of `conf/`.
 fn load(at: &str, text: &str) {
-    let folder = configuration();
-    fs::write(folder.path().join("sample.yaml"), text).unwrap();
+    let fixture = Fixture::copy_of("conf");
+    fixture.write("sample.yaml", text);
     for (from, to) in [("one.crt", "tls.crt"), ("one.key", "tls.key"), ("other.crt", "ca.crt")] {
-        fs::copy(root().join("tests/config/tls").join(from), folder.path().join(to)).unwrap();
+        fs::copy(root().join("tests/config/tls").join(from), fixture.path(to)).unwrap();
     }
     // Any value will do for a secret, but not for an address.
     let secret = |name: &str| !["PYHALL_REGISTRY", "OTEL_"].iter().any(|other| name.starts_with(other));
     let environment = |name: &str| secret(name).then(|| "0123456789abcdef".to_owned());
-    let loaded = Config::load(&folder.path().join("sample.yaml"), &environment);
+    let loaded = Config::load(&fixture.path("sample.yaml"), &environment);
     loaded.unwrap_or_else(|problems| panic!("{at} does not load:\n{problems}"));
 }
 
@@ -157,18 +157,6 @@ fn permit(at: &str, text: &str) {
     let file = folder.path().join("gate.cedar");
     fs::write(&file, text).unwrap();
     hallgate::policy::load(&file).unwrap_or_else(|problems| panic!("{at} does not load:\n{problems:#?}"));
-}
-
-/// A folder of its own with a copy of what is in `conf/`.
-fn configuration() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    copy_configuration(folder.path());
-    folder
-}
-
-fn copy_configuration(to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    assert!(Command::new("cp").arg("-R").arg(root().join("conf/.")).arg(to).status().unwrap().success());
 }
 
 /// `make` as in a shell of its own: without what this run's cargo and make have set.
@@ -206,36 +194,11 @@ fn make_test_runs_every_test() {
 
 #[test]
 fn serve_starts_with_the_sample_configuration() {
-    let folder = configuration();
-    let file = folder.path().join("hallgate.yaml");
-    let text = fs::read_to_string(&file).unwrap();
-    let [gate, hall, ops] = free_ports();
-    let text = text.replace("127.0.0.1:8080 ", &format!("127.0.0.1:{gate} "));
-    let text = text.replace("127.0.0.1:8766", &format!("127.0.0.1:{ops}"));
-    fs::write(&file, text.replace("127.0.0.1:8765", &format!("127.0.0.1:{hall}"))).unwrap();
-    let log = folder.path().join("log");
-    let mut serve = running::hallgate()
-        .args(["serve", "--config", file.to_str().unwrap()])
-        .envs([("HALL_SESSION_TOKEN", "0123456789abcdef"), ("OPENAI_API_KEY", "0123456789abcdef")])
-        .stderr(fs::File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
-    let ready = || {
-        let url = format!("http://127.0.0.1:{ops}/readyz");
-        Command::new("curl").args(["-sSf", "-o", "/dev/null", &url]).output().unwrap().status.success()
-    };
-    let began = Instant::now();
-    while !ready() {
-        let ended = serve.try_wait().unwrap();
-        let waited = ended.is_none() && began.elapsed() < Duration::from_secs(30);
-        assert!(waited, "not ready; ended: {ended:?}\n{}", fs::read_to_string(&log).unwrap());
-        std::thread::sleep(Duration::from_millis(20));
+    let fixture = Fixture::copy_of("conf");
+    for address in ["127.0.0.1:8080", "127.0.0.1:8765", "127.0.0.1:8766"] {
+        fixture.edit(address, "127.0.0.1:0");
     }
-    running::send("TERM", &serve);
-    assert_eq!(serve.wait().unwrap().code(), Some(0));
-}
-
-fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    let process = fixture.serve_with(&[("OPENAI_API_KEY", "0123456789abcdef")]);
+    assert_eq!(ask(process.door("ops"), "GET /readyz", &[], "").status, 200);
+    process.end();
 }

@@ -1,5 +1,5 @@
 //! Reload: each kind of file changes under a real `serve`, and the next answer changes with it, or nothing does.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "reload/process.rs"]
 mod process;
@@ -11,14 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use process::{Caller, Process, TOKEN, configuration, furnish, rules, until, worker};
+use process::{Caller, Process, configuration, furnished, rules, worker};
 use serde_json::Value;
-use tempfile::TempDir;
+use support::{Fixture, TOKEN, until};
 
 fn started() -> Process {
-    let folder = TempDir::new().unwrap();
-    furnish(folder.path());
-    Process::start(folder, "hallgate.yaml")
+    Process::start(furnished(), "hallgate.yaml")
 }
 
 #[test]
@@ -54,22 +52,19 @@ fn rules_workers_and_the_policy_section_are_in_force_when_they_have_changed() {
     let answer = process.ask(TOKEN);
     let info = format!("hallgate_snapshot_info{{snapshot={},policy_version=\"policy.v2\"}}", answer["snapshot"]);
     assert!(process.metric(&info) == 1.0, "{info}");
-    assert_eq!(process.end(), Some(0));
+    process.end();
 }
 
 #[test]
 fn cedar_policies_are_in_force_when_they_have_changed_and_a_bad_one_is_refused() {
-    let folder = TempDir::new().unwrap();
-    furnish(folder.path());
-    let config = configuration("policy.v1", "low").replace("policy:\n", "policy:\n  gate: policies\n");
-    fs::write(folder.path().join("hallgate.yaml"), config).unwrap();
+    let fixture = furnished();
+    fixture.edit("policy:\n", "policy:\n  gate: policies\n");
     let asking = rules("rr_one", "cap.data.read.v1")
         .replace("\"decision\":{", "\"decision\":{\"escalation\":{\"policy_gate\":true},");
-    fs::write(folder.path().join("rules.json"), asking).unwrap();
-    fs::create_dir(folder.path().join("policies")).unwrap();
+    fixture.write("rules.json", &asking);
     let permit = "@id(\"all\")\npermit(principal, action, resource);\n";
-    fs::write(folder.path().join("policies/base.cedar"), permit).unwrap();
-    let process = Process::start(folder, "hallgate.yaml");
+    fixture.write("policies/base.cedar", permit);
+    let process = Process::start(fixture, "hallgate.yaml");
     assert_eq!(process.ask(TOKEN)["allowed"], true, "{}", process.ask(TOKEN));
     let forbid = "@id(\"no_dev\")\nforbid(principal, action, resource) when { context.env == \"dev\" };\n";
     process.replace("policies/no.cedar", forbid);
@@ -94,7 +89,7 @@ fn cedar_policies_are_in_force_when_they_have_changed_and_a_bad_one_is_refused()
 #[test]
 fn a_token_counts_from_the_moment_that_its_file_says_so() {
     let process = started();
-    let mut kept = Caller::new(process.hall, TOKEN);
+    let mut kept = Caller::new(process.hall(), TOKEN);
     assert_eq!(kept.ask()["allowed"], true);
     let other = "hst_fedcba9876543210";
     assert_eq!(process.ask(other)["error"], "unauthorized");
@@ -105,7 +100,7 @@ fn a_token_counts_from_the_moment_that_its_file_says_so() {
 
 #[test]
 fn a_bad_change_is_refused_whole_said_once_and_healed() {
-    let mut process = started();
+    let process = started();
     let before = process.ask(TOKEN);
     // The rules are good and the worker is not: neither counts.
     process.replace("rules.json", &rules("rr_two", "cap.data.read.v1"));
@@ -144,12 +139,12 @@ fn a_bad_change_is_refused_whole_said_once_and_healed() {
     until(|| process.readyz().get("refused_change").is_some());
     process.replace("later.json", &rules("rr_later", "cap.data.read.v1"));
     until(|| process.ask(TOKEN)["matched_rule_id"] == "rr_later");
-    assert!(!process.logged().contains(TOKEN), "a secret is in the log");
+    assert!(!process.log().contains(TOKEN), "a secret is in the log");
 }
 
 #[test]
 fn what_counts_from_the_start_only_is_said_and_the_rest_is_put_in_force() {
-    let mut process = started();
+    let process = started();
     let changed = configuration("policy.v2", "low").replace("linger: 0s", "linger: 1s") + "cache: { max_mib: 7 }\n";
     process.replace("hallgate.yaml", &changed);
     until(|| process.ask(TOKEN)["policy_version"] == "policy.v2");
@@ -159,17 +154,17 @@ fn what_counts_from_the_start_only_is_said_and_the_rest_is_put_in_force() {
 
 #[test]
 fn a_signal_reloads_at_once_and_says_so_even_when_nothing_has_changed() {
-    let mut process = started();
-    process.tell();
+    let process = started();
+    process.hang_up();
     process.wait_for_log("nothing in force changes");
     assert_eq!(process.metric("hallgate_reloads_total{result=\"unchanged\"}"), 1.0);
     process.replace("rules.json", "{}");
-    process.tell();
+    process.hang_up();
     process.wait_for_log("a change of files is refused");
-    process.tell();
+    process.hang_up();
     process.wait_for_log("a change of files is refused");
     process.replace("rules.json", &rules("rr_two", "cap.data.read.v1"));
-    process.tell();
+    process.hang_up();
     process.wait_for_log("in force from the next request on");
     assert_eq!(process.ask(TOKEN)["matched_rule_id"], "rr_two");
 }
@@ -204,10 +199,10 @@ impl ConfigMap {
 
 #[test]
 fn the_symlinks_of_a_config_map_are_followed_when_they_are_swapped() {
-    let folder = TempDir::new().unwrap();
-    let mut policy = ConfigMap { mount: folder.path().join("policy"), versions: 0 };
-    let mut workers = ConfigMap { mount: folder.path().join("policy-workers"), versions: 0 };
-    fs::write(folder.path().join("token"), TOKEN).unwrap();
+    let fixture = Fixture::new("");
+    let mut policy = ConfigMap { mount: fixture.path("policy"), versions: 0 };
+    let mut workers = ConfigMap { mount: fixture.path("policy-workers"), versions: 0 };
+    fixture.write("token", TOKEN);
     let config = |version: &str| {
         configuration(version, "low")
             .replace("secret_file: token", "secret_file: ../token")
@@ -216,7 +211,7 @@ fn the_symlinks_of_a_config_map_are_followed_when_they_are_swapped() {
     };
     policy.put(&[("hallgate.yaml", config("policy.v1")), ("rules.json", rules("rr_one", "cap.data.read.v1"))]);
     workers.put(&[("reader.json", worker("active"))]);
-    let process = Process::start(folder, "policy/hallgate.yaml");
+    let process = Process::start(fixture, "policy/hallgate.yaml");
     assert_eq!(process.ask(TOKEN)["matched_rule_id"], "rr_one");
     for round in 2..5 {
         let (version, rule) = (format!("policy.v{round}"), format!("rr_{round}"));
@@ -238,7 +233,7 @@ fn a_thousand_reloads_under_load_lose_and_mix_up_nothing_and_keep_no_memory() {
     let end = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = (0..4)
         .map(|_| {
-            let (hall, end) = (process.hall, Arc::clone(&end));
+            let (hall, end) = (process.hall(), Arc::clone(&end));
             thread::spawn(move || {
                 let mut caller = Caller::new(hall, TOKEN);
                 let mut seen = BTreeMap::<(String, String), u64>::new();
@@ -259,14 +254,14 @@ fn a_thousand_reloads_under_load_lose_and_mix_up_nothing_and_keep_no_memory() {
         let (id, before) = (format!("rr_{round}"), snapshot());
         let no_rule = round.is_multiple_of(3);
         process.replace("rules.json", &rules(&id, if no_rule { "cap.data.other.v1" } else { "cap.data.read.v1" }));
-        process.tell();
+        process.hang_up();
         until(|| snapshot() != before);
         verdicts.insert(snapshot(), if no_rule { "NO_MATCH".to_owned() } else { id });
     };
     (0..200).for_each(&mut reload);
-    let before = process.memory();
+    let before = process.memory("VmRSS") / 1024;
     (200..1000).for_each(&mut reload);
-    let after = process.memory();
+    let after = process.memory("VmRSS") / 1024;
     end.store(true, Ordering::Relaxed);
     assert_eq!(verdicts.len(), 1001);
     let mut decided_by = BTreeSet::new();
@@ -282,5 +277,5 @@ fn a_thousand_reloads_under_load_lose_and_mix_up_nothing_and_keep_no_memory() {
     assert_eq!(process.metric("hallgate_panics_total"), 0.0);
     println!("{before} KiB after 200 reloads, {after} KiB after 1000; {} snapshots decided", decided_by.len());
     assert!(after < before + 8 * 1024, "{before} KiB after 200 reloads, {after} KiB after 1000");
-    assert_eq!(process.end(), Some(0));
+    process.end();
 }

@@ -1,19 +1,13 @@
 //! The remote registry against a real `serve`: what it says is in force within a refresh, whatever it does decisions go on, and what
 //! is too old denies.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test stops at the first surprise"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "remote/bans.rs"]
 mod bans;
 #[path = "remote/enrols.rs"]
 mod enrols;
-#[path = "remote/house.rs"]
-mod house;
+#[path = "remote/fixture.rs"]
+mod fixture;
 #[path = "remote/misbehaves.rs"]
 mod misbehaves;
 #[path = "remote/online.rs"]
@@ -28,25 +22,21 @@ mod tls;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use house::{House, KEY, LOCAL, NAMESPACED, ROUTES, TOKEN, until};
+use fixture::{Fixture, KEY, LOCAL, NAMESPACED, ROUTES, TOKEN};
 use registry::{Registry, Way};
 use serde_json::{Value, json};
+use support::until;
 
-/// The entries of a ledger, in order.
-fn entries(house: &House) -> Vec<Value> {
-    let key = house.run(&["key", "show", "hallgate.key"], &[]);
-    let key = String::from_utf8(key.stdout).unwrap();
-    let verified = house.run(&["audit", "verify", "--ledger", "ledger", "--key", key.trim()], &[]);
-    assert!(verified.status.success(), "{verified:?}");
-    let exported = house.run(&["audit", "export", "--ledger", "ledger"], &[]);
-    assert!(exported.status.success(), "{exported:?}");
-    String::from_utf8(exported.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+/// The entries of a ledger that holds, in order.
+fn entries(fixture: &Fixture) -> Vec<Value> {
+    fixture.verify();
+    fixture.entries()
 }
 
 #[test]
 fn what_the_registry_says_of_a_worker_is_in_force_within_a_refresh_and_on_record_before() {
     let registry = Registry::start(&[NAMESPACED, LOCAL]);
-    let process = House::asking(&registry.url(), "60s").serve();
+    let process = Fixture::asking(&registry.url(), "60s").serve();
     until(|| process.verdict(NAMESPACED, "prod") == "ALLOWED");
     // A verdict that is remembered must not outlive what it depended on.
     assert_eq!(process.verdict(NAMESPACED, "prod"), "ALLOWED");
@@ -67,9 +57,9 @@ fn what_the_registry_says_of_a_worker_is_in_force_within_a_refresh_and_on_record
     registry.say(LOCAL, "banned");
     until(|| process.verdict(LOCAL, "prod") == "DENY_WORKER_BANNED");
 
-    let (house, log) = process.end();
+    let (fixture, log) = process.end();
     assert!(!log.contains(KEY), "the key is in the log");
-    let entries = entries(&house);
+    let entries = entries(&fixture);
     let mut standing = "unverified".to_owned();
     let mut seen = Vec::new();
     // What the worker's standing is under each snapshot that came into force so far.
@@ -107,9 +97,9 @@ fn what_the_registry_says_of_a_worker_is_in_force_within_a_refresh_and_on_record
 fn code_on_the_ban_list_is_run_by_nobody() {
     let hash = "b348ddb1e23127821fc5053a8049587f4a80eaa7040e2f0a40b2da07798f0ffa";
     let registry = Registry::start(&[NAMESPACED]);
-    let house = House::asking(&registry.url(), "60s");
-    house.enroll(LOCAL, Some(hash));
-    let process = house.serve();
+    let fixture = Fixture::asking(&registry.url(), "60s");
+    fixture.enroll(LOCAL, Some(hash));
+    let process = fixture.serve();
     until(|| process.verdict(LOCAL, "prod") == "ALLOWED" && process.readyz()["registry"]["banned_hashes"] == 0);
     registry.ban(json!([{"sha256": hash, "reason": "leaks", "reported_at": "2026-01-01", "source": "x", "review_status": "pending"}]));
     until(|| process.verdict(LOCAL, "prod") == "DENY_WORKER_BANNED");
@@ -129,7 +119,7 @@ fn code_on_the_ban_list_is_run_by_nobody() {
 #[test]
 fn a_worker_that_the_registry_does_not_know_acts_only_if_it_need_not() {
     let registry = Registry::start(&[]);
-    let process = House::asking(&registry.url(), "60s").serve();
+    let process = Fixture::asking(&registry.url(), "60s").serve();
     until(|| process.verdict(NAMESPACED, "prod") == "DENY_WORKER_REVOKED");
     assert_eq!(process.verdict(LOCAL, "prod"), "ALLOWED");
     registry.say(NAMESPACED, "active");
@@ -140,20 +130,19 @@ fn a_worker_that_the_registry_does_not_know_acts_only_if_it_need_not() {
 fn a_reload_lifts_nothing_that_the_registry_took_away() {
     let registry = Registry::start(&[NAMESPACED, LOCAL]);
     registry.say(NAMESPACED, "banned");
-    let process = House::asking(&registry.url(), "60s").serve();
+    let process = Fixture::asking(&registry.url(), "60s").serve();
     until(|| process.verdict(NAMESPACED, "prod") == "DENY_WORKER_BANNED");
     until(|| process.verdict(LOCAL, "prod") == "ALLOWED");
     // From here on it is asked in vain.
     registry.goes(Way::Closes);
-    let rules = process.house.folder.path().join("rules.json");
-    let other = std::fs::read_to_string(&rules).unwrap().replace("rr_read", "rr_other");
-    std::fs::write(&rules, other).unwrap();
+    let rules = process.fixture.read("rules.json").replace("rr_read", "rr_other");
+    process.fixture.write("rules.json", &rules);
     until(|| {
         assert_eq!(process.verdict(NAMESPACED, "prod"), "DENY_WORKER_BANNED");
         process.route(LOCAL, "prod", false).1["matched_rule_id"] == "rr_other"
     });
     assert_eq!(process.verdict(NAMESPACED, "prod"), "DENY_WORKER_BANNED");
-    process.house.enroll(NAMESPACED, Some("b348ddb1e23127821fc5053a8049587f4a80eaa7040e2f0a40b2da07798f0ffa"));
+    process.fixture.enroll(NAMESPACED, Some("b348ddb1e23127821fc5053a8049587f4a80eaa7040e2f0a40b2da07798f0ffa"));
     let before = process.readyz()["snapshot"].clone();
     until(|| process.readyz()["snapshot"] != before);
     assert_eq!(process.verdict(NAMESPACED, "prod"), "DENY_WORKER_BANNED");
@@ -163,10 +152,10 @@ fn a_reload_lifts_nothing_that_the_registry_took_away() {
 fn a_worker_that_is_newly_enrolled_is_asked_for_at_once() {
     let registry = Registry::start(&[NAMESPACED, "org.acme.late"]);
     let rare = format!("registry: {{ url: \"{}\", api_key: {KEY}, refresh: 1h, max_stale: 2h }}", registry.url());
-    let process = House::build(&rare).serve();
+    let process = Fixture::build(&rare).serve();
     until(|| process.verdict(NAMESPACED, "prod") == "ALLOWED");
     assert_eq!(process.verdict("org.acme.late", "prod"), "DENY_WORKER_NOT_ENROLLED");
-    process.house.enroll("org.acme.late", None);
+    process.fixture.enroll("org.acme.late", None);
     until(|| {
         let verdict = process.verdict("org.acme.late", "prod");
         let before = ["DENY_WORKER_NOT_ENROLLED", "DENY_REGISTRY_UNAVAILABLE"].contains(&verdict.as_str());
@@ -180,7 +169,7 @@ fn a_worker_that_is_newly_enrolled_is_asked_for_at_once() {
 fn dispatches_are_counted_until_the_registry_has_taken_the_counts() {
     let registry = Registry::start(&[NAMESPACED]);
     registry.goes_for("telemetry", Way::Status(500));
-    let process = House::asking(&registry.url(), "60s").serve();
+    let process = Fixture::asking(&registry.url(), "60s").serve();
     until(|| process.route(NAMESPACED, "prod", true).1["denied"] == false);
     let counted = |accepted: bool| {
         let mut counts = BTreeMap::new();
@@ -218,7 +207,7 @@ fn dispatches_are_counted_until_the_registry_has_taken_the_counts() {
 #[test]
 fn what_the_registry_said_is_told_from_memory() {
     let registry = Registry::start(&[NAMESPACED]);
-    let process = House::asking(&registry.url(), "60s").serve();
+    let process = Fixture::asking(&registry.url(), "60s").serve();
     until(|| process.call("GET", &format!("/wcp/registry/verify/{NAMESPACED}"), TOKEN).0 == 200);
     let (_, known) = process.call("GET", &format!("/wcp/registry/verify/{NAMESPACED}"), TOKEN);
     assert_eq!(
@@ -249,7 +238,7 @@ fn what_the_registry_said_is_told_from_memory() {
 fn without_a_key_it_is_off_and_says_so_once() {
     let registry = Registry::start(&[]);
     let process =
-        House::build(&format!("registry: {{ url: \"{}\", api_key: \"${{PYHALL_API_KEY:-}}\" }}", registry.url()))
+        Fixture::build(&format!("registry: {{ url: \"{}\", api_key: \"${{PYHALL_API_KEY:-}}\" }}", registry.url()))
             .serve();
     assert_eq!(process.verdict(NAMESPACED, "prod"), "ALLOWED");
     assert_eq!(process.readyz().get("registry"), None);
@@ -268,28 +257,27 @@ fn without_a_key_it_is_off_and_says_so_once() {
 #[test]
 fn a_configuration_is_checked_without_asking_anybody_and_names_one_registry() {
     let registry = Registry::start(&[]);
-    let house = House::asking(&registry.url(), "60s");
+    let fixture = Fixture::asking(&registry.url(), "60s");
     let check = ["check", "--config", "hallgate.yaml"];
-    let checked = house.run(&check, &[]);
-    assert!(checked.status.success(), "{checked:?}");
+    let (code, _, err) = fixture.run(&check);
+    assert_eq!(code, Some(0), "{err}");
     assert!(registry.asked().is_empty(), "check asks nobody");
     let one = [("PYHALL_REGISTRY", "https://one.example.org"), ("PYHALL_REGISTRY_URL", "https://one.example.org/")];
-    assert!(house.run(&check, &one).status.success());
+    assert_eq!(fixture.run_with(&check, &one).0, Some(0));
     let two = [("PYHALL_REGISTRY", "https://one.example.org"), ("PYHALL_REGISTRY_URL", "https://two.example.org")];
     for command in ["check", "serve"] {
-        let refused = house.run(&[command, "--config", "hallgate.yaml"], &two);
-        let said = String::from_utf8(refused.stderr).unwrap();
-        assert_eq!(refused.status.code(), Some(2), "{said}");
+        let (code, _, said) = fixture.run_with(&[command, "--config", "hallgate.yaml"], &two);
+        assert_eq!(code, Some(2), "{said}");
         assert!(said.contains("`PYHALL_REGISTRY` and `PYHALL_REGISTRY_URL` name different registries"), "{said}");
     }
 }
 
 #[test]
 fn the_environment_names_the_registry_and_its_key() {
-    let house = House::build("");
+    let fixture = Fixture::build("");
     let check = |environment: &[(&str, &str)]| {
-        let checked = house.run(&["check", "--config", "hallgate.yaml"], environment);
-        (checked.status.code(), String::from_utf8(checked.stderr).unwrap())
+        let (code, _, said) = fixture.run_with(&["check", "--config", "hallgate.yaml"], environment);
+        (code, said)
     };
     for name in ["PYHALL_REGISTRY", "PYHALL_REGISTRY_URL"] {
         assert_eq!(check(&[(name, "https://registry.example.org"), ("PYHALL_API_KEY", KEY)]).0, Some(0));
@@ -313,7 +301,7 @@ fn a_hall_is_ready_once_the_registry_has_been_asked_however_that_went() {
     let registry = Registry::start(&[NAMESPACED]);
     registry.goes(Way::Slow);
     let began = Instant::now();
-    let process = House::asking(&registry.url(), "60s").serve();
+    let process = Fixture::asking(&registry.url(), "60s").serve();
     if began.elapsed() < Duration::from_millis(800) {
         let ready = process.readyz();
         assert_eq!(

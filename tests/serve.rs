@@ -1,9 +1,5 @@
 //! `hallgate serve` from the outside: how the real binary starts, refuses to start, and ends.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the endurance tests use the rest of it")]
-mod house;
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -12,37 +8,49 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use house::{House, PATIENCE, TOKEN, rest, status, until};
+use support::{Fixture, Held, NOWHERE, PATIENCE, READ, TOKEN, Upstream, ask, post, rest, status, until};
+
+/// All that a test of the running program needs.
+#[test]
+fn a_request_at_either_door_is_decided_recorded_and_only_then_forwarded() {
+    let upstream = Upstream::start();
+    let fixture = Fixture::sample(upstream.address);
+    let process = fixture.serve();
+    assert_eq!(ask(process.gate(), "GET /orders", &[], "").text(), "ok");
+    assert_eq!(upstream.called().len(), 1);
+    assert_eq!(post(process.hall(), TOKEN, "/api/route", READ).ok()["outcome"], "DISPATCH");
+    process.end();
+    assert_eq!(fixture.verify(), (2, 1));
+}
 
 #[test]
 fn it_starts_says_what_is_in_force_and_ends_at_once_when_idle() {
-    let house = House::build("{ linger: 0s, grace: 10m }");
-    let mut process = house.serve();
+    let fixture = Fixture::sample(NOWHERE).shutdown("{ linger: 0s, grace: 10m }");
+    let process = fixture.serve();
     let began = Instant::now();
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    process.end();
     assert!(began.elapsed() < PATIENCE, "it waited for its grace time although nothing was in flight");
     for said in ["\"snapshot\":", "\"vkey\":\"hallgate.local/ledger+", "\"rules\":7", "\"workers\":3", "\"ended\""] {
-        assert!(process.seen.contains(said), "{said} in:\n{}", process.seen);
+        assert!(process.log().contains(said), "{said} in:\n{}", process.log());
     }
-    assert!(!process.seen.contains(TOKEN), "a secret is in the log");
-    assert_eq!(house.verify(), (0, 0));
+    assert!(!process.log().contains(TOKEN), "a secret is in the log");
+    assert_eq!(fixture.verify(), (0, 0));
 }
 
 #[test]
 fn requests_in_flight_finish_before_it_ends_and_readiness_drops_first() {
-    let house = House::build("{ linger: 3s, grace: 10m }");
-    let mut process = house.serve();
-    let mut stream = process.begin(&house);
+    let upstream = Held::start();
+    let fixture = Fixture::sample(upstream.address).shutdown("{ linger: 3s, grace: 10m }");
+    let process = fixture.serve();
+    let mut stream = upstream.begin(process.gate());
     let mut slow = TcpStream::connect(process.hall()).unwrap();
-    let body = r#"{"capability_id":"cap.data.read.v1","worker_id":"wrk_make_acme_prod","env":"prod","data_label":"PUBLIC","tenant_id":"org.acme"}"#;
-    let (half, other_half) = body.split_at(20);
+    let (half, other_half) = READ.split_at(20);
     let head = format!(
         "POST /api/route HTTP/1.1\r\nhost: hall\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{half}",
-        body.len()
+        READ.len()
     );
 
-    process.signal();
+    process.terminate();
     until(|| process.readiness() == Some(503));
     // Callers are still taken: who asks before the balancer has noticed is not refused.
     slow.write_all(head.as_bytes()).unwrap();
@@ -52,47 +60,47 @@ fn requests_in_flight_finish_before_it_ends_and_readiness_drops_first() {
     slow.write_all(other_half.as_bytes()).unwrap();
     let answer = rest(&mut slow);
     assert_eq!(status(&answer), Some(200), "{answer}");
-    house.finish.send(()).unwrap();
+    upstream.finish();
     let answer = rest(&mut stream);
     assert!(answer.contains("first") && answer.ends_with("4\r\nlast\r\n0\r\n\r\n"), "{answer}");
 
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    assert!(!process.seen.contains("cut off"), "{}", process.seen);
-    assert_eq!(house.verify(), (2, 1));
+    assert_eq!(process.ended(), Some(0), "{}", process.log());
+    assert!(!process.log().contains("cut off"), "{}", process.log());
+    assert_eq!(fixture.verify(), (2, 1));
 }
 
 #[test]
 fn the_grace_time_has_an_end_and_what_is_cut_off_is_recorded() {
-    let house = House::build("{ linger: 0s, grace: 300ms }");
-    let mut process = house.serve();
-    let _stream = process.begin(&house);
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    assert!(process.seen.contains("the grace time is over"), "{}", process.seen);
-    assert_eq!(house.verify(), (1, 1));
+    let upstream = Held::start();
+    let fixture = Fixture::sample(upstream.address).shutdown("{ linger: 0s, grace: 300ms }");
+    let process = fixture.serve();
+    let _stream = upstream.begin(process.gate());
+    process.end();
+    assert!(process.log().contains("the grace time is over"), "{}", process.log());
+    assert_eq!(fixture.verify(), (1, 1));
 }
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let house = House::build("{ linger: 10m, grace: 10m }");
-    let mut process = house.serve();
-    let mut stream = process.begin(&house);
-    process.signal();
+    let upstream = Held::start();
+    let fixture = Fixture::sample(upstream.address).shutdown("{ linger: 10m, grace: 10m }");
+    let process = fixture.serve();
+    let mut stream = upstream.begin(process.gate());
+    process.terminate();
     until(|| process.readiness() == Some(503));
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    assert!(process.seen.contains("told to end at once"), "{}", process.seen);
+    process.end();
+    assert!(process.log().contains("told to end at once"), "{}", process.log());
     assert!(!rest(&mut stream).contains("last"));
-    assert_eq!(house.verify(), (1, 1));
+    assert_eq!(fixture.verify(), (1, 1));
 }
 
 #[test]
 fn a_bad_configuration_is_reported_whole_and_nothing_starts() {
-    let house = House::build("{}");
-    let bad = house.configuration("{ lingre: 0s, grace: soon }").replace("cap.data.read.v1", "read");
-    house.write(&bad);
+    let fixture = Fixture::sample(NOWHERE);
+    fixture.edit("shutdown: { linger: 0s }", "shutdown: { lingre: 0s, grace: soon }");
+    fixture.edit("cap.data.read.v1", "read");
     for command in ["serve", "check"] {
-        let (code, out, err) = house.run(&[command, "--config", "hallgate.yaml"]);
+        let (code, out, err) = fixture.run(&[command, "--config", "hallgate.yaml"]);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
         for said in [
             "hallgate.yaml:6:",
@@ -105,21 +113,21 @@ fn a_bad_configuration_is_reported_whole_and_nothing_starts() {
             assert!(err.contains(said), "{said} in:\n{err}");
         }
     }
-    assert!(!house.path("ledger").exists());
+    assert!(!fixture.path("ledger").exists());
 }
 
 #[test]
 fn without_a_session_token_it_does_not_start() {
-    let house = House::build("{}");
-    let good = house.configuration("{}");
+    let fixture = Fixture::sample(NOWHERE);
+    let good = fixture.configuration();
     let (before, after) = good.split_once("  tokens:").unwrap();
     let (_, after) = after.split_once('\n').unwrap();
     // HALL_SESSION_TOKEN is set: it is no token until a configuration says what it may be used for.
     for tokens in
         ["", "  tokens: []\n", "  tokens: [{ name: monitor, secret: \"${HALL_SESSION_TOKEN}\", scopes: [read] }]\n"]
     {
-        house.write(&format!("{before}{tokens}{after}"));
-        let (code, _, err) = house.run(&["serve", "--config", "hallgate.yaml"]);
+        fixture.configure(&format!("{before}{tokens}{after}"));
+        let (code, _, err) = fixture.run(&["serve", "--config", "hallgate.yaml"]);
         assert_eq!(code, Some(2), "{tokens}: {err}");
         assert!(err.contains("hall.tokens") && err.contains("HALL_SESSION_TOKEN"), "{err}");
     }
@@ -127,65 +135,60 @@ fn without_a_session_token_it_does_not_start() {
 
 #[test]
 fn a_taken_port_is_named_with_its_key() {
-    let house = House::build("{}");
+    let fixture = Fixture::sample(NOWHERE);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let good = house.configuration("{}");
+    let good = fixture.configuration();
     for section in ["gate", "hall"] {
         let listen = format!("{section}:\n  listen: 127.0.0.1:");
-        house.write(&good.replace(&format!("{listen}0"), &format!("{listen}{port}")));
-        let (code, _, err) = house.run(&["serve", "--config", "hallgate.yaml"]);
+        fixture.configure(&good.replace(&format!("{listen}0"), &format!("{listen}{port}")));
+        let (code, _, err) = fixture.run(&["serve", "--config", "hallgate.yaml"]);
         assert_eq!(code, Some(2), "{err}");
         assert!(err.contains(&format!("`{section}.listen`")) && err.contains(&port.to_string()), "{err}");
-        assert!(!house.path("ledger").exists(), "nothing is touched before the ports are had");
+        assert!(!fixture.path("ledger").exists(), "nothing is touched before the ports are had");
     }
 }
 
 #[test]
 fn a_socket_that_a_killed_process_left_behind_is_replaced_and_a_used_one_is_not() {
-    let house = House::build("{ linger: 0s }");
-    let socket = house.path("gate.sock");
-    house.write(
-        &house
-            .configuration("{ linger: 0s }")
-            .replace("127.0.0.1:0\n  identity", &format!("unix:{}\n  identity", socket.display())),
-    );
+    let fixture = Fixture::sample(NOWHERE);
+    let socket = fixture.path("gate.sock");
+    fixture.edit("127.0.0.1:0\n  identity", &format!("unix:{}\n  identity", socket.display()));
     drop(UnixListener::bind(&socket).unwrap());
-    let mut process = house.serve();
+    let process = fixture.serve();
     let mut connection = UnixStream::connect(&socket).unwrap();
     connection.write_all(b"GET /nowhere HTTP/1.1\r\nhost: gate\r\n\r\n").unwrap();
     let mut answer = [0; 12];
     connection.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 404");
 
-    let (code, _, err) = house.run(&["serve", "--config", "hallgate.yaml"]);
+    let (code, _, err) = fixture.run(&["serve", "--config", "hallgate.yaml"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("`gate.listen`") && err.contains("gate.sock"), "{err}");
-    process.signal();
-    assert_eq!(process.ended(), Some(0));
+    process.end();
 }
 
 #[test]
 fn audit_verify_tells_a_sound_ledger_from_a_broken_one_and_from_none() {
-    let house = House::build("{ linger: 0s }");
-    let mut process = house.serve();
-    let stream = process.begin(&house);
-    house.finish.send(()).unwrap();
+    let upstream = Held::start();
+    let fixture = Fixture::sample(upstream.address);
+    let process = fixture.serve();
+    let stream = upstream.begin(process.gate());
+    upstream.finish();
     drop(stream);
-    let key = fs::read_to_string(house.path("hallgate.key.pub")).unwrap();
-    process.signal();
-    assert_eq!(process.ended(), Some(0));
-    assert_eq!(house.run(&["audit", "verify", "--key", key.trim_end()]).0, Some(0), "the key itself does, too");
+    let key = fixture.read("hallgate.key.pub");
+    process.end();
+    assert_eq!(fixture.run(&["audit", "verify", "--key", key.trim_end()]).0, Some(0), "the key itself does, too");
 
-    let (code, _, err) = house.run(&["audit", "verify", "--key", "none.pub"]);
+    let (code, _, err) = fixture.run(&["audit", "verify", "--key", "none.pub"]);
     assert_eq!(code, Some(2), "{err}");
-    let files = files(&house.path("ledger"));
+    let files = files(&fixture.path("ledger"));
     let segment = files.iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
     let mut bytes = fs::read(segment).unwrap();
     let at = bytes.windows(8).position(|window| window == b"org.acme").unwrap();
     bytes[at] ^= 1;
     fs::write(segment, bytes).unwrap();
-    let (code, out, _) = house.run(&["audit", "verify"]);
+    let (code, out, _) = fixture.run(&["audit", "verify"]);
     assert_eq!(code, Some(1), "{out}");
     assert!(out.starts_with("the ledger is broken: entry 1"), "after the entry of the policy: {out}");
 }

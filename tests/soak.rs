@@ -4,10 +4,6 @@
 //! Short by default. `HALLGATE_SOAK_CONNECTIONS=500 HALLGATE_SOAK_SECONDS=60` is the long run (`make soak`).
 #![expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
-#[path = "demo/running.rs"]
-#[expect(dead_code, reason = "the demo's own tests use the rest of it")]
-mod running;
-
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +12,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 
-use running::Demo;
+use support::Demo;
 
 /// How many ledger entries the answers of one caller must have made, and the decision ids it was given.
 #[derive(Default)]

@@ -1,11 +1,8 @@
 //! TLS from the outside: both doors, clients' certificates, upstreams, and what a change of files does and does not do.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "tls/authority.rs"]
 mod authority;
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
 #[path = "tls/mirror.rs"]
 mod mirror;
 
@@ -18,18 +15,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use authority::{Authority, GATE, Issued, client, over};
-use house::{House, PATIENCE, Process, TOKEN, rest, status, until};
 use mirror::Mirror;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, StreamOwned};
 use serde_json::Value;
+use support::{Fixture, PATIENCE, Process, TOKEN, rest, root, status, until};
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// A house whose files of certificates are in a folder `now`, which a change swaps as Kubernetes does.
+/// A fixture whose files of certificates are in a folder `now`, which a change swaps as Kubernetes does.
 struct Keys {
-    house: House,
+    fixture: Fixture,
     mirror: Mirror,
     versions: usize,
 }
@@ -37,32 +34,24 @@ struct Keys {
 impl Keys {
     /// `gate` and `hall` are the lines that their sections have besides.
     fn new(gate: &str, hall: &str, upstream: Option<Arc<ServerConfig>>) -> Self {
-        let house = House::build("{}");
         let scheme = if upstream.is_some() { "https" } else { "http" };
         let mirror = Mirror::start(upstream);
-        let conf = fs::canonicalize("conf").unwrap();
-        house.write(&format!(
-            "gate:\n  listen: 127.0.0.1:0\n  identity: {{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }}\n  \
-             upstreams: {{ orders: {{ url: \"{scheme}://{}\", headers: {{ authorization: Bearer of-the-upstream }} }} }}\n  routes:\n    \
-             - {{ match: {{ path: /orders }}, capability: cap.data.read.v1, data_label: INTERNAL, upstream: orders }}\n{gate}hall:\n  \
-             listen: 127.0.0.1:0\n  tokens: [{{ name: make, secret: {TOKEN}, scopes: [route] }}]\n{hall}policy: {{ gate: \
-             {1}/policies, rules: {1}/rules.json, workers: {1}/enrolled }}\nshutdown: {{ linger: 0s }}\n",
-            mirror.address,
-            conf.display()
-        ));
-        Self { house, mirror, versions: 0 }
+        let (fixture, at) = (Fixture::sample(mirror.address), mirror.address);
+        let headers = "headers: { authorization: Bearer of-the-upstream }";
+        fixture.edit(&format!("\"http://{at}\""), &format!("\"{scheme}://{at}\", {headers}"));
+        fixture.edit("hall:\n", &format!("{gate}hall:\n{hall}"));
+        Self { fixture, mirror, versions: 0 }
     }
 
     /// Puts these files in the place of all that are there, in one step.
     fn put(&mut self, files: &[(&str, &str)]) {
         self.versions += 1;
         let version = format!("version-{}", self.versions);
-        fs::create_dir(self.house.path(&version)).unwrap();
         for (name, text) in files {
-            fs::write(self.house.path(&version).join(name), text).unwrap();
+            self.fixture.write(&format!("{version}/{name}"), text);
         }
-        symlink(version, self.house.path("next")).unwrap();
-        fs::rename(self.house.path("next"), self.house.path("now")).unwrap();
+        symlink(version, self.fixture.path("next")).unwrap();
+        fs::rename(self.fixture.path("next"), self.fixture.path("now")).unwrap();
     }
 }
 
@@ -125,7 +114,7 @@ fn served(issued: &Issued) -> Arc<ServerConfig> {
 
 /// Starts it and waits for nothing: readiness is asked for in cleartext.
 fn serve(keys: &Keys) -> Process {
-    keys.house.serve_under(&[])
+    keys.fixture.serve_under(&[])
 }
 
 fn in_cleartext(gate: SocketAddr) -> String {
@@ -167,7 +156,7 @@ fn http2_is_spoken_where_tls_is_and_a_silent_connection_ends() {
     let gate = format!("{GATE_TLS}  header_timeout: 500ms\n");
     let mut keys = Keys::new(&gate, "", None);
     keys.put(&listener(&authority.issue(&[GATE]), &authority));
-    fs::write(keys.house.path("ca.crt"), &authority.pem).unwrap();
+    keys.fixture.write("ca.crt", &authority.pem);
     let process = serve(&keys);
     let to = format!("{GATE}:{}:127.0.0.1", process.gate().port());
     let curl = |more: &[&str], urls: usize| {
@@ -182,7 +171,7 @@ fn http2_is_spoken_where_tls_is_and_a_silent_connection_ends() {
             "--write-out",
             "%{http_version} %{http_code} %{num_connects}\n",
         ]);
-        command.args(more).arg("--cacert").arg(keys.house.path("ca.crt"));
+        command.args(more).arg("--cacert").arg(keys.fixture.path("ca.crt"));
         for _ in 0..urls {
             command.args(["--output", "/dev/null"]).arg(&url);
         }
@@ -202,23 +191,16 @@ fn http2_is_spoken_where_tls_is_and_a_silent_connection_ends() {
     assert!(began.elapsed() < PATIENCE / 2, "a silent connection is never closed");
 }
 
-/// The longest file that a process may write from now on.
-fn limit(process: &Process, bytes: &str) {
-    let limit = ["--pid", &process.id().to_string(), &format!("--fsize={bytes}:")];
-    assert!(std::process::Command::new("prlimit").args(limit).status().unwrap().success(), "util-linux sets the limit");
-}
-
 #[test]
 fn certificates_and_the_policy_beside_them_count_together_or_not_at_all() {
     let authority = Authority::new();
     let (first, second) = (authority.issue(&[GATE]), authority.issue(&[GATE]));
     let mut keys = Keys::new(GATE_TLS, "", None);
-    let (written, conf) =
-        (fs::read_to_string(keys.house.path("hallgate.yaml")).unwrap(), fs::canonicalize("conf").unwrap());
-    keys.house.write(&written.replace(&format!("{}/rules.json", conf.display()), "now/rules.json"));
-    let rules = fs::read_to_string("conf/rules.json").unwrap();
+    let conf = root().join("conf/rules.json");
+    keys.fixture.edit(conf.to_str().unwrap(), "now/rules.json");
+    let rules = fs::read_to_string(conf).unwrap();
     keys.put(&[("gate.crt", &first.pem), ("gate.key", &first.key_pem), ("rules.json", &rules)]);
-    let mut process = keys.house.serve_under(&["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+    let process = keys.fixture.serve_under(&["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
     until(|| process.readiness() == Some(200));
     let proved_by = |process: &Process| {
         let mut stream = connect(process.gate(), &client(&authority, None));
@@ -228,13 +210,13 @@ fn certificates_and_the_policy_beside_them_count_together_or_not_at_all() {
     assert_eq!(proved_by(&process), der(&first));
 
     // Both change in one step, and the policy cannot be recorded.
-    limit(&process, "1");
+    process.limit_files("1");
     let changed = rules.replace("rr_data_read", "rr_data_read_anew");
     keys.put(&[("gate.crt", &second.pem), ("gate.key", &second.key_pem), ("rules.json", &changed)]);
     process.wait_for_log("a change of files is not in force");
     assert_eq!(proved_by(&process), der(&first));
-    assert!(!process.seen.contains(CHANGED), "{}", process.seen);
-    limit(&process, "unlimited");
+    assert!(!process.log().contains(CHANGED), "{}", process.log());
+    process.limit_files("unlimited");
     process.wait_for_log(CHANGED);
     assert_eq!(proved_by(&process), der(&second));
 }
@@ -245,7 +227,7 @@ fn a_new_certificate_counts_for_new_connections_and_old_ones_stay() {
     let (first, second) = (authority.issue(&[GATE]), authority.issue(&[GATE, "more.example"]));
     let mut keys = Keys::new(GATE_TLS, "  tls: { cert_file: now/gate.crt, key_file: now/gate.key }\n", None);
     keys.put(&listener(&first, &authority));
-    let mut process = serve(&keys);
+    let process = serve(&keys);
     let anyone = client(&authority, None);
     let mut old = connect(process.gate(), &anyone);
     assert_eq!(ask(&mut old, "/orders").unwrap().0, 200);
@@ -277,7 +259,7 @@ fn an_authority_that_is_gone_lets_nobody_in_not_even_by_a_resumed_session() {
     let issued = authority.issue(&[GATE]);
     let mut keys = Keys::new(GATE_MTLS, "", None);
     keys.put(&listener(&issued, &before));
-    let mut process = serve(&keys);
+    let process = serve(&keys);
     let old = client(&authority, Some(&before.issue(&["old.example"])));
     let new = client(&authority, Some(&after.issue(&["new.example"])));
     assert_eq!(once(process.gate(), &old, "/orders").unwrap().0, 200);
@@ -303,7 +285,7 @@ fn an_upstream_is_verified_by_its_own_authorities_those_of_now() {
     let upstream = served(&right.issue(&["127.0.0.1"]));
     let mut keys = Keys::new("  upstream_ca_file: now/upstream.crt\n", "", Some(upstream));
     keys.put(&[("upstream.crt", &wrong.pem)]);
-    let mut process = serve(&keys);
+    let process = serve(&keys);
     let gate = process.gate();
     let ask = || status(&in_cleartext(gate)).unwrap();
     assert_eq!((ask(), keys.mirror.calls()), (502, 0));

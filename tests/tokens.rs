@@ -1,32 +1,20 @@
 //! Session tokens with the real binary: made, rotated while they are used, and what becomes of whoever has none.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "serve/asking.rs"]
-mod asking;
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
-
-use std::fs;
 use std::time::Instant;
 
-use asking::{ask, metric, route};
-use house::{House, Process, TOKEN, until};
+use support::{Fixture, NOWHERE, Process, TOKEN, ask, metric, route, until};
 
-/// A house with these keys in its section `hall`, and this identity of callers at the gate.
-fn house(hall: &str, identity: &str) -> House {
-    let house = House::build("{ linger: 0s }");
-    let text = house.configuration("{ linger: 0s }");
-    let fixed = "{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }";
-    let changed = text.replace("hall:\n", &format!("hall:\n{hall}")).replace(fixed, identity);
-    assert!(changed.contains(hall) && changed.contains(identity), "{changed}");
-    house.write(&changed);
-    house
+/// A fixture with these keys in its section `hall`, and this identity of callers at the gate.
+fn fixture(hall: &str, identity: &str) -> Fixture {
+    let fixture = Fixture::sample(NOWHERE);
+    fixture.edit("hall:\n", &format!("hall:\n{hall}"));
+    fixture.edit("{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }", identity);
+    fixture
 }
 
 /// Makes a token with the real command: its secret, and its entry in the configuration.
-fn made(house: &House, arguments: &[&str]) -> (String, String) {
-    let (code, entry, secret) = house.run(&[&["token", "new"], arguments].concat());
+fn made(fixture: &Fixture, arguments: &[&str]) -> (String, String) {
+    let (code, entry, secret) = fixture.run(&[&["token", "new"], arguments].concat());
     assert_eq!(code, Some(0), "{secret}");
     let secret = secret.trim_end().to_owned();
     assert!(secret.starts_with("hst_") && secret.len() == 68, "{secret}");
@@ -34,19 +22,14 @@ fn made(house: &House, arguments: &[&str]) -> (String, String) {
     (secret, entry)
 }
 
-fn replace(house: &House, name: &str, text: &str) {
-    fs::write(house.path("beside"), text).unwrap();
-    fs::rename(house.path("beside"), house.path(name)).unwrap();
-}
-
 #[test]
 fn a_token_is_made_used_and_rotated_without_a_gap() {
     let keys = "  tokens_file: tokens.yaml\n  limits: { failures: 1000/s }\n";
-    let house = house(keys, "{ mode: token }");
+    let fixture = fixture(keys, "{ mode: token }");
     let bound = ["--tenant", "org.acme", "--worker", "wrk_make_acme_prod", "--env", "prod"];
-    let (old, entry) = made(&house, &[&["n8n", "--scope", "route"], bound.as_slice()].concat());
-    fs::write(house.path("tokens.yaml"), format!("tokens:\n{entry}")).unwrap();
-    let process = house.serve();
+    let (old, entry) = made(&fixture, &[&["n8n", "--scope", "route"], bound.as_slice()].concat());
+    fixture.write("tokens.yaml", &format!("tokens:\n{entry}"));
+    let process = fixture.serve();
     let hall = process.hall();
     let answer = route(hall, &old);
     assert_eq!((answer.status, &answer.body["denied"]), (200, &false.into()), "{answer:?}");
@@ -58,32 +41,32 @@ fn a_token_is_made_used_and_rotated_without_a_gap() {
     assert_eq!(answer.body["deny_code"], "DENY_ENV_NOT_ALLOWED", "{answer:?}");
 
     // Two at once: the new one, and the old one as long as somebody has it.
-    let (new, _) = made(&house, &["n8n", "--scope", "route"]);
+    let (new, _) = made(&fixture, &["n8n", "--scope", "route"]);
     assert_ne!(new, old);
     assert_eq!(route(hall, &new).status, 401);
     let digest = |secret: &str| hallgate::ids::Digest::of(secret.as_bytes()).to_hex();
     let one = format!("secret_sha256: \"{}\"", digest(&old));
     assert!(entry.contains(&one), "{entry}");
     let both = entry.replace(&one, &format!("secret_sha256: [\"{}\", \"{}\"]", digest(&new), digest(&old)));
-    replace(&house, "tokens.yaml", &format!("tokens:\n{both}"));
+    fixture.write("tokens.yaml", &format!("tokens:\n{both}"));
     until(|| route(hall, &new).status == 200);
     for secret in [&old, &new] {
         assert_eq!(route(hall, secret).body["denied"], false);
         let answer = ask(process.gate(), "GET /nowhere", &[("wcp-token", secret)], "");
         assert_eq!((answer.status, &answer.body["code"]), (404, &"DENY_NO_ROUTE".into()), "the gate knows it, too");
     }
-    replace(&house, "tokens.yaml", &format!("tokens:\n{}", entry.replace(&digest(&old), &digest(&new))));
+    fixture.write("tokens.yaml", &format!("tokens:\n{}", entry.replace(&digest(&old), &digest(&new))));
     until(|| route(hall, &old).status == 401);
     assert_eq!(route(hall, &new).status, 200);
     // A change with a mistake changes nothing.
-    replace(&house, "tokens.yaml", "tokens: [{ name: n8n }]\n");
+    fixture.write("tokens.yaml", "tokens: [{ name: n8n }]\n");
     until(|| metric(hall, "hallgate_snapshot_stale") == 1);
     assert_eq!(route(hall, &new).status, 200);
 }
 
 #[test]
 fn a_wrong_argument_makes_no_token() {
-    let house = House::build("{ linger: 0s }");
+    let fixture = Fixture::sample(NOWHERE);
     for wrong in [
         &["make"][..],
         &["make", "--scope", "everything"],
@@ -91,7 +74,7 @@ fn a_wrong_argument_makes_no_token() {
         &["make", "--scope", "route", "--env", "qa"],
         &["make", "--scope", "route", "--tenant", "not a tenant"],
     ] {
-        let (code, out, err) = house.run(&[&["token", "new"], wrong].concat());
+        let (code, out, err) = fixture.run(&[&["token", "new"], wrong].concat());
         assert_eq!((code, out.as_str()), (Some(2), ""), "{wrong:?}: {err}");
         assert!(!err.contains("hst_") && !err.is_empty(), "{err}");
     }
@@ -99,8 +82,8 @@ fn a_wrong_argument_makes_no_token() {
 
 #[test]
 fn nothing_but_the_probes_answers_without_a_token() {
-    let house = house("  metrics_need_token: true\n", "{ mode: token }");
-    let process = house.serve();
+    let fixture = fixture("  metrics_need_token: true\n", "{ mode: token }");
+    let process = fixture.serve();
     let closed = [
         "POST /api/route",
         "GET /metrics",
@@ -129,8 +112,8 @@ fn fail(process: &Process) {
 
 #[test]
 fn whoever_guesses_is_counted_logged_without_the_guess_and_slowed() {
-    let house = house(SLOW, "{ mode: token }");
-    let mut process = house.serve();
+    let fixture = fixture(SLOW, "{ mode: token }");
+    let process = fixture.serve();
     let hall = process.hall();
     let (entries, began) = (metric(hall, "hallgate_ledger_entries"), Instant::now());
     fail(&process);
@@ -161,16 +144,15 @@ fn whoever_guesses_is_counted_logged_without_the_guess_and_slowed() {
     let line = process.wait_for_log("DENY_UNAUTHENTICATED");
     assert!(line.contains("127.0.0.1:"), "{line}");
     process.wait_for_log("DENY_RATE_LIMITED");
-    process.signal();
-    assert_eq!(process.ended(), Some(0));
-    assert!(!process.seen.contains("hst_"), "{}", process.seen);
+    process.end();
+    assert!(!process.log().contains("hst_"), "{}", process.log());
 }
 
 #[test]
 fn at_the_gate_guesses_are_slowed_and_a_fixed_identity_looks_at_none() {
     let guess = |process: &Process| ask(process.gate(), "GET /nowhere", &[("wcp-token", "hst_guess-0123456789")], "");
-    let by_token = house(SLOW, "{ mode: token }");
-    let mut process = by_token.serve();
+    let by_token = fixture(SLOW, "{ mode: token }");
+    let process = by_token.serve();
     let said: Vec<u16> = (0..8).map(|_| guess(&process).status).collect();
     assert_eq!(said, [401, 401, 401, 401, 401, 429, 429, 429]);
     for code in ["DENY_UNAUTHENTICATED", "DENY_RATE_LIMITED"] {
@@ -178,7 +160,7 @@ fn at_the_gate_guesses_are_slowed_and_a_fixed_identity_looks_at_none() {
         assert!(line.contains("\"peer\":\"127.0.0.1:") && !line.contains("hst_"), "{line}");
     }
 
-    let fixed = house(SLOW, "{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }");
+    let fixed = fixture(SLOW, "{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }");
     let process = fixed.serve();
     assert!((0..8).all(|_| guess(&process).status == 404));
     assert_eq!(route(process.hall(), TOKEN).status, 200);
@@ -186,11 +168,10 @@ fn at_the_gate_guesses_are_slowed_and_a_fixed_identity_looks_at_none() {
 
 #[test]
 fn check_warns_of_a_secret_that_can_be_guessed() {
-    let house = house("", "{ mode: token }");
-    let (code, _, err) = house.run(&["check", "--config", "hallgate.yaml"]);
+    let fixture = fixture("", "{ mode: token }");
+    let (code, _, err) = fixture.run(&["check", "--config", "hallgate.yaml"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(err.contains("warning: ") && err.contains("64 bits") && !err.contains(TOKEN), "{err}");
-    let text = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
-    house.write(&text.replace("${HALL_SESSION_TOKEN}", "hst_00112233445566778899aabbccddeeff"));
-    assert_eq!(house.run(&["check", "--config", "hallgate.yaml"]).2, "");
+    fixture.edit("${HALL_SESSION_TOKEN}", "hst_00112233445566778899aabbccddeeff");
+    assert_eq!(fixture.run(&["check", "--config", "hallgate.yaml"]).2, "");
 }

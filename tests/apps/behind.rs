@@ -1,15 +1,14 @@
 //! A page's gate, in front of test upstreams in the places of the real ones, and what runs behind it.
 
 use std::fs;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
+use support::{Fixture, Process, TOKEN, root, run, venv};
 
-use crate::house::{House, Process, TOKEN};
-use crate::page::{Block, agrees, blocks, python, root};
+use crate::page::{Block, agrees, blocks};
 use crate::upstream::{CREDENTIAL, Upstream};
 
 /// What the pages have an app send as its key. It never gets to an upstream.
@@ -41,7 +40,7 @@ impl Page {
 /// A gate as a page configures it, with its upstreams' addresses in the places of those on the page.
 pub struct Behind {
     page: Page,
-    house: House,
+    fixture: Fixture,
     process: Process,
     h2c: Option<SocketAddr>,
 }
@@ -49,15 +48,13 @@ pub struct Behind {
 impl Behind {
     /// Starts it. `edits` say what is to be otherwise than on the page.
     pub fn gate(page: Page, places: &[(&str, &Upstream)], edits: &[(&str, &str)]) -> Self {
-        let house = House::build("{}");
-        let conf = format!("{}/.", root().join("conf").display());
-        assert!(Command::new("cp").args(["-R", &conf]).arg(house.path("")).status().unwrap().success());
         let mut text = page.of("yaml")[0].text.clone();
         for name in ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "POSTGREST_JWT", "STOCK_TOKEN"] {
             text = text.replace(&format!("${{{name}}}"), CREDENTIAL);
         }
-        house.write(&text);
-        let (code, _, problems) = house.run(&["check", "--config", "hallgate.yaml"]);
+        let fixture = Fixture::copy_of("conf");
+        fixture.configure(&text);
+        let (code, _, problems) = fixture.run(&["check", "--config", "hallgate.yaml"]);
         assert_eq!(code, Some(0), "the page's configuration:\n{problems}");
 
         for (place, upstream) in places {
@@ -69,16 +66,15 @@ impl Behind {
             text = text.replace(from, to);
         }
         for (from, to) in [("one.crt", "tls.crt"), ("one.key", "tls.key")] {
-            fs::copy(root().join("tests/config/tls").join(from), house.path(to)).unwrap();
+            fs::copy(root().join("tests/config/tls").join(from), fixture.path(to)).unwrap();
         }
         for port in [8080, 8081, 8765] {
             text = text.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:0");
         }
-        house.write(&format!("{text}\nshutdown: {{ linger: 0s }}\n"));
-        let process = house.serve();
-        let starting = process.seen.lines().find(|line| line.contains("\"starting\"")).unwrap();
-        let h2c = serde_json::from_str::<Value>(starting).unwrap()["h2c"].as_str().map(|at| at.parse().unwrap());
-        Self { page, house, process, h2c }
+        fixture.configure(&format!("{text}\nshutdown: {{ linger: 0s }}\n"));
+        let process = fixture.serve();
+        let h2c = text.contains("listen_h2c").then(|| process.door("h2c"));
+        Self { page, fixture, process, h2c }
     }
 
     /// A text of the page with the addresses of now.
@@ -102,7 +98,7 @@ impl Behind {
 
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("timeout");
-        command.args(["--kill-after", "5", DEADLINE]).arg(program).current_dir(self.house.path(""));
+        command.args(["--kill-after", "5", DEADLINE]).arg(program).current_dir(self.fixture.path(""));
         for name in
             ["OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"]
         {
@@ -113,12 +109,12 @@ impl Behind {
             .env("LANGSMITH_TRACING", "false")
             .env("HALL", self.process.hall().to_string())
             .env("TOKEN", TOKEN)
-            .env("PYTHONPATH", self.house.path(""));
+            .env("PYTHONPATH", self.fixture.path(""));
         command.envs(self.exported()).env("GATE", self.process.gate().to_string());
         command.envs(self.h2c.map(|h2c| ("H2C", h2c.to_string())));
         // Where there is no plaintext HTTP/2, there is TLS.
         if self.h2c.is_none() {
-            command.env("CA", self.house.path("tls.crt")).env("SERVER_NAME", "one.example");
+            command.env("CA", self.fixture.path("tls.crt")).env("SERVER_NAME", "one.example");
         }
         command
     }
@@ -126,11 +122,11 @@ impl Behind {
     /// Runs the page's Python as one program, and each block of JavaScript as one; what each prints is what the page shows next.
     pub fn run_samples(&self) {
         if let Some(proto) = self.page.of("proto").first() {
-            fs::write(self.house.path("stock.proto"), &proto.text).unwrap();
+            self.fixture.write("stock.proto", &proto.text);
         }
         let program: Vec<(&str, String)> =
             self.page.of("python app").into_iter().map(|block| (&*block.at, self.here(&block.text))).collect();
-        let printed = self.fed(self.command(&python()).arg(root().join("tests/apps/run.py")), &json!(program));
+        let printed = self.fed(self.command(&venv("python")).arg(root().join("tests/apps/run.py")), &json!(program));
         let mut printed = serde_json::from_str::<Vec<String>>(&printed).unwrap().into_iter();
         let mut said: Option<String> = None;
         for block in &self.page.blocks {
@@ -167,34 +163,26 @@ impl Behind {
     /// Runs a script beside this file, which says on its last line that it has seen all it should.
     pub fn run_script(&self, script: &str, arguments: &[&str]) {
         if let Some(proto) = self.page.of("proto").first() {
-            fs::write(self.house.path("stock.proto"), &proto.text).unwrap();
+            self.fixture.write("stock.proto", &proto.text);
         }
-        let mut command = self.command(&python());
+        let mut command = self.command(&venv("python"));
         let said = self.fed(command.arg(root().join("tests/apps").join(script)).args(arguments), &Value::Null);
         assert_eq!(said.lines().last(), Some("all seen"), "{script}:\n{said}");
     }
 
     /// Runs a command on this input to its good end, and gives what it prints.
     fn fed(&self, command: &mut Command, input: &Value) -> String {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(
-            output.status.success(),
-            "{command:?}: {}\n{said}{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let (code, said, complaint) = run(command, &input.to_string());
+        assert_eq!(code, Some(0), "{command:?}\n{said}{complaint}");
         said
     }
 
     /// Ends the gate and looks back. Its ledger holds; each request that came to an upstream had a line in the access log, the
     /// upstream's credential, and never the app's. Gives the lines of the access log.
-    pub fn finish(mut self, upstreams: &[&Upstream]) -> Vec<Value> {
-        self.process.signal();
-        assert_eq!(self.process.ended(), Some(0), "{}", self.process.seen);
-        let lines = self.process.seen.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    pub fn finish(self, upstreams: &[&Upstream]) -> Vec<Value> {
+        self.process.end();
+        let log = self.process.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let access: Vec<Value> = lines.filter(|line| line["target"] == "hallgate::access").collect();
         let told: Vec<Value> = upstreams.iter().flat_map(|upstream| upstream.told()).collect();
         for request in told.iter().filter(|request| request["headers"].is_object()) {
@@ -208,7 +196,7 @@ impl Behind {
             upstreams.is_empty() || (arrived > 0 && arrived == forwarded),
             "{arrived} requests arrived, {forwarded} were forwarded"
         );
-        let (_, outcomes) = self.house.verify();
+        let (_, outcomes) = self.fixture.verify();
         assert_eq!(outcomes, u64::try_from(forwarded).unwrap(), "each forward has its outcome");
         access
     }

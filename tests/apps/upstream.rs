@@ -8,9 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use serde_json::Value;
-
-use crate::house::PATIENCE;
-use crate::page::{python, root};
+use support::{PATIENCE, root, venv};
 
 /// What an upstream demands, and only the gate holds.
 pub const CREDENTIAL: &str = "credential-of-the-upstream";
@@ -31,7 +29,7 @@ impl Upstream {
 
     /// The same in a folder that has what it reads.
     pub fn start_in(script: &str, folder: &Path) -> Self {
-        let mut child = Command::new(python())
+        let mut child = Command::new(venv("python"))
             .arg(root().join("tests/apps").join(script))
             .current_dir(folder)
             .env("CREDENTIAL", CREDENTIAL)

@@ -1,54 +1,21 @@
 //! Decisions of a real ledger and of JSON lines, decided again.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::Stdio;
-
 use serde_json::{Value, json};
+use support::{TOKEN, post};
 
 use super::*;
 
-const TOKEN: &str = "hst_0123456789abcdef";
-
 /// A ledger with decisions of every kind in it, made by the real binary through `POST /api/route`, and the answers.
-fn record(folder: &Path, requests: &[Value]) -> Vec<Value> {
+fn record(fixture: &Fixture, requests: &[Value]) -> Vec<Value> {
     let config = format!(
         "hall:\n  listen: 127.0.0.1:0\n  tokens: [{{ name: make, secret: {TOKEN}, scopes: [route], worker_optional: true, \
          tenant_id: org.acme }}]\npolicy: {{ tenants: {{ org.acme: {{ risk: low }} }} }}\nshutdown: {{ linger: 0s }}\n"
     );
-    fs::write(folder.join("serve.yaml"), config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hallgate"));
-    command.args(["serve", "--config", "serve.yaml"]).current_dir(folder).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    let mut said = String::new();
-    let hall = loop {
-        let mut line = String::new();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it ended:\n{said}");
-        said.push_str(&line);
-        if let Ok(line) = serde_json::from_str::<Value>(&line)
-            && let Some(hall) = line["hall"].as_str()
-        {
-            break hall.to_owned();
-        }
-    };
-    // So that it never waits for somebody to read its log.
-    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    let answers = requests.iter().map(|request| {
-        let body = request.to_string();
-        let mut connection = TcpStream::connect(&hall).unwrap();
-        let head = format!(
-            "POST /api/route HTTP/1.1\r\nhost: hall\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        connection.write_all((head + &body).as_bytes()).unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
-    });
+    fixture.configure(&config);
+    let process = fixture.serve();
+    let answers = requests.iter().map(|request| post(process.hall(), TOKEN, "/api/route", &request.to_string()).body);
     let answers = answers.collect();
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    process.end();
     answers
 }
 
@@ -83,12 +50,11 @@ fn requests() -> Vec<Value> {
 
 #[test]
 fn a_ledger_is_decided_again_without_a_flip_and_with_those_that_another_policy_makes() {
-    let folder = sample();
-    let answers = record(folder.path(), &requests());
+    let fixture = sample();
+    let answers = record(&fixture, &requests());
     assert!(answers.iter().any(|answer| answer["allowed"] == true) && answers[1]["deny_code"] == "DENY_REQUIRES_HUMAN");
-    let replay =
-        |config: &str, more: &[&str]| run(folder.path(), &[&["replay", "--config", config, "ledger"], more].concat());
-    let (code, out, err) = replay("serve.yaml", &["--all"]);
+    let replay = |config: &str, more: &[&str]| fixture.run(&[&["replay", "--config", config, "ledger"], more].concat());
+    let (code, out, err) = replay("hallgate.yaml", &["--all"]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(
         out.starts_with("9 decisions replayed: 0 flip, 0 have the same verdict for another reason; 1 were refused"),
@@ -96,14 +62,14 @@ fn a_ledger_is_decided_again_without_a_flip_and_with_those_that_another_policy_m
     );
 
     // Writing is no longer allowed, reading is for low risk only, and every request has to name its worker's tenant.
-    let rules = fs::read_to_string(folder.path().join("rules.json")).unwrap();
+    let rules = fs::read_to_string(fixture.path("rules.json")).unwrap();
     let rules = rules.replace("\"cap.data.write.v1\"", "\"cap.data.other.v1\"").replace(
         "\"capability_id\": \"cap.data.read.v1\",",
         "\"capability_id\": \"cap.data.read.v1\", \"tenant_risk\": \"low\",",
     );
-    fs::write(folder.path().join("other.json"), rules).unwrap();
+    fixture.write("other.json", &rules);
     let policy = "policy: { rules: other.json, version: policy.v1, tenants: { org.acme: { risk: low } } }\n";
-    fs::write(folder.path().join("other.yaml"), policy).unwrap();
+    fixture.write("other.yaml", policy);
     let (code, out, err) = replay("other.yaml", &[]);
     assert_eq!((code, err.as_str()), (Some(1), ""), "{out}");
     let id = |at: usize| answers[at]["decision_id"].as_str().unwrap();
@@ -126,11 +92,8 @@ fn a_ledger_is_decided_again_without_a_flip_and_with_those_that_another_policy_m
     assert_eq!(flips[0]["now"]["deny_code"], "DENY_NO_MATCHING_RULE");
 
     // Where the policy no longer scores blast, what was too much passes.
-    fs::write(
-        folder.path().join("lax.yaml"),
-        "policy: { enforce_blast_scoring_in_prod: false, tenants: { org.acme: { risk: low } } }\n",
-    )
-    .unwrap();
+    fixture
+        .write("lax.yaml", "policy: { enforce_blast_scoring_in_prod: false, tenants: { org.acme: { risk: low } } }\n");
     let (code, out, _) = replay("lax.yaml", &[]);
     assert_eq!(code, Some(1));
     assert!(out.contains(&format!("flips {}:", id(1))) && out.contains("1 DENY -> DISPATCH"), "{out}");
@@ -138,22 +101,21 @@ fn a_ledger_is_decided_again_without_a_flip_and_with_those_that_another_policy_m
 
 #[test]
 fn where_policies_read_the_object_an_entry_is_not_decided_again_by_guess() {
-    let folder = sample();
-    let answers = record(folder.path(), &requests());
+    let fixture = sample();
+    let answers = record(&fixture, &requests());
     let rules = json!({"rules": [{"rule_id": "rr_read", "match": {"capability_id": "cap.data.read.v1"}, "decision": {
         "candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}], "escalation": {"policy_gate": true}}}]});
-    fs::write(folder.path().join("asking.json"), rules.to_string()).unwrap();
-    fs::write(
-        folder.path().join("asking.yaml"),
+    fixture.write("asking.json", &rules.to_string());
+    fixture.write(
+        "asking.yaml",
         "policy: { rules: asking.json, gate: gate.cedar, tenants: { org.acme: { risk: low } } }\n",
-    )
-    .unwrap();
+    );
     let replay = |forbids: &str| {
         let policies = format!(
             "@id(\"yes\") permit(principal, action, resource);\n@id(\"no\") forbid(principal, action, resource) when {{ {forbids} }};\n"
         );
-        fs::write(folder.path().join("gate.cedar"), policies).unwrap();
-        run(folder.path(), &["replay", "--config", "asking.yaml", "ledger"])
+        fixture.write("gate.cedar", &policies);
+        fixture.run(&["replay", "--config", "asking.yaml", "ledger"])
     };
     let (_, out, err) = replay("context.request has secret");
     assert!(err.contains("the policies read the caller's `request` object"), "{out}{err}");
@@ -173,7 +135,7 @@ fn the_vectors_are_replayed_as_lines_of_inputs_with_decisions() {
     let folder = root().join("tests/vectors/015");
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let policy: Value = serde_json::from_str(&read("hallgate.yaml")).unwrap();
-    let dir = TempDir::new().unwrap();
+    let fixture = Fixture::new("");
     let pairs: Vec<String> = read("inputs.jsonl")
         .lines()
         .zip(read("decisions.jsonl").lines())
@@ -181,22 +143,22 @@ fn the_vectors_are_replayed_as_lines_of_inputs_with_decisions() {
         .filter(|(_, decision)| !decision.contains("privilege_envelope") && !decision.contains("PRIVILEGE"))
         .map(|(input, decision)| format!("{{\"input\": {input}, \"decision\": {decision}}}\n"))
         .collect();
-    fs::write(dir.path().join("pairs.jsonl"), pairs.concat()).unwrap();
+    fixture.write("pairs.jsonl", &pairs.concat());
     let mut section = policy["policy"].as_object().unwrap().clone();
     section.insert("rules".to_owned(), json!(folder.join("rules.json")));
     section.insert("workers".to_owned(), json!(folder.join("enrolled")));
     let config = |section: &serde_json::Map<String, Value>| {
-        fs::write(dir.path().join("hallgate.yaml"), json!({ "policy": section }).to_string()).unwrap();
+        fixture.configure(&json!({ "policy": section }).to_string());
     };
     config(&section);
-    let (code, out, err) = run(dir.path(), &["replay", "--config", "hallgate.yaml", "pairs.jsonl"]);
+    let (code, out, err) = fixture.run(&["replay", "--config", "hallgate.yaml", "pairs.jsonl"]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(out.starts_with(&format!("{} decisions replayed: 0 flip", pairs.len())), "{out}");
     // Nobody is a signatory: all that was allowed is not.
     section.insert("require_signatory".to_owned(), json!(true));
     section.insert("allowed_tenants".to_owned(), json!([]));
     config(&section);
-    let (code, out, _) = run(dir.path(), &["replay", "--config", "hallgate.yaml", "pairs.jsonl"]);
+    let (code, out, _) = fixture.run(&["replay", "--config", "hallgate.yaml", "pairs.jsonl"]);
     let allowed = pairs.iter().filter(|line| line.contains("\"denied\": false")).count();
     assert!(allowed > 0 && code == Some(1), "{out}");
     assert!(out.contains(&format!("{allowed} DISPATCH -> DENY")), "{allowed} in {out}");
@@ -204,7 +166,7 @@ fn the_vectors_are_replayed_as_lines_of_inputs_with_decisions() {
 
 #[test]
 fn what_cannot_be_decided_again_is_told_each_by_its_place() {
-    let folder = sample();
+    let fixture = sample();
     let lines = [
         "7",
         "not json",
@@ -212,8 +174,8 @@ fn what_cannot_be_decided_again_is_told_each_by_its_place() {
         "{\"input\":{\"env\":\"dev\"},\"decision\":{\"denied\":true}}",
         "{\"input\":{\"capability_id\":\"cap.a.b\",\"env\":\"dev\"},\"decision\":{}}",
     ];
-    fs::write(folder.path().join("lines"), lines.join("\n")).unwrap();
-    let (code, out, err) = run(folder.path(), &["replay", "--config", "hallgate.yaml", "lines", "none"]);
+    fixture.write("lines", &lines.join("\n"));
+    let (code, out, err) = fixture.run(&["replay", "--config", "hallgate.yaml", "lines", "none"]);
     assert_eq!(code, Some(2), "{out}");
     for said in [
         "`lines`, line 1 cannot be decided again: an entry is an object",
@@ -226,6 +188,6 @@ fn what_cannot_be_decided_again_is_told_each_by_its_place() {
         assert!(err.contains(said), "{said} in:\n{err}");
     }
     assert!(out.contains("0 decisions replayed") && out.contains("6 cannot be decided again"), "{out}");
-    let (code, _, err) = run(folder.path(), &["replay", "--config", "hallgate.yaml", "cases"]);
+    let (code, _, err) = fixture.run(&["replay", "--config", "hallgate.yaml", "cases"]);
     assert!(code == Some(2) && err.contains("version` cannot be read"), "a folder that is no ledger: {err}");
 }

@@ -1,15 +1,13 @@
 //! What is refused, and in which words: records that are none, hashes that do not fit, and what is another's.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
-use crate::house::{ACME, ADMIN, ENROLL, GLOBEX, House, Process, READER, ROUTE, hashed, reader};
+use crate::fixture::{ACME, ADMIN, ENROLL, Fixture, GLOBEX, Process, READER, ROUTE, hashed, reader};
 
 #[test]
 fn every_mistake_in_a_record_is_named_and_nothing_is_enrolled() {
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     let sound: Value = serde_json::from_str(&hashed(reader("wrk_a", json!({})))).unwrap();
     let without = |key: &str| {
         let mut record = sound.clone();
@@ -66,7 +64,7 @@ fn every_mistake_in_a_record_is_named_and_nothing_is_enrolled() {
     let reason = process.post(ENROLL, "/enroll", &two).1["reason"].to_string();
     assert!(reason.contains("capabilities[0]") && reason.contains("worker_species_id"), "{reason}");
     assert_eq!(process.ask("wrk_a"), Err("DENY_WORKER_NOT_ENROLLED".to_owned()));
-    assert!(house.registry_entries().is_empty());
+    assert!(fixture.registry_entries().is_empty());
     for (path, body, error) in [
         ("/wcp/registry/ban", "{}", "missing field: hash"),
         ("/wcp/registry/ban", "{\"hash\":\"00\"}", "invalid field: hash"),
@@ -83,12 +81,12 @@ fn every_mistake_in_a_record_is_named_and_nothing_is_enrolled() {
         assert_eq!((status, &answer["denied"]), (404, &true.into()), "{id}: {answer}");
     }
     process.end();
-    house.verify();
+    fixture.verify();
 }
 
 #[test]
 fn a_record_names_no_file_but_of_a_listed_folder() {
-    let house = House::new();
+    let fixture = Fixture::new();
     let attested = |file: &str| {
         let attestation = json!({ "code_hash": "0".repeat(64), "source_file": file });
         hashed(reader("wrk_a", json!({ "attestation": attestation })))
@@ -100,20 +98,17 @@ fn a_record_names_no_file_but_of_a_listed_folder() {
         assert!(answer["reason"].as_str().unwrap().contains(reason), "{file}: {answer}");
         answer["reason"].clone()
     };
-    let process = house.serve();
+    let process = fixture.serve();
     for file in ["/etc/shadow", "hallgate.yaml", "../x", "/proc/self/environ", "/no/such/file"] {
         refused(&process, file, "lists no folder");
     }
     process.end();
 
-    fs::create_dir(house.path("workers")).unwrap();
-    fs::write(house.path("workers/a.py"), "").unwrap();
-    std::os::unix::fs::symlink("/etc/passwd", house.path("workers/out.py")).unwrap();
-    std::os::unix::fs::symlink("/nowhere", house.path("workers/nowhere.py")).unwrap();
-    let configuration = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
-    let listed = configuration.replace("  store:", "  allowed_worker_dirs: [workers]\n  store:");
-    fs::write(house.path("hallgate.yaml"), listed).unwrap();
-    let process = house.serve();
+    fixture.write("workers/a.py", "");
+    std::os::unix::fs::symlink("/etc/passwd", fixture.path("workers/out.py")).unwrap();
+    std::os::unix::fs::symlink("/nowhere", fixture.path("workers/nowhere.py")).unwrap();
+    fixture.edit("  store:", "  allowed_worker_dirs: [workers]\n  store:");
+    let process = fixture.serve();
     let outside = ["/etc/shadow", "workers/../hallgate.yaml", "workers/out.py", "/no/such/file"];
     let reasons = outside.map(|file| refused(&process, file, "is outside of policy.allowed_worker_dirs"));
     assert!(reasons.iter().all(|reason| *reason == reasons[0]), "whether a file is there is told: {reasons:?}");
@@ -122,23 +117,23 @@ fn a_record_names_no_file_but_of_a_listed_folder() {
 
 #[test]
 fn a_record_that_is_not_the_one_that_was_hashed_is_tampered_with() {
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     let tampered = hashed(reader("wrk_a", json!({}))).replace("\"low\"", "\"critical\"");
     let (status, answer) = process.post(ENROLL, "/enroll", &tampered);
     assert_eq!((status, &answer["code"]), (400, &"DENY_WORKER_TAMPERED".into()), "{answer}");
     assert!(answer["error"].as_str().unwrap().contains("artifact_hash"), "{answer}");
     let id = answer["decision_id"].as_str().unwrap();
-    let (_, out, _) = house.run(&["audit", "export", "--ledger", "ledger"]);
-    let entry = out.lines().find(|line| line.contains(id)).unwrap();
-    assert!(entry.contains("DENY_WORKER_TAMPERED") && entry.contains("\"token\":\"enroll\""), "{entry}");
+    let entries = fixture.entries();
+    let entry = entries.iter().find(|entry| entry.to_string().contains(id)).unwrap();
+    assert!(entry.to_string().contains("DENY_WORKER_TAMPERED") && entry["token"] == "enroll", "{entry}");
     assert_eq!(process.ask("wrk_a"), Err("DENY_WORKER_NOT_ENROLLED".to_owned()));
 }
 
 #[test]
 fn without_the_scope_nothing_is_changed() {
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     assert_eq!(process.enroll(ENROLL, reader("wrk_a", json!({}))).0, 201);
     let record = hashed(reader("wrk_b", json!({})));
     let hash = json!({"hash": "0".repeat(64)}).to_string();
@@ -158,13 +153,13 @@ fn without_the_scope_nothing_is_changed() {
         let (status, answer) = process.post("hst_of_nobody_at_all", path, &record);
         assert_eq!((status, &answer["error"]), (401, &"unauthorized".into()), "{path}");
     }
-    assert_eq!((process.ask("wrk_a"), house.registry_entries().len()), (Ok(()), 1));
+    assert_eq!((process.ask("wrk_a"), fixture.registry_entries().len()), (Ok(()), 1));
 }
 
 #[test]
 fn a_tenants_token_changes_its_own_workers_and_learns_nothing_of_others() {
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     assert_eq!(process.enroll(ACME, reader("org.acme.a", json!({}))).0, 201);
     assert_eq!(process.enroll(ACME, reader("wrk_acme", json!({"owner": "org.acme"}))).0, 201);
     assert_eq!(process.enroll(ENROLL, reader("wrk_nobodys", json!({}))).0, 201);
@@ -196,15 +191,15 @@ fn a_tenants_token_changes_its_own_workers_and_learns_nothing_of_others() {
     assert_eq!([process.ask("org.acme.a"), process.ask("wrk_acme")], [Ok(()), Ok(())]);
     assert_eq!(process.post(ACME, "/wcp/workers/org.acme.a/revoke", "").0, 200);
     assert_eq!(process.ask("org.acme.a"), Err("DENY_WORKER_REVOKED".to_owned()));
-    let entries = house.registry_entries();
+    let entries = fixture.registry_entries();
     assert_eq!(entries.len(), 4);
     assert!(entries.iter().all(|entry| (entry["stream"] == "org.acme") == (entry["token"] == "acme")), "{entries:?}");
 }
 
 #[test]
 fn species_and_owner_change_by_an_admin_only() {
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     let owned = |more: Value| {
         let mut record = reader("wrk_a", json!({"owner": "org.acme"}));
         for (key, value) in more.as_object().unwrap() {
@@ -233,11 +228,11 @@ fn species_and_owner_change_by_an_admin_only() {
 
 #[test]
 fn without_a_store_nothing_is_enrolled_over_the_api() {
-    let house = House::with("");
+    let fixture = Fixture::with("");
     // A rule may not wait for a worker that can never come.
-    let rules = std::fs::read_to_string(house.path("rules.json")).unwrap().replace("wrk.data.reader", "wrk.own");
-    std::fs::write(house.path("rules.json"), rules).unwrap();
-    let process = house.serve();
+    let rules = fixture.read("rules.json").replace("wrk.data.reader", "wrk.own");
+    fixture.write("rules.json", &rules);
+    let process = fixture.serve();
     for (path, body) in [
         ("/enroll", hashed(reader("wrk_a", json!({})))),
         ("/wcp/workers/wrk_own/revoke", String::new()),

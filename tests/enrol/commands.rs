@@ -1,34 +1,33 @@
 //! `hallgate worker` against a running Hall.
 
-use std::fs;
-
 use serde_json::json;
+use support::run;
 
-use crate::house::{ADMIN, ENROLL, House, hashed, reader};
+use crate::fixture::{ADMIN, ENROLL, Fixture, hashed, reader};
 
 #[test]
 fn a_worker_is_registered_revoked_restored_and_banned_from_the_command_line() {
-    let house = House::new();
-    let process = house.serve();
-    fs::write(house.path("a.json"), reader("wrk_a", json!({})).to_string()).unwrap();
-    let (code, hash, err) = house.run(&["worker", "hash", "a.json"]);
+    let fixture = Fixture::new();
+    let process = fixture.serve();
+    fixture.write("a.json", &reader("wrk_a", json!({})).to_string());
+    let (code, hash, err) = fixture.run(&["worker", "hash", "a.json"]);
     assert_eq!((code, &*err), (Some(0), ""));
     let hash = hash.trim();
 
-    let (code, out, err) = house.worker(&process, ENROLL, &["register", "a.json"]);
+    let (code, out, err) = fixture.worker(&process, ENROLL, &["register", "a.json"]);
     assert_eq!((code, &*out), (Some(1), ""), "{err}");
     assert!(err.contains("(400): missing field: artifact_hash") && err.contains("hallgate worker hash"), "{err}");
-    fs::write(house.path("a.json"), reader("wrk_a", json!({"artifact_hash": hash})).to_string()).unwrap();
-    let (code, out, err) = house.worker(&process, ENROLL, &["register", "a.json"]);
+    fixture.write("a.json", &reader("wrk_a", json!({"artifact_hash": hash})).to_string());
+    let (code, out, err) = fixture.worker(&process, ENROLL, &["register", "a.json"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(out.starts_with("enrolled wrk_a: enr_"), "{out}");
     assert_eq!(process.ask("wrk_a"), Ok(()));
-    fs::write(house.path("a.json"), hashed(reader("wrk_a", json!({"risk_tier": "high"})))).unwrap();
-    let (code, out, _) = house.worker(&process, ENROLL, &["register", "a.json"]);
+    fixture.write("a.json", &hashed(reader("wrk_a", json!({"risk_tier": "high"}))));
+    let (code, out, _) = fixture.worker(&process, ENROLL, &["register", "a.json"]);
     assert_eq!((code, &*out), (Some(0), "updated wrk_a\n"));
 
     let told = |token, arguments: &[&str]| {
-        let (code, out, err) = house.worker(&process, token, arguments);
+        let (code, out, err) = fixture.worker(&process, token, arguments);
         (code, format!("{out}{err}"))
     };
     assert_eq!(told(ENROLL, &["revoke", "wrk_a", "--reason", "on leave"]), (Some(0), "wrk_a is revoked\n".into()));
@@ -40,7 +39,7 @@ fn a_worker_is_registered_revoked_restored_and_banned_from_the_command_line() {
     let (code, said) = told(ADMIN, &["revoke", "../registry/ban?x"]);
     assert!(code == Some(1) && said.contains("(404)"), "an id is one segment of a path: {said}");
 
-    let hash = house.run(&["worker", "hash", "a.json"]).1.trim().to_owned();
+    let hash = fixture.run(&["worker", "hash", "a.json"]).1.trim().to_owned();
     assert_eq!(told(ADMIN, &["ban", &hash]), (Some(0), format!("{hash} is banned: of wrk_a\n")));
     assert_eq!(process.ask("wrk_a"), Err("DENY_WORKER_BANNED".to_owned()));
     assert_eq!(told(ADMIN, &["unban", &hash]), (Some(0), format!("{hash} is not banned: of wrk_a\n")));
@@ -49,40 +48,39 @@ fn a_worker_is_registered_revoked_restored_and_banned_from_the_command_line() {
 
 #[test]
 fn a_record_and_its_code_are_hashed_as_the_reference_and_sha256sum_do() {
-    let house = House::with("");
+    let fixture = Fixture::with("");
     let hello = json!({"worker_id": "org.test.hello-worker", "worker_species_id": "wrk.doc.summarizer",
         "capabilities": ["cap.doc.summarize"], "risk_tier": "low", "owner": "org.test"});
-    fs::write(house.path("hello.json"), hello.to_string()).unwrap();
-    fs::write(house.path("hello.py"), "def run(request):\n    return request\n").unwrap();
+    fixture.write("hello.json", &hello.to_string());
+    fixture.write("hello.py", "def run(request):\n    return request\n");
     let record = "sha256:b348ddb1e23127821fc5053a8049587f4a80eaa7040e2f0a40b2da07798f0ffa";
-    let sum = std::process::Command::new("sha256sum").arg(house.path("hello.py")).output().unwrap();
+    let sum = std::process::Command::new("sha256sum").arg(fixture.path("hello.py")).output().unwrap();
     let sum = String::from_utf8(sum.stdout).unwrap().split(' ').next().unwrap().to_owned();
-    let (code, out, _) = house.run(&["worker", "hash", "hello.json", "--code", "hello.py"]);
+    let (code, out, _) = fixture.run(&["worker", "hash", "hello.json", "--code", "hello.py"]);
     assert_eq!((code, out), (Some(0), format!("{record}\n{sum}\n")));
-    assert_eq!(house.run(&["worker", "hash", "--code", "hello.py"]).1, format!("{sum}\n"));
-    fs::write(house.path("hello.json"), hello.to_string().replace("\"org.test\"", "\"org.té\"")).unwrap();
+    assert_eq!(fixture.run(&["worker", "hash", "--code", "hello.py"]).1, format!("{sum}\n"));
+    fixture.write("hello.json", &hello.to_string().replace("\"org.test\"", "\"org.té\""));
     let accented = "sha256:012153791f68e94e8ac4a896b52a828baaeb501f4ed53bf64675450fcd09d193\n";
-    assert_eq!(house.run(&["worker", "hash", "hello.json"]).1, accented);
+    assert_eq!(fixture.run(&["worker", "hash", "hello.json"]).1, accented);
     for (arguments, why) in [
         (&["worker", "hash", "none.json"][..], "none.json: cannot be read"),
         (&["worker", "hash", "hello.py"], "hello.py: "),
         (&["worker", "hash"], "required"),
     ] {
-        let (code, out, err) = house.run(arguments);
+        let (code, out, err) = fixture.run(arguments);
         assert!(code == Some(2) && out.is_empty() && err.contains(why), "{arguments:?}: {err}");
     }
 }
 
 #[test]
 fn what_cannot_be_asked_is_said() {
-    let house = House::with("");
-    fs::write(house.path("a.json"), "{}").unwrap();
-    let (code, _, err) = house.run(&["worker", "register", "a.json"]);
+    let fixture = Fixture::with("");
+    fixture.write("a.json", "{}");
+    let (code, _, err) = run(fixture.command(&["worker", "register", "a.json"]).env_remove("HALL_SESSION_TOKEN"), "");
     assert!(code == Some(2) && err.contains("HALL_SESSION_TOKEN is not set"), "{err}");
     for (url, why) in [("localhost:1", "is not a Hall's address"), ("http://127.0.0.1:1", "does not answer")] {
-        let mut command = house.command(&["worker", "register", "a.json", "--hall-url", url]);
-        let output = command.env("HALL_SESSION_TOKEN", ENROLL).output().unwrap();
-        let err = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(2) && err.contains(why) && !err.contains(ENROLL), "{err}");
+        let mut command = fixture.command(&["worker", "register", "a.json", "--hall-url", url]);
+        let (code, _, err) = run(command.env("HALL_SESSION_TOKEN", ENROLL), "");
+        assert!(code == Some(2) && err.contains(why) && !err.contains(ENROLL), "{err}");
     }
 }

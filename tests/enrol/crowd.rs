@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::house::{ENROLL, House, ROUTE, hashed, reader, request};
+use crate::fixture::{ENROLL, Fixture, ROUTE, hashed, reader};
 
 #[test]
 fn a_crowd_is_enrolled_while_others_are_decided_and_no_other_verdict_changes() {
     const CALLERS: usize = 16;
     const EACH: usize = 40;
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     assert_eq!(process.enroll(ENROLL, reader("wrk_still", json!({}))).0, 201);
     let ask = |capability: &str, worker: &str| {
         json!({"capability_id": capability, "env": "dev", "data_label": "PUBLIC", "tenant_id": "org.acme",
@@ -30,9 +30,9 @@ fn a_crowd_is_enrolled_while_others_are_decided_and_no_other_verdict_changes() {
     ];
     // All that does not differ from one decision to the next.
     let verdict = |question: &str| {
-        let (status, body) = request(process.hall, "POST", "/api/route", Some(ROUTE), question).unwrap();
+        let (status, body) = process.post(ROUTE, "/api/route", question);
         assert_eq!(status, 200, "{body}");
-        let mut verdict: Value = serde_json::from_str(&body).unwrap();
+        let mut verdict = body;
         for key in ["decision_id", "receipt_id", "proof", "timestamp", "decided_at", "telemetry_envelopes", "snapshot"]
         {
             verdict.as_object_mut().unwrap().remove(key);
@@ -63,7 +63,7 @@ fn a_crowd_is_enrolled_while_others_are_decided_and_no_other_verdict_changes() {
                     for n in 0..EACH {
                         let id = format!("wrk_{caller}_{n}");
                         let record = hashed(reader(&id, json!({})));
-                        let (status, body) = request(process.hall, "POST", "/enroll", Some(ENROLL), &record).unwrap();
+                        let (status, body) = process.post(ENROLL, "/enroll", &record);
                         assert_eq!(status, 201, "{body}");
                         if n % 8 == 0 {
                             assert_eq!(process.ask(&id), Ok(()), "{id} counts from the next request on");
@@ -80,11 +80,10 @@ fn a_crowd_is_enrolled_while_others_are_decided_and_no_other_verdict_changes() {
     let decided = decided.load(Ordering::Relaxed);
     println!("{} enrolled and {decided} decided in {took:?}", CALLERS * EACH);
     assert!(decided > 100, "{decided}");
-    assert_eq!(house.registry_entries().len(), CALLERS * EACH + 1);
+    assert_eq!(fixture.registry_entries().len(), CALLERS * EACH + 1);
     // One snapshot for many: fewer policies than enrolments are on record.
-    let (_, out, _) = house.run(&["audit", "export", "--ledger", "ledger"]);
-    let policies = out.lines().filter(|line| line.contains("\"cause\":\"registry\"")).count();
+    let policies = fixture.entries().iter().filter(|entry| entry["cause"] == "registry").count();
     assert!(policies < CALLERS * EACH / 2, "{policies}");
     process.end();
-    house.verify();
+    fixture.verify();
 }

@@ -5,18 +5,19 @@ use std::fs;
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Value, json};
 
-use crate::house::{ACME, ADMIN, ENROLL, GLOBEX, House, READER, hashed, reader, until};
+use crate::fixture::{ACME, ADMIN, ENROLL, Fixture, GLOBEX, READER, hashed, reader};
+use support::until;
 
 #[test]
 fn a_reload_keeps_who_was_enrolled_and_no_worker_is_in_both_places() {
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     assert_eq!(process.enroll(ENROLL, reader("wrk_a", json!({}))).0, 201);
     let ready = || serde_json::from_str::<Value>(&process.get(READER, "/readyz").1).unwrap();
     let before = ready()["snapshot"].clone();
 
     // Another worker in the folder: both count.
-    fs::write(house.path("enrolled/b.json"), reader("wrk_b", json!({})).to_string()).unwrap();
+    fixture.write("enrolled/b.json", &reader("wrk_b", json!({})).to_string());
     until(|| ready()["snapshot"] != before);
     assert_eq!([process.ask("wrk_a"), process.ask("wrk_b")], [Ok(()), Ok(())]);
     let (status, answer) = process.enroll(ADMIN, reader("wrk_b", json!({})));
@@ -25,77 +26,77 @@ fn a_reload_keeps_who_was_enrolled_and_no_worker_is_in_both_places() {
 
     // One that the store has: the change is refused whole.
     let in_force = ready()["snapshot"].clone();
-    fs::write(house.path("enrolled/a.json"), reader("wrk_a", json!({"status": "revoked"})).to_string()).unwrap();
+    fixture.write("enrolled/a.json", &reader("wrk_a", json!({"status": "revoked"})).to_string());
     until(|| ready().get("refused_change").is_some());
     let first = ready()["refused_change"]["first"].to_string();
     assert!(first.contains("wrk_a") && first.contains("over the API, too"), "{first}");
     assert_eq!((process.ask("wrk_a"), &ready()["snapshot"]), (Ok(()), &in_force));
     process.end();
-    let (code, _, err) = house.run(&["serve", "--config", "hallgate.yaml"]);
+    let (code, _, err) = fixture.run(&["serve", "--config", "hallgate.yaml"]);
     assert!(code == Some(2) && err.contains("wrk_a") && err.contains("remove its file"), "{err}");
-    fs::remove_file(house.path("enrolled/a.json")).unwrap();
-    let process = house.serve();
+    fs::remove_file(fixture.path("enrolled/a.json")).unwrap();
+    let process = fixture.serve();
     assert_eq!([process.ask("wrk_a"), process.ask("wrk_b")], [Ok(()), Ok(())]);
     process.end();
-    house.verify();
+    fixture.verify();
 }
 
 #[test]
 fn whose_a_worker_of_the_folder_is_changes_with_its_file() {
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     let own = |owner: &str| json!({"worker_id": "wrk_own", "worker_species_id": "wrk.own", "capabilities": ["cap.own"], "owner": owner});
-    fs::write(house.path("enrolled/own.json"), own("org.acme").to_string()).unwrap();
+    fixture.write("enrolled/own.json", &own("org.acme").to_string());
     until(|| process.post(ACME, "/wcp/workers/wrk_own/revoke", "").0 == 200);
     // No decision reads the owner: the same snapshot stays in force.
-    fs::write(house.path("enrolled/own.json"), own("org.globex").to_string()).unwrap();
+    fixture.write("enrolled/own.json", &own("org.globex").to_string());
     until(|| process.post(ACME, "/wcp/workers/wrk_own/revoke", "").0 == 404);
     assert_eq!(process.post(GLOBEX, "/wcp/workers/wrk_own/restore", "").0, 200);
 }
 
 #[test]
 fn a_store_that_cannot_be_used_is_refused_at_the_start() {
-    let house = House::new();
-    let process = house.serve();
+    let fixture = Fixture::new();
+    let process = fixture.serve();
     assert_eq!(process.enroll(ENROLL, reader("wrk_a", json!({}))).0, 201);
     // Another Hall on the same store.
-    let other = House::with(&format!("  store: {}\n", house.path("registry.db").display()));
+    let other = Fixture::with(&format!("  store: {}\n", fixture.path("registry.db").display()));
     let (code, _, err) = other.run(&["serve", "--config", "hallgate.yaml"]);
     assert!(code == Some(2) && err.contains("registry.db` is in use by another process"), "{err}");
     process.end();
 
-    let mut connection = Connection::open(house.path("registry.db")).unwrap();
+    let mut connection = Connection::open(fixture.path("registry.db")).unwrap();
     let held = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
-    let (code, _, err) = house.run(&["serve", "--config", "hallgate.yaml"]);
+    let (code, _, err) = fixture.run(&["serve", "--config", "hallgate.yaml"]);
     assert!(code == Some(2) && err.contains("registry.db` is locked by another process"), "{err}");
     drop(held);
     drop(connection);
 
-    let sound = fs::read(house.path("registry.db")).unwrap();
-    fs::write(house.path("registry.db"), "this is no database".repeat(500)).unwrap();
+    let sound = fs::read(fixture.path("registry.db")).unwrap();
+    fs::write(fixture.path("registry.db"), "this is no database".repeat(500)).unwrap();
     for command in [["serve", "--config", "hallgate.yaml"], ["check", "--config", "hallgate.yaml"]] {
-        let (code, _, err) = house.run(&command);
+        let (code, _, err) = fixture.run(&command);
         assert!(code == Some(2) && err.contains("registry.db` is damaged"), "{err}");
         assert!(err.contains("made again from the ledger"), "{err}");
     }
-    fs::write(house.path("registry.db"), sound).unwrap();
-    assert_eq!(house.serve().ask("wrk_a"), Ok(()));
+    fs::write(fixture.path("registry.db"), sound).unwrap();
+    assert_eq!(fixture.serve().ask("wrk_a"), Ok(()));
 }
 
 #[test]
 fn a_record_that_the_policy_no_longer_admits_is_told_and_not_dropped() {
-    let house = House::new();
-    fs::write(house.path("a.py"), "def run(): pass\n").unwrap();
-    let configuration = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    let fixture = Fixture::new();
+    fixture.write("a.py", "def run(): pass\n");
+    let configuration = fixture.configuration();
     let wide = configuration.replace("  store:", "  allowed_worker_dirs: [.]\n  store:");
-    fs::write(house.path("hallgate.yaml"), wide).unwrap();
-    let process = house.serve();
+    fixture.configure(&wide);
+    let process = fixture.serve();
     let attested = json!({"attestation": {"code_hash": "0".repeat(64), "source_file": "a.py"}});
     assert_eq!(process.post(ENROLL, "/enroll", &hashed(reader("wrk_a", attested))).0, 201);
     process.end();
     let narrow = configuration.replace("  store:", "  allowed_worker_dirs: [enrolled]\n  store:");
-    fs::write(house.path("hallgate.yaml"), narrow).unwrap();
-    let (code, _, err) = house.run(&["serve", "--config", "hallgate.yaml"]);
+    fixture.configure(&narrow);
+    let (code, _, err) = fixture.run(&["serve", "--config", "hallgate.yaml"]);
     assert!(code == Some(2) && err.contains("worker `wrk_a` was enrolled over the API"), "{err}");
     assert!(err.contains("attestation.source_file") && err.contains("policy.allowed_worker_dirs"), "{err}");
 }

@@ -9,8 +9,8 @@ use std::thread;
 use hallgate::ids::Digest;
 use serde_json::{Value, json};
 
-use crate::hall::{ACME, ADMIN, ANY, DENIED, GLOBEX, GLOBEX_ADMIN, READ, READER, get, house, post};
-use crate::house::{PATIENCE, Process, until};
+use crate::hall::{ACME, ADMIN, ANY, DENIED, GLOBEX, GLOBEX_ADMIN, READ, READER, fixture};
+use support::{PATIENCE, Process, get, post, root, until};
 
 /// A webhook that refuses the first attempt, and gives each bearer and body that it was posted.
 fn webhook() -> (u16, Receiver<(String, Value)>) {
@@ -57,10 +57,10 @@ fn a_refused_change_is_an_alert_that_a_webhook_hears_and_an_admin_acknowledges()
     let (port, posts) = webhook();
     let more =
         format!("alerts: {{ webhook: \"http://127.0.0.1:{port}/hook\", webhook_secret: whs_0123456789abcdef }}\n");
-    let house = house("", "  catalogue: catalogue.json\n", &more);
-    fs::write(house.path("catalogue.json"), r#"{"entities": []}"#).unwrap();
-    let mut process = house.serve();
-    fs::write(house.path("catalogue.json"), "{").unwrap();
+    let fixture = fixture("", "  catalogue: catalogue.json\n", &more);
+    fixture.write("catalogue.json", r#"{"entities": []}"#);
+    let process = fixture.serve();
+    fixture.write("catalogue.json", "{");
     let raised = alert(&process, READER, "RELOAD_REFUSED");
     assert_eq!((&raised["severity"], &raised["acknowledged"]), (&json!("warning"), &json!(false)));
     let (bearer, told) = posts.recv_timeout(PATIENCE).unwrap();
@@ -81,18 +81,18 @@ fn a_refused_change_is_an_alert_that_a_webhook_hears_and_an_admin_acknowledges()
     assert_eq!((&known["acknowledged"], &known["id"]), (&json!(true), &raised["id"]));
     assert!(known["acknowledged_at"].is_string());
     // It happens again: it is open again.
-    fs::write(house.path("catalogue.json"), "[").unwrap();
+    fixture.write("catalogue.json", "[");
     until(|| alert(&process, READER, "RELOAD_REFUSED")["acknowledged"] == false);
     assert_eq!(alert(&process, READER, "RELOAD_REFUSED")["count"], 2);
-    process.signal();
+    process.terminate();
     process.ended();
-    assert!(!process.seen.contains("whs_0123"), "a secret is in the log");
+    assert!(!process.log().contains("whs_0123"), "a secret is in the log");
 }
 
 #[test]
 fn a_worker_that_is_denied_again_and_again_is_an_alert_of_its_tenant() {
-    let house = house("", "", "");
-    let process = house.serve();
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
     for _ in 0..12 {
         post(process.hall(), ANY, "/api/route", DENIED).ok();
         // Names that nobody enrolled raise nothing.
@@ -106,23 +106,20 @@ fn a_worker_that_is_denied_again_and_again_is_an_alert_of_its_tenant() {
 
 #[test]
 fn a_worker_whose_code_was_changed_is_an_alert_and_an_error_in_the_crew() {
-    let house = house("", "  require_worker_attestation: true\n", "");
-    let record: Value =
-        serde_json::from_str(&fs::read_to_string("conf/enrolled/wrk_make_acme_prod.json").unwrap()).unwrap();
-    fs::write(house.path("worker.py"), "print(1)\n").unwrap();
-    let mut record = record;
+    let fixture = fixture("", "  require_worker_attestation: true\n", "");
+    let record = fs::read_to_string(root().join("conf/enrolled/wrk_make_acme_prod.json")).unwrap();
+    fixture.write("worker.py", "print(1)\n");
+    let mut record: Value = serde_json::from_str(&record).unwrap();
     record["attestation"] = json!({ "code_hash": Digest::of(b"print(1)\n").to_hex(), "source_file": "worker.py" });
-    fs::create_dir(house.path("enrolled")).unwrap();
     for other in ["wrk_notify_acme_prod", "wrk_report_acme_prod"] {
-        fs::copy(format!("conf/enrolled/{other}.json"), house.path(&format!("enrolled/{other}.json"))).unwrap();
+        let file = format!("enrolled/{other}.json");
+        fixture.write(&file, &fs::read_to_string(root().join("conf").join(&file)).unwrap());
     }
-    fs::write(house.path("enrolled/make.json"), record.to_string()).unwrap();
-    let conf = fs::canonicalize("conf").unwrap();
-    let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
-    house.write(&written.replace(&format!("{}/enrolled", conf.display()), "enrolled"));
-    let process = house.serve();
+    fixture.write("enrolled/make.json", &record.to_string());
+    fixture.edit(&root().join("conf/enrolled").display().to_string(), "enrolled");
+    let process = fixture.serve();
     assert_eq!(post(process.hall(), ANY, "/api/route", READ).ok()["denied"], false);
-    fs::write(house.path("worker.py"), "print(2)\n").unwrap();
+    fixture.write("worker.py", "print(2)\n");
     until(|| post(process.hall(), ANY, "/api/route", READ).ok()["deny_code"] == "DENY_WORKER_TAMPERED");
     let raised = alert(&process, ACME, "WORKER_TAMPERED");
     assert_eq!((&raised["severity"], &raised["worker_id"]), (&json!("error"), &json!("wrk_make_acme_prod")));
@@ -133,13 +130,13 @@ fn a_worker_whose_code_was_changed_is_an_alert_and_an_error_in_the_crew() {
 
 #[test]
 fn a_broken_ledger_is_an_alert() {
-    let house = house("", "", "");
-    let mut process = house.serve();
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
     post(process.hall(), ANY, "/api/route", READ).ok();
-    process.signal();
+    process.terminate();
     process.ended();
-    fs::write(house.path("ledger/checkpoint"), "no checkpoint\n").unwrap();
-    let process = house.serve_under(&[]);
+    fixture.write("ledger/checkpoint", "no checkpoint\n");
+    let process = fixture.serve_under(&[]);
     let raised = alert(&process, READER, "LEDGER_BROKEN");
     assert_eq!(raised["severity"], "error");
     assert_eq!(get(process.hall(), READER, "/api/doctor").ok()["checks"]["db"]["status"], "fail");
@@ -148,10 +145,10 @@ fn a_broken_ledger_is_an_alert() {
 
 #[test]
 fn a_ledger_that_cannot_be_written_is_an_alert() {
-    let house = house("", "", "");
-    let process = house.serve();
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
     post(process.hall(), ANY, "/api/route", READ).ok();
-    fs::remove_dir_all(house.path("ledger/segments")).unwrap();
+    fs::remove_dir_all(fixture.path("ledger/segments")).unwrap();
     post(process.hall(), ANY, "/api/route", READ).refused(503);
     let raised = alert(&process, READER, "LEDGER_NOT_WRITING");
     assert_eq!((&raised["severity"], &raised["count"]), (&json!("error"), &json!(1)));

@@ -1,11 +1,9 @@
 //! The catalogue: built in, of a file, and what the policy makes of it.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
-use crate::hall::{ANY, READER, get, house, post};
-use crate::house::until;
+use crate::hall::{ANY, READER, fixture};
+use support::{get, post, until};
 
 const FILE: &str = r#"{"_meta": {"version": "7"}, "entities": [
     {"id": "cap.db.write", "type": "capability", "risk_tier": "critical", "name": "Write", "tags": ["db"], "blast_radius_hint": {"data": 3}},
@@ -19,8 +17,8 @@ fn ask(hall: std::net::SocketAddr, capability: &str) -> Value {
 
 #[test]
 fn the_built_in_capabilities_have_their_tiers_and_their_workers() {
-    let house = house("", "", "");
-    let process = house.serve();
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
     let body = get(process.hall(), READER, "/wcp/capabilities").ok();
     assert_eq!(body["catalog_version"], "built-in");
     let tier = |id: &str| {
@@ -44,9 +42,9 @@ fn the_built_in_capabilities_have_their_tiers_and_their_workers() {
 
 #[test]
 fn a_file_adds_entities_and_what_is_in_no_catalogue_is_denied() {
-    let house = house("", "  catalogue: catalogue.json\n  require_known_capability: true\n", "");
-    fs::write(house.path("catalogue.json"), FILE).unwrap();
-    let process = house.serve();
+    let fixture = fixture("", "  catalogue: catalogue.json\n  require_known_capability: true\n", "");
+    fixture.write("catalogue.json", FILE);
+    let process = fixture.serve();
     let hall = process.hall();
     let body = get(hall, READER, "/api/catalog").ok();
     assert_eq!((&body["_meta"]["version"], &body["count"]), (&json!("7"), &json!(9)));
@@ -62,9 +60,9 @@ fn a_file_adds_entities_and_what_is_in_no_catalogue_is_denied() {
     assert_eq!(ask(hall, "cap.data.read"), "DENY_UNKNOWN_CAPABILITY");
 
     // In force as soon as the file says so, and for nothing that was remembered before.
-    fs::write(house.path("catalogue.json"), FILE.replace("cap.db.write\", \"type", "cap.db.read\", \"type")).unwrap();
+    fixture.write("catalogue.json", &FILE.replace("cap.db.write\", \"type", "cap.db.read\", \"type"));
     until(|| ask(hall, "cap.db.read") == "DENY_NO_MATCHING_RULE");
     assert_eq!(ask(hall, "cap.db.write"), "DENY_UNKNOWN_CAPABILITY");
     drop(process);
-    house.verify();
+    fixture.verify();
 }

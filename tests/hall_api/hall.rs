@@ -1,11 +1,9 @@
-//! A house with tokens of every kind, and a client of its Hall.
+//! A fixture with tokens of every kind.
 
-use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 use serde_json::Value;
-
-use crate::house::{House, rest, status};
+use support::{Fixture, NOWHERE};
 
 pub const MAKE: &str = "hst_make_0123456789";
 pub const ANY: &str = "hst_any_0123456789a";
@@ -22,14 +20,14 @@ pub const READ: &str = r#"{"capability_id":"cap.data.read.v1","worker_id":"wrk_m
 /// What no rule matches.
 pub const DENIED: &str = r#"{"capability_id":"cap.no.rule","worker_id":"wrk_make_acme_prod","env":"prod","data_label":"PUBLIC","tenant_id":"org.acme"}"#;
 
-/// A house with these tokens; `hall` is added to that section, `policy` to that one, `more` at the end.
-pub fn house(hall: &str, policy: &str, more: &str) -> House {
-    let house = House::build("{ linger: 0s, grace: 1s }");
-    house.write(&configuration(&house, hall, policy, more));
-    house
+/// A fixture with these tokens; `hall` is added to that section, `policy` to that one, `more` at the end.
+pub fn fixture(hall: &str, policy: &str, more: &str) -> Fixture {
+    before(NOWHERE, hall, policy, more)
 }
 
-pub fn configuration(house: &House, hall: &str, policy: &str, more: &str) -> String {
+/// The same in front of an upstream.
+pub fn before(upstream: SocketAddr, hall: &str, policy: &str, more: &str) -> Fixture {
+    let fixture = Fixture::sample(upstream).shutdown("{ linger: 0s, grace: 1s }");
     let tokens = [
         ("make", MAKE, "route", "tenant_id: org.acme, worker_ids: [wrk_make_acme_prod]"),
         ("any", ANY, "route", ""),
@@ -47,59 +45,10 @@ pub fn configuration(house: &House, hall: &str, policy: &str, more: &str) -> Str
             format!("    - {{ name: {name}, secret: {secret}, scopes: [{scope}], {binding} }}\n").replace(", }", " }")
         })
         .collect();
-    let plain = house.configuration("{ linger: 0s, grace: 1s }");
-    let tokens_at = plain.find("  tokens:").unwrap();
-    let policy_at = plain.find("policy:\n").unwrap();
-    format!(
-        "{}{hall}  tokens:\n{}policy:\n{policy}{}{more}",
-        &plain[..tokens_at],
-        list.concat(),
-        &plain[policy_at + "policy:\n".len()..]
-    )
-}
-
-/// An answer.
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Value,
-}
-
-impl Answer {
-    /// That it is a success, and its body.
-    #[track_caller]
-    pub fn ok(self) -> Value {
-        assert!(matches!(self.status, 200 | 201), "{} {}", self.head, self.body);
-        self.body
-    }
-
-    /// That it is the error envelope with this status, and its reason.
-    #[track_caller]
-    pub fn refused(self, status: u16) -> String {
-        assert_eq!(self.status, status, "{} {}", self.head, self.body);
-        assert_eq!((&self.body["denied"], &self.body["allowed"]), (&true.into(), &false.into()), "{}", self.body);
-        self.body["reason"].as_str().unwrap().to_owned()
-    }
-}
-
-/// One request with these headers.
-pub fn send(hall: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-    let mut connection = TcpStream::connect(hall).unwrap();
-    let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
-    write!(connection, "{method} {path} HTTP/1.1\r\nconnection: close\r\n{length}{headers}\r\n{body}").unwrap();
-    let text = rest(&mut connection);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
-    let body = serde_json::from_str(body).unwrap_or(Value::Null);
-    Answer { status: status(head).unwrap(), head: head.to_ascii_lowercase(), body }
-}
-
-pub fn get(hall: SocketAddr, token: &str, path: &str) -> Answer {
-    send(hall, "GET", path, &format!("host: hall\r\nauthorization: Bearer {token}\r\n"), "")
-}
-
-pub fn post(hall: SocketAddr, token: &str, path: &str, body: &str) -> Answer {
-    let headers = format!("host: hall\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n");
-    send(hall, "POST", path, &headers, body)
+    let plain = "  tokens: [{ name: make, secret: \"${HALL_SESSION_TOKEN}\", scopes: [route] }]\npolicy:\n";
+    fixture.edit(plain, &format!("{hall}  tokens:\n{}policy:\n{policy}", list.concat()));
+    fixture.add(more);
+    fixture
 }
 
 /// The names of an object's members.

@@ -1,6 +1,7 @@
 //! Hall Monitor polls without a token: only where the configuration says so, only from this machine, and without tenants.
 
-use crate::hall::{ANY, MAKE, READ, READER, get, house, post, send};
+use crate::hall::{ANY, MAKE, READ, READER, before};
+use support::{Held, ask, get, post};
 
 const PATHS: [&str; 6] = [
     "/api/health",
@@ -11,20 +12,24 @@ const PATHS: [&str; 6] = [
     "/api/catalog?type=worker_species",
 ];
 
+const LOCAL: (&str, &str) = ("host", "localhost");
+
 #[test]
 fn it_reads_its_own_paths_redacted_and_nothing_else() {
-    let house = house("  monitor_unauthenticated_loopback: true\n", "", "");
-    let process = house.serve();
+    let upstream = Held::start();
+    let fixture = before(upstream.address, "  monitor_unauthenticated_loopback: true\n", "", "");
+    let process = fixture.serve();
     let hall = process.hall();
     post(hall, MAKE, "/api/route", READ).ok();
     post(hall, MAKE, "/api/route", &READ.replace("org.acme", "org.globex")).ok();
-    let _stream = process.begin(&house);
-    let host = format!("host: localhost:{}\r\n", hall.port());
+    let _stream = upstream.begin(process.gate());
+    let host = format!("localhost:{}", hall.port());
+    let host = [("host", &*host)];
     for path in PATHS {
-        let text = send(hall, "GET", path, &host, "").ok().to_string();
+        let text = ask(hall, &format!("GET {path}"), &host, "").ok().to_string();
         assert!(!text.contains("org.acme") && !text.contains("org.globex"), "{path}: {text}");
     }
-    let events = send(hall, "GET", "/api/dispatches/recent", &host, "").ok();
+    let events = ask(hall, "GET /api/dispatches/recent", &host, "").ok();
     assert_eq!(events["count"], 3);
     assert!(events["events"].as_array().unwrap().iter().all(|event| event["tenant_id"].is_null()), "{events}");
     assert!(get(hall, READER, "/api/dispatches/recent").ok().to_string().contains("org.acme"));
@@ -32,18 +37,18 @@ fn it_reads_its_own_paths_redacted_and_nothing_else() {
     for other in
         ["/health", "/status", "/workers", "/dispatches", "/alerts", "/api/doctor", "/wcp/workers", "/openapi.json"]
     {
-        send(hall, "GET", other, &host, "").refused(401);
+        ask(hall, &format!("GET {other}"), &host, "").refused(401);
     }
     for path in PATHS {
-        for (header, why) in [
-            ("host: rebound.evil.example:8765\r\n", "a name that a web page made to lead here"),
-            ("host: localhost\r\nhost: localhost\r\n", "two hosts"),
-            ("host: localhost\r\norigin: https://evil.example\r\n", "a web page"),
-            ("host: localhost\r\nsec-fetch-site: cross-site\r\n", "a web page"),
-            ("host: localhost\r\nx-forwarded-for: 10.0.0.1\r\n", "a proxy"),
-            ("host: localhost\r\nauthorization: Bearer wrong\r\n", "a wrong token"),
+        for (headers, why) in [
+            (&[("host", "rebound.evil.example:8765")][..], "a name that a web page made to lead here"),
+            (&[LOCAL, LOCAL], "two hosts"),
+            (&[LOCAL, ("origin", "https://evil.example")], "a web page"),
+            (&[LOCAL, ("sec-fetch-site", "cross-site")], "a web page"),
+            (&[LOCAL, ("x-forwarded-for", "10.0.0.1")], "a proxy"),
+            (&[LOCAL, ("authorization", "Bearer wrong")], "a wrong token"),
         ] {
-            let status = send(hall, "GET", path, header, "").status;
+            let status = ask(hall, &format!("GET {path}"), headers, "").status;
             assert!(matches!(status, 400 | 401), "{path}, {why}: {status}");
         }
         get(hall, ANY, path).refused(403);

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::hall::{ANY, DENIED, MAKE, READ, READER, get, has, house, keys, post, send};
-use crate::house::until;
+use crate::hall::{ANY, DENIED, MAKE, READ, READER, before, fixture, has, keys};
+use support::{Held, ask, get, post, until};
 
 #[test]
 fn each_client_finds_the_fields_that_it_reads() {
-    let house = house("", "", "");
-    let process = house.serve();
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
     let hall = process.hall();
     let allowed = post(hall, MAKE, "/api/route", READ).ok();
     assert_eq!(allowed["denied"], false, "{allowed}");
@@ -99,10 +99,11 @@ fn each_client_finds_the_fields_that_it_reads() {
 
 #[test]
 fn an_exchange_is_under_way_until_it_ends() {
-    let house = house("", "", "");
-    let process = house.serve();
+    let upstream = Held::start();
+    let fixture = before(upstream.address, "", "", "");
+    let process = fixture.serve();
     let hall = process.hall();
-    let stream = process.begin(&house);
+    let stream = upstream.begin(process.gate());
     let body = get(hall, READER, "/api/dispatches/active").ok();
     let active = &body["active"][0];
     assert_eq!((&active["worker"], &active["capability"]), (&json!("wrk_make_acme_prod"), &json!("cap.data.read.v1")));
@@ -110,15 +111,15 @@ fn an_exchange_is_under_way_until_it_ends() {
     let body = get(hall, READER, "/dispatches/active").ok();
     assert_eq!((&body["count"], &body["dispatches"][0]["denied"]), (&json!(1), &json!(0)));
     assert_eq!(body["dispatches"][0]["decision_id"], active["id"]);
-    house.finish.send(()).unwrap();
+    upstream.finish();
     drop(stream);
     until(|| get(hall, READER, "/api/dispatches/active").ok()["count"] == 0);
 }
 
 #[test]
 fn unknown_paths_and_wrong_methods_are_refused_in_json() {
-    let house = house("", "", "");
-    let process = house.serve();
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
     let hall = process.hall();
     for path in ["/", "/nothing", "/health/", "/api/health/", "/api", "/wcp/", "/api/coord/agents", "/decisions"] {
         get(hall, READER, path).refused(404);
@@ -128,38 +129,38 @@ fn unknown_paths_and_wrong_methods_are_refused_in_json() {
         ["/health", "/status", "/workers", "/dispatches", "/alerts", "/api/catalog", "/wcp/health", "/api/doctor"]
     {
         let answer = post(hall, READER, path, "{}");
-        assert!(answer.head.contains("\r\nallow: get,head\r\n"), "{path}: {}", answer.head);
+        assert_eq!(answer.header("allow"), Some("GET,HEAD"), "{path}");
         answer.refused(405);
     }
     for path in ["/wcp/route", "/decisions/ingest", "/api/alerts/1/acknowledge"] {
         let answer = get(hall, READER, path);
-        assert!(answer.head.contains("\r\nallow: post\r\n"), "{path}: {}", answer.head);
+        assert_eq!(answer.header("allow"), Some("POST"), "{path}");
         answer.refused(405);
     }
 }
 
 #[test]
 fn nothing_is_read_without_a_token_that_may_read() {
-    let house = house("", "", "");
-    let process = house.serve();
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
     let hall = process.hall();
     let paths = "/health /status /workers /dispatches /dispatches/active /alerts /api/health /api/alerts /api/dispatches/recent \
                  /api/dispatches/active /api/workers /api/catalog /api/doctor /wcp/capabilities /wcp/workers /wcp/health";
     for path in paths.split_whitespace() {
-        send(hall, "GET", path, "host: localhost\r\n", "").refused(401);
+        ask(hall, &format!("GET {path}"), &[], "").refused(401);
         get(hall, "hst_that_is_no_token", path).refused(401);
         get(hall, ANY, path).refused(403);
         get(hall, READER, path).ok();
     }
     post(hall, READER, "/wcp/route", READ).refused(403);
     post(hall, READER, "/decisions/ingest", "{}").refused(403);
-    send(hall, "GET", "/openapi.json", "host: localhost\r\n", "").refused(401);
+    ask(hall, "GET /openapi.json", &[], "").refused(401);
 }
 
 #[test]
 fn a_whole_route_input_gets_the_decision_that_a_short_one_gets() {
-    let house = house("", "", "");
-    let process = house.serve();
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
     let hall = process.hall();
     let whole = json!({
         "capability_id": "cap.data.read.v1", "worker_id": "wrk_make_acme_prod", "env": "prod", "data_label": "PUBLIC",

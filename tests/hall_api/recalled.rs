@@ -2,19 +2,19 @@
 
 use serde_json::Value;
 
-use crate::hall::{ACME, DENIED, GLOBEX, MAKE, READ, READER, get, house, post};
-use crate::house::until;
+use crate::hall::{ACME, DENIED, GLOBEX, MAKE, READ, READER, fixture};
+use support::{Process, get, post, until};
 
 #[test]
 fn lists_and_counts_come_back_from_the_ledger() {
-    let house = house("", "", "");
-    let mut process = house.serve();
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
     for _ in 0..5 {
         post(process.hall(), MAKE, "/api/route", READ).ok();
         post(process.hall(), MAKE, "/api/route", DENIED).ok();
     }
     assert_eq!(post(process.hall(), MAKE, "/api/route", "[]").status, 400);
-    let said = |process: &crate::house::Process, reader: &str| -> Vec<Value> {
+    let said = |process: &Process, reader: &str| -> Vec<Value> {
         let status = get(process.hall(), reader, "/status").ok();
         let mut said: Vec<Value> =
             ["decisions_total", "decisions_today", "denials_today"].map(|name| status[name].clone()).into();
@@ -27,7 +27,7 @@ fn lists_and_counts_come_back_from_the_ledger() {
     let since = get(process.hall(), READER, "/status").ok()["counted_since"].clone();
     assert!(since.as_str().unwrap().contains("T00:00:00.000000"), "today is counted from midnight on: {since}");
     process.kill();
-    let again = house.serve();
+    let again = fixture.serve();
     until(|| get(again.hall(), READER, "/status").ok()["decisions_total"] == 11);
     assert_eq!([READER, ACME, GLOBEX].map(|reader| said(&again, reader)), before);
     // What comes now stands before what was, and counts with it.

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use crate::hall::{ACME, ACME_INGEST, GLOBEX, INGEST, READER, get, house, post};
+use crate::hall::{ACME, ACME_INGEST, GLOBEX, INGEST, READER, fixture};
+use support::{get, post};
 
 #[test]
 fn a_report_is_listed_apart_from_what_this_hall_decided() {
-    let house = house("", "", "");
-    let process = house.serve();
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
     let hall = process.hall();
     let entries = || get(hall, READER, "/status").ok()["ledger_entries"].clone();
     let before = entries();
@@ -37,8 +38,8 @@ fn a_report_is_listed_apart_from_what_this_hall_decided() {
 
 #[test]
 fn a_bound_token_reports_its_own_and_what_is_wrong_is_named() {
-    let house = house("", "", "");
-    let process = house.serve();
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
     let hall = process.hall();
     post(hall, ACME_INGEST, "/decisions/ingest", r#"{"decision_id": "mine"}"#).ok();
     assert_eq!(get(hall, ACME, "/dispatches").ok()["dispatches"][0]["tenant_id"], "org.acme");

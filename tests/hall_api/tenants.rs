@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
-use crate::hall::{ACME, ANY, DENIED, GLOBEX, MAKE, READ, READER, get, house, post};
+use crate::hall::{ACME, ANY, DENIED, GLOBEX, MAKE, READ, READER, before};
+use support::{Held, get, post};
 
 #[test]
 fn no_tenant_sees_anything_of_another() {
-    let house = house("", "", "");
-    let process = house.serve();
+    let upstream = Held::start();
+    let fixture = before(upstream.address, "", "", "");
+    let process = fixture.serve();
     let hall = process.hall();
     let acme = post(hall, MAKE, "/api/route", READ).ok();
     let globex = post(hall, ANY, "/api/route", &READ.replace("org.acme", "org.globex")).ok();
@@ -15,7 +17,7 @@ fn no_tenant_sees_anything_of_another() {
     let claim = post(hall, MAKE, "/api/route", &READ.replace("org.acme", "org.globex")).ok();
     assert_eq!(claim["deny_code"], "DENY_UNKNOWN_TENANT");
     post(hall, MAKE, "/api/route", DENIED).ok();
-    let _stream = process.begin(&house);
+    let _stream = upstream.begin(process.gate());
 
     assert_eq!(get(hall, READER, "/dispatches").ok()["count"], 5);
     for (reader, own, other) in [(ACME, "org.acme", "org.globex"), (GLOBEX, "org.globex", "org.acme")] {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use support::root;
 
 /// A fenced block of a page.
 pub struct Block {
@@ -11,10 +12,6 @@ pub struct Block {
     pub at: String,
     pub language: String,
     pub text: String,
-}
-
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The README, CONTRIBUTING, and every page in the folders under `docs/`.
@@ -41,13 +38,6 @@ pub fn blocks(page: &Path) -> Vec<Block> {
         blocks.push(Block { at, language: language.to_owned(), text: text.join("\n") });
     }
     blocks
-}
-
-/// The Python of the virtual environment that `make test` makes.
-pub fn python() -> PathBuf {
-    let python = root().join("target/venv/bin/python");
-    assert!(python.exists(), "{} is missing; run `make test`, which makes it", python.display());
-    python
 }
 
 /// Whether everything that a sample shows is in the answer. `…` stands for any text.

@@ -1,8 +1,9 @@
 //! A ban list that is longer than one answer: all of it is enforced, and what cannot be read is said and clears nobody.
 
 use serde_json::{Value, json};
+use support::until;
 
-use crate::house::{House, LOCAL, NAMESPACED, Process, TOKEN, until};
+use crate::fixture::{Fixture, LOCAL, NAMESPACED, Process, TOKEN};
 use crate::registry::{Registry, Way};
 
 const ALERT: &str = "BANS_UNREAD";
@@ -16,11 +17,11 @@ fn bans(count: usize) -> Value {
     (0..count).map(|n| json!({"sha256": hash(n), "reason": "leaks"})).collect()
 }
 
-/// A house whose local worker runs the code of this number.
-fn house(registry: &Registry, runs: usize, max_stale: &str) -> Process {
-    let house = House::asking(&registry.url(), max_stale);
-    house.enroll(LOCAL, Some(&hash(runs)));
-    house.serve()
+/// A fixture whose local worker runs the code of this number.
+fn fixture(registry: &Registry, runs: usize, max_stale: &str) -> Process {
+    let fixture = Fixture::asking(&registry.url(), max_stale);
+    fixture.enroll(LOCAL, Some(&hash(runs)));
+    fixture.serve()
 }
 
 /// Whether alert, metric and probe say that bans are unread; all of them say the same in the end.
@@ -38,7 +39,7 @@ fn said(process: &Process, unread: bool) {
 fn a_list_of_several_pages_is_enforced_whole() {
     let registry = Registry::start(&[NAMESPACED]);
     registry.ban(bans(1_250));
-    let process = house(&registry, 1_249, "60s");
+    let process = fixture(&registry, 1_249, "60s");
     until(|| process.verdict(LOCAL, "prod") == "DENY_WORKER_BANNED");
     until(|| process.verdict(NAMESPACED, "prod") == "ALLOWED");
     assert_eq!(process.metric("hallgate_registry_banned_hashes"), 1_250.0);
@@ -55,7 +56,7 @@ fn a_list_that_cannot_be_read_whole_is_enforced_as_far_as_it_goes_and_clears_nob
     let registry = Registry::start(&[NAMESPACED]);
     registry.ban(bans(700));
     registry.pages(false);
-    let process = house(&registry, 499, "60s");
+    let process = fixture(&registry, 499, "60s");
     until(|| process.verdict(LOCAL, "prod") == "DENY_WORKER_BANNED");
     said(&process, true);
     assert_eq!(process.verdict(NAMESPACED, "prod"), "DENY_REGISTRY_UNAVAILABLE");
@@ -64,14 +65,14 @@ fn a_list_that_cannot_be_read_whole_is_enforced_as_far_as_it_goes_and_clears_nob
     registry.pages(true);
     until(|| process.verdict(NAMESPACED, "prod") == "ALLOWED");
     said(&process, false);
-    until(|| process.logged("the registry's ban list is read whole again"));
+    until(|| process.log().contains("the registry's ban list is read whole again"));
 }
 
 #[test]
 fn a_ban_that_was_read_holds_while_its_page_cannot_be_read_again() {
     let registry = Registry::start(&[NAMESPACED]);
     registry.ban(bans(700));
-    let process = house(&registry, 699, "4s");
+    let process = fixture(&registry, 699, "4s");
     until(|| process.verdict(LOCAL, "prod") == "DENY_WORKER_BANNED");
     until(|| process.verdict(NAMESPACED, "prod") == "ALLOWED");
     registry.goes_for("offset=", Way::Status(500));

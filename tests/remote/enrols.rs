@@ -3,9 +3,10 @@
 use hallgate::engine::Json;
 use hallgate::registry::hash;
 use serde_json::{Value, json};
+use support::until;
 
 use crate::entries;
-use crate::house::{House, KEY, LOCAL, NAMESPACED, TOKEN, until};
+use crate::fixture::{Fixture, KEY, LOCAL, NAMESPACED, TOKEN};
 use crate::registry::Registry;
 
 const LATE: &str = "org.acme.late";
@@ -28,7 +29,7 @@ fn an_enrolment_lifts_no_ban_and_whoever_is_enrolled_is_asked_for_at_once() {
         "  store: registry.db\nregistry: {{ url: \"{}\", api_key: {KEY}, refresh: 1h, max_stale: 2h }}",
         registry.url()
     );
-    let process = House::build(&sections).serve();
+    let process = Fixture::build(&sections).serve();
     until(|| process.readyz()["ready"] == true);
     until(|| {
         process.verdict(NAMESPACED, "prod") == "DENY_WORKER_BANNED" && process.verdict(LOCAL, "prod") == "ALLOWED"
@@ -52,24 +53,21 @@ fn an_enrolment_lifts_no_ban_and_whoever_is_enrolled_is_asked_for_at_once() {
     assert_eq!(process.call("POST", "/api/server/go-offline", TOKEN).0, 200);
     assert_eq!(process.call("POST", "/api/server/go-online", TOKEN).0, 200);
 
-    let (house, _) = process.end();
-    let all = entries(&house);
+    let (fixture, _) = process.end();
+    let all = entries(&fixture);
     let of_registry: Vec<&Value> = all.iter().filter(|entry| entry["kind"] == "registry").collect();
     let bans = of_registry.iter().filter(|entry| entry["standing"] == "banned").count();
     assert_eq!(bans, 1, "it was never lifted, and so never taken away again: {of_registry:?}");
     let actions = of_registry.iter().filter(|entry| entry["action"] == "enrolled").count();
     let switches = of_registry.iter().filter(|entry| entry["token"] == "ops" && entry["cause"].is_string()).count();
     assert_eq!((actions, switches), (3, 2));
-    let key = house.run(&["key", "show", "hallgate.key"], &[]);
-    let key = String::from_utf8(key.stdout).unwrap();
-    let verified = house.run(&["audit", "verify", "--ledger", "ledger", "--key", key.trim()], &[]);
-    let said = String::from_utf8(verified.stdout).unwrap();
+    let (_, said, _) = fixture.run(&["audit", "verify"]);
     assert!(said.contains(&format!("{} registry changes", of_registry.len())), "{said}");
 
     // The store is made again from a ledger that has entries of both kinds.
-    std::fs::remove_file(house.folder.path().join("registry.db")).unwrap();
-    let process = house.serve();
-    assert!(process.logged("brought up to it"));
+    std::fs::remove_file(fixture.path("registry.db")).unwrap();
+    let process = fixture.serve();
+    assert!(process.log().contains("brought up to it"));
     until(|| process.verdict(LATE, "prod") == "ALLOWED" && process.verdict("wrk_two", "prod") == "ALLOWED");
     until(|| process.verdict(NAMESPACED, "prod") == "DENY_WORKER_BANNED");
 }

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use support::until;
 
-use crate::house::{House, KEY, LOCAL, NAMESPACED, TOKEN, until};
+use crate::fixture::{Fixture, KEY, LOCAL, NAMESPACED, TOKEN};
 use crate::registry::{Registry, Way};
 
 const MAX_STALE: Duration = Duration::from_secs(5);
@@ -12,7 +13,7 @@ const MAX_STALE: Duration = Duration::from_secs(5);
 /// Goes that way, and back. `result` is what the rounds count as meanwhile.
 fn survives(way: Way, result: &str) {
     let registry = Registry::start(&[NAMESPACED, LOCAL]);
-    let process = House::asking(&registry.url(), "5s").serve();
+    let process = Fixture::asking(&registry.url(), "5s").serve();
     until(|| process.verdict(NAMESPACED, "prod") == "ALLOWED");
     let healthy = process.readyz();
     assert_eq!((&healthy["registry"]["error"], &healthy["registry"]["url"]), (&Value::Null, &json!(registry.url())));
@@ -127,13 +128,13 @@ fn a_redirect_is_not_followed_and_the_key_stays() {
 #[test]
 fn a_limit_is_kept() {
     let registry = Registry::start(&[NAMESPACED]);
-    let process = House::asking(&registry.url(), "60s").serve();
+    let process = Fixture::asking(&registry.url(), "60s").serve();
     until(|| process.verdict(NAMESPACED, "prod") == "ALLOWED");
     registry.goes(Way::Limited("4"));
     let limits = || registry.asked().into_iter().filter(|asked| asked.way == Way::Limited("4")).collect::<Vec<_>>();
     until(|| !limits().is_empty());
     // Enrolling somebody is no reason to ask sooner.
-    process.house.enroll("org.acme.late", None);
+    process.fixture.enroll("org.acme.late", None);
     until(|| process.verdict("org.acme.late", "prod") == "DENY_REGISTRY_UNAVAILABLE");
     let (status, answer) = process.call("GET", "/wcp/registry/verify/org.acme.late", TOKEN);
     assert_eq!((status, &answer["error"], &answer["source"]), (429, &json!("rate limited"), &json!("pyhall-registry")));
@@ -149,9 +150,9 @@ fn a_limit_is_kept() {
 #[test]
 fn a_worker_that_cannot_be_answered_for_costs_nobody_else_its_word() {
     let registry = Registry::start(&[NAMESPACED, "org.acme.other"]);
-    let house = House::asking(&registry.url(), "3s");
-    house.enroll("org.acme.other", None);
-    let process = house.serve();
+    let fixture = Fixture::asking(&registry.url(), "3s");
+    fixture.enroll("org.acme.other", None);
+    let process = fixture.serve();
     until(|| process.verdict("org.acme.other", "prod") == "ALLOWED");
     registry.goes_for("org.acme.other", Way::Status(500));
     until(|| process.verdict("org.acme.other", "prod") == "DENY_REGISTRY_UNAVAILABLE");
@@ -166,7 +167,7 @@ fn a_worker_that_cannot_be_answered_for_costs_nobody_else_its_word() {
 fn what_speaks_against_a_worker_does_not_grow_old() {
     let registry = Registry::start(&[LOCAL]);
     registry.say(NAMESPACED, "revoked");
-    let process = House::asking(&registry.url(), "2s").serve();
+    let process = Fixture::asking(&registry.url(), "2s").serve();
     until(|| process.verdict(NAMESPACED, "dev") == "DENY_WORKER_REVOKED");
     registry.goes(Way::Closes);
     until(|| process.call("GET", "/wcp/registry/ban-list", TOKEN).1["stale"] == true);

@@ -1,9 +1,10 @@
 //! Online and offline: who may switch a hall, on which standing of its account, and what it answers meanwhile.
 
 use serde_json::{Value, json};
+use support::until;
 
 use crate::entries;
-use crate::house::{House, KEY, LOCAL, NAMESPACED, ROUTES, TOKEN, until};
+use crate::fixture::{Fixture, KEY, LOCAL, NAMESPACED, ROUTES, TOKEN};
 use crate::registry::{Registry, Way};
 
 const ON: &str = "/api/server/go-online";
@@ -11,7 +12,7 @@ const OFF: &str = "/api/server/go-offline";
 
 #[test]
 fn offline_nothing_is_decided_at_either_door() {
-    let process = House::build("").serve();
+    let process = Fixture::build("").serve();
     assert_eq!((process.verdict(LOCAL, "prod").as_str(), process.through().0), ("ALLOWED", 200));
     for (token, status) in [("", 401), (ROUTES, 403)] {
         for path in [ON, OFF] {
@@ -37,24 +38,24 @@ fn offline_nothing_is_decided_at_either_door() {
     assert_eq!((process.verdict(LOCAL, "prod").as_str(), process.through().0), ("ALLOWED", 200));
     assert_eq!(process.metric("hallgate_online"), 1.0);
 
-    let (house, _) = process.end();
-    let switches: Vec<_> = entries(&house).into_iter().filter(|entry| entry["kind"] == "registry").collect();
+    let (fixture, _) = process.end();
+    let switches: Vec<_> = entries(&fixture).into_iter().filter(|entry| entry["kind"] == "registry").collect();
     let causes: Vec<_> = switches.iter().map(|entry| (&entry["cause"], &entry["token"])).collect();
     assert_eq!(causes, [(&json!("go-offline"), &json!("ops")), (&json!("go-online"), &json!("ops"))]);
 }
 
 #[test]
 fn a_hall_that_was_switched_off_stays_off_through_restarts_and_crashes() {
-    let process = House::build("").serve();
+    let process = Fixture::build("").serve();
     assert_eq!(process.call("POST", OFF, TOKEN).0, 200);
     let process = process.kill().serve();
     assert_eq!((process.route(LOCAL, "prod", false).0, process.through().0), (503, 503));
     assert_eq!(process.readyz()["reasons"], json!(["offline"]));
     // Alive, or a kubelet would not let it stay up to be switched on.
     assert_eq!(process.call("GET", "/livez", "").0, 200);
-    let (house, log) = process.end();
+    let (fixture, log) = process.end();
     assert!(log.contains("the hall is offline, as it was left"), "{log}");
-    let process = house.serve();
+    let process = fixture.serve();
     assert_eq!(process.route(LOCAL, "prod", false).0, 503);
     assert_eq!(process.call("POST", ON, TOKEN).0, 200);
     assert_eq!(process.verdict(LOCAL, "prod"), "ALLOWED");
@@ -65,7 +66,7 @@ fn a_hall_that_was_switched_off_stays_off_through_restarts_and_crashes() {
 #[test]
 fn only_an_account_in_good_standing_goes_online() {
     let registry = Registry::start(&[NAMESPACED]);
-    let process = House::asking(&registry.url(), "60s").serve();
+    let process = Fixture::asking(&registry.url(), "60s").serve();
     assert_eq!(process.call("POST", OFF, TOKEN).0, 200);
     for standing in ["grace", "degraded", "suspended", "OK", ""] {
         registry.standing(standing);
@@ -99,9 +100,9 @@ fn only_an_account_in_good_standing_goes_online() {
     let (status, answer) = process.call("POST", ON, TOKEN);
     assert_eq!((status, answer), (200, json!({"ok": true, "account_standing": "ok", "tier_id": "pro"})));
     assert_eq!(process.verdict(LOCAL, "dev"), "ALLOWED");
-    let (house, log) = process.end();
+    let (fixture, log) = process.end();
     assert!(!log.contains(KEY));
-    let last = entries(&house).into_iter().rfind(|entry| entry["cause"] == "go-online").unwrap();
+    let last = entries(&fixture).into_iter().rfind(|entry| entry["cause"] == "go-online").unwrap();
     assert_eq!((&last["account_standing"], &last["stream"]), (&json!("ok"), &json!(":hall")));
 }
 
@@ -113,7 +114,7 @@ fn where_a_good_standing_is_required_the_hall_follows_it() {
         "registry: {{ url: \"{}\", api_key: {KEY}, refresh: 1s, max_stale: 60s, require_standing: true }}",
         registry.url()
     );
-    let process = House::build(&section).serve();
+    let process = Fixture::build(&section).serve();
     until(|| registry.times("standing") > 1);
     assert_eq!(process.route(LOCAL, "dev", false).0, 503);
     registry.standing("ok");

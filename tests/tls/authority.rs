@@ -8,7 +8,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::house::PATIENCE;
+use support::PATIENCE;
 
 /// Whom every test's listener is.
 pub const GATE: &str = "gate.example";

@@ -13,8 +13,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message;
-
-use crate::house::PATIENCE;
+use support::PATIENCE;
 
 /// How a collector answers a request.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,8 @@
 //! Whose child a span is, and what the upstream is told of it.
 
 use crate::collector::{Collector, Mood, hex};
-use crate::upstream::Upstream;
-use crate::{PARENT, end, get, house, serve};
+use crate::{PARENT, fixture, get};
+use support::Upstream;
 
 const STATE: &str = "congo=t61rcWkgMzE";
 
@@ -19,8 +19,8 @@ fn told(upstream: &Upstream) -> (String, String, String) {
 #[test]
 fn a_span_is_its_callers_child_and_its_upstreams_parent() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
-    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    let fixture = fixture(upstream.address);
+    let process = fixture.serve_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
 
     let traced = [("traceparent", PARENT), ("tracestate", STATE), ("tracestate", "rojo=1")];
     assert_eq!(get(&process, "/orders/1", &traced).status, 200);
@@ -34,7 +34,7 @@ fn a_span_is_its_callers_child_and_its_upstreams_parent() {
     assert_eq!(get(&process, "/orders/2", &[("tracestate", STATE)]).status, 200);
     let (new_trace, root, _) = told(&upstream);
     assert_eq!(upstream.last("tracestate"), [""; 0]);
-    end(&mut process);
+    process.end();
 
     let spans = collector.spans(2);
     let ids = |n: usize| (hex(&spans[n].trace_id), hex(&spans[n].span_id), hex(&spans[n].parent_span_id));
@@ -49,8 +49,8 @@ fn a_span_is_its_callers_child_and_its_upstreams_parent() {
 #[test]
 fn a_malformed_parent_is_not_believed() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
-    let process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    let fixture = fixture(upstream.address);
+    let process = fixture.serve_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
     let upper = PARENT.to_uppercase();
     let long = format!("{PARENT}-more");
     for bad in [
@@ -71,39 +71,39 @@ fn a_malformed_parent_is_not_believed() {
 #[test]
 fn what_is_not_sampled_is_passed_on_as_such() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
+    let fixture = fixture(upstream.address);
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url());
     let off = PARENT.replace("-01", "-00");
 
-    let mut by_parent = serve(&house, &[endpoint]);
+    let by_parent = fixture.serve_with(&[endpoint]);
     assert_eq!(get(&by_parent, "/orders/1", &[("traceparent", &off), ("tracestate", STATE)]).status, 200);
     let (trace, span, flags) = told(&upstream);
     assert!(off.contains(&trace) && !off.contains(&span));
     assert_eq!((&*flags, upstream.last("tracestate")), ("00", vec![STATE.to_owned()]));
-    end(&mut by_parent);
+    by_parent.end();
 
-    let mut never = serve(&house, &[endpoint, ("OTEL_TRACES_SAMPLER", "always_off")]);
+    let never = fixture.serve_with(&[endpoint, ("OTEL_TRACES_SAMPLER", "always_off")]);
     assert_eq!(get(&never, "/orders/1", &[("traceparent", PARENT)]).status, 200);
     assert_eq!(told(&upstream).2, "00");
     assert_eq!(get(&never, "/orders/1", &[]).status, 200);
     assert_eq!(told(&upstream).2, "00");
-    end(&mut never);
+    never.end();
     assert!(collector.posted().is_empty());
 
     let sampler = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "1")];
-    let mut always = serve(&house, &[&[endpoint][..], &sampler].concat());
+    let always = fixture.serve_with(&[&[endpoint][..], &sampler].concat());
     assert_eq!(get(&always, "/orders/1", &[("traceparent", &off)]).status, 200);
     assert_eq!(told(&upstream).2, "01");
-    end(&mut always);
+    always.end();
     assert_eq!(collector.spans(1).len(), 1);
 }
 
 #[test]
 fn without_traces_headers_pass_as_they_came() {
     let upstream = Upstream::start();
-    let house = house(upstream.address);
+    let fixture = fixture(upstream.address);
     for off in [&[][..], &[("OTEL_SDK_DISABLED", "true"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")]] {
-        let process = serve(&house, off);
+        let process = fixture.serve_with(off);
         for sent in [PARENT, "nonsense"] {
             assert_eq!(get(&process, "/orders/1", &[("traceparent", sent), ("tracestate", STATE)]).status, 200);
             assert_eq!(upstream.last("traceparent"), [sent]);

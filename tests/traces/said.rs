@@ -1,6 +1,5 @@
 //! What a span says of its request and of the decision, and what it never says.
 
-use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Command;
@@ -8,13 +7,10 @@ use std::process::Command;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use serde_json::Value;
 
-use crate::asking::{ask, metric, route};
 use crate::collector::{Collector, Mood, said};
-use crate::house::{TOKEN, until};
-use crate::upstream::Upstream;
-use crate::{CREDENTIAL, end, get, house, serve};
+use crate::{CREDENTIAL, fixture, get};
+use support::{TOKEN, Upstream, ask, metric, route, until};
 
 /// Each of these attributes says this, and `-` stands for one that is not there.
 #[track_caller]
@@ -31,8 +27,8 @@ fn failed(span: &Span) -> bool {
 #[test]
 fn every_answer_of_the_gate_is_one_span_with_its_decision() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
-    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    let fixture = fixture(upstream.address);
+    let process = fixture.serve_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
     let forwarded = ask(process.gate(), "POST /orders/7?page=2", &[("wcp-correlation-id", "c-1")], "hello");
     let hash = upstream.last("wcp-artifact-hash").swap_remove(0);
     let held = get(&process, "/vault/7", &[]);
@@ -43,7 +39,7 @@ fn every_answer_of_the_gate_is_one_span_with_its_decision() {
     let odd = ask(process.gate(), "PURGE /orders/7", &[], "");
     let answers = [&forwarded, &held, &dry, &malformed, &unrouted, &gone, &odd];
     assert_eq!(answers.map(|answer| answer.status), [200, 403, 200, 400, 404, 502, 200]);
-    end(&mut process);
+    process.end();
 
     let spans = collector.spans(7);
     assert_eq!(spans.len(), 7);
@@ -109,17 +105,15 @@ fn every_answer_of_the_gate_is_one_span_with_its_decision() {
 #[test]
 fn strangers_and_the_impatient_are_spans_without_a_decision() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
-    let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    let fixture = fixture(upstream.address);
     let fixed = "identity: { mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }";
-    assert!(written.contains(fixed));
-    house.write(&written.replace(fixed, "identity: { mode: token }\n  limits: { per_token: { rate: 1/h, burst: 1 } }"));
-    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    fixture.edit(fixed, "identity: { mode: token }\n  limits: { per_token: { rate: 1/h, burst: 1 } }");
+    let process = fixture.serve_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
     let known = [("wcp-token", TOKEN), ("wcp-worker-id", "wrk_make_acme_prod"), ("wcp-tenant-id", "org.acme")];
     assert_eq!(get(&process, "/orders/1", &[]).status, 401);
     assert_eq!(get(&process, "/orders/1", &known).status, 200);
     assert_eq!(get(&process, "/orders/1", &known).status, 429);
-    end(&mut process);
+    process.end();
 
     let spans = collector.spans(3);
     assert!(spans.iter().all(|span| !failed(span)));
@@ -131,15 +125,14 @@ fn strangers_and_the_impatient_are_spans_without_a_decision() {
 #[test]
 fn a_request_that_the_end_cuts_off_is_a_span_that_failed() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
-    let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
-    house.write(&written.replace("grace: 5s", "grace: 0s"));
-    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    let fixture = fixture(upstream.address);
+    fixture.edit("grace: 5s", "grace: 0s");
+    let process = fixture.serve_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
     // Its body does not come.
     let mut open = TcpStream::connect(process.gate()).unwrap();
     open.write_all(b"POST /orders/2 HTTP/1.1\r\nhost: here\r\ncontent-length: 5\r\n\r\nhe").unwrap();
     until(|| metric(process.hall(), "hallgate_exchanges_in_flight") == 1);
-    end(&mut process);
+    process.end();
 
     let spans = collector.spans(1);
     assert_eq!((spans.len(), &*spans[0].name, failed(&spans[0])), (1, "POST /orders/*", true));
@@ -158,8 +151,8 @@ fn a_request_that_the_end_cuts_off_is_a_span_that_failed() {
 #[test]
 fn the_halls_answers_are_spans_and_probes_are_not() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
-    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    let fixture = fixture(upstream.address);
+    let process = fixture.serve_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
     let hall = process.hall();
     let traced = ("traceparent", crate::PARENT);
     let answer = route(hall, TOKEN);
@@ -170,7 +163,7 @@ fn the_halls_answers_are_spans_and_probes_are_not() {
         assert_eq!(ask(hall, &format!("GET {probe}"), &[], "").status, 200);
     }
     assert_eq!(ask(hall, "GET /s3cret-path", &[], "").status, 404);
-    end(&mut process);
+    process.end();
 
     let spans = collector.spans(4);
     assert_eq!(spans.len(), 4, "{spans:#?}");
@@ -202,15 +195,15 @@ fn the_halls_answers_are_spans_and_probes_are_not() {
 #[test]
 fn calls_of_models_are_recognised() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
-    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    let fixture = fixture(upstream.address);
+    let process = fixture.serve_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
     let post = |target: &str| ask(process.gate(), &format!("POST {target}"), &[], r#"{"model":"in-the-body"}"#).status;
     assert_eq!(post("/v1/chat/completions"), 200);
     assert_eq!(post("/v1beta/models/gemini-9:streamGenerateContent?alt=sse"), 200);
     // Held before anything is sent there.
     assert_eq!(post("/openai/responses"), 403);
     assert_eq!(get(&process, "/v1/chat/completions", &[]).status, 200);
-    end(&mut process);
+    process.end();
 
     let spans = collector.spans(4);
     let of = |operation, model, provider| {
@@ -225,29 +218,18 @@ fn calls_of_models_are_recognised() {
 #[test]
 fn a_grpc_call_says_how_it_ended() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
-    let configuration = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
-    house.write(&configuration.replacen(
-        "  listen: 127.0.0.1:0\n",
-        "  listen: 127.0.0.1:0\n  listen_h2c: 127.0.0.1:0\n",
-        1,
-    ));
-    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
-    let starting: Value = process
-        .seen
-        .lines()
-        .find(|line| line.contains("\"starting\""))
-        .map(|line| serde_json::from_str(line).unwrap())
-        .unwrap();
+    let fixture = fixture(upstream.address);
+    fixture.edit("gate:\n", "gate:\n  listen_h2c: 127.0.0.1:0\n");
+    let process = fixture.serve_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
     let call = |path: &str| {
-        let url = format!("http://{}{path}", starting["h2c"].as_str().unwrap());
+        let url = format!("http://{}{path}", process.door("h2c"));
         let curl =
             ["-sS", "--http2-prior-knowledge", "-o", "/dev/null", "-d", "x", "-H", "content-type: application/grpc"];
         assert!(Command::new("curl").args(curl).arg(url).status().unwrap().success());
     };
     call("/vault/shop.v1.Stock/Get");
     call("/gone/shop.v1.Stock/Get");
-    end(&mut process);
+    process.end();
 
     let spans = collector.spans(2);
     let of = |status, error| {
@@ -266,8 +248,8 @@ fn a_grpc_call_says_how_it_ended() {
 #[test]
 fn no_secret_query_body_or_header_reaches_a_collector() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
-    let mut process = serve(&house, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    let fixture = fixture(upstream.address);
+    let process = fixture.serve_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
     let headers = [
         ("authorization", "Bearer s3cret-a"),
         ("cookie", "s3cret-b"),
@@ -286,7 +268,7 @@ fn no_secret_query_body_or_header_reaches_a_collector() {
     let body = r#"{"capability_id":"cap.data.read.v1","env":"prod","tenant_id":"org.acme","request":{"a":"s3cret"}}"#;
     ask(hall, "POST /api/route?t=s3cret", &[("authorization", &format!("Bearer {TOKEN}")), ("x-a", "s3cret")], body);
     ask(hall, "POST /api/route", &[("authorization", "Bearer s3cret")], body);
-    end(&mut process);
+    process.end();
 
     assert_eq!(collector.spans(8).len(), 8);
     for posted in collector.posted() {

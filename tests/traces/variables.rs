@@ -1,18 +1,14 @@
 //! The standard variables: what they come to, and what is said of those that come to nothing.
 
-use std::process::Command;
-
-use crate::asking::metric;
 use crate::collector::{Collector, Mood, said};
-use crate::house::until;
 use crate::terminate::{file, terminate};
-use crate::upstream::Upstream;
-use crate::{TOKEN, end, get, house, serve};
+use crate::{fixture, get};
+use support::{Upstream, metric, run, until};
 
 #[test]
 fn the_collector_gets_what_the_variables_say() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
+    let fixture = fixture(upstream.address);
     let environment = [
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &*format!("{}/in/here", collector.url())),
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20s3cret,x-scope=a"),
@@ -23,13 +19,13 @@ fn the_collector_gets_what_the_variables_say() {
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2"),
         ("OTEL_BSP_SCHEDULE_DELAY", "60000"),
     ];
-    let mut process = serve(&house, &environment);
+    let process = fixture.serve_with(&environment);
     for _ in 0..5 {
         assert_eq!(get(&process, "/orders/1", &[]).status, 200);
     }
     // Full batches do not wait; the rest is sent at the end.
     assert_eq!(collector.spans(4).len(), 4);
-    end(&mut process);
+    process.end();
     let posted = collector.posted();
     assert_eq!((posted.len(), collector.spans(5).len()), (3, 5));
     for posted in &posted {
@@ -51,13 +47,13 @@ fn the_collector_gets_what_the_variables_say() {
         let scope = resource.scope_spans[0].scope.clone().unwrap();
         assert_eq!((&*scope.name, &*scope.version), ("hallgate", env!("CARGO_PKG_VERSION")));
     }
-    assert!(!process.seen.contains("s3cret"), "{}", process.seen);
+    assert!(!process.log().contains("s3cret"), "{}", process.log());
 }
 
 #[test]
 fn a_collector_is_verified_before_it_gets_anything() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
-    let house = house(upstream.address);
+    let fixture = fixture(upstream.address);
     let endpoint = format!("https://{}", terminate(collector.address));
     let common = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint),
@@ -68,14 +64,14 @@ fn a_collector_is_verified_before_it_gets_anything() {
     let (ours, others) = (file("ca.pem"), file("other.pem"));
     for trusted in [("OTEL_EXPORTER_OTLP_CERTIFICATE", &*ours), ("SSL_CERT_FILE", &ours)] {
         let before = collector.posted().len();
-        let process = serve(&house, &[&common[..], &[trusted]].concat());
+        let process = fixture.serve_with(&[&common[..], &[trusted]].concat());
         assert_eq!(get(&process, "/orders/1", &[]).status, 200);
         until(|| collector.posted().len() > before);
     }
     let before = collector.posted().len();
     // The variable of traces comes before that of all signals.
     let doubted = [("OTEL_EXPORTER_OTLP_CERTIFICATE", &*ours), ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", &others)];
-    let mut process = serve(&house, &[&common[..], &doubted].concat());
+    let process = fixture.serve_with(&[&common[..], &doubted].concat());
     assert_eq!(get(&process, "/orders/1", &[]).status, 200);
     until(|| metric(process.hall(), "hallgate_spans_dropped_total") == 1);
     assert!(process.wait_for_log("spans were dropped").contains("certificate"));
@@ -84,21 +80,18 @@ fn a_collector_is_verified_before_it_gets_anything() {
 
 #[test]
 fn variables_that_cannot_be_used_are_refused_all_at_once() {
-    let house = house(Upstream::start().address);
+    let fixture = fixture(Upstream::start().address);
     for command in ["serve", "check"] {
-        let ran = Command::new(env!("CARGO_BIN_EXE_hallgate"))
-            .args([command, "--config", "hallgate.yaml"])
-            .current_dir(house.path(""))
-            .env_clear()
-            .env("HALL_SESSION_TOKEN", TOKEN)
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:s3cret@collector:4317")
-            .env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-            .env("OTEL_EXPORTER_OTLP_HEADERS", "s3cret")
-            .env("OTEL_TRACES_SAMPLER", "sometimes")
-            .output()
-            .unwrap();
-        let said = String::from_utf8(ran.stderr).unwrap();
-        assert_eq!(ran.status.code(), Some(2), "{said}");
+        let (code, _, said) = run(
+            fixture
+                .command(&[command, "--config", "hallgate.yaml"])
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:s3cret@collector:4317")
+                .env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+                .env("OTEL_EXPORTER_OTLP_HEADERS", "s3cret")
+                .env("OTEL_TRACES_SAMPLER", "sometimes"),
+            "",
+        );
+        assert_eq!(code, Some(2), "{said}");
         for problem in [
             "`OTEL_EXPORTER_OTLP_ENDPOINT`: holds a credential\n    help: send it in OTEL_EXPORTER_OTLP_HEADERS instead",
             "`OTEL_EXPORTER_OTLP_PROTOCOL`: `grpc` is not spoken here\n    help: write `http/protobuf`",

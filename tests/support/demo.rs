@@ -4,22 +4,13 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::{program, signal};
+
 /// Ports of the system's choosing, so that tests can run side by side.
 pub const ANY_PORTS: &[&str] = &["--gate-port", "0", "--hall-port", "0"];
 
 /// What a demo tells to export.
 pub const EXPORTED: &[&str] = &["HALL_SESSION_TOKEN", "HALL_READ_TOKEN", "HALLGATE_LEDGER", "HALLGATE_KEY"];
-
-/// The program.
-pub fn hallgate() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_hallgate"))
-}
-
-/// Sends a signal. The shell's own `kill` is there on every machine.
-pub fn send(signal: &str, to: &Child) {
-    let kill = format!("kill -{signal} {}", to.id());
-    assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success());
-}
 
 /// A demo that has taken its walk and stays up. Dropped, it is killed.
 pub struct Demo {
@@ -31,7 +22,7 @@ pub struct Demo {
 impl Demo {
     /// Starts one and waits until it stays up.
     pub fn start() -> Self {
-        let mut child = hallgate().arg("demo").args(ANY_PORTS).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new(program()).arg("demo").args(ANY_PORTS).stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut demo = Self { child, page: String::new() };
         while !demo.page.contains("Ctrl-C") {
@@ -60,16 +51,15 @@ impl Demo {
     /// A shell that runs this script as someone would who copied the `export` lines.
     pub fn shell(&self, script: &str, folder: &Path) -> Command {
         let mut shell = Command::new("bash");
-        let program = Path::new(env!("CARGO_BIN_EXE_hallgate")).parent().unwrap();
-        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        let path = format!("{}:{}", program().parent().unwrap().display(), std::env::var("PATH").unwrap());
         shell.args(["-eu", "-o", "pipefail", "-c", script]).current_dir(folder).env("PATH", path);
         shell.envs(EXPORTED.iter().map(|name| (name, self.exported(name))));
         shell
     }
 
     /// Sends it a signal and waits for its end. Gives its exit code and the last it printed.
-    pub fn end(mut self, signal: &str) -> (Option<i32>, String) {
-        send(signal, &self.child);
+    pub fn end(mut self, name: &str) -> (Option<i32>, String) {
+        signal(self.child.id(), name);
         let rest = std::io::read_to_string(self.child.stdout.take().unwrap()).unwrap();
         (self.child.wait().unwrap().code(), rest)
     }
