@@ -28,7 +28,7 @@ use recover::recovery;
 use write::active_segment::Through;
 use write::batch::Batch;
 use write::checkpointer::{Seal, Sealer};
-use write::deadline::{Delivery, Watchdog};
+use write::deadline::{self, Delivery, Watchdog};
 use write::prune::{Pruner, Pruning};
 use write::queue::Ended;
 use write::writer::{Clock, Shared, Writer};
@@ -322,6 +322,19 @@ impl Ledger {
     #[must_use]
     pub fn crowding(&self) -> usize {
         self.0.shared.queue.crowding()
+    }
+
+    /// Whether the disk does not answer: nothing is recorded before it does.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.0.shared.queue.is_stalled()
+    }
+
+    /// Waits until it is known that the disk does not answer.
+    pub async fn stalled(&self) {
+        while !self.is_stalled() {
+            tokio::time::sleep(deadline::LOOK).await;
+        }
     }
 
     /// Whether the ledger takes entries now.

@@ -19,7 +19,7 @@ use crate::engine::Snapshot;
 use crate::engine::snapshot::Standing;
 use crate::hall::in_force::in_force;
 use crate::hall::{Hall, Token};
-use crate::ledger::{Cause, Receipt, Record, RecordError, RegistryAction};
+use crate::ledger::{Cause, Ledger, Receipt, Record, RecordError, RegistryAction};
 use crate::registry::change::{Change, Stamp};
 use crate::registry::records::Enrolled;
 use crate::registry::roster::Roster;
@@ -32,7 +32,8 @@ const WAITING: usize = 1024;
 const MOST: usize = 1024;
 /// How often the clerk looks up when nothing comes.
 const LOOK: Duration = Duration::from_secs(1);
-/// The longest that whoever asks for a change waits for it: it is made in turn, behind all that wait.
+/// The longest that whoever asks for a change waits for it: it is made in turn, behind all that wait. For a disk that stalls nobody
+/// waits longer than anybody else.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long the end of the thread is waited for.
 const END: Duration = Duration::from_secs(5);
@@ -68,6 +69,7 @@ impl Job {
 /// The handle to the thread.
 #[derive(Debug)]
 pub struct Clerk {
+    ledger: Ledger,
     jobs: Mutex<Option<SyncSender<Job>>>,
     thread: Mutex<Option<Thread>>,
 }
@@ -79,21 +81,27 @@ impl Clerk {
         let noted = hall.ledger.health().entries;
         let mut desk = Desk { hall: Arc::downgrade(hall), store, behind: false, noted, working: false };
         let thread = threads::start("enrolment", move || desk.run(&come))?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+        let ledger = hall.ledger.clone();
+        Ok(Self { ledger, jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
     }
 
     /// Has a change made, and waits until it is in force. Dropping the future loses the answer, never the change.
     pub(super) async fn change(&self, mut job: Job) -> Result<Registered, NotChanged> {
+        if self.ledger.is_stalled() {
+            return Err(NotChanged::Record(RecordError::Stalled));
+        }
         let (answer, answered) = oneshot::channel();
         job.answer = Some(answer);
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match jobs.ok_or(NotChanged::Busy)?.try_send(job) {
-            Ok(()) => match tokio::time::timeout(ANSWER, answered).await {
-                Ok(answered) => {
+            Ok(()) => tokio::select! {
+                biased;
+                answered = answered => {
                     answered.unwrap_or_else(|_| Err(NotChanged::Inside("the registry's thread has panicked".into())))
                 }
                 // What becomes of it is in the ledger.
-                Err(_) => Err(NotChanged::Record(RecordError::Stalled)),
+                () = self.ledger.stalled() => Err(NotChanged::Record(RecordError::Stalled)),
+                () = tokio::time::sleep(ANSWER) => Err(NotChanged::Record(RecordError::Stalled)),
             },
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotChanged::Busy),
         }

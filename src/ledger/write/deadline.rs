@@ -21,7 +21,7 @@ use crate::telemetry::threads::{self, Thread};
 /// The longest that anybody waits for an entry.
 pub(crate) const WRITE_TIME: Duration = Duration::from_millis(1500);
 /// How often it is looked.
-const LOOK: Duration = Duration::from_millis(100);
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// What has taken so long is over the deadline before the next look.
 const LATE: Duration = WRITE_TIME.saturating_sub(LOOK);
 
