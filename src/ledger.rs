@@ -13,10 +13,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use crate::ids::TokenName;
 use crate::telemetry::threads::{self, Thread};
@@ -31,6 +30,7 @@ use write::checkpointer::{Seal, Sealer};
 use write::deadline::{self, Delivery, Watchdog};
 use write::prune::{Pruner, Pruning};
 use write::queue::Ended;
+use write::wait::wait;
 use write::writer::{Clock, Shared, Writer};
 
 pub use format::key::{KeyError, LogKey};
@@ -274,9 +274,7 @@ impl Ledger {
     fn recorded_blocking(&self, record: Record, patient: bool) -> Result<Receipt, RecordError> {
         let (answer, rouse) = self.0.shared.queue.record(record, patient)?;
         drop(rouse);
-        // On a thread of its own: this one may be a runtime's, which must not wait like this.
-        let waited = thread::scope(|scope| scope.spawn(|| answer.blocking_recv()).join());
-        waited.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Closed)).map(Delivery::take)
+        wait(answer).unwrap_or(Err(RecordError::Closed)).map(Delivery::take)
     }
 
     /// Records changes that belong together, in this order: all of it is committed, or nothing.
@@ -299,15 +297,7 @@ impl Ledger {
     /// # Errors
     /// As [`Self::record_change`].
     pub fn record_together(&self, records: Vec<Record>) -> Result<Vec<Receipt>, RecordError> {
-        if let Some(why) = &self.0.broken {
-            return Err(RecordError::Broken(Arc::clone(why)));
-        }
-        let answers = self.0.shared.queue.record_together(records)?;
-        let wait = |answer: oneshot::Receiver<_>| answer.blocking_recv().unwrap_or(Err(RecordError::Closed));
-        let wait = || answers.into_iter().map(|answer| wait(answer).map(Delivery::take));
-        // On a thread of its own: this one may be a runtime's, which must not wait like this.
-        let waited = thread::scope(|scope| scope.spawn(|| wait().collect()).join());
-        waited.unwrap_or(Err(RecordError::Closed))
+        wait(self.record_changes(records))
     }
 
     /// Queues what became of a forwarded request. Never blocks and never refuses: it is bounded by the exchanges in flight,

@@ -13,6 +13,7 @@ mod writing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::thread;
 
 use super::*;
 use crate::engine::{self, Decision, Denial, DenyCode, RouteInput, Verdict};

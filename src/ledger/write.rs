@@ -10,4 +10,5 @@ pub(crate) mod prune;
 pub(crate) mod queue;
 pub(crate) mod renew;
 pub(crate) mod rotation;
+pub(crate) mod wait;
 pub(crate) mod writer;
