@@ -172,6 +172,7 @@ impl Hall {
             tracing::warn!("the hall is offline, as it was left: POST /api/server/go-online has it decide again");
         }
         let Loaded { snapshot, roster } = loaded.into();
+        let unannounced = Arc::default();
         let hall = Self {
             recent: Arc::new(Recent::since(began.0)),
             alerts: Alerts::default(),
@@ -190,8 +191,8 @@ impl Hall {
             traces: None,
             refused_change: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
-            unannounced: Arc::default(),
-            succession: change::Succession::default(),
+            succession: change::Succession::new(Arc::clone(&unannounced)),
+            unannounced,
             abroad: None,
             switched_off: AtomicBool::new(switched_off),
             in_good_standing: AtomicBool::new(true),

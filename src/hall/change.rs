@@ -5,6 +5,8 @@
 //! record is queued. Changes come one after the other: whoever makes one holds the turn until it is in force.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -15,16 +17,40 @@ use crate::ledger::RecordError;
 const CHANGE_TIME: Duration = Duration::from_millis(1500);
 
 /// Changes come one after the other.
-#[derive(Debug, Default)]
-pub(super) struct Succession(Arc<Mutex<()>>);
+#[derive(Debug)]
+pub(super) struct Succession {
+    one: Arc<Mutex<()>>,
+    unannounced: Arc<AtomicBool>,
+}
 
 /// Whose turn it is. To be held until the change is in force.
-pub(super) type Turn = OwnedMutexGuard<()>;
+pub(super) struct Turn {
+    unannounced: Arc<AtomicBool>,
+    _one: OwnedMutexGuard<()>,
+}
+
+impl Drop for Turn {
+    /// What has panicked may be on record and not in force: what is in force goes on record before anything more is decided.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.unannounced.store(true, Ordering::Release);
+        }
+    }
+}
 
 impl Succession {
+    /// Tells by this flag that the policy in force has to go on record.
+    pub(super) fn new(unannounced: Arc<AtomicBool>) -> Self {
+        Self { one: Arc::default(), unannounced }
+    }
+
+    fn taken(&self, one: OwnedMutexGuard<()>) -> Turn {
+        Turn { unannounced: Arc::clone(&self.unannounced), _one: one }
+    }
+
     /// Waits for a turn.
     pub(super) async fn turn(&self) -> Turn {
-        Arc::clone(&self.0).lock_owned().await
+        self.taken(Arc::clone(&self.one).lock_owned().await)
     }
 
     /// Waits for a turn, but not for a change that does not get on.
@@ -34,7 +60,7 @@ impl Succession {
 
     /// The same on a thread that may block, for as long as it takes.
     pub(super) fn turn_blocking(&self) -> Turn {
-        Arc::clone(&self.0).blocking_lock_owned()
+        self.taken(Arc::clone(&self.one).blocking_lock_owned())
     }
 }
 

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::engine::input::tests::plain;
 use crate::engine::snapshot::{Attestation, Required, Standing, Vouching, Worker};
 use crate::engine::{Binding, DenyCode};
+use crate::hall::in_force::in_force;
 use crate::hall::tests::{abroad, abroad_where, hall, ledger_in, over, over_workers};
-use crate::hall::{Door, Hall, NotOnline, Scope, Token};
+use crate::hall::{Ask, Caller, Door, Hall, NotOnline, Scope, Token, change};
 use crate::ids::Digest;
-use crate::ledger::{Ledger, Record, RecordError, Refusal};
+use crate::ledger::{Cause, InForce, Ledger, Record, RecordError, Refusal};
 use crate::registry::remote::Account;
 use crate::registry::store::Store;
 
@@ -286,4 +288,50 @@ async fn who_asks_for_a_change_is_told_in_time_and_it_is_in_force_once_the_disk_
     drop(house.0.succession.turn().await);
     assert!(!house.0.is_online());
     assert!(last(&entries(&house.0.ledger), "go-offline").is_some());
+}
+
+/// Another policy than the one in force, as a change that puts it on record.
+fn another(hall: &Hall) -> Record {
+    let other = in_force(&hall.snapshot.load(), Cause::Reload, None);
+    Record::Policy(InForce { snapshot: Digest::of(b"another"), ..other })
+}
+
+/// The next decision comes behind an entry of the policy that makes it.
+async fn decides_by_what_is_on_record(hall: &Hall) {
+    let ask = Ask { caller: Caller::default(), input: plain(), door: Door::Api, raw_body: None };
+    let recorded = hall.rule(ask).await.unwrap();
+    let entries = entries(&hall.ledger);
+    let policy = entries.iter().rfind(|entry| entry["kind"] == "policy").unwrap();
+    assert_eq!(policy["snapshot"], hall.snapshot().fingerprint.to_string(), "{entries:#?}");
+    let decided = entries.last().unwrap();
+    assert_eq!(decided["receipt_id"], recorded.receipt().id().to_string());
+}
+
+#[tokio::test]
+async fn after_a_panic_between_record_and_effect_what_is_in_force_goes_on_record_again() {
+    let house = House::new();
+    let hall = &house.0;
+    hall.begin();
+    let changes = Arc::clone(hall);
+    // As a reload does it, on a thread…
+    let reload = std::thread::spawn(move || {
+        let _turn = changes.succession.turn_blocking();
+        changes.ledger.record_change_blocking(another(&changes)).unwrap();
+        panic!("between record and effect");
+    });
+    reload.join().unwrap_err();
+    decides_by_what_is_on_record(hall).await;
+
+    // …and as others do, in a task.
+    let (changes, turn) = (Arc::clone(hall), hall.succession.turn().await);
+    let made: Result<(), _> = change::make(async move {
+        let _turn = turn;
+        changes.ledger.record_change(another(&changes)).await.unwrap();
+        panic!("between record and effect");
+    })
+    .await;
+    assert_eq!(made, Err(RecordError::Closed));
+    decides_by_what_is_on_record(hall).await;
+    let announced = entries(&hall.ledger).into_iter().filter(|entry| entry["cause"] == "start").count();
+    assert_eq!(announced, 3);
 }

@@ -1,7 +1,8 @@
 //! What a remote registry has taken away, no change of our own registry gives back, and the other way round.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::cache::{self, Verdicts};
@@ -11,7 +12,8 @@ use crate::engine::{Binding, DenyCode, Mode, RouteInput, RuleSet, Settings, Snap
 use crate::hall::tests::{abroad, ledger_in, settings};
 use crate::hall::{Ask, Caller, Door, Scope, TokenBook};
 use crate::ids::{Env, TenantRisk};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, RegistryAction};
+use crate::registry::change::Change;
 use crate::registry::hash;
 use crate::registry::records::{Enrolled, Reading};
 use crate::registry::store::Kept;
@@ -158,4 +160,37 @@ async fn what_is_taken_away_here_stays_so_when_the_registry_gives_its_part_back(
     let restored = house.hall.restore(&house.token, LATE).await.unwrap();
     assert_eq!(restored.standing, Standing::Banned, "a restoration says what still stands against it");
     assert_eq!(house.verdict(LATE).await, Some(DenyCode::WorkerBanned));
+}
+
+/// Has the clerk panic while it answers whoever waits with this.
+struct Trap;
+
+impl Wake for Trap {
+    fn wake(self: Arc<Self>) {
+        assert_ne!(std::thread::current().name(), Some("enrolment"), "in the midst of a batch");
+    }
+}
+
+#[tokio::test]
+async fn after_a_batch_that_panics_what_is_on_record_is_in_force_and_the_next_is_made() {
+    let house = House::new();
+    house.enroll(record(LATE, "")).await;
+    house.say(&[(LATE, Standing::Active)]).await;
+    assert_eq!(house.verdict(LATE).await, None);
+    // A batch that panics between the two leaves it so: on record, and not in force.
+    let revoked = Change::Revoke { worker_id: LATE.parse().unwrap(), reason: None };
+    let revoked = recorded::record(RegistryAction::Revoked, &clerk::Job::new(&house.token, revoked, None));
+    house.hall.ledger.record_change(revoked).await.unwrap();
+    assert_eq!(house.verdict(LATE).await, None);
+
+    let trap = Waker::from(Arc::new(Trap));
+    let mut unknown = Box::pin(house.hall.restore(&house.token, "org.acme.nobody"));
+    assert!(unknown.as_mut().poll(&mut Context::from_waker(&trap)).is_pending());
+    let began = Instant::now();
+    while house.verdict(LATE).await != Some(DenyCode::WorkerRevoked) {
+        assert!(began.elapsed() < Duration::from_secs(60), "what is on record is not in force");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    house.hall.restore(&house.token, LATE).await.unwrap();
+    assert_eq!(house.verdict(LATE).await, None);
 }
