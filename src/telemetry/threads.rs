@@ -81,20 +81,20 @@ impl Life {
 /// There is no thread for it.
 pub fn start(name: &'static str, mut work: impl FnMut() + Send + 'static) -> io::Result<Thread> {
     spawn(name, move |life| {
-        let mut pause = PAUSE;
-        loop {
-            let began = Instant::now();
-            if life.run(name, &mut work) {
-                return;
+        let (mut pause, mut began) = (PAUSE, None::<Instant>);
+        // The pause is in the net, too: what waits to be tried again must not end by that.
+        let mut again = move || {
+            if let Some(began) = began.take() {
+                pause = if began.elapsed() >= WELL { PAUSE } else { pause };
+                if life.wait(|state| state.last, pause) {
+                    return;
+                }
+                pause = LONGEST_PAUSE.min(pause * 2);
             }
-            if began.elapsed() >= WELL {
-                pause = PAUSE;
-            }
-            if life.wait(|state| state.last, pause) {
-                return;
-            }
-            pause = LONGEST_PAUSE.min(pause * 2);
-        }
+            began = Some(Instant::now());
+            work();
+        };
+        while !life.run(name, &mut again) {}
     })
 }
 

@@ -20,6 +20,8 @@ struct Faults {
     lost_sync: AtomicBool,
     /// The page whose sync fails is gone, too.
     lost_page: AtomicBool,
+    /// The next sync panics.
+    panics: AtomicBool,
     syncs: AtomicUsize,
     /// Whether writes wait, and how many do.
     held: Mutex<(bool, usize)>,
@@ -60,6 +62,7 @@ impl Storage for Faulty {
     }
     fn sync_data(&self) -> io::Result<()> {
         self.1.syncs.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.1.panics.swap(false, Ordering::SeqCst), "in the midst of a sync");
         if self.1.lost_sync.swap(false, Ordering::SeqCst) {
             let length = self.0.metadata()?.len();
             if self.1.lost_page.load(Ordering::SeqCst) {
@@ -259,6 +262,23 @@ fn a_sync_that_failed_is_not_believed_the_second_time() {
         assert_eq!(report.entries, report.signed);
         assert_eq!(report.decisions, 2 + u64::from(answer.is_ok()));
     }
+}
+
+#[test]
+fn a_sealing_that_panics_is_begun_again_and_what_it_had_in_hand_is_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { checkpoint_every: Duration::from_millis(1), ..settings(folder.path()) };
+    let (ledger, faults) = open(&settings);
+    record(&ledger, refusal()).unwrap();
+    until("the first is signed", || signed(&settings) == 1);
+    faults.panics.store(true, Ordering::SeqCst);
+    record(&ledger, allowed("org.acme")).unwrap();
+    until("the second is signed", || signed(&settings) == 2);
+    assert!(!faults.panics.load(Ordering::SeqCst));
+    until("it is not written", || ledger.health().writing);
+    record(&ledger, refusal()).unwrap();
+    ledger.close();
+    assert_eq!((signed(&settings), check(&settings).unwrap().entries), (3, 3));
 }
 
 #[test]
