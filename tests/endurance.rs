@@ -1,12 +1,18 @@
-//! What the ledger withstands, tried on the real process: kills at any moment, full and read-only disks, lost and damaged files.
+//! What the ledger withstands, tried on the real process: kills at any moment, full, stalled and read-only disks,
+//! lost and damaged files, threads that panic.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "serve/house.rs"]
 #[expect(dead_code, reason = "the tests of serve use the rest of it")]
 mod house;
 
+#[path = "serve/asking.rs"]
+#[expect(dead_code, reason = "the tests of `limits` use the rest of it")]
+mod asking;
 #[path = "endurance/disks.rs"]
 mod disks;
+#[path = "endurance/faults.rs"]
+mod faults;
 #[path = "endurance/files.rs"]
 mod files;
 #[path = "endurance/kills.rs"]
@@ -17,5 +23,9 @@ mod pages;
 mod power;
 #[path = "endurance/random.rs"]
 mod random;
+#[path = "endurance/stalls.rs"]
+mod stalls;
 #[path = "endurance/stored.rs"]
 mod stored;
+#[path = "endurance/threads.rs"]
+mod threads;
