@@ -185,7 +185,10 @@ async fn after_a_batch_that_panics_what_is_on_record_is_in_force_and_the_next_is
 
     let trap = Waker::from(Arc::new(Trap));
     let mut unknown = Box::pin(house.hall.restore(&house.token, "org.acme.nobody"));
+    // It is not the clerk's turn before somebody waits for its answer.
+    let turn = house.hall.succession.turn().await;
     assert!(unknown.as_mut().poll(&mut Context::from_waker(&trap)).is_pending());
+    drop(turn);
     let began = Instant::now();
     while house.verdict(LATE).await != Some(DenyCode::WorkerRevoked) {
         assert!(began.elapsed() < Duration::from_secs(60), "what is on record is not in force");

@@ -42,3 +42,44 @@ impl Storage for Latch {
         self.file.named_length()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A kernel that tells of a lost page once.
+    #[derive(Default)]
+    struct Lost(AtomicUsize);
+
+    impl Storage for Lost {
+        fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            match self.0.fetch_add(1, Ordering::Relaxed) {
+                1 => Err(io::Error::other("lost")),
+                _ => Ok(()),
+            }
+        }
+        fn named_length(&self) -> io::Result<Option<u64>> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn the_first_sync_that_fails_is_the_last_that_is_tried() {
+        let file = Arc::new(Lost::default());
+        let latch = Latch::over(Arc::clone(&file) as Arc<dyn Storage>);
+        latch.sync_data().unwrap();
+        assert_eq!(latch.sync_data().unwrap_err().to_string(), "lost");
+        for _ in 0..2 {
+            assert!(latch.sync_data().unwrap_err().to_string().contains("no later one is believed"));
+        }
+        assert_eq!(file.0.load(Ordering::Relaxed), 2);
+    }
+}
