@@ -115,3 +115,22 @@ async fn when_the_ledger_is_behind_the_least_urgent_gives_way_first_and_the_last
     assert_eq!(ledger.health().entries, 21, "each has its entry");
     assert!(hall.rule(ask(QosClass::P3)).await.is_ok_and(|decided| code(&decided) == Some(DenyCode::NoMatchingRule)));
 }
+
+#[tokio::test]
+async fn who_waits_for_an_entry_has_a_place_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, _, release) = Ledger::open_held(&ledger_in(folder.path(), 64));
+    let four = NonZeroU32::new(4).unwrap();
+    let gate = DoorLimits { in_flight: Some(Most { in_all: four, per_tenant: four }), ..DoorLimits::default() };
+    let hall =
+        Arc::into_inner(crate::hall::tests::over(ledger)).unwrap().limited(Settings { gate, ..Settings::default() });
+    // None of them has its entry when the last one asks.
+    let asks = (0..10).map(|_| hall.rule(Ask { door: Door::Gate, ..ask(QosClass::P0) }));
+    let ruled = futures_util::future::join_all(asks);
+    let mut ruled = std::pin::pin!(ruled);
+    assert!(futures_util::poll!(ruled.as_mut()).is_pending());
+    release();
+    let ruled = ruled.await;
+    let shed = ruled.iter().filter(|recorded| code(recorded.as_ref().unwrap()) == Some(DenyCode::Overloaded));
+    assert_eq!(shed.count(), 6);
+}
