@@ -4,3 +4,4 @@ pub(crate) mod boot;
 pub(crate) mod gap;
 pub(crate) mod recovery;
 pub(crate) mod replay;
+pub(crate) mod state;

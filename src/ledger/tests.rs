@@ -11,15 +11,22 @@ mod tampering;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use super::*;
 use crate::engine::{self, Decision, Denial, DenyCode, RouteInput, Verdict};
 use crate::ids::{DataLabel, Digest, Env, QosClass, TenantRisk};
-use crate::ledger::format::{canonical, chain, checkpoint, index, pruned, segment, tree};
-use crate::ledger::write::{checkpointer, id_generator};
+use crate::ledger::format::{canonical, chain, checkpoint, frame, ids, index, pruned, segment, tree};
+use crate::ledger::layout::{checkpoint_file, heads_file, index_file, rotations, segments, version_file};
+use crate::ledger::recover::state::{By, Now};
+use crate::ledger::recover::{boot, recovery};
+use crate::ledger::write::active_segment::Through;
+use crate::ledger::write::checkpointer;
+use crate::ledger::write::clock::{Clock, now_micros};
 
 /// A ledger in this folder that signs only its first entry and when it is closed.
 pub(super) fn settings(folder: &Path) -> Settings {
@@ -173,11 +180,8 @@ fn entries(settings: &Settings) -> Vec<serde_json::Value> {
     let mut entries = Vec::new();
     for first in segment::list(&segments(&settings.path)).unwrap() {
         let bytes = fs::read(segment::path(&segments(&settings.path), first)).unwrap();
-        let mut at = segment::HEADER;
-        while let Some(frame) = segment::frame(&bytes, at) {
-            entries.push(serde_json::from_slice(frame.entry).unwrap());
-            at += segment::FRAME + frame.entry.len();
-        }
+        let frames = frame::Frames::from(&bytes, segment::HEADER);
+        entries.extend(frames.map(|frame| serde_json::from_slice::<serde_json::Value>(frame.entry).unwrap()));
     }
     entries
 }

@@ -8,154 +8,34 @@
 //! Where old entries were pruned it begins at the edge that was signed then: the hash tiles say what was before it, the note
 //! `pruned` how each chain goes on.
 
+mod breaks;
 mod entries;
+mod fault;
 pub mod proof;
 pub mod range;
 mod recovered;
 mod registry;
+mod report;
 mod signed;
 mod stored;
 mod tree;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use uuid::Uuid;
-
+use self::breaks::{CHECKPOINT, in_file, read};
 use self::entries::Entries;
-pub use self::recovered::Loss;
+use self::recovered::newest;
 use self::signed::{Edge, Head, PRUNED};
 use self::stored::{Heads, Place};
 use self::tree::{EMPTY, Tree};
 use crate::ids::Digest;
 
-/// The file of the signed head.
-const CHECKPOINT: &str = "checkpoint";
-
-/// What was found to hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// Entries in the log, all of them sound that are kept.
-    pub entries: u64,
-    /// Entries that were pruned: the tree over them holds, and what they said is no longer here.
-    pub pruned: u64,
-    /// Decisions and refusals that are kept.
-    pub decisions: u64,
-    /// Ends of exchanges that are kept.
-    pub outcomes: u64,
-    /// Policies that came into force.
-    pub policies: u64,
-    /// Changes of the registry.
-    pub registry: u64,
-    /// Hash chains.
-    pub streams: usize,
-    /// Entries under the signed checkpoint.
-    pub signed: u64,
-    /// The checkpoint's root.
-    pub root: Digest,
-    /// Entries under the older checkpoint from which the log was found to go on, if one was given.
-    pub since: Option<u64>,
-    /// Where entries that no checkpoint signed were lost, as far as their entries are kept.
-    pub losses: Vec<Loss>,
-    /// How many such losses there were, those before the edge included.
-    pub recoveries: u64,
-    /// Bytes after the last entry: the torn end of a write that was never acknowledged, or one that goes on right now.
-    pub torn_bytes: u64,
-    /// Whether a process had the ledger open meanwhile.
-    pub live: bool,
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { entries, pruned, decisions, outcomes, policies, registry, streams, signed, root, since, .. } = self;
-        let Self { losses, recoveries, .. } = self;
-        write!(
-            f,
-            "{entries} entries hold ({decisions} decisions, {outcomes} outcomes, {policies} policies, {registry} registry \
-             changes, {streams} streams); the checkpoint signs {signed} of them with root {root}"
-        )?;
-        if let Some(older) = since {
-            write!(f, " and goes on from the older one over {older}")?;
-        }
-        if *pruned > 0 {
-            write!(f, "; the first {pruned} were pruned behind a signed edge: the tree over them holds")?;
-        }
-        let pruned_losses = recoveries.saturating_sub(losses.len() as u64);
-        if pruned_losses > 0 {
-            write!(f, "\nLOST before the edge: {pruned_losses} times, of which `lost/` keeps what was behind the gap")?;
-        }
-        for loss in losses {
-            write!(f, "\n{loss}")?;
-        }
-        Ok(())
-    }
-}
-
-/// The first thing that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Break {
-    /// The entry's number, from 0, when one entry is at fault.
-    pub entry: Option<u64>,
-    /// Its id, when it could be read.
-    pub id: Option<Uuid>,
-    /// The field of the entry, or the file under the ledger's folder.
-    pub field: String,
-    /// What is wrong.
-    pub problem: String,
-}
-
-impl fmt::Display for Break {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(entry) = self.entry {
-            write!(f, "entry {entry}")?;
-            if let Some(id) = self.id {
-                write!(f, " ({id})")?;
-            }
-            f.write_str(": ")?;
-        }
-        write!(f, "`{}` {}", self.field, self.problem)
-    }
-}
-
-/// Why a ledger was not found to hold.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// It does not.
-    #[error("the ledger is broken: {0}")]
-    Broken(Break),
-    /// It could not be read, which says nothing about it.
-    #[error("`{}` cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-impl From<Break> for VerifyError {
-    fn from(found: Break) -> Self {
-        Self::Broken(found)
-    }
-}
-
-/// A break in a file.
-fn in_file(field: impl Into<String>, problem: impl Into<String>) -> Break {
-    Break { entry: None, id: None, field: field.into(), problem: problem.into() }
-}
-
-/// Reads a file that must be there.
-fn read(folder: &Path, name: &str) -> Result<Vec<u8>, VerifyError> {
-    let path = folder.join(name);
-    match fs::read(&path) {
-        Ok(bytes) => Ok(bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(in_file(name, "is missing").into()),
-        Err(source) => Err(VerifyError::Unreadable { path, source }),
-    }
-}
+pub use self::breaks::{Break, VerifyError};
+pub use self::recovered::Loss;
+pub use self::report::Report;
 
 /// Verifies a whole ledger against a verifier key, `<name>+<id>+<key>`, which must come from elsewhere than the ledger.
 ///
@@ -182,12 +62,12 @@ pub fn verify_since(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<R
 
 fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report, VerifyError> {
     let live_before = is_live(folder)?;
-    check_version(folder)?;
+    stored::check_version(folder)?;
     // In the reverse order of their writing, so that one is never newer than what it rests on.
     let heads = read(folder, "heads")?;
     let heads = Heads::read(&heads).ok_or_else(|| in_file("heads", "is damaged"))?;
     let note = read(folder, CHECKPOINT)?;
-    let key = newest_key(folder, vkey)?;
+    let key = signed::newest_key(folder, vkey)?;
     let head = signed::checkpoint(&note, &key).map_err(|problem| in_file(CHECKPOINT, problem))?;
     let older = older.map(|older| older_head(older, [vkey, &key], head)).transpose()?;
     if heads.size > head.size {
@@ -238,27 +118,6 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
         torn_bytes,
         live,
     })
-}
-
-/// The newest recovery as the chain heads say it.
-fn newest(recovered: Option<&stored::Newest>) -> Option<(Uuid, String, u64, bool)> {
-    recovered.map(|one| (one.id, one.file.clone(), one.count, one.acknowledged))
-}
-
-fn check_version(folder: &Path) -> Result<(), VerifyError> {
-    if read(folder, "version")?.strip_suffix(b"\n") == Some(stored::VERSION.as_bytes()) {
-        return Ok(());
-    }
-    Err(in_file("version", format!("is not `{}`", stored::VERSION)).into())
-}
-
-/// The key in force, to which the statements beside the ledger lead from the one that is given.
-fn newest_key(folder: &Path, vkey: &str) -> Result<String, VerifyError> {
-    match signed::newest_key(folder, vkey) {
-        Ok(Ok(key)) => Ok(key),
-        Ok(Err((file, problem))) => Err(in_file(file, problem).into()),
-        Err(source) => Err(VerifyError::Unreadable { path: folder.join("rotations"), source }),
-    }
 }
 
 /// The head of an older checkpoint, which one of these keys must have signed.

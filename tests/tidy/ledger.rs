@@ -1,5 +1,7 @@
 //! What the ledger's files may import: the checker by itself, and no file another that imports it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::hold;
 use crate::source::{Source, sources};
 
@@ -88,4 +90,58 @@ fn the_checker_shares_nothing_with_the_writer_but_the_canonical_form() {
         }
     }
     hold("the checker shares nothing with the writer but the canonical form", &breaches);
+}
+
+/// The files to which imports lead from one.
+fn reached<'i>(imports: &'i BTreeMap<String, BTreeSet<String>>, from: &'i String) -> BTreeSet<&'i String> {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+    while let Some(file) = next.pop() {
+        next.extend(imports.get(file).into_iter().flatten().filter(|file| seen.insert(*file)));
+    }
+    seen
+}
+
+#[test]
+fn no_file_of_the_ledger_imports_in_a_circle() {
+    let sources = sources("src/ledger");
+    let module = |path: &str| path.trim_start_matches("src/").trim_end_matches(".rs").replace('/', "::");
+    let files: BTreeSet<String> = sources.iter().map(|source| module(&source.path)).collect();
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in &sources {
+        let own = module(&source.path);
+        for (_, path) in named(source) {
+            // The longest path that is a file has the thing.
+            let mut there = path.as_str();
+            while !files.contains(there) && there.contains("::") {
+                there = there.rsplit_once("::").unwrap().0;
+            }
+            if files.contains(there) && there != own {
+                imports.entry(own.clone()).or_default().insert(there.to_owned());
+            }
+        }
+    }
+    assert!(imports.len() > 30, "the imports are written in another way: {imports:?}");
+    let breaches: Vec<String> = imports
+        .iter()
+        .flat_map(|(file, targets)| targets.iter().map(move |target| (file, target)))
+        .filter(|(file, target)| reached(&imports, target).contains(file))
+        .map(|(file, target)| format!("`{file}` imports `{target}`, which leads back to it"))
+        .collect();
+    hold("no file of the ledger imports in a circle: what two of them share has a file of its own", &breaches);
+}
+
+#[test]
+fn no_file_of_the_ledger_asks_its_door_for_what_is_inside() {
+    let mut breaches = Vec::new();
+    // From the root, so that what is compiled for tests only is known.
+    for source in sources("src").iter().filter(|source| source.path.starts_with("src/ledger/")) {
+        for (line, path) in named(source) {
+            let mut parts = path.split("::").skip_while(|part| *part == "ledger");
+            let behind = parts.next().unwrap_or_default();
+            if path.starts_with("ledger") && (behind.is_empty() || behind.starts_with(char::is_uppercase)) {
+                breaches.push(format!("{}:{line}: `{path}`: name the file that it is in", source.path));
+            }
+        }
+    }
+    hold("`src/ledger.rs` says what others see; inside, the file that has a thing is named", &breaches);
 }

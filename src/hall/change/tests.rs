@@ -71,7 +71,7 @@ impl Drop for House {
 }
 
 fn entries(ledger: &Ledger) -> Vec<Value> {
-    let mut stored = ledger.entries_from(0).unwrap();
+    let mut stored = ledger.reader().from_entry(0).unwrap();
     let mut entries = Vec::new();
     while let Some((_, json)) = stored.next().unwrap() {
         entries.push(serde_json::from_slice(json).unwrap());

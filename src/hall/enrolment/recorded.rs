@@ -61,7 +61,7 @@ pub(super) fn bring_up(store: &mut Store, ledger: &Ledger) -> Result<(), Registr
              is lost"
         );
     }
-    let mut entries = ledger.entries_from(taken).map_err(RegistryError::Ledger)?;
+    let mut entries = ledger.reader().from_entry(taken).map_err(RegistryError::Ledger)?;
     let mut changes = Vec::new();
     let mut found = 0_usize;
     while let Some((number, json)) = entries.next().map_err(RegistryError::Ledger)? {
@@ -94,7 +94,7 @@ pub(super) fn bring_up(store: &mut Store, ledger: &Ledger) -> Result<(), Registr
 fn record_again(store: &mut Store, ledger: &Ledger) -> Result<(), RegistryError> {
     let mut lost = Vec::new();
     for (change, stamp) in store.changes()? {
-        if !ledger.has_entry(stamp.id).map_err(RegistryError::Ledger)? {
+        if ledger.reader().find(stamp.id).map_err(RegistryError::Ledger)?.is_none() {
             lost.push((change, stamp));
         }
     }

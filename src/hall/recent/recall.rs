@@ -27,7 +27,7 @@ impl Recent {
         // Exchanges whose end is still to come.
         let mut forwarded: HashMap<Uuid, Of> = HashMap::new();
         let mut first = None;
-        let whole = ledger.recall(Stretch { until, since: today, least: LEAST, most: MOST }, |past| {
+        let whole = ledger.reader().recall(Stretch { until, since: today, least: LEAST, most: MOST }, |past| {
             first.get_or_insert(past.recorded_at_micros());
             self.take_back(&past, &mut forwarded);
         })?;

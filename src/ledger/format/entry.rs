@@ -11,48 +11,18 @@
 //! `asked` is what else a verdict can depend on, so that [`past`](crate::ledger::read::past) can have it decided again: the caller's own claims
 //! on risk and blast, and of the caller's object, which may be anyone's private data, only whether it declares egress and writes.
 
-use std::borrow::Cow;
-
 use uuid::Uuid;
 
 use crate::engine::{self, Decision, DenyCode};
 use crate::ids::{Digest, SupervisorLevel, TenantRisk, TokenName};
 use crate::ledger::format::canonical::{self, Object};
-use crate::ledger::format::record::{Crowd, Door, InForce, Record, Refusal, RegistryChange};
+use crate::ledger::format::record::{Crowd, Door, Ended, InForce, Record, Refusal, RegistryChange};
+use crate::ledger::format::stamp::{PATH, Stamp, TEXT, cut};
 use crate::ledger::format::{recovered, status};
-use crate::ledger::write::queue::Ended;
 
-/// The longest entry: what an entry bundle's 16-bit length can say (C2SP tlog-tiles).
-pub(crate) const LONGEST: usize = u16::MAX as usize;
-
-/// The most characters of a caller's text.
-const TEXT: usize = 512;
-/// The most characters of a path, which is what says where a request went.
-const PATH: usize = 2048;
 /// The most policies that are named, and the most characters of each.
 const POLICIES: usize = 16;
 const POLICY: usize = 128;
-
-/// What the writer adds to a record.
-pub(crate) struct Stamp<'a> {
-    /// The entry's id.
-    pub(crate) id: Uuid,
-    /// When, as text.
-    pub(crate) recorded_at: &'a str,
-    /// Whose stream.
-    pub(crate) stream: &'a str,
-    /// The receipt hash of the stream's previous entry.
-    pub(crate) previous: Option<Digest>,
-}
-
-impl Stamp<'_> {
-    pub(crate) fn previous(&self, object: &mut Object<'_>) {
-        match &self.previous {
-            Some(hash) => object.digest("prev_receipt_hash", hash),
-            None => object.null("prev_receipt_hash"),
-        }
-    }
-}
 
 /// The tenant in whose stream a record belongs; `None` for the hall's own.
 pub(crate) fn tenant(record: &Record) -> Option<&str> {
@@ -317,19 +287,6 @@ const fn policy_decision(outcome: engine::Outcome) -> &'static str {
         engine::Outcome::Deny => "DENY",
         engine::Outcome::Hold => "REQUIRE_HUMAN",
     }
-}
-
-/// A text of at most so many characters; a longer one ends in `…`.
-pub(crate) fn cut(text: &str, most: usize) -> Cow<'_, str> {
-    if text.len() <= most || text.chars().nth(most).is_none() {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.chars().take(most - 1).chain(['…']).collect())
-}
-
-/// Whether a text may be what [`cut`] left of a longer one.
-pub(crate) fn is_cut(text: &str) -> bool {
-    text.ends_with('…') && matches!(text.chars().count(), TEXT | PATH)
 }
 
 #[cfg(test)]

@@ -4,16 +4,16 @@
 //! signed-note), which is all that an auditor needs. One key may sign several logs: a verifier key holds a log's name, and a
 //! checkpoint is held against it.
 
-use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use ed25519_dalek::{SignatureError, Signer as _, SigningKey};
 
 use crate::documents;
 use crate::ids::Digest;
-use crate::ledger::{Settings, files};
+use crate::ledger::files;
+use crate::ledger::settings::Settings;
 
 const PREFIX: &str = "hallgate ed25519 1 ";
 

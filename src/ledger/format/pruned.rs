@@ -4,9 +4,8 @@
 //! that was given out. What is after it goes on from the chain heads that are signed here. The file `pruned` is a tlog-checkpoint
 //! with one extension line, the heads as JSON.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use uuid::Uuid;
 

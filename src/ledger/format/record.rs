@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::engine::{Decision, DenyCode, Mode};
 use crate::ids::{Digest, TokenName};
 use crate::ledger::format::recovered::Recovery;
@@ -70,7 +72,7 @@ impl Record {
         size_of::<Self>() + texts
     }
 
-    /// Whether it takes a right away: it is on the disk before it is in force, whatever [`Durability`](crate::ledger::Durability) says.
+    /// Whether it takes a right away: it is on the disk before it is in force, whatever [`Durability`](crate::ledger::settings::Durability) says.
     #[must_use]
     pub const fn takes_away(&self) -> bool {
         match self {
@@ -288,6 +290,38 @@ pub struct Outcome {
     pub duration: Duration,
     /// How it ended.
     pub ending: Ending,
+}
+
+/// The end of an exchange, with what its entry takes from the decision's receipt.
+pub(crate) struct Ended {
+    pub(crate) decision_id: Uuid,
+    pub(crate) decision_hash: Digest,
+    pub(crate) stream: Arc<str>,
+    pub(crate) outcome: Outcome,
+}
+
+impl Ended {
+    /// What became of the decision of this receipt.
+    pub(crate) fn of(receipt: &Receipt, outcome: Outcome) -> Self {
+        Self {
+            decision_id: receipt.receipt_id,
+            decision_hash: receipt.receipt_hash,
+            stream: Arc::clone(&receipt.stream),
+            outcome,
+        }
+    }
+
+    /// A dispatch of which nobody was told.
+    pub(crate) fn undelivered(receipt: &Receipt) -> Self {
+        let outcome = Outcome {
+            status: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            duration: Duration::ZERO,
+            ending: Ending::Aborted,
+        };
+        Self::of(receipt, outcome)
+    }
 }
 
 /// Why an entry was not committed. Nothing may be forwarded or allowed then.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::ids::{Digest, TokenName};
 use crate::ledger::format::canonical::{self, Object};
-use crate::ledger::format::entry::Stamp;
+use crate::ledger::format::stamp::Stamp;
 
 /// The kind of these entries.
 pub(crate) const KIND: &str = "recovered";

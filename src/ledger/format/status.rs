@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::engine::snapshot::Standing;
 use crate::ids::{TokenName, WorkerId};
 use crate::ledger::format::canonical::{self, Object};
-use crate::ledger::format::entry::{self, Stamp};
+use crate::ledger::format::stamp::{Stamp, cut};
 
 /// The most workers of one entry: with the longest ids it still fits a transparency log's bundle.
 pub const MOST_WORKERS: usize = 256;
@@ -72,7 +72,7 @@ pub(crate) fn push(out: &mut Vec<u8>, change: &StandingChange, stamp: &Stamp<'_>
     match change {
         StandingChange::Workers { .. } => {}
         StandingChange::Hall { account_standing, .. } => entry.maybe("account_standing", account_standing.as_deref()),
-        StandingChange::Account { standing, .. } => entry.string("account_standing", &entry::cut(standing, STANDING)),
+        StandingChange::Account { standing, .. } => entry.string("account_standing", &cut(standing, STANDING)),
     }
     entry.string("canon", canonical::NAME);
     entry.string("cause", change.cause());
@@ -118,7 +118,7 @@ mod tests {
         let entry: Value = serde_json::from_slice(&bytes).unwrap();
         canonical::canonicalise(&entry, &mut again).unwrap();
         assert_eq!(bytes, again, "it is not canonical");
-        assert!(bytes.len() <= crate::ledger::format::entry::LONGEST);
+        assert!(bytes.len() <= crate::ledger::format::stamp::LONGEST);
         entry
     }
 

@@ -8,12 +8,13 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::ledger::format::{entry, segment};
+use crate::ledger::format::{frame, segment, stamp};
+use crate::ledger::layout;
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 * 1024;
 /// The longest frame.
-const LONGEST: usize = segment::FRAME + entry::LONGEST;
+const LONGEST: usize = frame::HEADER + stamp::LONGEST;
 
 /// A walk through the log.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(crate) struct Scan {
 impl Scan {
     /// From this entry at this place. `None` when its segment is not there: it was pruned.
     pub(crate) fn from(ledger: &Path, number: u64, segment: u64, offset: u64) -> io::Result<Option<Self>> {
-        let folder = crate::ledger::segments(ledger);
+        let folder = layout::segments(ledger);
         match File::open(segment::path(&folder, segment)) {
             Ok(file) => {
                 Ok(Some(Self { folder, file: Some(file), first: segment, offset, bytes: Vec::new(), done: 0, number }))
@@ -48,7 +49,7 @@ impl Scan {
 
     /// From the first entry that is there.
     pub(crate) fn begin(ledger: &Path) -> io::Result<Self> {
-        let folder = crate::ledger::segments(ledger);
+        let folder = layout::segments(ledger);
         let first = segment::list(&folder)?.first().copied().unwrap_or(0);
         let offset = segment::HEADER as u64;
         Ok(Self { folder, file: None, first, offset, bytes: Vec::new(), done: 0, number: first })
@@ -65,8 +66,8 @@ impl Scan {
     /// A file cannot be read, or is damaged where an entry should be.
     pub(crate) fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
         loop {
-            if let Some(length) = segment::frame(&self.bytes, self.done).map(|frame| frame.entry.len()) {
-                let start = self.done + segment::FRAME;
+            if let Some(length) = frame::at(&self.bytes, self.done).map(|frame| frame.entry.len()) {
+                let start = self.done + frame::HEADER;
                 self.done = start + length;
                 self.number += 1;
                 let entry = self.bytes.get(start..start + length).unwrap_or_default();

@@ -5,10 +5,9 @@ use std::io;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::ledger::format::index;
+use crate::ledger::format::{ids, index};
 use crate::ledger::read::cursor::Scan;
 use crate::ledger::read::reader::{Published, damaged};
-use crate::ledger::write::id_generator;
 
 /// Entries in order, read from the files as they are asked for.
 #[derive(Debug)]
@@ -67,7 +66,7 @@ impl Filter {
     /// It is no entry.
     pub fn sift(&self, json: &[u8]) -> io::Result<Sieve> {
         let entry: Sifted = serde_json::from_slice(json).map_err(|error| damaged(format!("an entry: {error}")))?;
-        let micros = id_generator::micros(entry.receipt_id);
+        let micros = ids::micros(entry.receipt_id);
         if self.until.is_some_and(|until| micros >= until) {
             return Ok(Sieve::Over);
         }

@@ -5,8 +5,8 @@ use std::io;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::ledger::Ledger;
-use crate::ledger::write::id_generator;
+use crate::ledger::format::ids;
+use crate::ledger::read::reader::Published;
 
 /// How far back to read: from a time on, but at least and at most so many entries.
 #[derive(Debug, Clone, Copy)]
@@ -63,11 +63,11 @@ impl Past {
     /// When it was recorded, in microseconds since 1970 UTC.
     #[must_use]
     pub fn recorded_at_micros(&self) -> i64 {
-        id_generator::micros(self.receipt_id)
+        ids::micros(self.receipt_id)
     }
 }
 
-impl Ledger {
+impl Published {
     /// Reads a stretch of entries from the oldest to the newest; it blocks this thread. Whether all since the wanted time that
     /// are kept were read.
     ///
@@ -77,11 +77,10 @@ impl Ledger {
         if stretch.until == 0 {
             return Ok(true);
         }
-        let published = &self.0.published;
-        let since = published.walk_from(stretch.since)?.number();
+        let since = self.walk_from(stretch.since)?.number();
         let wanted = since.min(stretch.until.saturating_sub(stretch.least));
         let first = wanted.max(stretch.until.saturating_sub(stretch.most));
-        let mut scan = published.walk_at(first)?;
+        let mut scan = self.walk_at(first)?;
         while let Some((number, json)) = scan.next()? {
             if number >= stretch.until {
                 break;

@@ -129,7 +129,7 @@ fn text<'m>(members: &'m Members, key: &str) -> Result<&'m str, String> {
 /// A text that was not cut: a cut one is not what was decided on.
 fn whole<'m>(members: &'m Members, key: &str) -> Result<&'m str, String> {
     let found = text(members, key)?;
-    if crate::ledger::format::entry::is_cut(found) {
+    if crate::ledger::format::stamp::is_cut(found) {
         Err(format!("`{key}` was too long to be kept whole"))
     } else {
         Ok(found)

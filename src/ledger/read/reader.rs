@@ -15,6 +15,7 @@ use crate::ledger::format::checkpoint::{self, Head};
 use crate::ledger::format::index;
 use crate::ledger::format::pruned::Pruned;
 use crate::ledger::format::tree::{HEIGHT, WIDTH, tile_file};
+use crate::ledger::layout;
 use crate::ledger::read::cursor::Scan;
 use crate::ledger::read::resource::Resource;
 
@@ -40,7 +41,7 @@ impl Published {
     /// # Errors
     /// It cannot be read, or is none.
     pub(crate) fn checkpoint(&self) -> io::Result<(Vec<u8>, Head)> {
-        let path = crate::ledger::checkpoint_file(&self.folder);
+        let path = layout::checkpoint_file(&self.folder);
         let note = fs::read(&path).map_err(|error| named(&path, &error))?;
         let head = checkpoint::unverified(&note).map_err(|problem| damaged(format!("the checkpoint {problem}")))?;
         Ok((note, head))
@@ -161,7 +162,7 @@ impl Published {
     }
 
     pub(crate) fn index(&self) -> io::Result<File> {
-        let path = crate::ledger::index_file(&self.folder);
+        let path = layout::index_file(&self.folder);
         File::open(&path).map_err(|error| named(&path, &error))
     }
 }

@@ -2,13 +2,11 @@
 //!
 //! This reads; it does not hold the ledger to account: [`verify`](crate::ledger::verify) does.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use crate::ledger::format::segment;
-use crate::ledger::recover::recovery;
-use crate::ledger::{segments, version_file};
+use crate::ledger::format::{frame, segment};
+use crate::ledger::layout::{self, segments, version_file};
 
 /// Why a ledger cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +48,8 @@ pub fn entries(folder: &Path) -> Result<Entries, ReadError> {
     let unreadable = |path: PathBuf| move |source| ReadError::File { path, source };
     let version = version_file(folder);
     let found = fs::read(&version).map_err(unreadable(version.clone()))?;
-    if found != recovery::VERSION.as_bytes() {
-        return Err(ReadError::Damaged { path: version, problem: format!("is not `{}`", recovery::VERSION.trim()) });
+    if found != layout::VERSION.as_bytes() {
+        return Err(ReadError::Damaged { path: version, problem: format!("is not `{}`", layout::VERSION.trim()) });
     }
     let folder = segments(folder);
     let firsts = segment::list(&folder).map_err(unreadable(folder.clone()))?;
@@ -61,11 +59,11 @@ pub fn entries(folder: &Path) -> Result<Entries, ReadError> {
 impl Entries {
     /// The next entry of the segment in memory. A torn end is the end.
     fn in_segment(&mut self) -> Option<Result<Vec<u8>, ReadError>> {
-        if let Some(frame) = segment::frame(&self.bytes, self.at) {
-            self.at += segment::FRAME + frame.entry.len();
+        if let Some(frame) = frame::at(&self.bytes, self.at) {
+            self.at += frame::HEADER + frame.entry.len();
             return Some(Ok(frame.entry.to_vec()));
         }
-        let torn = self.left.len() == 0 && segment::later_batch(&self.bytes, self.at).is_none();
+        let torn = self.left.len() == 0 && frame::later_batch(&self.bytes, self.at).is_none();
         if self.at >= self.bytes.len() || torn {
             return None;
         }

@@ -7,12 +7,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::engine::Binding;
-use crate::ledger::format::chain;
 use crate::ledger::format::index::{self, Place};
 use crate::ledger::format::pruned::Pruned;
+use crate::ledger::format::{chain, ids};
 use crate::ledger::read::cursor::Scan;
 use crate::ledger::read::reader::{Published, damaged};
-use crate::ledger::write::id_generator;
 
 /// An entry that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +78,7 @@ impl Published {
 
     /// A walk that begins at or shortly before the first entry of this time, in microseconds since 1970 UTC.
     pub(crate) fn walk_from(&self, micros: i64) -> io::Result<Scan> {
-        self.walk_up_to(|place| id_generator::micros(place.id) < micros)
+        self.walk_up_to(|place| ids::micros(place.id) < micros)
     }
 
     /// A walk that begins at or before this entry, at most 255 entries before.

@@ -1,22 +1,22 @@
 //! What a running ledger gives to readers: files read beside the runtime's threads, and a checkpoint soon for what is new.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::ledger::Ledger;
-use crate::ledger::read::filter::Entries;
 use crate::ledger::read::prove::ReceiptProof;
 use crate::ledger::read::reader::Published;
 use crate::ledger::read::resource::Resource;
 use crate::ledger::read::search::Found;
+use crate::ledger::write::shared::Shared;
 use crate::telemetry::threads;
 
 /// Reads at one time. A bundle of the longest entries has 16 MiB.
-pub(crate) const READS: usize = 4;
+const READS: usize = 4;
 /// The longest that a reader waits for its place and the disk.
 const READ_TIME: Duration = Duration::from_secs(5);
 /// How long a reader waits for a checkpoint over a new entry.
@@ -42,31 +42,49 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// Prepares a reader in the background. What stands in the way will be said to whoever reads.
-pub(crate) fn warm(published: Published) -> io::Result<()> {
-    let warm = move || {
-        if let Err(error) = published.warm() {
-            tracing::warn!(%error, "the ledger's tiles cannot be read");
-        }
-    };
-    threads::start_once("ledger-warm", warm).map(drop)
+/// Reads for whoever may not block: so many at a time, and none for longer than it may take.
+pub(crate) struct ReadService {
+    reader: Published,
+    shared: Arc<Shared>,
+    places: Arc<Semaphore>,
 }
 
-impl Ledger {
+impl ReadService {
+    /// Of the ledger in this folder.
+    pub(crate) fn new(folder: &Path, shared: Arc<Shared>) -> Self {
+        Self { reader: Published::new(folder), shared, places: Arc::new(Semaphore::new(READS)) }
+    }
+
+    /// What reads the files, for whoever may block.
+    pub(crate) const fn reader(&self) -> &Published {
+        &self.reader
+    }
+
+    /// Prepares the reader in the background. What stands in the way will be said to whoever reads.
+    pub(crate) fn warm(&self) -> io::Result<()> {
+        let reader = self.reader.clone();
+        let warm = move || {
+            if let Err(error) = reader.warm() {
+                tracing::warn!(%error, "the ledger's tiles cannot be read");
+            }
+        };
+        threads::start_once("ledger-warm", warm).map(drop)
+    }
+
     /// What is served under this name; `None` when there is nothing, not yet or no longer.
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub async fn fetch(&self, resource: Resource) -> Result<Option<Vec<u8>>, ReadError> {
-        self.read(move |published| published.fetch(resource)).await
+    pub(crate) async fn fetch(&self, resource: Resource) -> Result<Option<Vec<u8>>, ReadError> {
+        self.read(move |reader| reader.fetch(resource)).await
     }
 
     /// The entry with this id, signed or not; `None` when there is none, or no longer.
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub async fn find(&self, id: Uuid) -> Result<Option<Found>, ReadError> {
-        self.read(move |published| published.find(id)).await
+    pub(crate) async fn find(&self, id: Uuid) -> Result<Option<Found>, ReadError> {
+        self.read(move |reader| reader.find(id)).await
     }
 
     /// Proves that an entry is in the log. One that is newer than the newest checkpoint has the next one signed soon, for all
@@ -74,36 +92,19 @@ impl Ledger {
     ///
     /// # Errors
     /// A file cannot be read or is damaged, or no checkpoint could be signed in time.
-    pub async fn prove(&self, found: Found) -> Result<ReceiptProof, ReadError> {
+    pub(crate) async fn prove(&self, found: Found) -> Result<ReceiptProof, ReadError> {
         let number = found.number;
-        if number >= self.read(|published| published.signed()).await? {
-            let mut signed = self.0.shared.signed.subscribe();
+        if number >= self.read(|reader| reader.signed()).await? {
+            let mut signed = self.shared.signed.subscribe();
             let wait = async {
-                self.0.shared.wanted.store(true, Ordering::Relaxed);
-                self.0.shared.queue.nudge();
+                self.shared.want_checkpoint();
                 signed.wait_for(|newest| number < *newest).await.is_ok()
             };
             if !tokio::time::timeout(CHECKPOINT_TIME, wait).await.unwrap_or(false) {
                 return Err(ReadError::Unsigned);
             }
         }
-        self.read(move |published| published.prove(&found)).await?.ok_or(ReadError::Unsigned)
-    }
-
-    /// The entries from this number on, or from the first that is kept, as far as they are committed. It blocks this thread.
-    ///
-    /// # Errors
-    /// A file cannot be read or is damaged.
-    pub fn entries_from(&self, number: u64) -> io::Result<Entries> {
-        self.0.published.from_entry(number)
-    }
-
-    /// Whether an entry with this id is there. It blocks this thread.
-    ///
-    /// # Errors
-    /// A file cannot be read or is damaged.
-    pub fn has_entry(&self, id: Uuid) -> io::Result<bool> {
-        Ok(self.0.published.find(id)?.is_some())
+        self.read(move |reader| reader.prove(&found)).await?.ok_or(ReadError::Unsigned)
     }
 
     /// Reads on a thread that may block.
@@ -112,12 +113,12 @@ impl Ledger {
         read: impl FnOnce(&Published) -> io::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
         let read = async {
-            let place = Arc::clone(&self.0.reads).acquire_owned().await.map_err(io::Error::other)?;
-            let published = self.0.published.clone();
+            let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
+            let reader = self.reader.clone();
             let done = tokio::task::spawn_blocking(move || {
                 // Held for as long as it reads, also when nobody waits for it any more.
                 let _place = place;
-                read(&published)
+                read(&reader)
             });
             Ok(done.await.map_err(io::Error::other)??)
         };

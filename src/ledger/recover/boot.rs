@@ -3,11 +3,11 @@
 //! After another boot, entries that were acknowledged before they were on the disk may be gone. The file says when that can be. Whoever
 //! has the disk can change it, as they can cut off what no checkpoint signs: what is recovered by it is reported in the log for ever.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
-use crate::ledger::{Durability, files};
+use crate::ledger::files;
+use crate::ledger::settings::Durability;
 
 const TITLE: &str = "hallgate boot 1";
 const NAME: &str = "boot";

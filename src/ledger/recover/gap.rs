@@ -12,58 +12,22 @@ use std::path::Path;
 use uuid::Uuid;
 
 use crate::ids::Digest;
+use crate::ledger::files;
 use crate::ledger::format::chain::{Link, Streams};
 use crate::ledger::format::record::Record;
 use crate::ledger::format::recovered::{Gap, Recovered, Recovery};
-use crate::ledger::format::segment;
+use crate::ledger::format::{frame, ids, segment};
+use crate::ledger::lock::{OpenError, broken, failed};
 use crate::ledger::recover::boot::Boot;
-use crate::ledger::recover::recovery::{OpenError, Restored, broken, failed};
+use crate::ledger::recover::state::{By, End, Now, Restored};
+use crate::ledger::settings::Durability;
 use crate::ledger::write::batch::Batch;
-use crate::ledger::write::id_generator;
-use crate::ledger::write::queue::Job;
-use crate::ledger::{Durability, files};
+use crate::ledger::write::job::Job;
 
 /// The folder of what was behind gaps, under the ledger's.
 const LOST: &str = "lost";
 /// A second recovery by itself within so many microseconds is none: somebody has to look.
 const AGAIN: i64 = 3_600_000_000;
-
-/// Whether a gap is recovered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    /// By itself, after another boot.
-    Boot,
-    /// By hand.
-    Hand,
-    /// By nobody: it is only looked at, and nothing is written.
-    Nobody,
-}
-
-/// What is known when a ledger is opened.
-#[derive(Debug, Clone)]
-pub(crate) struct Now {
-    /// This boot, where it is known.
-    pub(crate) boot: Option<String>,
-    /// Microseconds since 1970 UTC.
-    pub(crate) micros: i64,
-    /// Who has gaps recovered.
-    pub(crate) by: By,
-}
-
-/// Where the log ends though something follows, past what is signed.
-#[derive(Debug)]
-pub(crate) struct End {
-    /// The first entry of the segment in which it ends.
-    pub(crate) segment: u64,
-    /// The bytes of it that are sound.
-    pub(crate) offset: u64,
-    /// The first entry that is lost.
-    pub(crate) entry: u64,
-    /// What is there instead.
-    pub(crate) problem: String,
-    /// Whether it may be nothing but the end of a write that was never acknowledged, if pages cannot be lost.
-    pub(crate) torn: bool,
-}
 
 impl Restored {
     /// Recovers, or says why not.
@@ -172,8 +136,7 @@ fn refusal(previous: Option<&Boot>, durability: Durability, last: Option<&Recove
     if durability == Durability::Power || previous.durability == Durability::Power {
         return Some("with `durability: power` nothing that was acknowledged can be lost by a boot".to_owned());
     }
-    let since =
-        last.map(|last| now.micros.saturating_sub(id_generator::micros(last.id))).filter(|since| *since < AGAIN)?;
+    let since = last.map(|last| now.micros.saturating_sub(ids::micros(last.id))).filter(|since| *since < AGAIN)?;
     Some(format!(
         "the last recovery was {} s ago, and a second one within the hour is for somebody to look at",
         since / 1_000_000
@@ -194,11 +157,11 @@ fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn sound(bytes: &[u8]) -> Vec<(Uuid, Digest)> {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
-        let entry = segment::frame(bytes, at).map(|frame| frame.entry);
+        let entry = frame::at(bytes, at).map(|frame| frame.entry);
         match entry.and_then(|entry| Link::read(entry).ok().map(|link| (link, entry))) {
             Some((link, entry)) => {
                 found.push((link.receipt_id, Digest::of(entry)));
-                at += segment::FRAME + entry.len();
+                at += frame::HEADER + entry.len();
             }
             None => at += 1,
         }

@@ -5,106 +5,32 @@
 //! never acknowledged are cut. When that does not fit, everything that is kept is read: if it has the signed root, only derived
 //! files were at fault (index, chain heads, tiles) and are made again. Else it is evidence, and not ours to repair.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::ledger::format::chain::{Heads, Link, Streams};
+use crate::ledger::files;
+use crate::ledger::format::chain::{Heads, Streams};
 use crate::ledger::format::checkpoint::{self, Head};
-use crate::ledger::format::index::{self, Index, Place};
-use crate::ledger::format::key::{KeyError, LogKey};
+use crate::ledger::format::index::{self, Place};
+use crate::ledger::format::key::LogKey;
 use crate::ledger::format::pruned::{self, Pruned};
 use crate::ledger::format::recovered::Gap;
-use crate::ledger::format::segment::{self, Storage};
-use crate::ledger::format::tree::{Edge, FullTile};
-use crate::ledger::recover::boot::Boot;
-use crate::ledger::recover::gap::{By, End, Now};
+use crate::ledger::format::segment;
+use crate::ledger::format::tree::Edge;
+use crate::ledger::layout::{self, VERSION};
+use crate::ledger::lock::{OpenError, broken, failed, lock};
+use crate::ledger::recover::boot::{self, Boot};
+use crate::ledger::recover::state::{By, End, Now, Restored, Start};
+use crate::ledger::settings::{Durability, Settings};
 use crate::ledger::write::active_segment::{Tail, Through};
-use crate::ledger::write::latch::Latch;
+use crate::ledger::write::clock::now_micros;
+use crate::ledger::write::index::Index;
+use crate::ledger::write::storage::{Latch, Storage};
 use crate::ledger::write::{checkpointer, prune};
-use crate::ledger::{Durability, Settings, files};
-
-/// The content of the file `version`.
-pub(crate) const VERSION: &str = "hallgate ledger 1\n";
-
-/// Why a ledger cannot be opened. Nothing is allowed or forwarded without one.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process writes it.
-    #[error("the ledger `{}` is in use by another process; stop it, or set another ledger.path", .0.display())]
-    InUse(PathBuf),
-    /// A file or folder cannot be read or made.
-    #[error("the ledger's `{}` cannot be read or made: {source}", path.display())]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is of another version.
-    #[error("the ledger `{}` is of version `{found}`; this program reads `{}`", path.display(), VERSION.trim())]
-    Version {
-        /// The ledger.
-        path: PathBuf,
-        /// The content of its `version`.
-        found: String,
-    },
-    /// There is no key to sign with.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// It was last sealed with another key.
-    #[error("the ledger's `{}` is signed by `{signer}`, not by the key file `{}`, which is `{configured}`; set ledger.key_file and ledger.origin to those of the signer, or change keys with `hallgate key rotate`", path.display(), key_file.display())]
-    OtherKey {
-        /// The checkpoint.
-        path: PathBuf,
-        /// Who signed it: `<name>+<id>`.
-        signer: String,
-        /// The configured key file.
-        key_file: PathBuf,
-        /// Its verifier key.
-        configured: String,
-    },
-    /// What is stored does not hold together.
-    #[error("the ledger's `{}` {problem}; run `hallgate audit verify` and keep a copy as evidence", path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
-/// The state in which the writer goes on.
-pub(crate) struct Restored {
-    pub(crate) lock: File,
-    pub(crate) key: LogKey,
-    pub(crate) last: Uuid,
-    pub(crate) streams: Streams,
-    pub(crate) tail: Tail,
-    pub(crate) index: Index,
-    pub(crate) edge: Edge,
-    pub(crate) tiles: Vec<FullTile>,
-    /// The tree under the checkpoint.
-    pub(crate) sealed: Edge,
-    /// Whether the stored chain heads are older than the checkpoint, or not to be used.
-    pub(crate) heads_behind: bool,
-    /// The first entry that is kept.
-    pub(crate) pruned: u64,
-    pub(crate) folder: PathBuf,
-    /// Tiles under the checkpoint that are missing or are not what the entries make.
-    pub(crate) unsound: Vec<FullTile>,
-}
-
-pub(crate) fn failed(path: &Path) -> impl Fn(io::Error) -> OpenError {
-    move |source| OpenError::File { path: path.to_owned(), source }
-}
-
-pub(crate) fn broken(path: &Path, problem: impl Into<String>) -> OpenError {
-    OpenError::Broken { path: path.to_owned(), problem: problem.into() }
-}
 
 /// Recovers by hand what is not recovered by itself: the ledger ends in a gap that no checkpoint signs over. Gives what was lost, or
 /// with `look` what would be; `None` when there is no such gap.
@@ -112,13 +38,9 @@ pub(crate) fn broken(path: &Path, problem: impl Into<String>) -> OpenError {
 /// # Errors
 /// The ledger cannot be opened, or what is signed is damaged: that cannot be recovered.
 pub fn recover(settings: &Settings, look: bool) -> Result<Option<Gap>, OpenError> {
-    let version = crate::ledger::version_file(&settings.path);
+    let version = layout::version_file(&settings.path);
     fs::metadata(&version).map_err(failed(&version))?;
-    let now = Now {
-        boot: crate::ledger::recover::boot::this(),
-        micros: crate::ledger::now_micros(),
-        by: if look { By::Nobody } else { By::Hand },
-    };
+    let now = Now { boot: boot::this(), micros: now_micros(), by: if look { By::Nobody } else { By::Hand } };
     open(settings, Box::new(|file| Arc::new(file)), &now).map(|(_, gap)| gap)
 }
 
@@ -129,7 +51,7 @@ pub(crate) fn open(settings: &Settings, through: Through, now: &Now) -> Result<(
     let lock = lock(folder)?;
     let key = begin(settings)?;
 
-    let checkpoint = crate::ledger::checkpoint_file(folder);
+    let checkpoint = layout::checkpoint_file(folder);
     let note = match fs::read(&checkpoint) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(broken(&checkpoint, "is missing")),
         note => note.map_err(failed(&checkpoint))?,
@@ -146,13 +68,13 @@ pub(crate) fn open(settings: &Settings, through: Through, now: &Now) -> Result<(
             format!("is signed for {} entries, but {} were pruned: it was set back", head.size, pruned.edge());
         return Err(broken(&checkpoint, problem));
     }
-    prune::finish(&crate::ledger::segments(folder), pruned.edge()).map_err(failed(&crate::ledger::segments(folder)))?;
+    prune::finish(&layout::segments(folder), pruned.edge()).map_err(failed(&layout::segments(folder)))?;
 
-    let path = crate::ledger::index_file(folder);
+    let path = layout::index_file(folder);
     let index_file = index::open(&path).map_err(failed(&path))?;
     let tail = Tail {
         ledger: folder.clone(),
-        folder: crate::ledger::segments(folder),
+        folder: layout::segments(folder),
         power: settings.durability == Durability::Power,
         segment_bytes: settings.segment_bytes,
         segment_span: settings.retention.span(),
@@ -236,22 +158,11 @@ impl Storage for Unwritten {
     }
 }
 
-/// Nobody else may write here.
-pub(crate) fn lock(folder: &Path) -> Result<File, OpenError> {
-    let path = crate::ledger::lock_file(folder);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed(&path)(error)),
-    }
-}
-
 /// Checks the version; makes an empty ledger where there is none. `version` is written last: with it, all is there.
 fn begin(settings: &Settings) -> Result<LogKey, OpenError> {
     let folder = &settings.path;
-    let version = crate::ledger::version_file(folder);
-    let segments = crate::ledger::segments(folder);
+    let version = layout::version_file(folder);
+    let segments = layout::segments(folder);
     match fs::read_to_string(&version) {
         Ok(found) if found == VERSION => Ok(LogKey::of(settings, false)?),
         Ok(found) => Err(OpenError::Version { path: folder.clone(), found: found.trim().to_owned() }),
@@ -270,26 +181,10 @@ fn begin(settings: &Settings) -> Result<LogKey, OpenError> {
     }
 }
 
-/// Where the replay begins.
-pub(crate) struct Start {
-    /// The state of the chains, at or after the first entry that is read.
-    pub(crate) heads: Heads,
-    /// The first entry that is read.
-    pub(crate) entry: u64,
-    /// Its segment.
-    pub(crate) segment: u64,
-    /// Its offset in the segment.
-    pub(crate) offset: u64,
-    /// Records of the index before it.
-    pub(crate) records: u64,
-    /// The root at the first entry, when it is known and the tree there is to be made of its lowest tiles alone.
-    pub(crate) root: Option<Head>,
-}
-
 impl Start {
     /// Where the stored chain heads and the index lead; `None` when they are not sound.
     fn at_heads(folder: &Path, head: Head, pruned: &Pruned, index: &File) -> Result<Option<Self>, OpenError> {
-        let path = crate::ledger::heads_file(folder);
+        let path = layout::heads_file(folder);
         let heads = match fs::read(&path) {
             Ok(bytes) => Heads::from_bytes(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -299,7 +194,7 @@ impl Start {
         if heads.size > head.size {
             let problem =
                 format!("is signed for {} entries, but {} were sealed: it was set back", head.size, heads.size);
-            return Err(broken(&crate::ledger::checkpoint_file(folder), problem));
+            return Err(broken(&layout::checkpoint_file(folder), problem));
         }
         // Of the entries under the heads, so that the index has its record.
         let entry = heads.size.saturating_sub(1) / index::EVERY * index::EVERY;
@@ -335,71 +230,18 @@ impl Restored {
         let folder = self.folder.clone();
         let quick = match Start::at_heads(&folder, head, pruned, index)? {
             Some(start) => self.replay(&start, head, now).map(|end| (start, end)),
-            None => Err(broken(&crate::ledger::heads_file(&folder), "or the index beside it is not sound")),
+            None => Err(broken(&layout::heads_file(&folder), "or the index beside it is not sound")),
         };
         let error = match quick {
             Ok(found) => return Ok(found),
             Err(error) => error,
         };
         tracing::warn!(%error, "the ledger does not follow from its last checkpoint: all entries are read");
-        let path = crate::ledger::index_file(&folder);
+        let path = layout::index_file(&folder);
         let start = Start::at_edge(pruned, index, now).map_err(failed(&path))?;
         let end = self.replay(&start, head, now)?;
         tracing::warn!("the ledger's entries hold: index, chain heads and tiles are made again");
         Ok((start, end))
-    }
-
-    /// The state at the start.
-    pub(crate) fn begin(&mut self, start: &Start, head: Head) -> Result<(), OpenError> {
-        let path = crate::ledger::heads_file(&self.folder);
-        self.streams = Streams::resume(&start.heads).ok_or_else(|| broken(&path, "holds a bad digest"))?;
-        (self.last, self.heads_behind) = (start.heads.last, start.heads.size < head.size || start.root.is_some());
-        (self.tiles, self.unsound, self.tail.segment) = (Vec::new(), Vec::new(), None);
-        // At the chain heads the index has led there by that record.
-        let known = start.root.is_none() && start.heads.size > 0;
-        self.index.cut(start.records, known).map_err(failed(&crate::ledger::index_file(&self.folder)))?;
-        let lost = |(path, error): (PathBuf, io::Error)| match error.kind() {
-            io::ErrorKind::NotFound => broken(&path, "is missing, and the entries under it are not there either"),
-            io::ErrorKind::InvalidData => broken(&path, error.to_string()),
-            _ => failed(&path)(error),
-        };
-        let Some(signed) = start.root else {
-            self.edge = Edge::load(&self.folder, start.entry).map_err(lost)?;
-            return Ok(());
-        };
-        let (folder, unsound) = (&self.folder, &mut self.unsound);
-        let edge = pruned::tree(folder, start.entry, |tile| unsound.extend((!in_file(folder, &tile)).then_some(tile)));
-        self.edge = edge.map_err(lost)?;
-        if !self.edge.root().is_ok_and(|root| root == signed.root) {
-            let problem = format!("has not the root that was signed for the {} entries that were pruned", signed.size);
-            return Err(broken(&self.folder.join("tile/0"), problem));
-        }
-        Ok(())
-    }
-
-    /// An entry must follow from those before. Gives its id.
-    pub(crate) fn follow(&mut self, json: &[u8], entry: u64, start: &Start) -> Result<Uuid, String> {
-        if entry < start.heads.size {
-            return Ok(Link::read(json)?.receipt_id);
-        }
-        self.last = self.streams.follow(json, self.last)?;
-        Ok(self.last)
-    }
-
-    /// From the checkpoint's tree on entries may not be on the disk.
-    pub(crate) fn keep_sealed(&mut self, head: Head) {
-        if self.edge.size() == head.size {
-            self.sealed = self.edge.clone();
-        }
-    }
-
-    /// At the checkpoint's size the tree must have the checkpoint's root.
-    pub(crate) fn check_root(&self, head: Head) -> Result<(), OpenError> {
-        if self.edge.size() != head.size || self.edge.root().is_ok_and(|root| root == head.root) {
-            return Ok(());
-        }
-        let problem = format!("is signed for another root at {} entries", head.size);
-        Err(broken(&crate::ledger::checkpoint_file(&self.folder), problem))
     }
 
     /// Puts the tiles in place that are not as the entries make them. The entries have the signed root by now.
@@ -412,9 +254,4 @@ impl Restored {
         self.unsound.clear();
         Ok(())
     }
-}
-
-/// Whether the tile's file is there and holds just these hashes.
-pub(crate) fn in_file(folder: &Path, tile: &FullTile) -> bool {
-    fs::read(folder.join(tile.path())).is_ok_and(|stored| stored == tile.bytes())
 }

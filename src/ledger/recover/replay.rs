@@ -5,16 +5,18 @@ use std::os::unix::fs::FileExt as _;
 
 use tlog_tiles::record_hash;
 
-use crate::ledger::Durability;
 use crate::ledger::format::checkpoint::Head;
+use crate::ledger::format::frame::Frames;
 use crate::ledger::format::index::Place;
-use crate::ledger::format::segment;
+use crate::ledger::format::{frame, segment};
+use crate::ledger::layout;
+use crate::ledger::lock::{OpenError, broken, failed};
 use crate::ledger::recover::boot::Boot;
-use crate::ledger::recover::gap::{By, End, Now};
-use crate::ledger::recover::recovery::{OpenError, Restored, Start, broken, failed, in_file};
+use crate::ledger::recover::state::{By, End, Now, Restored, Start, in_file};
+use crate::ledger::settings::Durability;
 use crate::ledger::write::active_segment::Segment;
-use crate::ledger::write::latch::Latch;
 use crate::ledger::write::prune;
+use crate::ledger::write::storage::Latch;
 
 impl Restored {
     /// Reads what is after the start and leaves the writer's state at its end; where that is, if something follows that is not to be.
@@ -68,7 +70,7 @@ impl Restored {
         }
         if self.edge.size() < head.size {
             let problem = format!("is signed for {} entries, but only {} are there", head.size, self.edge.size());
-            return Err(broken(&crate::ledger::checkpoint_file(&self.folder), problem));
+            return Err(broken(&layout::checkpoint_file(&self.folder), problem));
         }
         if let Some((first, length)) = before {
             self.resume_segment(first, length, now)?;
@@ -121,8 +123,8 @@ impl Restored {
             return Ok((Some(End { segment, offset, entry: first, problem, torn: false }), offset));
         }
         let bytes = segment::read_from(&file, offset)?;
-        let mut at = 0;
-        while let Some(frame) = segment::frame(&bytes, at) {
+        let mut frames = Frames::from(&bytes, 0);
+        while let (at, Some(frame)) = (frames.at(), frames.next()) {
             let entry = self.edge.size();
             let place = self
                 .follow(frame.entry, entry, start)
@@ -135,8 +137,8 @@ impl Restored {
                 self.unsound.extend((!in_file(&self.folder, &tile)).then_some(tile));
             }
             self.check_root(head).map_err(Stop::Other)?;
-            at += segment::FRAME + frame.entry.len();
         }
+        let at = frames.at();
         let sound = offset + at as u64;
         if at == bytes.len() {
             return Ok((None, sound));
@@ -146,7 +148,7 @@ impl Restored {
         if entry < head.size {
             return Err(Stop::Broken(problem));
         }
-        let torn = segment::later_batch(&bytes, at).is_none();
+        let torn = frame::later_batch(&bytes, at).is_none();
         Ok((Some(End { segment: first, offset: sound, entry, problem, torn }), sound))
     }
 }

@@ -10,6 +10,7 @@ use crate::ledger::format::checkpoint::Head;
 use crate::ledger::verify::proof::{ProofError, Proved, verify_proof};
 use crate::ledger::verify::range::verify_range;
 use crate::ledger::verify::{Break, VerifyError};
+use crate::ledger::write::index::Index;
 
 fn vkey(settings: &Settings) -> String {
     fs::read_to_string(settings.key_file.with_extension("key.pub")).unwrap()
@@ -183,12 +184,12 @@ fn a_checkpoint_of_a_rewritten_log_does_not_follow_from_the_older_one() {
 /// Makes the index again, of one segment.
 fn reindex(settings: &Settings) {
     let file = index::open(&index_file(&settings.path)).unwrap();
-    let mut index = index::Index::resume(Arc::new(file)).unwrap();
+    let mut index = Index::resume(Arc::new(file)).unwrap();
     index.cut(0, false).unwrap();
     let mut offset = segment::HEADER as u64;
     for (number, entry) in (0_u64..).zip(entries(settings)) {
         index.note(number, index::Place { id: id(&entry), segment: 0, offset });
-        offset += (segment::FRAME + entry.to_string().len()) as u64;
+        offset += (frame::HEADER + entry.to_string().len()) as u64;
     }
     index.flush().unwrap();
 }

@@ -199,7 +199,7 @@ fn a_proof_of_a_new_entry_has_the_next_checkpoint_signed_at_once_for_all_who_wai
             for _ in 0..20 {
                 receipts.push(ledger.record(allowed("org.acme")).await.unwrap());
             }
-            let before = ledger.0.published.signed().unwrap();
+            let before = ledger.reader().signed().unwrap();
             let waiting: Vec<_> = receipts
                 .into_iter()
                 .map(|receipt| {
@@ -216,7 +216,7 @@ fn a_proof_of_a_new_entry_has_the_next_checkpoint_signed_at_once_for_all_who_wai
                 notes.insert(proof["checkpoint"].as_str().unwrap().to_owned());
             }
             // Its own interval is an hour; and whoever waits while one is signed needs the one after it at most.
-            assert!(ledger.0.published.signed().unwrap() > before && notes.len() <= 2, "{notes:?}");
+            assert!(ledger.reader().signed().unwrap() > before && notes.len() <= 2, "{notes:?}");
         }
     });
     ledger.close();
@@ -254,7 +254,7 @@ fn the_newest_and_the_entries_of_a_time_tenant_and_verdict_are_found() {
         }
         found
     };
-    let time = |entry: &serde_json::Value| id_generator::micros(entry["receipt_id"].as_str().unwrap().parse().unwrap());
+    let time = |entry: &serde_json::Value| ids::micros(entry["receipt_id"].as_str().unwrap().parse().unwrap());
     let expect =
         |keep: &dyn Fn(&serde_json::Value) -> bool| all.iter().filter(|entry| keep(entry)).cloned().collect::<Vec<_>>();
     let filter = Filter::default;

@@ -1,5 +1,7 @@
 //! Coming back after another boot: what is lost is kept, named and reported for ever, and nothing is lost in silence.
 
+use std::path::PathBuf;
+
 use super::*;
 use crate::ledger::verify::{Report, VerifyError};
 

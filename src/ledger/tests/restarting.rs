@@ -1,6 +1,7 @@
 //! Restarting: after a clean end, after a crash at any byte, and the refusal of what does not hold together.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use super::*;
 use crate::ledger::format::chain::Heads;
@@ -76,9 +77,9 @@ fn a_torn_end_is_cut_wherever_it_is_torn() {
     let segment = last_segment(&settings);
     let whole = fs::read(&segment).unwrap();
     let (mut start, mut at) = (0, segment::HEADER);
-    while let Some(frame) = segment::frame(&whole, at) {
+    while let Some(frame) = frame::at(&whole, at) {
         start = at;
-        at += segment::FRAME + frame.entry.len();
+        at += frame::HEADER + frame.entry.len();
     }
     assert_eq!(at, whole.len());
     let opened = || {
@@ -123,7 +124,7 @@ fn acknowledged_entries_that_are_damaged_are_never_cut() {
     let whole = fs::read(&segment).unwrap();
     // The last entries are batches of their own: a decision, its outcome with or without a refusal.
     let mut damaged = whole.clone();
-    damaged[segment::HEADER + segment::FRAME + 5] ^= 1;
+    damaged[segment::HEADER + frame::HEADER + 5] ^= 1;
     fs::write(&segment, &damaged).unwrap();
     assert!(broken(&settings).contains("damaged frame at byte 32"));
     assert_eq!(fs::read(&segment).unwrap(), damaged, "evidence is left as it was found");

@@ -93,9 +93,9 @@ fn proofs_that_were_given_out_stay_valid() {
         .flat_map(|first| {
             let bytes = fs::read(segment::path(&segments(&settings.path), *first)).unwrap();
             let (mut found, mut at) = (Vec::new(), segment::HEADER);
-            while let Some(frame) = segment::frame(&bytes, at) {
+            while let Some(frame) = frame::at(&bytes, at) {
                 found.push(frame.entry.to_vec());
-                at += segment::FRAME + frame.entry.len();
+                at += frame::HEADER + frame.entry.len();
             }
             found
         })
@@ -209,7 +209,7 @@ fn a_segment_that_does_not_hold_is_not_pruned() {
     fill(&ledger, 150);
     let path = segment::path(&segments(&settings.path), 0);
     let mut bytes = fs::read(&path).unwrap();
-    bytes[segment::HEADER + segment::FRAME + 20] ^= 1;
+    bytes[segment::HEADER + frame::HEADER + 20] ^= 1;
     fs::write(&path, &bytes).unwrap();
     clock.fetch_add(2 * HOUR, Ordering::SeqCst);
     record(&ledger, refusal()).unwrap();

@@ -4,6 +4,7 @@
 use std::thread;
 
 use super::*;
+use crate::ledger::handle::CLOSE_TIME;
 use crate::ledger::write::deadline::WRITE_TIME;
 
 /// Far more than the deadline, for a machine that is busy.

@@ -1,5 +1,7 @@
 //! Tampering: whatever is changed in a ledger that was signed, `verify` names a break.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -38,9 +40,9 @@ pub(super) fn rewrite(settings: &Settings, change: impl FnOnce(&mut Vec<Vec<u8>>
     for first in &firsts {
         let bytes = fs::read(segment::path(&folder, *first)).unwrap();
         let mut at = segment::HEADER;
-        while let Some(frame) = segment::frame(&bytes, at) {
+        while let Some(frame) = frame::at(&bytes, at) {
             all.push(frame.entry.to_vec());
-            at += segment::FRAME + frame.entry.len();
+            at += frame::HEADER + frame.entry.len();
         }
     }
     change(&mut all);
@@ -51,9 +53,9 @@ pub(super) fn rewrite(settings: &Settings, change: impl FnOnce(&mut Vec<Vec<u8>>
     }
     for entry in all {
         let mut frame = Vec::new();
-        let start = segment::begin_frame(&mut frame);
+        let start = frame::begin(&mut frame);
         frame.extend(entry);
-        segment::end_frame(&mut frame, start);
+        frame::end(&mut frame, start);
         header.extend(frame);
     }
     fs::write(segment::path(&folder, 0), header).unwrap();

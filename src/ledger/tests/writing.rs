@@ -2,12 +2,13 @@
 
 use std::future::Future as _;
 use std::io;
-use std::sync::Condvar;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
+use std::sync::{Condvar, Mutex};
 use std::task::{Context, Waker};
+use std::time::SystemTime;
 
 use super::*;
-use crate::ledger::format::segment::Storage;
+use crate::ledger::write::storage::Storage;
 
 /// What goes wrong behind the disk, and what was asked of it.
 #[derive(Default)]
@@ -159,7 +160,7 @@ fn a_full_queue_refuses_decisions_but_never_outcomes_and_writes_nothing_for_the_
 
 #[test]
 fn a_failed_write_is_told_leaves_no_trace_and_heals_by_itself() {
-    for short in [0, 1, segment::FRAME, 100, 1500, usize::MAX] {
+    for short in [0, 1, frame::HEADER, 100, 1500, usize::MAX] {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(folder.path());
         let (ledger, faults) = open(&settings);

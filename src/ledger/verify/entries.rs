@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use uuid::{Uuid, Variant};
 
-use super::recovered::Recoveries;
+use super::breaks::{self, Break, VerifyError};
+use super::fault::{Fault, HALL, fault, text};
+use super::recovered::{Recoveries, newest};
+use super::registry;
 use super::signed::{Edge, PRUNED};
 use super::stored::{self, EVERY, Place, Walk};
 use super::tree::EMPTY;
-use super::{Break, VerifyError, newest, registry};
 use crate::ids::Digest;
 use crate::ledger::format::canonical;
 
-/// The stream of what belongs to no tenant.
-pub(super) const HALL: &str = ":hall";
 /// Decisions that are remembered for their outcomes; an older one is looked up in its segment.
 const RECENT: usize = 1 << 16;
 
@@ -70,24 +70,12 @@ impl Decided {
     }
 }
 
-/// A field that does not hold, and why.
-pub(super) type Fault = (&'static str, String);
-
-pub(super) fn fault<T>(field: &'static str, problem: impl Into<String>) -> Result<T, Fault> {
-    Err((field, problem.into()))
-}
-
-/// A field that must be a string.
-pub(super) fn text<'v>(entry: &'v Value, field: &'static str) -> Result<&'v str, Fault> {
-    entry.get(field).and_then(Value::as_str).ok_or_else(|| (field, "is missing or no string".to_owned()))
-}
-
 impl Entries {
     /// Goes on after what was pruned.
     pub(super) fn after(folder: &Path, pruned: &Edge) -> Result<Self, Break> {
         let mut streams = HashMap::new();
         for (stream, hash) in &pruned.heads.streams {
-            let hash = hash.parse().map_err(|_| super::in_file(PRUNED, "holds a bad digest"))?;
+            let hash = hash.parse().map_err(|_| breaks::in_file(PRUNED, "holds a bad digest"))?;
             streams.insert(stream.clone(), hash);
         }
         Ok(Self {

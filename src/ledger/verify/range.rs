@@ -4,18 +4,16 @@
 //! the unfinished tiles make up the root.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fmt, fs, io};
 
 use sha2::{Digest as _, Sha256};
 
+use super::breaks::{Break, CHECKPOINT, VerifyError, in_file, read};
 use super::entries::Entries;
 use super::signed::{self, Edge, Head, PRUNED};
-use super::stored::Walk;
+use super::stored::{Walk, check_version};
 use super::tree::{EMPTY, Hash, node, tile_name};
-use super::{Break, CHECKPOINT, VerifyError, in_file};
 use crate::ids::Digest;
 
 /// Hashes of a whole tile.
@@ -50,9 +48,9 @@ impl fmt::Display for RangeReport {
 /// # Errors
 /// The first break, a file that cannot be read, or a range that is not under the checkpoint.
 pub fn verify_range(folder: &Path, vkey: &str, from: u64, to: Option<u64>) -> Result<RangeReport, VerifyError> {
-    super::check_version(folder)?;
-    let note = super::read(folder, CHECKPOINT)?;
-    let key = super::newest_key(folder, vkey)?;
+    check_version(folder)?;
+    let note = read(folder, CHECKPOINT)?;
+    let key = signed::newest_key(folder, vkey)?;
     let head = signed::checkpoint(&note, &key).map_err(|problem| in_file(CHECKPOINT, problem))?;
     let to = to.unwrap_or(head.size.saturating_sub(1));
     if from > to || to >= head.size {

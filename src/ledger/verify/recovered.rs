@@ -1,13 +1,13 @@
 //! Recoveries: each says what the log has lost, and what was behind the gap is kept as it was found.
 
-use std::fmt;
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::entries::{Fault, fault, text};
+use super::fault::{Fault, fault, text};
+use super::stored::Newest;
 use crate::ids::Digest;
 
 /// A place where the log has lost entries.
@@ -92,4 +92,9 @@ impl Recoveries {
         });
         Ok(())
     }
+}
+
+/// The newest recovery as the chain heads say it.
+pub(super) fn newest(recovered: Option<&Newest>) -> Option<(Uuid, String, u64, bool)> {
+    recovered.map(|one| (one.id, one.file.clone(), one.count, one.acknowledged))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::entries::{Fault, HALL, fault, text};
+use super::fault::{Fault, HALL, fault, text};
 use crate::ids::Digest;
 
 /// Checks one. Changes of our own records have an `action`, the others a `cause`.

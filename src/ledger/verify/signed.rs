@@ -1,19 +1,17 @@
 //! What is signed: checkpoints, the edge behind which entries were pruned, and changes of the key (C2SP signed-note, tlog-checkpoint).
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use signed_note::{Note, StandardVerifier, Verifier as _, VerifierList};
 use tlog_tiles::Checkpoint;
 
+use super::breaks::{UNFINISHED, VerifyError, in_file};
 use super::stored::Heads;
 use super::tree::Hash;
 
 /// The file of the edge.
 pub(super) const PRUNED: &str = "pruned";
-/// The ending of a file that is not in its place yet.
-pub(super) const UNFINISHED: &str = "tmp";
 
 /// A tree head that was signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +91,18 @@ impl Edge {
     }
 }
 
+/// The key in force, to which the statements beside the ledger lead from the one that is given.
+pub(super) fn newest_key(folder: &Path, vkey: &str) -> Result<String, VerifyError> {
+    match follow_rotations(folder, vkey) {
+        Ok(Ok(key)) => Ok(key),
+        Ok(Err((file, problem))) => Err(in_file(file, problem).into()),
+        Err(source) => Err(VerifyError::Unreadable { path: folder.join("rotations"), source }),
+    }
+}
+
 /// The key to which the statements beside a ledger lead from this one; the same, when no statement knows it. Else the file that does not
 /// hold, and why.
-pub(super) fn newest_key(ledger: &Path, vkey: &str) -> io::Result<Result<String, (String, String)>> {
+fn follow_rotations(ledger: &Path, vkey: &str) -> io::Result<Result<String, (String, String)>> {
     let mut names = Vec::new();
     match fs::read_dir(ledger.join("rotations")) {
         Ok(files) => {

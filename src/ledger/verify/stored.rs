@@ -9,6 +9,8 @@ use std::path::Path;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::breaks::{VerifyError, in_file, read};
+
 /// The content of the file `version`.
 pub(super) const VERSION: &str = "hallgate ledger 1";
 /// Bytes of a segment before its first frame.
@@ -21,6 +23,14 @@ pub(super) const EVERY: u64 = 256;
 pub(super) const INDEX: &[u8; 16] = b"hallgate index 1";
 /// Bytes of a record of the index.
 pub(super) const RECORD: usize = 48;
+
+/// It must be of the version that this program knows.
+pub(super) fn check_version(folder: &Path) -> Result<(), VerifyError> {
+    if read(folder, "version")?.strip_suffix(b"\n") == Some(VERSION.as_bytes()) {
+        return Ok(());
+    }
+    Err(in_file("version", format!("is not `{}`", VERSION)).into())
+}
 
 /// A segment's file under the ledger's folder.
 pub(super) fn segment_file(first: u64) -> String {

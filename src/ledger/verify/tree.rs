@@ -1,12 +1,11 @@
 //! The tree once more: its root from a stack of subtrees, and every whole tile against its file (RFC 6962, C2SP tlog-tiles).
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Break, VerifyError, in_file};
+use super::breaks::{self, Break, UNFINISHED, VerifyError, in_file};
 
 /// A hash in the tree.
 pub(super) type Hash = [u8; 32];
@@ -55,7 +54,7 @@ impl Tree {
             let within = usize::try_from(self.size % 256).unwrap_or(usize::MAX);
             if within == 0 || tile.is_empty() {
                 let name = tile_name(0, self.size >> HEIGHT);
-                tile = super::read(&self.folder, &name)?;
+                tile = breaks::read(&self.folder, &name)?;
                 if tile.len() != TILE {
                     return Err(in_file(name, format!("is {} bytes long, not {TILE}", tile.len())).into());
                 }
@@ -141,7 +140,7 @@ impl Tree {
                 let path = file.map_err(unreadable)?.path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if path.extension().is_none_or(|ending| ending != super::signed::UNFINISHED) {
+                } else if path.extension().is_none_or(|ending| ending != UNFINISHED) {
                     files += 1;
                 }
             }

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::ledger::files;
-use crate::ledger::format::segment::{self, Storage};
 use crate::ledger::format::tree::Edge;
-use crate::ledger::write::latch::Latch;
+use crate::ledger::format::{frame, segment};
 use crate::ledger::write::renew::{self, RenewError};
+use crate::ledger::write::storage::{Latch, Storage};
 
 /// What a segment's file is written through; tests put faults in between.
 pub(crate) type Through = Box<dyn Fn(File) -> Arc<dyn Storage> + Send>;
@@ -82,7 +82,7 @@ impl Tail {
     /// Finds out whether a batch could be written now: really writes, and takes it back.
     pub(crate) fn probe(&mut self, entry: u64, now: i64) -> io::Result<()> {
         let segment = self.ready(entry, now)?;
-        let mut result = segment.file.write_all_at(&[0; segment::FRAME], segment.length);
+        let mut result = segment.file.write_all_at(&[0; frame::HEADER], segment.length);
         if self.power {
             result = result.and_then(|()| self.sync());
         }

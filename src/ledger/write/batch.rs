@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use crate::ids::Digest;
 use crate::ledger::format::chain::Streams;
-use crate::ledger::format::entry::{self, Stamp};
 use crate::ledger::format::record::{Receipt, Record, RecordError};
-use crate::ledger::format::segment;
+use crate::ledger::format::stamp::{LONGEST, Stamp};
 use crate::ledger::format::status::StandingChange;
+use crate::ledger::format::{entry, frame};
 use crate::ledger::write::id_generator::{Mint, TimeText};
-use crate::ledger::write::queue::Job;
+use crate::ledger::write::job::Job;
 
 /// What an entry has come to.
 type Answer = Result<Receipt, RecordError>;
@@ -74,20 +74,20 @@ impl Batch {
         };
         let stamp =
             Stamp { id, recorded_at: self.time.of(micros), stream: &stream, previous: self.streams.head(&stream) };
-        let frame = segment::begin_frame(&mut self.bytes);
+        let frame = frame::begin(&mut self.bytes);
         match job {
             Job::Record { record, .. } => entry::push_record(&mut self.bytes, record, &stamp),
             Job::Outcome(ended) => entry::push_outcome(&mut self.bytes, ended, &stamp),
         }
         let end = self.bytes.len();
-        let json = self.bytes.get(frame + segment::FRAME..).unwrap_or_default();
-        if json.len() > entry::LONGEST {
-            let problem = format!("the entry has {} bytes, {} are the most", json.len(), entry::LONGEST);
+        let json = self.bytes.get(frame + frame::HEADER..).unwrap_or_default();
+        if json.len() > LONGEST {
+            let problem = format!("the entry has {} bytes, {} are the most", json.len(), LONGEST);
             self.bytes.truncate(frame);
             return Ok(Err(RecordError::Write(problem.into())));
         }
         let hash = Digest::of(json);
-        segment::end_frame(&mut self.bytes, frame);
+        frame::end(&mut self.bytes, frame);
         self.streams.advance(&stream, hash);
         if let Job::Record { record, .. } = job {
             match record {
@@ -112,7 +112,7 @@ impl Batch {
 
     /// An entry's canonical JSON.
     pub(crate) fn json(&self, entry: &Entry) -> &[u8] {
-        self.bytes.get(entry.frame + segment::FRAME..entry.end).unwrap_or_default()
+        self.bytes.get(entry.frame + frame::HEADER..entry.end).unwrap_or_default()
     }
 
     /// The batch is committed: an answer for each job.

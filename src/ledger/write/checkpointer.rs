@@ -3,19 +3,18 @@
 //! A disk may take long to sync and nothing on a request's path waits for it, so this has a thread of its own, which shares
 //! nothing with the writer but messages. A checkpoint never covers what a power cut could take back.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
+use std::{fs, io};
 
 use tokio::sync::watch;
 
-use crate::ledger::files;
 use crate::ledger::format::checkpoint::{self, Head};
 use crate::ledger::format::key::LogKey;
-use crate::ledger::format::segment::Storage;
 use crate::ledger::format::tree::{Edge, FullTile};
+use crate::ledger::write::storage::Storage;
+use crate::ledger::{files, layout};
 use crate::telemetry::threads;
 
 /// What is to be sealed.
@@ -65,18 +64,16 @@ impl Seal {
             self.taken.fetch_add(1, Ordering::Relaxed);
         };
         let synced = stretch.written.iter().try_for_each(|file| file.sync_data().inspect(|()| taken()));
-        synced
-            .and_then(|()| files::sync_folder(&crate::ledger::segments(&self.folder)))
-            .map_err(SealError::Unsynced)?;
+        synced.and_then(|()| files::sync_folder(&layout::segments(&self.folder))).map_err(SealError::Unsynced)?;
         for tiles in stretch.tiles.chunks(TILES) {
             put_tiles(&self.folder, tiles)?;
             taken();
         }
         let note = checkpoint::sign(&self.key, stretch.head).map_err(io::Error::other)?;
-        files::replace(&crate::ledger::checkpoint_file(&self.folder), &note, 0o644)?;
+        files::replace(&layout::checkpoint_file(&self.folder), &note, 0o644)?;
         // Heads that are newer than the checkpoint would look as if it had been set back.
         files::sync_folder(&self.folder)?;
-        files::replace(&crate::ledger::heads_file(&self.folder), &stretch.heads, 0o600)?;
+        files::replace(&layout::heads_file(&self.folder), &stretch.heads, 0o600)?;
         files::sync_folder(&self.folder)?;
         self.signed.send_replace(stretch.head.size);
         Ok(())
@@ -160,6 +157,6 @@ impl Sealer {
 pub(crate) fn begin(folder: &Path, key: &LogKey) -> io::Result<()> {
     let head = Head { size: 0, root: tlog_tiles::EMPTY_HASH };
     let note = checkpoint::sign(key, head).map_err(io::Error::other)?;
-    files::replace(&crate::ledger::checkpoint_file(folder), &note, 0o644)?;
-    files::replace(&crate::ledger::heads_file(folder), &crate::ledger::format::chain::Heads::empty().to_bytes()?, 0o600)
+    files::replace(&layout::checkpoint_file(folder), &note, 0o644)?;
+    files::replace(&layout::heads_file(folder), &crate::ledger::format::chain::Heads::empty().to_bytes()?, 0o600)
 }

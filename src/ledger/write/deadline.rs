@@ -3,19 +3,16 @@
 //! A disk may take a write and not come back. Nobody on a request's path keeps a timer for that: one thread looks whether the
 //! writer comes round. When it does not, whoever waits is told, what still waits in the queue is never written, and what comes is
 //! refused at once, until the disk answers again. The batch that the disk has may be written all the same: its entries stay, and
-//! a dispatch among them that nobody was told of has an outcome right behind it ([`Delivery`]).
+//! a dispatch among them that nobody was told of has an outcome right behind it ([`Delivery`](super::job::Delivery)).
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
-use crate::engine;
-use crate::ledger::format::record::{Ending, Outcome, Receipt, Record, RecordError};
-use crate::ledger::write::queue::{Answer, Ended, Job};
-use crate::ledger::write::writer::Shared;
+use crate::ledger::format::record::RecordError;
+use crate::ledger::write::job::{Job, Waiter};
+use crate::ledger::write::queue::Queue;
 use crate::telemetry::threads::{self, Thread};
 
 /// The longest that anybody waits for an entry.
@@ -24,20 +21,6 @@ pub(crate) const WRITE_TIME: Duration = Duration::from_millis(1500);
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// What has taken so long is over the deadline before the next look.
 const LATE: Duration = WRITE_TIME.saturating_sub(LOOK);
-
-/// Who waits for a record.
-pub(crate) struct Waiter {
-    pub(crate) answer: oneshot::Sender<Answer>,
-    /// It brings about what is recorded, and so waits for what becomes of it, however long that takes.
-    pub(crate) patient: bool,
-}
-
-impl Waiter {
-    /// Tells that there will be no entry, or that it is not waited for.
-    pub(crate) fn refuse(self, why: RecordError) {
-        let _gone = self.answer.send(Err(why));
-    }
-}
 
 /// The batch that is being written: since when, and who waits for it.
 #[derive(Default)]
@@ -92,12 +75,12 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    pub(crate) fn start(shared: Arc<Shared>) -> io::Result<Self> {
+    pub(crate) fn start(queue: Arc<Queue>, in_hand: Arc<InHand>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let look = move || {
             while stopped.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
                 // Both look.
-                if shared.in_hand.is_late() | shared.queue.is_late(LATE) && !shared.queue.stall() {
+                if in_hand.is_late() | queue.is_late(LATE) && !queue.stall() {
                     tracing::error!(
                         "the disk does not answer: nothing is allowed or forwarded until the ledger is written"
                     );
@@ -105,60 +88,5 @@ impl Watchdog {
             }
         };
         Ok(Self { _stop: stop, _thread: threads::start("ledger-deadline", look)? })
-    }
-}
-
-/// A receipt on its way to who waits for it. Of a dispatch that nobody takes delivery of, an outcome says that nothing came.
-pub(crate) struct Delivery {
-    receipt: Receipt,
-    /// Of a dispatch: where its outcome goes if nobody takes it.
-    back: Option<Arc<Shared>>,
-}
-
-impl Delivery {
-    pub(crate) fn of(receipt: Receipt, record: &Record, shared: &Arc<Shared>) -> Self {
-        let back = is_dispatch(record).then(|| Arc::clone(shared));
-        Self { receipt, back }
-    }
-
-    /// It has come.
-    pub(crate) fn take(mut self) -> Receipt {
-        self.back = None;
-        self.receipt.clone()
-    }
-
-    /// It will not come: the outcome that says so.
-    pub(crate) fn undelivered(mut self) -> Option<Job> {
-        self.back.take().map(|_| Job::Outcome(Ended::undelivered(&self.receipt)))
-    }
-}
-
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        if let Some(shared) = self.back.take()
-            && !shared.queue.outcome(Ended::undelivered(&self.receipt))
-        {
-            tracing::error!(decision_id = %self.receipt.id(), "the ledger is closed without the end of this exchange");
-        }
-    }
-}
-
-/// Whether something may follow from it.
-fn is_dispatch(record: &Record) -> bool {
-    matches!(record, Record::Decision { decision, .. }
-        if decision.verdict.outcome == engine::Outcome::Dispatch && !decision.input.dry_run)
-}
-
-impl Ended {
-    /// A dispatch of which nobody was told.
-    fn undelivered(receipt: &Receipt) -> Self {
-        let outcome = Outcome {
-            status: None,
-            request_bytes: 0,
-            response_bytes: 0,
-            duration: Duration::ZERO,
-            ending: Ending::Aborted,
-        };
-        Self::of(receipt, outcome)
     }
 }

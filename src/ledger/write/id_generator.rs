@@ -8,6 +8,8 @@ use std::io;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::ledger::format::ids::micros;
+
 /// Bits of an id below its time: the variant's two are always `10`.
 const RANDOM_BITS: u32 = 62;
 /// The last microsecond that is written, at the end of the year 9999: every time zone can still show it.
@@ -66,14 +68,6 @@ impl Mint {
             self.used = 0;
         }
     }
-}
-
-/// The time within one of our ids, in microseconds since 1970 UTC.
-pub(crate) fn micros(id: Uuid) -> i64 {
-    let bits = id.as_u128();
-    let millis = i64::try_from(bits >> 80).unwrap_or(i64::MAX / 1000);
-    let within = i64::try_from(bits >> 64 & 0xfff).unwrap_or(0);
-    millis.saturating_mul(1000).saturating_add(within)
 }
 
 /// A time as entries show it, such as `2026-01-01T00:00:00.000000+00:00`; the seconds are formatted once each.

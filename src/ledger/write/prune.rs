@@ -5,36 +5,26 @@
 //! signed and durable, then deleted; a start finishes what was begun. Hash tiles are never pruned.
 
 use std::convert::Infallible;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
+use std::{fs, io};
 
 use tlog_tiles::{Hash, record_hash};
 
-use crate::ledger::files;
 use crate::ledger::format::chain::{Heads, Link, Streams};
 use crate::ledger::format::checkpoint::Head;
+use crate::ledger::format::frame::Frames;
 use crate::ledger::format::index::EVERY;
 use crate::ledger::format::key::LogKey;
 use crate::ledger::format::pruned::Pruned;
-use crate::ledger::format::segment;
 use crate::ledger::format::tree::{self, Edge};
-use crate::ledger::write::id_generator;
-use crate::ledger::write::writer::{Clock, Shared};
+use crate::ledger::format::{frame, ids, segment};
+use crate::ledger::settings::Retention;
+use crate::ledger::write::clock::Clock;
+use crate::ledger::write::shared::Shared;
+use crate::ledger::{files, layout};
 use crate::telemetry::threads::{self, Thread};
-
-/// How long entries are kept. By default for ever.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Retention {
-    /// A segment goes when all its entries are older.
-    pub keep: Option<Duration>,
-    /// The oldest segments go while all together have more bytes.
-    pub max_bytes: Option<u64>,
-    /// Where segments are copied before they go.
-    pub export_dir: Option<PathBuf>,
-}
 
 impl Retention {
     /// The microseconds of entries that one segment may hold, since only whole segments go: a tenth of what is kept.
@@ -129,10 +119,10 @@ impl Pruning {
 
     /// Prunes the oldest segment if it need not be kept: its bytes and the new edge.
     fn prune_one(&self) -> io::Result<Option<(usize, u64)>> {
-        let segments = crate::ledger::segments(&self.folder);
+        let segments = layout::segments(&self.folder);
         let firsts = segment::list(&segments)?;
         let [first, next, ..] = *firsts.as_slice() else { return Ok(None) };
-        let heads = Heads::from_bytes(&fs::read(crate::ledger::heads_file(&self.folder))?);
+        let heads = Heads::from_bytes(&fs::read(layout::heads_file(&self.folder))?);
         // A start reads from there, and the tiles before it are in their files.
         let needed = heads.map_or(0, |heads| heads.size.saturating_sub(1) / EVERY * EVERY);
         if next > needed || !(self.too_old(&segments, next)? || self.too_much(&segments, &firsts)?) {
@@ -186,9 +176,10 @@ impl Pruning {
         }
         let unread = |(path, error): (PathBuf, io::Error)| format!("{}: {error}", path.display());
         let mut streams = Streams::resume(&before.heads).ok_or("`pruned` holds a bad digest")?;
-        let (mut last, mut number, mut at) = (before.last(), first, segment::HEADER);
+        let (mut last, mut number) = (before.last(), first);
+        let mut frames = Frames::from(bytes, segment::HEADER);
         let mut hashes: Vec<Hash> = Vec::new();
-        while let Some(frame) = segment::frame(bytes, at) {
+        for frame in &mut frames {
             let within = usize::try_from(number % EVERY).unwrap_or(usize::MAX);
             if within == 0 || hashes.is_empty() {
                 hashes = tree::read_tile(&self.folder, 0, number / EVERY).map_err(unread)?;
@@ -198,8 +189,8 @@ impl Pruning {
             }
             last = streams.follow(frame.entry, last).map_err(|problem| format!("has entry {number}, {problem}"))?;
             number += 1;
-            at += segment::FRAME + frame.entry.len();
         }
+        let at = frames.at();
         if (number, at) != (next, bytes.len()) {
             return Err(format!("has a damaged frame at byte {at}, entry {number}"));
         }
@@ -217,13 +208,13 @@ impl Pruning {
 /// The time of a segment's first entry, if it has one, in microseconds since 1970 UTC.
 pub(crate) fn first_time(path: &Path) -> io::Result<Option<i64>> {
     use std::io::Read as _;
-    let most = segment::HEADER + segment::FRAME + crate::ledger::format::entry::LONGEST;
+    let most = segment::HEADER + frame::HEADER + crate::ledger::format::stamp::LONGEST;
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(most as u64).read_to_end(&mut bytes)?;
-    let Some(frame) = segment::frame(&bytes, segment::HEADER) else { return Ok(None) };
+    let Some(frame) = frame::at(&bytes, segment::HEADER) else { return Ok(None) };
     let link =
         Link::read(frame.entry).map_err(|problem| io::Error::other(format!("begins with an entry, {problem}")))?;
-    Ok(Some(id_generator::micros(link.receipt_id)))
+    Ok(Some(ids::micros(link.receipt_id)))
 }
 
 fn micros(duration: Duration) -> i64 {

@@ -9,54 +9,14 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
-use crate::ids::Digest;
-use crate::ledger::format::record::{Outcome, Receipt, Record, RecordError};
-use crate::ledger::write::deadline::{Delivery, Waiter};
-
-/// What becomes of a record.
-pub(crate) type Answer = Result<Delivery, RecordError>;
-
-/// Something to write.
-pub(crate) enum Job {
-    /// A decision, refusal or change, and who waits for it; `None` while it is being written.
-    Record { record: Record, waiter: Option<Waiter> },
-    /// The end of an exchange; nobody waits.
-    Outcome(Ended),
-}
-
-impl Job {
-    /// Whether it takes a right away from somebody.
-    pub(crate) const fn takes_away(&self) -> bool {
-        matches!(self, Self::Record { record, .. } if record.takes_away())
-    }
-}
-
-/// The end of an exchange, with what its entry takes from the decision's receipt.
-pub(crate) struct Ended {
-    pub(crate) decision_id: Uuid,
-    pub(crate) decision_hash: Digest,
-    pub(crate) stream: Arc<str>,
-    pub(crate) outcome: Outcome,
-}
-
-impl Ended {
-    /// What became of the decision of this receipt.
-    pub(crate) fn of(receipt: &Receipt, outcome: Outcome) -> Self {
-        Self {
-            decision_id: receipt.receipt_id,
-            decision_hash: receipt.receipt_hash,
-            stream: Arc::clone(&receipt.stream),
-            outcome,
-        }
-    }
-}
+use crate::ledger::format::record::{Ended, Record, RecordError};
+use crate::ledger::write::job::{Answer, Job, Waiter};
 
 /// The most bytes of records that wait, whatever their number: callers choose how much they ask.
 const BYTES: usize = 16 << 20;

@@ -4,15 +4,15 @@
 //! one. What is read back has to be what was recorded: the tree over it has the root that is known. Only then are the new files put in
 //! the places of the old ones.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use tlog_tiles::record_hash;
 
-use crate::ledger::files;
+use crate::ledger::format::frame::Frames;
 use crate::ledger::format::tree::Edge;
 use crate::ledger::format::{index, segment};
+use crate::ledger::{files, layout};
 
 /// Why entries were not renewed.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub(crate) enum RenewError {
 
 /// Renews the segments with entries after `sealed`; the last one has so many bytes that count. `whole` is the tree over all of them.
 pub(crate) fn segments(ledger: &Path, sealed: &Edge, whole: &Edge, length: u64) -> Result<(), RenewError> {
-    let folder = crate::ledger::segments(ledger);
+    let folder = layout::segments(ledger);
     let firsts = segment::list(&folder)?;
     let from = firsts.iter().rposition(|first| *first <= sealed.size()).unwrap_or(0);
     let mut edge = sealed.clone();
@@ -43,14 +43,15 @@ pub(crate) fn segments(ledger: &Path, sealed: &Edge, whole: &Edge, length: u64) 
         if let Some(problem) = segment::header_problem(&bytes, *first) {
             return Err(RenewError::Lost(format!("`{}` {problem}", path.display())));
         }
-        let (mut number, mut at) = (*first, segment::HEADER);
-        while let Some(frame) = segment::frame(&bytes, at) {
+        let mut number = *first;
+        let mut frames = Frames::from(&bytes, segment::HEADER);
+        for frame in &mut frames {
             if number == edge.size() {
                 edge.push(record_hash(frame.entry), &mut Vec::new());
             }
             number += 1;
-            at += segment::FRAME + frame.entry.len();
         }
+        let at = frames.at();
         if at < bytes.len() {
             return Err(RenewError::Lost(format!(
                 "`{}` has a damaged frame at byte {at}, entry {number}",
@@ -75,7 +76,7 @@ pub(crate) fn segments(ledger: &Path, sealed: &Edge, whole: &Edge, length: u64) 
 /// Renews the first so many records of the index, of which the first `gone` are of pruned entries. It is derived: what cannot be
 /// read back is made again at a start.
 pub(crate) fn index(ledger: &Path, gone: u64, records: u64) -> Result<(), RenewError> {
-    let path = crate::ledger::index_file(ledger);
+    let path = layout::index_file(ledger);
     let bytes = fs::read(&path)?;
     let sound = index::sound(&bytes, gone, records);
     let sound = sound.ok_or_else(|| RenewError::Lost(format!("`{}` is damaged", path.display())))?;

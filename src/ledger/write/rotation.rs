@@ -11,17 +11,16 @@
 //! <new verifier key>
 //! ```
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use signed_note::{Note, Signer as _};
 
-use crate::ledger::files;
 use crate::ledger::format::checkpoint;
 use crate::ledger::format::key::LogKey;
 use crate::ledger::format::pruned::{PRUNED, Pruned};
-use crate::ledger::recover::recovery::{self, OpenError};
+use crate::ledger::lock::{OpenError, lock};
+use crate::ledger::{files, layout};
 
 const TITLE: &str = "hallgate key rotation 1";
 
@@ -60,10 +59,10 @@ pub fn rotate(folder: &Path, old: &LogKey, new: &LogKey) -> Result<u64, RotateEr
     if old.vkey() == new.vkey() {
         return Err(RotateError::Same);
     }
-    let version = crate::ledger::version_file(folder);
+    let version = layout::version_file(folder);
     fs::metadata(&version).map_err(failed(&version))?;
-    let _lock = recovery::lock(folder)?;
-    let path = crate::ledger::checkpoint_file(folder);
+    let _lock = lock(folder)?;
+    let path = layout::checkpoint_file(folder);
     let note = fs::read(&path).map_err(failed(&path))?;
     let head = checkpoint::read(&note, old.vkey()).map_err(RotateError::NotSigned)?;
 
@@ -75,7 +74,7 @@ pub fn rotate(folder: &Path, old: &LogKey, new: &LogKey) -> Result<u64, RotateEr
     let edge = Pruned::load(folder, old.vkey()).map_err(failed(&edge_file))?.map_err(RotateError::NotSigned)?;
     let edge_note = edge.sign_by(&[old, new]).map_err(RotateError::NotSigned)?;
 
-    let rotations = crate::ledger::rotations(folder);
+    let rotations = layout::rotations(folder);
     fs::create_dir_all(&rotations).map_err(failed(&rotations))?;
     let known = statements(folder).map_err(failed(&rotations))?;
     // The same change, interrupted after the statement, is made again under the same number.
@@ -93,7 +92,7 @@ pub fn rotate(folder: &Path, old: &LogKey, new: &LogKey) -> Result<u64, RotateEr
 
 /// The statements beside a ledger, by name, which is their order.
 fn statements(folder: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
-    let files = match fs::read_dir(crate::ledger::rotations(folder)) {
+    let files = match fs::read_dir(layout::rotations(folder)) {
         Ok(files) => files,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),

@@ -5,24 +5,24 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
 use crate::ledger::format::checkpoint::Head;
-use crate::ledger::format::index::{self, EVERY, Index, Place};
+use crate::ledger::format::index::{self, EVERY, Place};
 use crate::ledger::format::record::RecordError;
-use crate::ledger::format::recovered::Recovered;
 use crate::ledger::format::tree::{Edge, FullTile};
+use crate::ledger::layout;
 use crate::ledger::write::active_segment::Tail;
 use crate::ledger::write::batch::Batch;
 use crate::ledger::write::checkpointer::{SealError, Sealer, Stretch};
-use crate::ledger::write::deadline::{Delivery, InHand};
-use crate::ledger::write::latch::Latch;
-use crate::ledger::write::queue::{Job, Queue};
+use crate::ledger::write::clock::Clock;
+use crate::ledger::write::index::Index;
+use crate::ledger::write::job::{Delivery, Job, Requeue};
 use crate::ledger::write::renew::{self, RenewError};
+use crate::ledger::write::shared::Shared;
+use crate::ledger::write::storage::Latch;
 
 /// How long the writer waits before it tries again by itself.
 const RETRY: Duration = Duration::from_millis(500);
@@ -33,80 +33,11 @@ const MOST_TILES: usize = 4096;
 /// Whole tiles that are sealed before the time is up, so that a busy log keeps little in memory.
 const MANY_TILES: usize = 256;
 
-/// What the writer shows to the rest of the process.
-pub(crate) struct Shared {
-    pub(crate) queue: Queue,
-    pub(crate) in_hand: InHand,
-    pub(crate) entries: AtomicU64,
-    pub(crate) failure: Mutex<Option<Arc<str>>>,
-    /// Entries under the newest checkpoint.
-    pub(crate) signed: watch::Sender<u64>,
-    /// Counts what is done, entry by entry and of what is sealed: whoever waits for the end sees that it goes on.
-    pub(crate) taken: Arc<AtomicU64>,
-    /// Somebody waits for a checkpoint over what is committed.
-    pub(crate) wanted: AtomicBool,
-    /// The first entry that is kept.
-    pub(crate) pruned: AtomicU64,
-    pub(crate) prune_failure: Mutex<Option<Arc<str>>>,
-    /// The newest recovery, while nobody has acknowledged it.
-    recovered: Mutex<Option<Arc<Recovered>>>,
-}
-
-impl Shared {
-    pub(crate) fn new(queue: usize, entries: u64, pruned: u64) -> Self {
-        Self {
-            queue: Queue::new(queue),
-            in_hand: InHand::default(),
-            entries: AtomicU64::new(entries),
-            failure: Mutex::default(),
-            signed: watch::Sender::new(0),
-            taken: Arc::default(),
-            wanted: AtomicBool::new(false),
-            pruned: AtomicU64::new(pruned),
-            prune_failure: Mutex::default(),
-            recovered: Mutex::default(),
-        }
-    }
-
-    /// The newest recovery, while nobody has acknowledged it.
-    pub(crate) fn recovered(&self) -> Option<Arc<Recovered>> {
-        self.recovered.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn set_recovered(&self, recovered: Option<Arc<Recovered>>) {
-        *self.recovered.lock().unwrap_or_else(PoisonError::into_inner) = recovered;
-    }
-
-    /// The last error, while writes fail or do not come back.
-    pub(crate) fn failure(&self) -> Option<Arc<str>> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        failure.or_else(|| self.queue.is_stalled().then(|| RecordError::Stalled.to_string().into()))
-    }
-
-    pub(crate) fn set_failure(&self, failure: Option<Arc<str>>) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
-    }
-
-    /// Why pruning does not go on.
-    pub(crate) fn prune_failure(&self) -> Option<Arc<str>> {
-        self.prune_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn set_prune_failure(&self, failure: Option<Arc<str>>) {
-        *self.prune_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
-    }
-
-    pub(crate) fn set_pruned(&self, edge: u64) {
-        self.pruned.store(edge, Ordering::Relaxed);
-    }
-}
-
-/// Microseconds since 1970 UTC; tests set it back.
-pub(crate) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
 /// Everything that the writing thread owns.
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
+    /// Where the end of a dispatch goes of which nobody was told.
+    pub(crate) requeue: Requeue,
     pub(crate) clock: Clock,
     pub(crate) batch: Batch,
     pub(crate) tail: Tail,
@@ -220,7 +151,7 @@ impl Writer {
             Job::Record { record, .. } => Some((record, answer)),
             Job::Outcome(_) => None,
         });
-        let mut answers = records.map(|(record, answer)| answer.map(|of| Delivery::of(of, &record, &self.shared)));
+        let mut answers = records.map(|(record, answer)| answer.map(|of| Delivery::of(of, &record, &self.requeue)));
         self.shared.in_hand.end(|waiter| {
             let Some(answer) = answers.next() else { return };
             let refused = match waiter {
@@ -263,7 +194,7 @@ impl Writer {
         let records = self.index.written();
         let folder = &self.tail.ledger;
         let renewed = renew::index(folder, gone, records)
-            .and_then(|()| Ok(index::open(&crate::ledger::index_file(folder))?))
+            .and_then(|()| Ok(index::open(&layout::index_file(folder))?))
             .and_then(|file| self.tail.renew(&self.sealed, &self.edge).map(|()| file));
         match renewed {
             Ok(file) => {

@@ -12,6 +12,7 @@ use crate::engine::Mode;
 use crate::engine::input::HttpFacts;
 use crate::ids::SupervisorLevel;
 use crate::ledger::format::record::{Cause, Ending, Outcome, RegistryAction};
+use crate::ledger::format::stamp::LONGEST;
 use crate::ledger::tests::decision;
 
 const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);

@@ -6,8 +6,9 @@ use uuid::Uuid;
 use super::*;
 use crate::engine::{self, Outcome};
 use crate::ids::{DataLabel, Env, QosClass, TenantRisk};
-use crate::ledger::format::entry::{Stamp, push_record};
+use crate::ledger::format::entry::push_record;
 use crate::ledger::format::record::{Door, Record, Refusal};
+use crate::ledger::format::stamp::Stamp;
 use crate::ledger::tests::decision;
 
 fn written(record: &Record) -> Json {

@@ -2,12 +2,17 @@
 
 use std::future::Future as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use uuid::Uuid;
+
 use super::*;
+use crate::ids::Digest;
+use crate::ledger::format::record::Receipt;
 use crate::ledger::tests::{ended, refusal};
+use crate::ledger::write::job::Delivery;
 
 /// A writer that answers and writes nothing.
 fn writer(queue: &Arc<Queue>, batches: &Arc<AtomicUsize>) -> thread::JoinHandle<(usize, usize)> {

@@ -1,12 +1,40 @@
-//! A file that is never synced again once a sync of it has failed.
+//! What the writer does to a file, and a file that is never synced again once a sync of it has failed.
 //!
 //! The kernel tells of a lost page once. Then it may call the page clean, and the next sync of the same file succeeds and proves
 //! nothing. Whoever syncs a file here, the first failure is the last word on it: what it holds has to be written to a new file.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::ledger::format::segment::Storage;
+/// What the writer does to a file. Tests put faults behind it.
+pub(crate) trait Storage: Send + Sync {
+    /// Writes all of it at this place.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Cuts the file to this length.
+    fn set_len(&self, length: u64) -> io::Result<()>;
+    /// Waits until the content is on the disk.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Its length, if the file still has a name; nobody will find what is written to one without.
+    fn named_length(&self) -> io::Result<Option<u64>>;
+}
+
+impl Storage for File {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(self, bytes, offset)
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        Self::set_len(self, length)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        Self::sync_data(self)
+    }
+    fn named_length(&self) -> io::Result<Option<u64>> {
+        let metadata = self.metadata()?;
+        Ok((metadata.nlink() > 0).then_some(metadata.len()))
+    }
+}
 
 /// A file, and whether a sync of it has failed.
 pub(crate) struct Latch {
