@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 # Options for `make demo`, such as ARGS='--once --gate-port 8081', and for the benchmark of `make bench`.
 ARGS ?=
-# How long `make fuzz` goes on.
+# How long `make fuzz` tries each thing that it tries.
 SECONDS ?= 600
 CARGO ?= cargo
 
@@ -17,6 +17,11 @@ KUBECTL := target/kubectl
 # The public reference implementation as its authors package it, with its own tests.
 REFERENCE := target/reference
 RUST_SET_UP := https://rustup.rs
+# What looks for bytes that break a law; it builds on stable without a sanitizer, and safe code needs none.
+FUZZ := target/tools/bin/cargo-fuzz
+FUZZ_VERSION := 0.13.2
+FUZZ_OPTIONS := --sanitizer none --target-dir target/fuzz
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 .PHONY: help demo test soak kills fuzz neighbours hostile bench sbom check build-tools tools
 
@@ -35,8 +40,17 @@ soak: build-tools ## 500 callers for a minute: nothing is lost, nothing is mixed
 kills: build-tools ## 300 kills at random moments under load, some with pages lost: every answer has its entry
 	HALLGATE_KILLS=300 $(CARGO) test --locked --test endurance kill -- --nocapture
 
-fuzz: build-tools ## random exchanges through the gate for SECONDS (600): one request in is one request out
+# Not in .ci/run, whose `make test` replays every seed and finding in a second: this compiles every dependency once more, instrumented
+# (BUILDCOST), and a minute for each target would be eleven.
+fuzz: build-tools $(FUZZ) ## SECONDS (600) for each: random exchanges through the gate, and every law of fuzz/ against random bytes
 	HALLGATE_EXCHANGES_SECONDS=$(SECONDS) $(CARGO) test --locked --test gate exchanges -- --nocapture
+	$(FUZZ) fuzz build $(FUZZ_OPTIONS)
+	for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus/$$target fuzz/regressions/$$target; \
+		$(FUZZ) fuzz run $(FUZZ_OPTIONS) $$target fuzz/{corpus,seeds,regressions}/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=10 -print_final_stats=1 || \
+			{ echo "what broke the law is in fuzz/artifacts/$$target: keep it in fuzz/regressions/$$target" >&2; exit 1; }; \
+	done
 
 hostile: tools ## 2,000 hostile connections of each kind at once: a caller and its probes are served, in little memory
 	HALLGATE_HOSTILE=2000 $(CARGO) test --locked --test hostile -- --nocapture --test-threads=1
@@ -48,6 +62,7 @@ check: build-tools ## formatting, lints and documentation, warnings denied
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 
@@ -72,6 +87,10 @@ bench: build-tools ## the measurements that the README quotes
 build-tools:
 	@command -v $(CARGO) >/dev/null || { echo 'missing: cargo; install Rust from $(RUST_SET_UP)' >&2; exit 1; }
 	@.ci/need cc=build-essential cmake
+
+$(FUZZ): | build-tools
+	@.ci/need c++=g++
+	$(CARGO) install --locked --quiet --root target/tools cargo-fuzz@$(FUZZ_VERSION)
 
 # The clients that the tests drive: curl, Node's fetch, Python's requests, and the SDKs of the pages about apps; and what shows a
 # process's system calls and takes its disk away: strace, and util-linux. What pods are made of: iproute2 for namespaces, iptables. And

@@ -7,6 +7,8 @@ mod gate;
 mod hall;
 mod identity;
 mod kinds;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod limits;
 mod policy;
 mod problem;
@@ -185,8 +187,19 @@ fn read_file<Read, T>(
             return (Err(Problems(vec![problem])), Files::from([file.to_owned()]), Vec::new());
         }
     };
+    read_text(file, &text, environment, read, put_together)
+}
+
+/// The same of a file whose text is at hand.
+fn read_text<Read, T>(
+    file: &Path,
+    text: &str,
+    environment: &Environment<'_>,
+    read: impl FnOnce(Map<'_>) -> Read,
+    put_together: impl FnOnce(Read, &mut Vec<Problem>) -> Option<T>,
+) -> (Result<T, Problems>, Files, Vec<Problem>) {
     let reading = Reading::new(file, environment);
-    let (document, faults) = yaml::parse(&text);
+    let (document, faults) = yaml::parse(text);
     for fault in faults {
         reading.note(fault.place, "", fault.message, fault.help);
     }

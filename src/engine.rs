@@ -11,6 +11,8 @@ pub mod explain;
 pub mod gates;
 pub mod input;
 pub mod json;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 pub mod policy_gate;
 pub mod question;
 pub mod route_decision;

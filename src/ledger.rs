@@ -7,6 +7,8 @@ mod format;
 mod handle;
 mod layout;
 mod lock;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod read;
 mod recover;
 mod settings;

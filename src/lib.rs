@@ -58,3 +58,7 @@ pub mod proxy;
 pub mod registry;
 pub mod telemetry;
 pub mod tls;
+
+#[cfg(test)]
+#[path = "../fuzz/replay.rs"]
+mod replay;

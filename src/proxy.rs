@@ -18,6 +18,8 @@ mod grpc;
 pub mod header_names;
 mod identify;
 mod journey;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod models;
 mod pattern;
 mod peer;

@@ -6,6 +6,8 @@
 
 mod authorities;
 mod client;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod pem;
 mod server;
 

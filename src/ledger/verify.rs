@@ -11,6 +11,8 @@
 mod breaks;
 mod entries;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 pub mod proof;
 pub mod range;
 mod recovered;

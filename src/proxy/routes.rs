@@ -1,5 +1,8 @@
 //! The route table: which request asks for which capability, and where it may go. The first match counts.
 
+#[cfg(any(test, fuzzing))]
+pub mod readers;
+
 use std::sync::Arc;
 
 use http::Method;

@@ -162,6 +162,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::proxy::routes::readers::lenient;
 
     #[test]
     fn a_plain_target_is_borrowed_as_it_is() {
@@ -263,28 +264,6 @@ mod tests {
         assert_eq!(kept("/m/%2B+%2b%20/%40%2f%40", 3, 11), "/m/%2B+%2b%20/@%2F@");
         assert_eq!(kept("/m/%2B+%2b%20/%40%2f%40", 14, 99), "/m/%2B+%2B%20/%40%2f%40");
         assert_eq!(kept("/a/b", 0, 99), "/a/b");
-    }
-
-    /// What the most lenient upstream might make of a path: decoded until nothing changes, folded, parameters cut, resolved.
-    fn lenient(path: &str) -> String {
-        let mut bytes = path.as_bytes().to_vec();
-        loop {
-            let again: Vec<u8> = percent_encoding::percent_decode(&bytes).collect();
-            if again == bytes {
-                break;
-            }
-            bytes = again;
-        }
-        let text = String::from_utf8_lossy(&bytes).replace('\\', "/");
-        let mut resolved: Vec<&str> = Vec::new();
-        for segment in text.split('/').map(|segment| segment.split(';').next().unwrap_or("")) {
-            match segment {
-                "" | "." => {}
-                ".." => drop(resolved.pop()),
-                segment => resolved.push(segment),
-            }
-        }
-        format!("/{}", resolved.join("/"))
     }
 
     proptest! {

@@ -7,6 +7,8 @@
 mod context;
 mod environment;
 mod export;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod otlp;
 mod sampling;
 

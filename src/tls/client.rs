@@ -16,8 +16,8 @@ pub struct Connection {
 
 /// Who a verified certificate names, and until when.
 #[derive(Debug)]
-struct Workload {
-    id: SpiffeId,
+pub(super) struct Workload {
+    pub(super) id: SpiffeId,
     not_after: u64,
 }
 
@@ -53,7 +53,7 @@ impl Connection {
 
 impl Workload {
     /// The workload that a certificate names: exactly one URI among its names, and that one a SPIFFE id (X509-SVID 2).
-    fn of(certificate: &[u8]) -> Option<Self> {
+    pub(super) fn of(certificate: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let names = certificate.subject_alternative_name().ok()??;
         let mut uris = names.value.general_names.iter().filter_map(|name| match name {

@@ -213,7 +213,7 @@ fn digests(hashes: &[String]) -> Result<Vec<Hash>, ProofError> {
 }
 
 /// RFC 9162 2.1.3.2: the root to which the path leads; `None` when the path is of another length.
-fn root_of_inclusion(index: u64, size: u64, leaf: Hash, path: &[Hash]) -> Option<Hash> {
+pub(super) fn root_of_inclusion(index: u64, size: u64, leaf: Hash, path: &[Hash]) -> Option<Hash> {
     let (mut at, mut last) = (index, size.checked_sub(1).filter(|last| index <= *last)?);
     let mut root = leaf;
     for sibling in path {
@@ -236,7 +236,7 @@ fn root_of_inclusion(index: u64, size: u64, leaf: Hash, path: &[Hash]) -> Option
 }
 
 /// RFC 9162 2.1.4.2, and the two cases in which there is nothing to prove.
-fn extends((older, older_root): (u64, Hash), (size, root): (u64, Hash), path: &[Hash]) -> bool {
+pub(super) fn extends((older, older_root): (u64, Hash), (size, root): (u64, Hash), path: &[Hash]) -> bool {
     if older == size {
         return path.is_empty() && older_root == root;
     }

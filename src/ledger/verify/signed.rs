@@ -76,7 +76,7 @@ impl Edge {
         }
     }
 
-    fn read(bytes: &[u8], vkey: &str) -> Result<Self, String> {
+    pub(super) fn read(bytes: &[u8], vkey: &str) -> Result<Self, String> {
         let (head, line) = with_lines(bytes, vkey)?;
         let heads: Heads = serde_json::from_str(&line).map_err(|error| format!("holds no chain heads: {error}"))?;
         if heads.size != head.size {
@@ -132,7 +132,7 @@ fn follow_rotations(ledger: &Path, vkey: &str) -> io::Result<Result<String, (Str
 }
 
 /// The old and the new key of a statement that both have signed.
-fn rotation(bytes: &[u8]) -> Result<(String, String), String> {
+pub(super) fn rotation(bytes: &[u8]) -> Result<(String, String), String> {
     let unread = Note::from_bytes(bytes).map_err(|error| error.to_string())?;
     let text = String::from_utf8(unread.text().to_vec()).map_err(|error| error.to_string())?;
     let ["hallgate key rotation 1", origin, size, old, new] = *text.split_terminator('\n').collect::<Vec<_>>() else {

@@ -1,46 +1,11 @@
 //! The first match counts, and no reader of what is forwarded finds another.
 
-use std::time::Duration;
-
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
 
+use super::readers::{route, upstream};
 use super::*;
-use crate::ids::DataLabel;
-use crate::proxy::settings::{CapabilityChoice, Forwarding};
 use crate::proxy::target;
-
-fn upstream() -> Arc<Upstream> {
-    Arc::new(Upstream {
-        name: "u".into(),
-        tls: false,
-        authorities: None,
-        h2: false,
-        host: "127.0.0.1".to_owned(),
-        port: 1,
-        base_path: String::new(),
-        headers: Vec::new(),
-        strip_headers: Vec::new(),
-        strip_query: Vec::new(),
-        forwarding: Forwarding::Drop,
-        keeps_host: false,
-        connect_timeout: Duration::from_secs(1),
-        read_timeout: Duration::from_secs(1),
-        idle_timeout: Duration::from_secs(1),
-    })
-}
-
-fn route(host: Option<&str>, path: &str, methods: &[Method]) -> Route {
-    Route {
-        host: host.map(str::to_owned),
-        path: path.parse().unwrap(),
-        keeps_encoded_slash: false,
-        methods: methods.to_vec(),
-        capability: CapabilityChoice::Fixed("cap.a".parse().unwrap()),
-        data_label: DataLabel::Public,
-        upstream: upstream(),
-    }
-}
 
 fn found(routes: &Routes<()>, host: &str, path: &str, method: &Method) -> Result<String, NoWay> {
     let target = target::read(path.as_bytes()).unwrap();
@@ -103,74 +68,6 @@ fn an_encoded_slash_is_where_a_route_accepts_it() {
         assert_eq!(refused, path != "/models/a/b%2Fc/admin%2Fd", "{path}: {:?}", find(path));
     }
     assert_eq!(find("/nowhere/a"), Err(NoWay::NoRoute));
-}
-
-/// What a segment is to a reader.
-type Reading = Vec<Vec<u8>>;
-
-type Reader = fn(&str) -> Reading;
-
-/// How upstreams read the path that they get.
-const READERS: [(&str, Reader); 7] = [
-    ("never decodes", |path| apart(path.as_bytes())),
-    ("never decodes, and takes hex digits of either case for the same", |path| apart(upper_hex(path).as_bytes())),
-    ("decodes once", |path| apart(&decoded(path.as_bytes()))),
-    ("decodes once, and then takes hex digits of either case for the same", |path| {
-        apart(upper_hex(&String::from_utf8_lossy(&decoded(path.as_bytes()))).as_bytes())
-    }),
-    ("decodes until nothing changes", |path| apart(&decoded_whole(path.as_bytes()))),
-    ("takes apart, then decodes once", |path| apart(path.as_bytes()).iter().map(|segment| decoded(segment)).collect()),
-    ("takes apart, then decodes until nothing changes", |path| {
-        apart(path.as_bytes()).iter().map(|segment| decoded_whole(segment)).collect()
-    }),
-];
-
-/// Segments as the most lenient reader has them: folded, parameters cut, dots resolved.
-fn apart(path: &[u8]) -> Reading {
-    let mut segments = Reading::new();
-    for segment in path.split(|byte| matches!(byte, b'/' | b'\\')) {
-        let segment = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-        match segment {
-            b"" | b"." => {}
-            b".." => drop(segments.pop()),
-            segment => segments.push(segment.to_vec()),
-        }
-    }
-    segments
-}
-
-fn decoded(path: &[u8]) -> Vec<u8> {
-    percent_encoding::percent_decode(path).collect()
-}
-
-fn decoded_whole(path: &[u8]) -> Vec<u8> {
-    let once = decoded(path);
-    if once == path { once } else { decoded_whole(&once) }
-}
-
-fn upper_hex(path: &str) -> String {
-    let mut upper = String::new();
-    let mut escape = 0;
-    for c in path.chars() {
-        escape = if c == '%' { 2 } else { escape };
-        let digit = c != '%' && escape > 0;
-        upper.push(if digit { c.to_ascii_uppercase() } else { c });
-        escape -= u8::from(digit);
-    }
-    upper
-}
-
-/// Whether a route is for what a reader reads: the words of its pattern, without any code of [`PathPattern`].
-///
-/// [`PathPattern`]: crate::proxy::pattern::PathPattern
-fn is_for(pattern: &str, read: &Reading) -> bool {
-    let (words, below) = pattern.strip_suffix("/*").map_or((pattern, false), |words| (words, true));
-    let words: Vec<&str> = words.split('/').filter(|word| !word.is_empty()).collect();
-    let fits = |(word, segment): (&&str, &Vec<u8>)| match word.strip_prefix('*') {
-        Some(end) => segment.len() > end.len() && segment.ends_with(end.as_bytes()),
-        None => segment == word.as_bytes(),
-    };
-    (if below { words.len() <= read.len() } else { words.len() == read.len() }) && words.iter().zip(read).all(fits)
 }
 
 fn any_route() -> impl Strategy<Value = (String, bool)> {
@@ -242,35 +139,7 @@ proptest! {
     fn no_reader_reads_a_path_of_another_route(
         table in prop::collection::vec(any_route(), 1..6), same in any::<bool>(), written in any_path()
     ) {
-        let one = upstream();
-        let routes = table.iter().map(|(path, keeps)| Route {
-            keeps_encoded_slash: *keeps,
-            upstream: if same { Arc::clone(&one) } else { upstream() },
-            ..route(None, path, &[])
-        });
-        let routes = Routes::new(routes.collect(), |_| Ok(())).unwrap();
-        let Ok(target) = target::read(written.as_bytes()) else { return Ok(()) };
-        let Ok(way) = routes.find("h", &target, &Method::GET) else { return Ok(()) };
-        let forwarded = target.spelled(&way.route.path.covered(&target.path));
-
-        // It is what was asked for: to who decodes, and, where it was sent so and a `*` covers it, to the letter.
-        prop_assert_eq!(decoded(forwarded.as_bytes()), decoded(written.as_bytes()));
-        prop_assert_eq!(target::canonical(&forwarded).unwrap(), &*target.path);
-        if *target.path == *written {
-            prop_assert_eq!(&forwarded, &written);
-        }
-        for (reader, read) in READERS {
-            let read = read(&forwarded);
-            let first = routes.ways.iter().find(|other| is_for(other.route.path.as_str(), &read));
-            let opens = target.has_encoded_slash() && reader.starts_with("decodes");
-            match first {
-                Some(first) => prop_assert!(
-                    first.route.path == way.route.path || (opens && first.route.asks_the_same(&way.route)),
-                    "who {} finds {} in {}, which is for {}", reader, first.route.path, forwarded, way.route.path
-                ),
-                None => prop_assert!(opens, "who {} finds nothing in {}, which is for {}", reader, forwarded, way.route.path),
-            }
-        }
+        readers::none_finds_another_route(&readers::table(&table, same), written.as_bytes());
     }
 }
 

@@ -1,0 +1,80 @@
+//! What holds of any bytes where a ledger's segment should be, and of any value's canonical form.
+#![expect(clippy::indexing_slicing, reason = "who looks for a breach stops at the first")]
+
+use serde_json::Value;
+
+use super::format::segment::{self, FRAME};
+use super::format::{canonical, entry};
+
+/// The law of frames: what is written is read, whole or not at all, and of any bytes nothing is read beyond them.
+///
+/// The bytes are what a segment holds, and, apart at each `|`, entries of one batch; the last byte says what is damaged.
+pub fn frames(bytes: &[u8]) {
+    for at in (0..bytes.len() + 2).chain([usize::MAX - 3, usize::MAX]) {
+        if let Some(frame) = segment::frame(bytes, at) {
+            let end = at + FRAME + frame.entry.len();
+            assert_eq!(frame.entry, &bytes[at + FRAME..end]);
+            assert!((1..=entry::LONGEST).contains(&frame.entry.len()));
+        }
+    }
+    for bad in [0, bytes.len() / 2] {
+        if let Some(later) = segment::later_batch(bytes, bad) {
+            assert!(later > bad && segment::frame(bytes, later).is_some());
+        }
+    }
+    let _ = segment::header_problem(bytes, 0);
+
+    let Some((damage, bytes)) = bytes.split_last() else { return };
+    let entries: Vec<&[u8]> = bytes.split(|byte| *byte == b'|').filter(|entry| !entry.is_empty()).collect();
+    let (mut batch, mut starts) = (Vec::new(), Vec::new());
+    for entry in &entries {
+        let start = segment::begin_frame(&mut batch);
+        batch.extend_from_slice(entry);
+        segment::end_frame(&mut batch, start);
+        starts.push(start);
+    }
+    for (start, entry) in starts.iter().zip(&entries) {
+        let frame = segment::frame(&batch, *start);
+        assert_eq!(frame.map(|frame| (frame.entry, frame.in_batch as usize)), Some((*entry, *start)));
+    }
+    // One byte is changed, or the end is lost: the frames before it stay, and it is found out.
+    let Some(hurt) = starts.len().checked_sub(1).map(|last| usize::from(*damage) % (last + 1)) else { return };
+    let within = starts[hurt] + usize::from(*damage) % (FRAME + entries[hurt].len());
+    let mut changed = batch.clone();
+    changed[within] ^= damage | 1;
+    for damaged in [&changed[..], &batch[..within]] {
+        assert_eq!(segment::frame(damaged, starts[hurt]), None, "damaged at {within}");
+        for (start, entry) in starts.iter().zip(&entries).take(hurt) {
+            assert_eq!(segment::frame(damaged, *start).map(|frame| frame.entry), Some(*entry));
+        }
+    }
+}
+
+/// The law of the canonical form: there is one for each value, which is that value's, and any reader's order of keys is the same.
+pub fn canonical(bytes: &[u8]) {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
+    let mut form = Vec::new();
+    if canonical::canonicalise(&value, &mut form).is_err() {
+        assert!(holds_more_than_integers(&value), "{value} has no canonical form");
+        return;
+    }
+    assert!(!holds_more_than_integers(&value), "{value} has a canonical form");
+    let again: Value = serde_json::from_slice(&form).unwrap_or_default();
+    assert_eq!(again, value, "{}", String::from_utf8_lossy(&form));
+    let mut twice = Vec::new();
+    assert_eq!(canonical::canonicalise(&again, &mut twice), Ok(()));
+    assert_eq!(twice, form);
+    // Where bytes and UTF-16 have one order, it is what serde_json writes.
+    if form.is_ascii() {
+        assert_eq!(String::from_utf8_lossy(&form), value.to_string());
+    }
+}
+
+fn holds_more_than_integers(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_i128().is_none_or(|number| number.unsigned_abs() > (1 << 53) - 1),
+        Value::Array(values) => values.iter().any(holds_more_than_integers),
+        Value::Object(members) => members.values().any(holds_more_than_integers),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
+}
