@@ -13,7 +13,7 @@ COPY src src
 COPY benches benches
 # What the tests share is a member of the workspace, without which cargo reads nothing.
 COPY tests/support tests/support
-COPY .ci/sbom .ci/sbom
+COPY .ci/sbom .ci/supply-chain .ci/
 RUN cargo rustc --locked --release --bin hallgate -- -C target-feature=+crt-static \
     && strip --strip-all -o /hallgate target/release/hallgate \
     && test "$(stat --format %s /hallgate)" -lt 29360128

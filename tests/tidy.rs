@@ -10,6 +10,8 @@ mod ledger;
 mod rooms;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/supply.rs"]
+mod supply;
 #[path = "tidy/words.rs"]
 mod words;
 
