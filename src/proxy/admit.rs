@@ -213,7 +213,11 @@ fn host(request: &RequestHeader) -> Result<Cow<'_, str>, Cow<'static, str>> {
     };
     let host = std::str::from_utf8(host).unwrap_or("");
     let name = without_port(host).ok_or("the host is malformed")?;
+    // What is left names the same host: neither nothing nor another one with a dot at its end.
     let name = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() || name.ends_with('.') {
+        return Err("the host is malformed".into());
+    }
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Ok(Cow::Owned(name.to_ascii_lowercase()));
     }
@@ -331,7 +335,10 @@ mod tests {
         {
             assert_eq!(host(&[("host", written)]).as_deref(), Ok(name));
         }
-        for bad in ["", ":80", "h:", "h:x", "h:123456", "a b", "u@h", "h/", "[::1", "[x]", "[::1]80", "é", "h:80:80"] {
+        for bad in [
+            "", ".", "a..", ":80", "h:", "h:x", "h:123456", "a b", "u@h", "h/", "[::1", "[x]", "[::1]80", "é",
+            "h:80:80",
+        ] {
             assert!(host(&[("host", bad)]).is_err(), "{bad}");
         }
         assert!(host(&[("host", "a"), ("host", "a")]).is_err());
