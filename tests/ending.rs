@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::Instant;
 
-use support::{Fixture, NOWHERE, PATIENCE, program, status, until};
+use support::{Fixture, NOWHERE, PATIENCE, program, signal, status, until};
 
 /// The size of an upload, more than is kept on the way.
 const UPLOAD: usize = 4 << 20;
@@ -229,7 +229,7 @@ fn told_to_end_while_it_starts_it_ends_also_as_the_first_process_of_a_container(
         let (_folder, child) = starting(first_of_its_kind);
         until(|| listening(&child).is_some());
         let serving = listening(&child).unwrap();
-        assert!(Command::new("kill").args(["-TERM", &serving.to_string()]).status().unwrap().success());
+        signal(serving, "TERM");
         let child = RefCell::new(child);
         until(|| child.borrow_mut().try_wait().unwrap().is_some());
         let code = child.borrow_mut().wait().unwrap().code();

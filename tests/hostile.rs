@@ -9,14 +9,6 @@
     reason = "a test stops at the first surprise"
 )]
 
-#[path = "serve/asking.rs"]
-#[expect(dead_code, reason = "other tests ask for decisions")]
-mod asking;
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
-
-use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
@@ -31,8 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use asking::metric;
-use house::{House, Process};
+use support::{Fixture, PATIENCE, ask, metric};
 
 const ACME: &str = "hst_acme-0123456789abcdef";
 /// What the gate's own memory may come to, on the heap and on stacks.
@@ -85,21 +76,17 @@ async fn upstream() -> SocketAddr {
     address
 }
 
-/// A house with this identity whose gate is also there for HTTP/2 in clear.
-fn house(upstream: SocketAddr, identity: &str) -> (House, SocketAddr) {
-    let house = House::build("{ linger: 0s }");
+/// A fixture with this identity whose gate is also there for HTTP/2 in clear.
+fn fixture(upstream: SocketAddr, identity: &str) -> (Fixture, SocketAddr) {
+    let fixture = Fixture::sample(upstream);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let text = house.configuration("{ linger: 0s }");
-    let text = text.replace("{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }", identity);
-    let text = text.replace("gate:\n", &format!("gate:\n  listen_h2c: {free}\n"));
+    fixture.edit("{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }", identity);
+    fixture.edit("gate:\n", &format!("gate:\n  listen_h2c: {free}\n"));
     let token = format!(
         "tokens: [{{ name: acme, secret: {ACME}, scopes: [route], tenant_id: org.acme, worker_ids: [wrk_make_acme_prod] }}, "
     );
-    let text = text.replace("tokens: [", &token);
-    let at = text.find("orders: { url: \"http://").unwrap() + "orders: { url: \"http://".len();
-    let end = at + text[at..].find('"').unwrap();
-    house.write(&format!("{}{upstream}{}", &text[..at], &text[end..]));
-    (house, free)
+    fixture.edit("tokens: [", &token);
+    (fixture, free)
 }
 
 /// Asks over a new connection for as long as it is told to, and counts answers; each has to come.
@@ -111,7 +98,7 @@ async fn caller(gate: SocketAddr, hall: SocketAddr, go_on: Arc<AtomicBool>) -> u
             (hall, "GET /livez HTTP/1.1\r\nhost: hall\r\nconnection: close\r\n\r\n".to_owned()),
             (hall, "GET /readyz HTTP/1.1\r\nhost: hall\r\nconnection: close\r\n\r\n".to_owned()),
         ] {
-            let answer = tokio::time::timeout(house::PATIENCE, async {
+            let answer = tokio::time::timeout(PATIENCE, async {
                 let mut connection = TcpStream::connect(to).await.unwrap();
                 connection.write_all(request.as_bytes()).await.unwrap();
                 let mut answer = Vec::new();
@@ -130,15 +117,8 @@ async fn caller(gate: SocketAddr, hall: SocketAddr, go_on: Arc<AtomicBool>) -> u
 
 /// Why connections were closed, as the metrics say it.
 fn closed(hall: SocketAddr) -> Vec<String> {
-    let answer = asking::text(hall, "/metrics");
+    let answer = ask(hall, "GET /metrics", &[], "").text();
     answer.lines().filter(|line| line.starts_with("hallgate_connections_closed_total{")).map(str::to_owned).collect()
-}
-
-/// The memory of a process that is its own.
-fn memory(process: &Process) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 /// What somebody does who means no good.
@@ -208,8 +188,8 @@ async fn hold(kind: Kind, gate: SocketAddr, h2c: SocketAddr, hall: SocketAddr, n
 }
 
 async fn beset(identity: &str) {
-    let (house, h2c) = house(upstream().await, identity);
-    let process = house.serve();
+    let (fixture, h2c) = fixture(upstream().await, identity);
+    let process = fixture.serve();
     let (gate, hall) = (process.gate(), process.hall());
     let go_on = Arc::new(AtomicBool::new(true));
     let asking = tokio::spawn(caller(gate, hall, Arc::clone(&go_on)));
@@ -221,12 +201,12 @@ async fn beset(identity: &str) {
         let began = Instant::now();
         all.extend((0..each()).map(|nth| tokio::spawn(hold(kind, gate, h2c, hall, nth, Arc::clone(&held)))));
         while held.load(Ordering::Relaxed) < each() as u64 {
-            assert!(began.elapsed() < house::PATIENCE, "{kind:?}: only {} connections", held.load(Ordering::Relaxed));
+            assert!(began.elapsed() < PATIENCE, "{kind:?}: only {} connections", held.load(Ordering::Relaxed));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         // They do their worst.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = memory(&process);
+        let now = process.memory("RssAnon");
         most = most.max(now);
         println!(
             "{identity}, {kind:?}: {} MiB, {} connections at the gate, {} at the Hall, {} entries",
@@ -245,7 +225,7 @@ async fn beset(identity: &str) {
         one.abort();
     }
     drop(process);
-    house.verify();
+    fixture.verify();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

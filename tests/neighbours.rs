@@ -9,9 +9,6 @@
 mod answers;
 #[path = "neighbours/cases.rs"]
 mod cases;
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of serve use the rest of it")]
-mod house;
 #[path = "neighbours/lenient.rs"]
 mod lenient;
 #[path = "neighbours/process.rs"]
@@ -31,9 +28,9 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use cases::CASES;
-use house::{House, TOKEN};
 use lenient::Lenient;
 use process::Neighbour;
+use support::{Fixture, TOKEN};
 
 const BEFORE: [&str; 4] = ["nginx", "haproxy", "envoy", "caddy"];
 const BEHIND: [&str; 4] = ["node", "uvicorn", "gunicorn", "nginx"];
@@ -154,11 +151,11 @@ fn count(texts: impl Iterator<Item = String>) -> HashMap<String, usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_pair_disagrees_on_where_a_request_ends() {
     let rounds = rounds();
-    let house = House::build("{}");
-    let folder = house.path("");
+    let fixture = Fixture::new("");
+    let folder = fixture.path("");
     let behind = BEHIND.map(|name| Neighbour::behind(name, "back", &folder));
-    house.write(&configuration(&behind, None));
-    let process = house.serve();
+    fixture.configure(&configuration(&behind, None));
+    let process = fixture.serve();
     let before: Vec<_> = BEFORE.iter().map(|name| Neighbour::before(name, &folder, process.gate())).collect();
     let lenient = Lenient::start(process.gate()).await;
     let others = [("lenient", lenient.address), ("nobody", process.gate())];
@@ -187,11 +184,11 @@ async fn no_pair_disagrees_on_where_a_request_ends() {
         faults.extend(fault(&path, case, &answers).map(|fault| format!("{path} {case:?}: {fault}")));
     }
 
-    let (code, entries, err) = house.run(&["audit", "export", "--ledger", "ledger"]);
-    assert_eq!(code, Some(0), "{err}");
-    let entries = entries.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let permitted =
-        entries.filter(|entry| entry["kind"] == "decision" && entry["outcome"] == "DISPATCH").map(|entry| {
+    let permitted = fixture
+        .entries()
+        .into_iter()
+        .filter(|entry| entry["kind"] == "decision" && entry["outcome"] == "DISPATCH")
+        .map(|entry| {
             let text = |name: &str| entry["http"][name].as_str().unwrap().to_owned();
             format!("{} {}", text("method"), text("path"))
         });

@@ -2,21 +2,13 @@
 //! when it is told to.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "serve/asking.rs"]
-#[expect(dead_code, reason = "the tests of `limits` use the rest of it")]
-mod asking;
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
-
 use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Read as _, Write as _, pipe};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asking::{ask, metric, route};
-use house::{House, TOKEN, until};
+use support::{Fixture, NOWHERE, TOKEN, ask, metric, route, signal, until};
 
 /// Far more than an answer takes, and far less than a reader that stalls.
 const SOON: Duration = Duration::from_secs(10);
@@ -26,15 +18,13 @@ const DROPPED: &str = "hallgate_log_lines_dropped_total";
 struct Serve(Child);
 
 impl Serve {
-    fn start(house: &House, stderr: PipeWriter) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hallgate"));
-        command.args(["serve", "--config", "hallgate.yaml"]).current_dir(house.path("")).env_clear();
-        command.env("HALL_SESSION_TOKEN", TOKEN).stdout(Stdio::null()).stderr(stderr);
-        Self(command.spawn().unwrap())
+    fn start(fixture: &Fixture, stderr: PipeWriter) -> Self {
+        let mut command = fixture.command(&["serve", "--config", "hallgate.yaml"]);
+        Self(command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap())
     }
 
     fn terminate(&self) {
-        assert!(Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
+        signal(self.0.id(), "TERM");
     }
 
     /// Waits for its end, and gives its exit code.
@@ -58,11 +48,11 @@ impl Drop for Serve {
     }
 }
 
-/// A house that logs all it can.
-fn talkative() -> House {
-    let house = House::build("{ linger: 0s, grace: 1s }");
-    house.write(&format!("{}telemetry: {{ level: trace }}\n", house.configuration("{ linger: 0s, grace: 1s }")));
-    house
+/// A fixture that logs all it can.
+fn talkative() -> Fixture {
+    let fixture = Fixture::sample(NOWHERE).shutdown("{ linger: 0s, grace: 1s }");
+    fixture.add("telemetry: { level: trace }");
+    fixture
 }
 
 /// Where both doors are, from the log, of which nothing more is read than that.
@@ -91,9 +81,9 @@ fn until_lines_are_dropped(gate: SocketAddr, hall: SocketAddr) {
 
 #[test]
 fn a_stalled_log_reader_costs_lines_and_no_answers() {
-    let house = talkative();
+    let fixture = talkative();
     let (reader, stderr): (PipeReader, PipeWriter) = pipe().unwrap();
-    let mut serve = Serve::start(&house, stderr);
+    let mut serve = Serve::start(&fixture, stderr);
     let mut log = BufReader::new(reader);
     let (gate, hall) = addresses(&mut log);
     until_lines_are_dropped(gate, hall);
@@ -108,7 +98,7 @@ fn a_stalled_log_reader_costs_lines_and_no_answers() {
     until_lines_are_dropped(gate, hall);
     serve.terminate();
     assert_eq!(serve.ended(), Some(0));
-    house.verify();
+    fixture.verify();
 }
 
 /// A pipe that takes nothing more.
@@ -123,37 +113,30 @@ fn full() -> (PipeReader, PipeWriter) {
 
 #[test]
 fn it_starts_and_ends_also_where_nobody_reads_its_log() {
-    let house = House::build("{ linger: 0s, grace: 1s }");
+    let fixture = Fixture::sample(NOWHERE).shutdown("{ linger: 0s, grace: 1s }");
     let [gate, hall] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string());
-    let configuration = house.configuration("{ linger: 0s, grace: 1s }");
+    let configuration = fixture.configuration();
     let configuration = configuration.replacen("127.0.0.1:0", &gate, 1).replacen("127.0.0.1:0", &hall, 1);
-    house.write(&configuration);
+    fixture.configure(&configuration);
     let (_reader, stderr) = full();
-    let mut serve = Serve::start(&house, stderr.try_clone().unwrap());
+    let mut serve = Serve::start(&fixture, stderr.try_clone().unwrap());
     let hall = hall.parse().unwrap();
     until(|| std::net::TcpStream::connect(hall).is_ok() && ask(hall, "GET /readyz", &[], "").status == 200);
     serve.terminate();
     assert_eq!(serve.ended(), Some(0));
 
     // What cannot start ends, too.
-    house.write("gate: 5\n");
-    assert_eq!(Serve::start(&house, stderr).ended(), Some(2));
-}
-
-/// The address of the operations door, from the log.
-fn operations(process: &mut house::Process) -> SocketAddr {
-    let line = process.seen.lines().find(|line| line.contains("\"starting\"")).unwrap();
-    let line: serde_json::Value = serde_json::from_str(line).unwrap();
-    line["ops"].as_str().unwrap().parse().unwrap()
+    fixture.configure("gate: 5\n");
+    assert_eq!(Serve::start(&fixture, stderr).ended(), Some(2));
 }
 
 #[test]
 fn the_operations_door_is_there_to_the_end_and_tells_strangers_yes_or_no() {
-    let house = House::build("{ linger: 2s, grace: 5s }");
-    let configuration = house.configuration("{ linger: 2s, grace: 5s }");
-    house.write(&format!("{configuration}ops: {{ listen: 127.0.0.1:0 }}\n"));
-    let mut process = house.serve();
-    let ops = operations(&mut process);
+    let fixture = Fixture::sample(NOWHERE).shutdown("{ linger: 2s, grace: 5s }");
+    let configuration = fixture.configuration();
+    fixture.configure(&format!("{configuration}ops: {{ listen: 127.0.0.1:0 }}\n"));
+    let process = fixture.serve();
+    let ops = process.door("ops");
     assert_eq!(ask(ops, "GET /livez", &[], "").body, serde_json::json!({"status": "ok"}));
     assert_eq!(ask(ops, "GET /readyz", &[], "").body, serde_json::json!({"ready": true}));
     let known = [("authorization", &*format!("Bearer {TOKEN}"))];
@@ -166,14 +149,14 @@ fn the_operations_door_is_there_to_the_end_and_tells_strangers_yes_or_no() {
     assert_eq!(ask(ops, "GET /readyz", &[], "").status, 200);
     drop(held);
 
-    process.signal();
+    process.terminate();
     until(|| ask(ops, "GET /readyz", &[], "").status == 503);
     assert_eq!(ask(ops, "GET /livez", &[], "").status, 200);
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    assert_eq!(process.ended(), Some(0), "{}", process.log());
 
     // An address that is written is this door's, or there is no start.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    house.write(&format!("{configuration}ops: {{ listen: {} }}\n", taken.local_addr().unwrap()));
-    let (code, _, err) = house.run(&["serve", "--config", "hallgate.yaml"]);
+    fixture.configure(&format!("{configuration}ops: {{ listen: {} }}\n", taken.local_addr().unwrap()));
+    let (code, _, err) = fixture.run(&["serve", "--config", "hallgate.yaml"]);
     assert!(code == Some(2) && err.contains("`ops.listen`"), "{err}");
 }

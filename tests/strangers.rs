@@ -1,14 +1,7 @@
 //! Whoever proves no identity is cheap, and whoever has one cannot take what is everyone's: with the real binary.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "serve/asking.rs"]
-#[expect(dead_code, reason = "other tests look at headers")]
-mod asking;
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
-
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -16,33 +9,22 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use asking::{ask, metric, route};
-use house::{House, Process, TOKEN, until};
+use support::{Connection, Fixture, Held, NOWHERE, Process, TOKEN, ask, metric, route, until};
 
 const ACME: &str = "hst_acme-0123456789abcdef";
 const GLOBEX: &str = "hst_globex-0123456789abcdef";
 
-/// A house with this identity and these limits at its gate, and a token for each of two tenants besides the one that is bound to none.
-fn house(identity: &str, limits: &str) -> House {
-    let house = House::build("{ linger: 0s }");
+/// A fixture with this identity and these limits at its gate, and a token for each of two tenants besides the one that is bound to none.
+fn fixture(upstream: SocketAddr, identity: &str, limits: &str) -> Fixture {
+    let fixture = Fixture::sample(upstream);
     let tokens = format!(
         "tokens: [{{ name: acme, secret: {ACME}, scopes: [route], tenant_id: org.acme, worker_ids: [wrk_make_acme_prod] }}, \
          {{ name: globex, secret: {GLOBEX}, scopes: [route], tenant_id: org.globex, worker_ids: [wrk_make_acme_prod] }}, "
     );
-    let text = house.configuration("{ linger: 0s }").replace("tokens: [", &tokens);
-    let fixed = "{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }";
-    house.write(
-        &text.replace(fixed, identity).replace("gate:\n  listen", &format!("gate:\n  limits: {limits}\n  listen")),
-    );
-    house
-}
-
-/// The entries of the ledger, by the real command.
-fn entries(house: &House) -> Vec<Value> {
-    let (code, out, err) = house.run(&["audit", "export"]);
-    assert_eq!(code, Some(0), "{err}");
-    let entries = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    entries.map(|entry| if entry["entry"].is_object() { entry["entry"].clone() } else { entry }).collect()
+    fixture.edit("tokens: [", &tokens);
+    fixture.edit("{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }", identity);
+    fixture.edit("gate:\n  listen", &format!("gate:\n  limits: {limits}\n  listen"));
+    fixture
 }
 
 /// Sends requests, one after the other on kept connections, and counts the answers.
@@ -50,12 +32,13 @@ fn flood(to: SocketAddr, requests: &[&str], each: usize) -> u64 {
     let answered = AtomicU64::new(0);
     thread::scope(|scope| {
         for request in requests {
-            scope.spawn(|| {
+            let answered = &answered;
+            scope.spawn(move || {
                 let mut left = each;
                 while left > 0 {
-                    let mut connection = TcpStream::connect(to).unwrap();
+                    let mut connection = Connection::to(to);
                     // Malformed ones end their connection.
-                    while left > 0 && connection.write_all(request.as_bytes()).is_ok() && answer(&mut connection) {
+                    while left > 0 && connection.send(request).receive().is_some() {
                         left -= 1;
                         answered.fetch_add(1, Ordering::Relaxed);
                     }
@@ -66,26 +49,10 @@ fn flood(to: SocketAddr, requests: &[&str], each: usize) -> u64 {
     answered.into_inner()
 }
 
-/// Reads an answer to its end; whether there was one.
-fn answer(connection: &mut TcpStream) -> bool {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        match connection.read(&mut byte) {
-            Ok(1) => head.push(byte[0]),
-            _ => return false,
-        }
-    }
-    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
-    let mut body = vec![0; length];
-    connection.read_exact(&mut body).is_ok()
-}
-
 #[test]
 fn all_strangers_together_add_an_entry_a_second_and_every_one_of_them_is_in_it() {
-    let house = house("{ mode: token }", "{}");
-    let mut process = house.serve();
+    let fixture = fixture(NOWHERE, "{ mode: token }", "{}");
+    let process = fixture.serve();
     let before = metric(process.hall(), "hallgate_ledger_entries");
     let began = Instant::now();
     let at_the_gate = flood(
@@ -112,14 +79,14 @@ fn all_strangers_together_add_an_entry_a_second_and_every_one_of_them_is_in_it()
     let seconds = began.elapsed().as_secs() + 2;
     let added = metric(process.hall(), "hallgate_ledger_entries") - before;
     assert!(added <= seconds, "{added} entries in {seconds} s");
-    process.signal();
-    assert_eq!(process.ended(), Some(0));
+    process.end();
 
     // Each is counted, but a log is not theirs to fill.
-    let lines = process.seen.lines().filter(|line| line.contains("\"peer\"")).count() as u64;
+    let log = process.log();
+    let lines = log.lines().filter(|line| line.contains("\"peer\"")).count() as u64;
     assert!((1..=20 * (began.elapsed().as_secs() + 2)).contains(&lines), "{lines} lines");
 
-    let crowds: Vec<Value> = entries(&house).into_iter().filter(|entry| entry["requests"].is_u64()).collect();
+    let crowds: Vec<Value> = fixture.entries().into_iter().filter(|entry| entry["requests"].is_u64()).collect();
     let requests: u64 = crowds.iter().map(|crowd| crowd["requests"].as_u64().unwrap()).sum();
     assert_eq!(requests, 1600, "{crowds:?}");
     for crowd in &crowds {
@@ -128,7 +95,7 @@ fn all_strangers_together_add_an_entry_a_second_and_every_one_of_them_is_in_it()
         );
         assert_eq!((&crowd["policy_decision"], &crowd["stream"]), (&"DENY".into(), &":hall".into()), "{crowd}");
     }
-    house.verify();
+    fixture.verify();
 }
 
 #[test]
@@ -137,8 +104,8 @@ fn whoever_is_known_is_held_to_its_rate_whatever_is_wrong_with_its_requests() {
         ("{ mode: token }", format!("wcp-token: {ACME}\r\n")),
         ("{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }", String::new()),
     ] {
-        let house = house(identity, "{ per_tenant: { rate: 1/h, burst: 3 } }");
-        let process = house.serve();
+        let fixture = fixture(NOWHERE, identity, "{ per_tenant: { rate: 1/h, burst: 3 } }");
+        let process = fixture.serve();
         let before = metric(process.hall(), "hallgate_ledger_entries");
         let malformed = format!("GET /or//ders HTTP/1.1\r\nhost: gate\r\n{header}\r\n");
         let nowhere = format!("GET /nowhere HTTP/1.1\r\nhost: gate\r\n{header}\r\n");
@@ -151,8 +118,8 @@ fn whoever_is_known_is_held_to_its_rate_whatever_is_wrong_with_its_requests() {
 
 #[test]
 fn wrong_tokens_do_not_lock_out_a_right_one() {
-    let house = house("{ mode: token }", "{}");
-    let process = house.serve();
+    let fixture = fixture(NOWHERE, "{ mode: token }", "{}");
+    let process = fixture.serve();
     for n in 0..80 {
         let wrong = format!("hst_wrong-{n}-0123456789");
         assert!([401, 429].contains(&route(process.hall(), &wrong).status));
@@ -181,15 +148,20 @@ const OVERLOADED: &str = "hallgate_decisions_total{door=\"gate\",verdict=\"DENY\
 
 /// How many decisions were shed.
 fn shed(process: &Process) -> u64 {
-    let metrics = asking::text(process.hall(), "/metrics");
+    let metrics = ask(process.hall(), "GET /metrics", &[], "").text();
     let of = metrics.lines().filter(|line| line.starts_with(OVERLOADED));
     of.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 #[test]
 fn a_burst_takes_no_more_places_than_there_are() {
-    let house = house("{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }", "{ in_flight: 4 }");
-    let process = house.serve();
+    let upstream = Held::start();
+    let fixture = fixture(
+        upstream.address,
+        "{ mode: fixed, worker_id: wrk_make_acme_prod, tenant_id: org.acme }",
+        "{ in_flight: 4 }",
+    );
+    let process = fixture.serve();
     let connections = burst(&process, "", 60);
     until(|| in_flight(&process) + shed(&process) == 60);
     assert_eq!((in_flight(&process), shed(&process)), (4, 56));
@@ -202,8 +174,9 @@ fn a_burst_takes_no_more_places_than_there_are() {
 
 #[test]
 fn a_tenant_cannot_take_all_places() {
-    let house = house("{ mode: token }", "{ in_flight: 10 }");
-    let process = house.serve();
+    let upstream = Held::start();
+    let fixture = fixture(upstream.address, "{ mode: token }", "{ in_flight: 10 }");
+    let process = fixture.serve();
     let greedy = burst(&process, ACME, 20);
     until(|| in_flight(&process) + shed(&process) == 20);
     assert_eq!(in_flight(&process), 5);

@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::SILENCE;
-use crate::house::House;
 use crate::process::{Neighbour, address};
+use support::Fixture;
 
 const SERVERS: [&str; 6] = ["node", "node_http2", "uvicorn", "gunicorn", "nginx", "library"];
 /// Callers of each server at a time, over HTTP/1.1; one more is over HTTP/2. They share the gate's connections to it.
@@ -314,8 +314,8 @@ async fn through(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_gets_what_the_server_answers() {
-    let house = House::build("{}");
-    let folder = house.path("");
+    let fixture = Fixture::new("");
+    let folder = fixture.path("");
     std::fs::write(
         folder.join("pieces.txt"),
         "It is <!--# echo var=\"request_uri\" --> and <!--# echo var=\"uri\" -->.",
@@ -323,8 +323,8 @@ async fn a_caller_gets_what_the_server_answers() {
     .unwrap();
     let servers = SERVERS.map(|name| Neighbour::behind(name, "answers", &folder));
     let h2c = address();
-    house.write(&crate::configuration(&servers, Some(h2c)));
-    let process = house.serve();
+    fixture.configure(&crate::configuration(&servers, Some(h2c)));
+    let process = fixture.serve();
     let mut running = Vec::new();
     for server in &servers {
         let direct = Arc::new(directly(server).await);

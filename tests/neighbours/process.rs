@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use crate::house::PATIENCE;
+use support::{PATIENCE, root, venv};
 
 /// A running neighbour. Dropped, it is ended.
 pub struct Neighbour {
@@ -32,13 +32,6 @@ pub fn address() -> SocketAddr {
     SocketAddr::new(ip.into(), 8080)
 }
 
-/// The Python of the virtual environment that `make test` makes.
-fn venv(program: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin").join(program);
-    assert!(path.exists(), "{} is missing; run `make test`, which installs it", path.display());
-    path.display().to_string()
-}
-
 impl Neighbour {
     fn start(name: &'static str, address: SocketAddr, command: &mut Command) -> Self {
         // Where Debian keeps some commands, and an ordinary user does not look.
@@ -59,7 +52,7 @@ impl Neighbour {
         let (address, seen) = (address(), folder.join(format!("{name}.seen")));
         fs::write(&seen, "").unwrap();
         let (host, port) = (address.ip().to_string(), address.port().to_string());
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/neighbours");
+        let source = root().join("tests/neighbours");
         let mut command = match name {
             "node" => {
                 let mut node = Command::new("node");
@@ -176,7 +169,7 @@ fn nginx(configuration: &str, folder: &Path, places: &[(&str, &str)]) -> Command
 
 /// A configuration of this folder with what is to be in its places.
 fn written(name: &str, folder: &Path, places: &[(&str, &str)]) -> std::path::PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/neighbours").join(name);
+    let source = root().join("tests/neighbours").join(name);
     let mut text = fs::read_to_string(source).unwrap().replace("FOLDER", folder.to_str().unwrap());
     for (place, with) in places {
         assert!(text.contains(place), "{name} has no {place}");

@@ -74,7 +74,7 @@ pub fn run(command: &mut Command, input: &str) -> (Option<i32>, String, String) 
 }
 
 /// Sends a signal. The shell's own `kill` is there on every machine.
-fn signal(process: u32, name: &str) {
+pub fn signal(process: u32, name: &str) {
     assert!(Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status().unwrap().success());
 }
 
