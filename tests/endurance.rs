@@ -2,13 +2,6 @@
 //! lost and damaged files, threads that panic.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of serve use the rest of it")]
-mod house;
-
-#[path = "serve/asking.rs"]
-#[expect(dead_code, reason = "the tests of `limits` use the rest of it")]
-mod asking;
 #[path = "endurance/disks.rs"]
 mod disks;
 #[path = "endurance/faults.rs"]

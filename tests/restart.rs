@@ -4,15 +4,12 @@
 //! Short by default. `HALLGATE_RESTARTS=100` is a long run.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-#[path = "serve/house.rs"]
-#[expect(dead_code, reason = "the tests of `serve` use the rest of it")]
-mod house;
 #[path = "endurance/stored.rs"]
 #[expect(dead_code, reason = "the endurance tests use the rest of it")]
 mod stored;
 
 use std::collections::HashSet;
-use std::fs;
+
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,8 +18,8 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 
-use house::{House, PATIENCE, TOKEN};
-use stored::{QUESTION, Upstream, build, entries};
+use stored::{build, entries};
+use support::{Fixture, PATIENCE, READ, TOKEN, Upstream};
 
 /// Callers at a time, half of them at each door.
 const CALLERS: usize = 12;
@@ -75,7 +72,7 @@ async fn call(gate: bool, at: String, tally: Arc<Tally>) -> Vec<(String, String)
         } else {
             let question = || {
                 let request = client.post(format!("{at}/api/route")).bearer_auth(TOKEN);
-                request.header("content-type", "application/json").body(QUESTION)
+                request.header("content-type", "application/json").body(READ)
             };
             let (_, body) = answered(&tally, question).await;
             let body: Value = serde_json::from_slice(&body).unwrap();
@@ -86,14 +83,14 @@ async fn call(gate: bool, at: String, tally: Arc<Tally>) -> Vec<(String, String)
     given
 }
 
-/// A house at addresses that stay: under 127/8, of this process alone.
-fn lasting(upstream: &Upstream) -> House {
-    let house = build(upstream, "{ checkpoint_every: 50ms, segment_mib: 1 }");
+/// A fixture at addresses that stay: under 127/8, of this process alone.
+fn lasting(upstream: &Upstream) -> Fixture {
+    let fixture = build(upstream, "{ checkpoint_every: 50ms, segment_mib: 1 }");
     let ip = Ipv4Addr::from(0x7f60_0000 | (std::process::id() & 0xffff) << 4 | 1);
-    let text = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    let text = fixture.configuration();
     let text = text.replacen("127.0.0.1:0", &format!("{ip}:8080"), 1).replacen("127.0.0.1:0", &format!("{ip}:8765"), 1);
-    house.write(&text.replace("linger: 0s", "linger: 50ms"));
-    house
+    fixture.configure(&text.replace("linger: 0s", "linger: 50ms"));
+    fixture
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,8 +98,8 @@ async fn restarts_under_load_lose_no_answer_and_fail_no_request() {
     hallgate::cli::serve::one_provider();
     let restarts = std::env::var("HALLGATE_RESTARTS").map_or(RESTARTS, |text| text.parse().unwrap());
     let upstream = Upstream::start();
-    let house = lasting(&upstream);
-    let mut process = house.serve();
+    let fixture = lasting(&upstream);
+    let mut process = fixture.serve();
     let tally = Arc::new(Tally::default());
     let callers: Vec<_> = (0..CALLERS)
         .map(|n| {
@@ -119,14 +116,13 @@ async fn restarts_under_load_lose_no_answer_and_fail_no_request() {
             assert!(callers.iter().all(|caller| !caller.is_finished()), "a caller has failed");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        process.signal();
-        assert_eq!(process.ended(), Some(0), "{}", process.seen);
-        assert!(!process.seen.contains("cut off"), "{}", process.seen);
+        process.end();
+        assert!(!process.log().contains("cut off"), "{}", process.log());
         // What was there at the end is under the last checkpoint: nothing is left for the next start to mend.
-        let (code, out, err) = house.run(&["audit", "verify"]);
+        let (code, out, err) = fixture.run(&["audit", "verify"]);
         assert_eq!(code, Some(0), "{out}{err}");
         let begun = Instant::now();
-        process = house.serve();
+        process = fixture.serve();
         starts.push(begun.elapsed());
     }
     tally.end.store(true, Ordering::Relaxed);
@@ -134,10 +130,9 @@ async fn restarts_under_load_lose_no_answer_and_fail_no_request() {
     for caller in callers {
         given.extend(caller.await.unwrap());
     }
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    process.end();
 
-    let stored = entries(&[&house.path("ledger/segments")]);
+    let stored = entries(&[&fixture.path("ledger/segments")]);
     for (id, hash) in &given {
         assert_eq!(stored.get(id), Some(hash), "an answer without its entry");
     }

@@ -4,77 +4,65 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::house::{House, Process, until};
-use crate::stored::{Upstream, ask, build, entries, refuses, serves};
+use crate::stored::{ask, build, entries, refuses, serves};
+use support::{Fixture, Process, Upstream, until};
 
 /// Runs what follows where files past its limit are an error, not the end of the process.
 const LIMITED: [&str; 4] = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
 
-/// The longest file that the process may write from now on.
-fn limit(process: &Process, bytes: &str) {
-    let done =
-        Command::new("prlimit").args(["--pid", &process.id().to_string(), &format!("--fsize={bytes}:")]).status();
-    assert!(done.unwrap().success(), "prlimit (util-linux) sets the limit");
-}
-
-fn segment(house: &House) -> PathBuf {
-    let files = fs::read_dir(house.path("ledger/segments")).unwrap().map(|file| file.unwrap().path());
+fn segment(fixture: &Fixture) -> PathBuf {
+    let files = fs::read_dir(fixture.path("ledger/segments")).unwrap().map(|file| file.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|ending| ending == "seg")).max().unwrap()
 }
 
 #[test]
 fn a_file_that_cannot_grow_is_503_until_it_can() {
     let upstream = Upstream::start();
-    let house = build(&upstream, "{ checkpoint_every: 50ms }");
-    let mut process = house.serve_under(&LIMITED);
+    let fixture = build(&upstream, "{ checkpoint_every: 50ms }");
+    let process = fixture.serve_under(&LIMITED);
     until(|| process.readiness() == Some(200));
     serves(&process, &upstream);
     for _ in 0..3 {
         // Somewhere within the next entry: a part of it is written, and must be taken back.
-        let length = fs::metadata(segment(&house)).unwrap().len();
-        limit(&process, &(length + 100).to_string());
+        let length = fs::metadata(segment(&fixture)).unwrap().len();
+        process.limit_files(&(length + 100).to_string());
         until(|| !ask(&process).starts_with("HTTP/1.1 200"));
-        let before = entries(&[&house.path("ledger/segments")]).len();
+        let before = entries(&[&fixture.path("ledger/segments")]).len();
         refuses(&process, &upstream, "the ledger is not writing: File too large");
-        assert_eq!(entries(&[&house.path("ledger/segments")]).len(), before);
-        limit(&process, "unlimited");
+        assert_eq!(entries(&[&fixture.path("ledger/segments")]).len(), before);
+        process.limit_files("unlimited");
         until(|| process.readiness() == Some(200));
         serves(&process, &upstream);
     }
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    assert!(process.seen.contains("the ledger cannot be written") && process.seen.contains("is written again"));
-    house.verify();
+    process.end();
+    assert!(process.log().contains("the ledger cannot be written") && process.log().contains("is written again"));
+    fixture.verify();
 }
 
 #[test]
 fn each_policy_is_on_record_in_turn_also_when_the_disk_was_full_at_the_start() {
     let upstream = Upstream::start();
-    let house = build(&upstream, "{ checkpoint_every: 50ms }");
-    let rules = house.path("rules.json");
-    let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    let fixture = build(&upstream, "{ checkpoint_every: 50ms }");
+    let rules = fixture.path("rules.json");
     let conf = fs::canonicalize("conf/rules.json").unwrap();
     let text = fs::read_to_string(&conf).unwrap();
     fs::write(&rules, &text).unwrap();
-    house.write(&written.replace(conf.to_str().unwrap(), rules.to_str().unwrap()));
+    fixture.edit(conf.to_str().unwrap(), rules.to_str().unwrap());
     // An empty ledger fits, and no entry does.
-    let mut process = house.serve_under(&["sh", "-c", "trap '' XFSZ; exec prlimit --fsize=300: \"$@\"", "sh"]);
+    let process = fixture.serve_under(&["sh", "-c", "trap '' XFSZ; exec prlimit --fsize=300: \"$@\"", "sh"]);
     refuses(&process, &upstream, "the ledger is not writing: File too large");
     fs::write(&rules, text.replace("rr_data_read", "rr_data_read_anew")).unwrap();
     process.wait_for_log("a change of files is not in force");
-    assert_eq!(entries(&[&house.path("ledger/segments")]).len(), 0);
-    limit(&process, "unlimited");
+    assert_eq!(entries(&[&fixture.path("ledger/segments")]).len(), 0);
+    process.limit_files("unlimited");
     until(|| process.readiness() == Some(200));
     serves(&process, &upstream);
     process.wait_for_log("in force from the next request on");
     serves(&process, &upstream);
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    let (code, out, err) = house.run(&["audit", "export"]);
-    assert_eq!(code, Some(0), "{err}");
-    let all: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    process.end();
+    let all = fixture.entries();
     let policies: Vec<_> = all.iter().filter(|entry| entry["kind"] == "policy").collect();
-    assert_eq!(policies.len(), 2, "{out}");
+    assert_eq!(policies.len(), 2, "{all:?}");
     assert_eq!((&policies[0]["cause"], &policies[0]["replaces"]), (&"start".into(), &serde_json::Value::Null));
     assert_eq!((&policies[1]["cause"], &policies[1]["replaces"]), (&"reload".into(), &policies[0]["snapshot"]));
     assert_eq!(all[0]["kind"], "policy", "nothing is decided before its policy is on record");
@@ -96,9 +84,9 @@ fn may_mount() -> bool {
 }
 
 /// Runs what follows with a small file system of its own where the ledger is.
-fn on_a_small_disk(house: &House, options: &str) -> [String; 5] {
-    fs::create_dir_all(house.path("ledger")).unwrap();
-    let mount = format!("mount -t tmpfs -o {options} tmpfs {}; exec \"$@\"", house.path("ledger").display());
+fn on_a_small_disk(fixture: &Fixture, options: &str) -> [String; 5] {
+    fs::create_dir_all(fixture.path("ledger")).unwrap();
+    let mount = format!("mount -t tmpfs -o {options} tmpfs {}; exec \"$@\"", fixture.path("ledger").display());
     ["unshare", "-m", "sh", "-c", &mount].map(str::to_owned)
 }
 
@@ -113,13 +101,13 @@ fn a_full_disk_is_503_until_there_is_room() {
         return;
     }
     let upstream = Upstream::start();
-    let house = build(&upstream, "{ checkpoint_every: 50ms, segment_mib: 1 }");
-    let above = on_a_small_disk(&house, "size=2m");
+    let fixture = build(&upstream, "{ checkpoint_every: 50ms, segment_mib: 1 }");
+    let above = on_a_small_disk(&fixture, "size=2m");
     let above: Vec<&str> = above.iter().map(String::as_str).chain(["sh"]).collect();
-    let mut process = house.serve_under(&above);
+    let process = fixture.serve_under(&above);
     until(|| process.readiness() == Some(200));
     serves(&process, &upstream);
-    let ledger = within(&process, &house.path("ledger"));
+    let ledger = within(&process, &fixture.path("ledger"));
     for _ in 0..3 {
         let filler = ledger.join("filler");
         let chunk = vec![7; 1 << 20];
@@ -135,11 +123,10 @@ fn a_full_disk_is_503_until_there_is_room() {
         until(|| process.readiness() == Some(200));
         serves(&process, &upstream);
     }
-    let copy = house.path("copy");
+    let copy = fixture.path("copy");
     let copied = Command::new("cp").arg("-r").arg(&ledger).arg(&copy).status().unwrap();
     assert!(copied.success());
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    process.end();
 }
 
 #[test]
@@ -148,13 +135,12 @@ fn a_disk_that_cannot_be_written_is_a_refusal_to_start_that_says_so() {
         return;
     }
     let upstream = Upstream::start();
-    let house = build(&upstream, "{}");
+    let fixture = build(&upstream, "{}");
     for (what, options) in [("Read-only file system", "ro"), ("No space left on device", "size=4k,nr_inodes=2")] {
-        let above = on_a_small_disk(&house, options);
+        let above = on_a_small_disk(&fixture, options);
         let mut command = Command::new(&above[0]);
         command.args(&above[1..]).args(["sh", env!("CARGO_BIN_EXE_hallgate"), "serve", "--config", "hallgate.yaml"]);
-        let ended =
-            command.current_dir(house.path("")).env("HALL_SESSION_TOKEN", crate::house::TOKEN).output().unwrap();
+        let ended = command.current_dir(fixture.path("")).env("HALL_SESSION_TOKEN", support::TOKEN).output().unwrap();
         let err = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(2), "{err}");
         assert!(err.contains("`ledger`") && err.contains(what), "{err}");

@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use crate::house::{House, Process, until};
+use support::{Fixture, Process, until};
 
 /// Where the faults of one process are ordered.
 pub struct Faults {
@@ -14,19 +13,19 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// For a process of this house. The disk is this part of its folder.
-    pub fn of(house: &House, disk: &str) -> Self {
-        let (folder, preloaded) = (house.path("faults"), house.path("faults.so"));
+    /// For a process of this fixture. The disk is this part of its folder.
+    pub fn of(fixture: &Fixture, disk: &str) -> Self {
+        let (folder, preloaded) = (fixture.path("faults"), fixture.path("faults.so"));
         fs::create_dir_all(&folder).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/endurance/faults.c");
         let compiled = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&preloaded).arg(source).output();
         let compiled = compiled.unwrap_or_else(|error| panic!("cc, which links this program, does not run: {error}"));
         assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        Self { folder, preloaded, disk: house.path(disk) }
+        Self { folder, preloaded, disk: fixture.path(disk) }
     }
 
     /// Starts `serve` where faults can be ordered, and waits until it is ready.
-    pub fn serve(&self, house: &House) -> Process {
+    pub fn serve(&self, fixture: &Fixture) -> Process {
         let variable = |name: &str, value: &Path| format!("{name}={}", value.display());
         let above = [
             "env".to_owned(),
@@ -34,7 +33,7 @@ impl Faults {
             variable("HALLGATE_FAULTS", &self.folder),
             variable("HALLGATE_DISK", &self.disk),
         ];
-        let process = house.serve_under(&above.iter().map(String::as_str).collect::<Vec<_>>());
+        let process = fixture.serve_under(&above.iter().map(String::as_str).collect::<Vec<_>>());
         until(|| process.readiness() == Some(200));
         process
     }

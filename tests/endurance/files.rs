@@ -4,29 +4,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::house::{House, Process, until};
-use crate::stored::{Upstream, build, get, refuses, serves};
+use crate::stored::{build, get, refuses, serves};
+use support::{Fixture, Upstream, until};
 
-/// A house whose ledger has so many entries under its checkpoint, in several segments.
-fn filled(upstream: &Upstream) -> House {
-    let house = build(upstream, "{ checkpoint_every: 20ms }");
-    let mut process = house.serve();
+/// A fixture whose ledger has so many entries under its checkpoint, in several segments.
+fn filled(upstream: &Upstream) -> Fixture {
+    let fixture = build(upstream, "{ checkpoint_every: 20ms }");
+    let process = fixture.serve();
     for _ in 0..100 {
         serves(&process, upstream);
     }
-    end(&mut process);
-    house.verify();
-    house
+    process.end();
+    fixture.verify();
+    fixture
 }
 
-fn end(process: &mut Process) {
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-}
-
-fn segments(house: &House) -> Vec<PathBuf> {
+fn segments(fixture: &Fixture) -> Vec<PathBuf> {
     let mut files: Vec<_> =
-        fs::read_dir(house.path("ledger/segments")).unwrap().map(|file| file.unwrap().path()).collect();
+        fs::read_dir(fixture.path("ledger/segments")).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
     files
 }
@@ -34,19 +29,19 @@ fn segments(house: &House) -> Vec<PathBuf> {
 #[test]
 fn derived_files_are_made_again_and_the_log_says_so() {
     let upstream = Upstream::start();
-    let house = filled(&upstream);
+    let fixture = filled(&upstream);
     for name in ["index", "heads", "tile/0/000"] {
-        let path = house.path("ledger").join(name);
+        let path = fixture.path("ledger").join(name);
         for bytes in [None, Some(b"damaged".as_slice())] {
             match bytes {
                 None => fs::remove_file(&path).unwrap(),
                 Some(bytes) => fs::write(&path, bytes).unwrap(),
             }
-            let mut process = house.serve();
+            let process = fixture.serve();
             serves(&process, &upstream);
-            end(&mut process);
-            assert!(process.seen.contains("made again"), "{name}: {}", process.seen);
-            house.verify();
+            process.end();
+            assert!(process.log().contains("made again"), "{name}: {}", process.log());
+            fixture.verify();
         }
     }
 }
@@ -54,10 +49,10 @@ fn derived_files_are_made_again_and_the_log_says_so() {
 #[test]
 fn a_broken_ledger_starts_allows_nothing_and_says_why_until_it_is_put_right() {
     let upstream = Upstream::start();
-    let house = filled(&upstream);
-    let segment = segments(&house).pop().unwrap();
+    let fixture = filled(&upstream);
+    let segment = segments(&fixture).pop().unwrap();
     let whole = fs::read(&segment).unwrap();
-    let checkpoint = house.path("ledger/checkpoint");
+    let checkpoint = fixture.path("ledger/checkpoint");
     let note = fs::read(&checkpoint).unwrap();
     let flipped = |bytes: &[u8], at: usize| {
         let mut bytes = bytes.to_vec();
@@ -65,14 +60,14 @@ fn a_broken_ledger_starts_allows_nothing_and_says_why_until_it_is_put_right() {
         bytes
     };
     // As it was when the process had ended, whatever has been recorded since.
-    let kept = house.path("kept");
+    let kept = fixture.path("kept");
     let copy = |from: &Path, to: &Path| {
         assert!(Command::new("cp").args(["-a", "-T"]).args([from, to]).status().unwrap().success());
     };
-    copy(&house.path("ledger"), &kept);
+    copy(&fixture.path("ledger"), &kept);
     let restore = || {
-        fs::remove_dir_all(house.path("ledger")).unwrap();
-        copy(&kept, &house.path("ledger"));
+        fs::remove_dir_all(fixture.path("ledger")).unwrap();
+        copy(&kept, &fixture.path("ledger"));
     };
     let breaks: [(&str, &dyn Fn()); 5] = [
         ("damaged frame", &|| fs::write(&segment, flipped(&whole, whole.len() - 30)).unwrap()),
@@ -83,37 +78,37 @@ fn a_broken_ledger_starts_allows_nothing_and_says_why_until_it_is_put_right() {
     ];
     for (why, make) in breaks {
         make();
-        let mut process = house.serve_under(&[]);
+        let process = fixture.serve_under(&[]);
         refuses(&process, &upstream, why);
         let metrics = get(&process, "/metrics");
         assert!(metrics.contains("\nhallgate_ledger_broken 1\n"), "{metrics}");
         assert!(get(&process, "/readyz").contains("\"broken\":true"));
-        end(&mut process);
-        assert!(process.seen.contains("\"level\":\"ERROR\"") && process.seen.contains("the ledger is broken"));
-        assert_eq!(house.run(&["audit", "verify"]).0, Some(1), "{why}");
+        process.end();
+        assert!(process.log().contains("\"level\":\"ERROR\"") && process.log().contains("the ledger is broken"));
+        assert_eq!(fixture.run(&["audit", "verify"]).0, Some(1), "{why}");
         restore();
-        let mut process = house.serve();
+        let process = fixture.serve();
         assert!(get(&process, "/metrics").contains("\nhallgate_ledger_broken 0\n"));
-        end(&mut process);
-        house.verify();
+        process.end();
+        fixture.verify();
     }
 }
 
 #[test]
 fn a_segment_that_is_deleted_under_a_running_process_takes_no_entry() {
     let upstream = Upstream::start();
-    let house = filled(&upstream);
-    let mut process = house.serve();
+    let fixture = filled(&upstream);
+    let process = fixture.serve();
     serves(&process, &upstream);
-    let segment = segments(&house).pop().unwrap();
-    let aside = house.path("aside");
+    let segment = segments(&fixture).pop().unwrap();
+    let aside = fixture.path("aside");
     fs::hard_link(&segment, &aside).unwrap();
     fs::remove_file(&segment).unwrap();
     // It has another name: nothing is lost yet. Without any it takes nothing more.
     fs::remove_file(&aside).unwrap();
     refuses(&process, &upstream, "the segment was deleted");
-    end(&mut process);
-    let process = house.serve_under(&[]);
+    process.end();
+    let process = fixture.serve_under(&[]);
     until(|| process.readiness() == Some(503));
     refuses(&process, &upstream, "only");
 }
@@ -121,12 +116,12 @@ fn a_segment_that_is_deleted_under_a_running_process_takes_no_entry() {
 #[test]
 fn a_second_process_is_refused_and_the_first_goes_on() {
     let upstream = Upstream::start();
-    let house = build(&upstream, "{}");
-    let mut process = house.serve();
-    let (code, _, err) = house.run(&["serve", "--config", "hallgate.yaml"]);
+    let fixture = build(&upstream, "{}");
+    let process = fixture.serve();
+    let (code, _, err) = fixture.run(&["serve", "--config", "hallgate.yaml"]);
     assert_eq!(code, Some(2), "{err}");
     assert!(err.contains("is in use by another process") && err.contains("set another ledger.path"), "{err}");
     serves(&process, &upstream);
-    end(&mut process);
-    house.verify();
+    process.end();
+    fixture.verify();
 }

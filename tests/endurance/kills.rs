@@ -13,10 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 use reqwest::Client;
 use serde_json::Value;
 
-use crate::house::{House, TOKEN};
 use crate::pages::{self, Lost};
 use crate::random::Random;
-use crate::stored::{QUESTION, Upstream, build, entries};
+use crate::stored::{build, entries};
+use support::{Fixture, READ, TOKEN, Upstream};
 
 /// Callers at a time, half of them at each door.
 const CALLERS: usize = 12;
@@ -47,7 +47,7 @@ async fn through(client: &Client, gate: &str) -> Result<(String, String), reqwes
 
 async fn asked(client: &Client, hall: &str) -> Result<(String, String), reqwest::Error> {
     let request = client.post(format!("{hall}/api/route")).bearer_auth(TOKEN);
-    let answer = request.header("content-type", "application/json").body(QUESTION).send().await?;
+    let answer = request.header("content-type", "application/json").body(READ).send().await?;
     assert_eq!(answer.status(), 200);
     let body: Value = answer.json().await?;
     let text = |name: &str| body[name].as_str().unwrap().to_owned();
@@ -62,14 +62,14 @@ async fn every_answer_and_every_forward_has_its_entry_whenever_it_is_killed() {
     let mut random = Random::new(seed);
     let upstream = Upstream::start();
     let (mut answers, mut forwards, mut early, began) = (0, 0, 0, Instant::now());
-    let (mut house, mut lost, mut cuts, mut hands) = (None, None::<Lost>, 0, 0);
+    let (mut fixture, mut lost, mut cuts, mut hands) = (None, None::<Lost>, 0, 0);
     for kill in 0..kills {
         if kill % LIVES == 0 {
-            (house, lost) = (None, None);
+            (fixture, lost) = (None, None);
         }
         let durability = if (kill / LIVES).is_multiple_of(2) { "process" } else { "power" };
         // Small and busy: segments, checkpoints, tiles and pruning are all under way when the end comes.
-        let house: &House = house.get_or_insert_with(|| {
+        let fixture: &Fixture = fixture.get_or_insert_with(|| {
             build(
                 &upstream,
                 &format!(
@@ -79,16 +79,15 @@ async fn every_answer_and_every_forward_has_its_entry_whenever_it_is_killed() {
         });
         if random.one_in(5) {
             // While it starts.
-            let mut process = house.begin();
+            let process = fixture.begin();
             tokio::time::sleep(Duration::from_micros(random.below(60_000))).await;
-            process.kill().unwrap();
-            process.wait().unwrap();
+            process.kill();
             early += 1;
         }
-        let mut process = match lost.take() {
-            None => house.serve(),
+        let process = match lost.take() {
+            None => fixture.serve(),
             Some(lost) => {
-                let (process, by_hand) = pages::comes_back(house, &lost);
+                let (process, by_hand) = pages::comes_back(fixture, &lost);
                 hands += u64::from(by_hand);
                 process
             }
@@ -116,7 +115,7 @@ async fn every_answer_and_every_forward_has_its_entry_whenever_it_is_killed() {
             given.extend(caller.await.unwrap());
         }
         let called = upstream.called();
-        let folders: [PathBuf; 2] = [house.path("ledger/segments"), house.path("archive")];
+        let folders: [PathBuf; 2] = [fixture.path("ledger/segments"), fixture.path("archive")];
         let stored = entries(&[&folders[0], &folders[1]]);
         for (id, hash) in &given {
             assert_eq!(stored.get(id), Some(hash), "kill {kill}, seed {seed}: an answer without its entry");
@@ -128,10 +127,10 @@ async fn every_answer_and_every_forward_has_its_entry_whenever_it_is_killed() {
         assert_eq!(ids.len(), given.len(), "a decision id was given twice");
         answers += given.len();
         forwards += called.len();
-        let (code, out, err) = house.run(&["audit", "verify"]);
+        let (code, out, err) = fixture.run(&["audit", "verify"]);
         assert_eq!(code, Some(0), "kill {kill}, seed {seed}: {out}{err}");
         if durability == "process" && random.one_in(4) {
-            lost = Some(pages::lose(house, &mut random));
+            lost = Some(pages::lose(fixture, &mut random));
             cuts += 1;
         }
     }

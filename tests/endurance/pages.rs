@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 
-use crate::house::{House, Process, until};
 use crate::random::Random;
-use crate::stored::{Upstream, ask, build, entries, get, refuses, serves};
+use crate::stored::{ask, build, entries, get, refuses, serves};
+use support::{Fixture, Process, Upstream, until};
 
 const PAGE: usize = 4096;
 const OTHER_BOOT: &str = "hallgate boot 1\n11111111-1111-4111-8111-111111111111\nprocess\n";
@@ -27,9 +27,9 @@ pub struct Lost {
     signed: HashSet<String>,
 }
 
-fn segments(house: &House) -> Vec<PathBuf> {
+fn segments(fixture: &Fixture) -> Vec<PathBuf> {
     let mut files: Vec<_> =
-        fs::read_dir(house.path("ledger/segments")).unwrap().map(|file| file.unwrap().path()).collect();
+        fs::read_dir(fixture.path("ledger/segments")).unwrap().map(|file| file.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|ending| ending == "seg"));
     files.sort();
     files
@@ -53,9 +53,9 @@ fn places(files: &[PathBuf]) -> Vec<Place> {
 }
 
 /// Loses some of the pages that no checkpoint vouches for, and has the machine booted.
-pub fn lose(house: &House, random: &mut Random) -> Lost {
-    let (files, all) = (segments(house), entries(&[&house.path("ledger/segments")]));
-    let note = fs::read_to_string(house.path("ledger/checkpoint")).unwrap();
+pub fn lose(fixture: &Fixture, random: &mut Random) -> Lost {
+    let (files, all) = (segments(fixture), entries(&[&fixture.path("ledger/segments")]));
+    let note = fixture.read("ledger/checkpoint");
     let signed: usize = note.lines().nth(1).unwrap().parse().unwrap();
     let first: usize = files[0].file_stem().unwrap().to_str().unwrap().parse().unwrap();
     let places = places(&files);
@@ -75,31 +75,31 @@ pub fn lose(house: &House, random: &mut Random) -> Lost {
         }
         fs::write(path, bytes).unwrap();
     }
-    fs::write(house.path("ledger/boot"), OTHER_BOOT).unwrap();
+    fs::write(fixture.path("ledger/boot"), OTHER_BOOT).unwrap();
     let whole = all.into_iter().filter(|(id, _)| !gone.contains(id)).collect();
     Lost { whole, signed: safe.iter().map(|place| place.id.clone()).collect() }
 }
 
 /// Starts after a loss, by hand where it is the second one within the hour, and finds every entry that was not on a lost page: in the
 /// log, or named in it and kept. Whether a hand was needed.
-pub fn comes_back(house: &House, lost: &Lost) -> (Process, bool) {
-    let mut process = house.serve_under(&[]);
+pub fn comes_back(fixture: &Fixture, lost: &Lost) -> (Process, bool) {
+    let mut process = fixture.serve_under(&[]);
     let broken = |process: &Process| get(process, "/metrics").contains("\nhallgate_ledger_broken 1\n");
     until(|| process.readiness() == Some(200) || broken(&process));
     let by_hand = broken(&process);
     if by_hand {
         process.kill();
-        assert!(process.seen.contains("hallgate ledger recover"), "{}", process.seen);
-        let (code, out, err) = house.run(&["ledger", "recover", "--dry-run"]);
+        assert!(process.log().contains("hallgate ledger recover"), "{}", process.log());
+        let (code, out, err) = fixture.run(&["ledger", "recover", "--dry-run"]);
         assert_eq!(code, Some(1), "{out}{err}");
-        let (code, done, err) = house.run(&["ledger", "recover"]);
+        let (code, done, err) = fixture.run(&["ledger", "recover"]);
         assert_eq!(code, Some(0), "{done}{err}");
         assert!(out.contains("would be kept") && done.contains("are kept"), "{out}{done}");
-        assert_eq!(house.run(&["ledger", "recover", "--dry-run"]).0, Some(0), "there is no gap any more");
-        process = house.serve();
+        assert_eq!(fixture.run(&["ledger", "recover", "--dry-run"]).0, Some(0), "there is no gap any more");
+        process = fixture.serve();
     }
-    let stored = entries(&[&house.path("ledger/segments"), &house.path("archive")]);
-    let kept: Vec<u8> = fs::read_dir(house.path("ledger/lost"))
+    let stored = entries(&[&fixture.path("ledger/segments"), &fixture.path("archive")]);
+    let kept: Vec<u8> = fs::read_dir(fixture.path("ledger/lost"))
         .map_or(Vec::new(), |files| files.flat_map(|file| fs::read(file.unwrap().path()).unwrap()).collect());
     let kept = String::from_utf8_lossy(&kept).into_owned();
     for (id, hash) in &lost.whole {
@@ -112,46 +112,45 @@ pub fn comes_back(house: &House, lost: &Lost) -> (Process, bool) {
 #[test]
 fn after_another_boot_it_serves_again_and_a_second_time_somebody_has_to_look() {
     let upstream = Upstream::start();
-    let house = build(&upstream, "{ checkpoint_every: 1h }");
+    let fixture = build(&upstream, "{ checkpoint_every: 1h }");
     let mut random = Random::new(7);
     for turn in 0..2 {
-        let mut process = house.serve();
+        let process = fixture.serve();
         for _ in 0..40 {
             serves(&process, &upstream);
         }
         process.kill();
-        let lost = lose(&house, &mut random);
-        assert_eq!(house.run(&["audit", "verify"]).0, Some(1));
-        let (mut process, by_hand) = comes_back(&house, &lost);
+        let lost = lose(&fixture, &mut random);
+        assert_eq!(fixture.run(&["audit", "verify"]).0, Some(1));
+        let (process, by_hand) = comes_back(&fixture, &lost);
         assert_eq!(by_hand, turn == 1);
         serves(&process, &upstream);
         until(|| get(&process, "/metrics").contains("\nhallgate_ledger_recovered 1\n"));
-        process.signal();
-        assert_eq!(process.ended(), Some(0), "{}", process.seen);
-        assert!(process.seen.contains("LEDGER_RECOVERED"), "{}", process.seen);
-        let (code, out, err) = house.run(&["audit", "verify"]);
+        process.end();
+        assert!(process.log().contains("LEDGER_RECOVERED"), "{}", process.log());
+        let (code, out, err) = fixture.run(&["audit", "verify"]);
         assert_eq!((code, out.matches("LOST from entry").count()), (Some(0), turn + 1), "{out}{err}");
     }
-    assert_eq!(house.run(&["ledger", "recover"]).0, Some(0));
-    assert_eq!(house.run(&["ledger", "recover", "--ledger", "nowhere"]).0, Some(2));
+    assert_eq!(fixture.run(&["ledger", "recover"]).0, Some(0));
+    assert_eq!(fixture.run(&["ledger", "recover", "--ledger", "nowhere"]).0, Some(2));
 }
 
 #[test]
 fn without_another_boot_a_lost_byte_is_no_accident() {
     let upstream = Upstream::start();
-    let house = build(&upstream, "{ checkpoint_every: 1h }");
-    let mut process = house.serve();
+    let fixture = build(&upstream, "{ checkpoint_every: 1h }");
+    let process = fixture.serve();
     for _ in 0..20 {
         serves(&process, &upstream);
     }
     process.kill();
-    let path = segments(&house).pop().unwrap();
+    let path = segments(&fixture).pop().unwrap();
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&path, &bytes).unwrap();
     for _ in 0..2 {
-        let mut process = house.serve_under(&[]);
+        let process = fixture.serve_under(&[]);
         until(|| get(&process, "/metrics").contains("\nhallgate_ledger_broken 1\n"));
         assert!(ask(&process).contains("DENY_AUDIT_UNAVAILABLE"));
         refuses(&process, &upstream, "has not been booted");

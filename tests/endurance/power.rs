@@ -5,8 +5,8 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Command;
 
-use crate::house::until;
-use crate::stored::{Upstream, build, pass, serves};
+use crate::stored::{build, pass, serves};
+use support::{Upstream, until};
 
 /// The system calls that did not fail, each by its name and what it was given: those that sync where they end, the others where
 /// they begin.
@@ -52,15 +52,15 @@ fn may_trace() -> bool {
 #[test]
 fn a_sync_that_fails_once_has_the_entries_written_into_another_file() {
     let upstream = Upstream::start();
-    let house = build(&upstream, "{ checkpoint_every: 20ms }");
+    let fixture = build(&upstream, "{ checkpoint_every: 20ms }");
     if !may_trace() {
         return;
     }
-    let segment = house.path("ledger/segments/00000000000000000000.seg");
+    let segment = fixture.path("ledger/segments/00000000000000000000.seg");
     let file = segment.to_str().unwrap();
     // The second sync of the first segment fails; the kernel would say that those after it succeed.
     let above = ["strace", "-D", "-f", "-o", "/dev/null", "-P", file, "-e", "inject=fdatasync:error=EIO:when=2"];
-    let mut process = house.serve_under(&above);
+    let process = fixture.serve_under(&above);
     until(|| process.readiness() == Some(200));
     let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(&segment).unwrap());
     let before = inode();
@@ -71,31 +71,33 @@ fn a_sync_that_fails_once_has_the_entries_written_into_another_file() {
     upstream.called();
     until(|| process.readiness() == Some(200));
     serves(&process, &upstream);
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    assert!(process.seen.contains("Input/output error") && process.seen.contains("in new files"), "{}", process.seen);
-    house.verify();
+    process.end();
+    assert!(
+        process.log().contains("Input/output error") && process.log().contains("in new files"),
+        "{}",
+        process.log()
+    );
+    fixture.verify();
 }
 
 #[test]
 fn an_answer_follows_fdatasync_and_a_new_segment_its_folders() {
     let upstream = Upstream::start();
-    let house = build(&upstream, "{ durability: power, checkpoint_every: 1h }");
+    let fixture = build(&upstream, "{ durability: power, checkpoint_every: 1h }");
     if !may_trace() {
         return;
     }
-    let file = house.path("trace");
+    let file = fixture.path("trace");
     let shown = "trace=pwrite64,fdatasync,fsync,rename,write,writev,sendto,sendmsg";
     // -D: the traced process is our child, and strace a grandchild beside it.
     let above = ["strace", "-D", "-f", "-y", "-s", "48", "-e", shown, "-o", file.to_str().unwrap()];
-    let mut process = house.serve_under(&above);
+    let process = fixture.serve_under(&above);
     until(|| process.readiness() == Some(200));
     serves(&process, &upstream);
     for _ in 0..3 {
         assert!(pass(&process).starts_with("HTTP/1.1 200"));
     }
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
+    process.end();
     until(|| fs::read_to_string(&file).unwrap().contains("+++ exited with 0"));
     let calls = calls(&fs::read_to_string(&file).unwrap());
 
@@ -124,5 +126,5 @@ fn an_answer_follows_fdatasync_and_a_new_segment_its_folders() {
     }
     assert!(written >= 5 && answers >= 5, "{written} batches, {answers} answers, in {} calls", calls.len());
     assert!(calls.iter().any(|(name, given)| name == "fsync" && given.contains("/segments>")));
-    house.verify();
+    fixture.verify();
 }

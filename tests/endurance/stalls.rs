@@ -10,12 +10,11 @@ use hallgate::engine::Json;
 use hallgate::registry::hash;
 use serde_json::{Value, json};
 
-use crate::asking::{Answer, ask, metric};
 use crate::faults::Faults;
-use crate::house::{House, Process, until};
 use crate::pages;
 use crate::random::Random;
-use crate::stored::{QUESTION, Upstream, build, serves};
+use crate::stored::{build, serves};
+use support::{Answer, Fixture, Process, READ, Upstream, ask, metric, until};
 
 /// May read, enroll and administer.
 const ADMIN: &str = "Bearer hst_admin_0123456789abcdef0123456789";
@@ -29,23 +28,17 @@ const AT_ONCE: Duration = Duration::from_millis(1200);
 pub const GRACE: Duration = Duration::from_secs(30);
 const BANNED: &str = "sha256:00000000000000000000000000000000000000000000000000000000000000aa";
 
-/// A house with each door and a registry, whose ledger has this section.
-pub fn house(upstream: &Upstream, ledger: &str) -> House {
-    let house = build(upstream, ledger);
-    let written = std::fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+/// A fixture with each door and a registry, whose ledger has this section.
+pub fn fixture(upstream: &Upstream, ledger: &str) -> Fixture {
+    let fixture = build(upstream, ledger);
     let admin = ADMIN.trim_start_matches("Bearer ");
     let more = format!(
         "}}, {{ name: ops, secret: {admin}, scopes: [read, enroll, admin] }}]\npolicy:\n  store: registry.db\n"
     );
-    let written = written.replace("}]\npolicy:\n", &more).replace("linger: 0s", "linger: 0s, grace: 1s");
-    house.write(&format!("{written}ops: {{ listen: 127.0.0.1:0 }}\n"));
-    house
-}
-
-/// The operations door, from the log.
-pub fn operations(process: &Process) -> SocketAddr {
-    let line = process.seen.lines().find(|line| line.contains("\"starting\"")).unwrap();
-    serde_json::from_str::<Value>(line).unwrap()["ops"].as_str().unwrap().parse().unwrap()
+    fixture.edit("}]\npolicy:\n", &more);
+    fixture.edit("linger: 0s", "linger: 0s, grace: 1s");
+    fixture.add("ops: { listen: 127.0.0.1:0 }");
+    fixture
 }
 
 /// A record with its hash.
@@ -95,14 +88,14 @@ pub fn enroll(process: &Process, id: &str) -> Answer {
 
 /// What is decided or refused on record, at each door.
 fn decisions(process: &Process) -> Vec<Call> {
-    let dry = QUESTION.replacen('{', r#"{"dry_run":true,"#, 1);
-    let full = QUESTION.replacen('{', r#"{"tenant_risk":"low","qos_class":"P2","correlation_id":"c","#, 1);
+    let dry = READ.replacen('{', r#"{"dry_run":true,"#, 1);
+    let full = READ.replacen('{', r#"{"tenant_risk":"low","qos_class":"P2","correlation_id":"c","#, 1);
     vec![
         Call::through_the_gate(process, "GET /orders", &[]),
         Call::through_the_gate(process, "GET /orders", &[("wcp-dry-run", "true")]),
         Call::through_the_gate(process, "GET /nowhere", &[]),
         Call::through_the_gate(process, "GET /orders", &[("wcp-label", "PUBLIC")]),
-        Call::of_the_hall(process, "POST /api/route", QUESTION),
+        Call::of_the_hall(process, "POST /api/route", READ),
         Call::of_the_hall(process, "POST /api/route", &dry),
         Call::of_the_hall(process, "POST /wcp/route", &full),
     ]
@@ -128,7 +121,7 @@ fn stalled(faults: &Faults, fault: &str, process: &Process, upstream: &Upstream,
         }
     });
     // Probes say so; and no decision waits for a disk that is known to stall.
-    let ops = operations(process);
+    let ops = process.door("ops");
     for door in [ops, process.hall()] {
         assert_eq!(ask(door, "GET /readyz", &[], "").status, 503);
         assert_eq!(ask(door, "GET /livez", &[], "").status, 200);
@@ -173,17 +166,15 @@ fn is_enrolled(process: &Process, id: &str) -> bool {
 
 /// A call that is allowed; its decision's id, under which nothing was forwarded by it.
 fn allowed(process: &Process) -> String {
-    let answer = Call::of_the_hall(process, "POST /api/route", QUESTION).answer();
+    let answer = Call::of_the_hall(process, "POST /api/route", READ).answer();
     assert_eq!(answer.body["denied"], false, "{answer:?}");
     answer.body["decision_id"].as_str().unwrap().to_owned()
 }
 
 /// All entries, once the process has ended.
-fn exported(house: &House) -> Vec<Value> {
-    house.verify();
-    let (code, out, err) = house.run(&["audit", "export"]);
-    assert_eq!(code, Some(0), "{err}");
-    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+fn exported(fixture: &Fixture) -> Vec<Value> {
+    fixture.verify();
+    fixture.entries()
 }
 
 /// Every permit was forwarded, or told to a caller, or is followed by the word that nothing came of it.
@@ -213,25 +204,25 @@ fn each_permit_is_accounted_for(entries: &[Value], told: &HashSet<String>, forwa
 #[test]
 fn a_disk_that_stalls_is_503_in_time_for_everybody_and_what_lands_late_is_in_force_or_came_to_nothing() {
     let upstream = Upstream::start();
-    let house = house(&upstream, "{ checkpoint_every: 1h }");
+    let fixture = fixture(&upstream, "{ checkpoint_every: 1h }");
     // Something to acknowledge: entries that a power cut has taken.
-    let mut process = house.serve();
+    let process = fixture.serve();
     let (mut forwarded, mut told) = (HashSet::new(), HashSet::new());
     for _ in 0..40 {
         serves(&process, &upstream);
     }
     process.kill();
-    pages::lose(&house, &mut Random::new(7));
+    pages::lose(&fixture, &mut Random::new(7));
 
-    let faults = Faults::of(&house, "ledger");
-    let mut process = faults.serve(&house);
+    let faults = Faults::of(&fixture, "ledger");
+    let process = faults.serve(&fixture);
     let enrolled = enroll(&process, "org.acme.known");
     assert_eq!(enrolled.status, 201, "{enrolled:?}");
     let stall = |calls: &[Call]| stalled(&faults, "disk", &process, &upstream, calls);
 
     // Each of these alone: the disk has it in hand, and writes it late.
     stall(&[Call::through_the_gate(&process, "GET /orders", &[])]);
-    stall(&[Call::of_the_hall(&process, "POST /api/route", QUESTION)]);
+    stall(&[Call::of_the_hall(&process, "POST /api/route", READ)]);
     stall(&[Call::of_the_hall(&process, "POST /api/server/go-offline", "{}")]);
     goes_online(&process);
     stall(&[Call::of_the_hall(&process, "POST /enroll", &record("org.acme.late"))]);
@@ -251,7 +242,7 @@ fn a_disk_that_stalls_is_503_in_time_for_everybody_and_what_lands_late_is_in_for
 
     // Whatever of it has landed is in force.
     let switched = |entries: &[Value]| entries.iter().filter(|entry| entry["cause"] == "go-offline").count() == 2;
-    let in_hand = house.run(&["audit", "export"]).1;
+    let in_hand = fixture.run(&["audit", "export"]).1;
     let entries: Vec<Value> = in_hand.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     if switched(&entries) {
         goes_online(&process);
@@ -261,11 +252,10 @@ fn a_disk_that_stalls_is_503_in_time_for_everybody_and_what_lands_late_is_in_for
     assert_eq!(passed.status, 200, "{passed:?}");
     forwarded.extend(upstream.called());
     let another = is_enrolled(&process, "org.acme.another");
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    assert!(process.seen.contains("the disk does not answer") && process.seen.contains("the disk answers again"));
+    process.end();
+    assert!(process.log().contains("the disk does not answer") && process.log().contains("the disk answers again"));
 
-    let entries = exported(&house);
+    let entries = exported(&fixture);
     let began = entries.iter().position(|entry| entry["kind"] == "recovered").unwrap();
     let (_, entries) = entries.split_at(began);
     assert_eq!(
@@ -280,10 +270,10 @@ fn a_disk_that_stalls_is_503_in_time_for_everybody_and_what_lands_late_is_in_for
 fn it_ends_in_time_while_the_disk_stalls_and_the_next_start_needs_no_hand() {
     let upstream = Upstream::start();
     for (durability, fault) in [("process", "disk"), ("power", "sync")] {
-        let house = house(&upstream, &format!("{{ durability: {durability}, checkpoint_every: 50ms }}"));
-        // Everything of the house: the ledger and the registry's store.
-        let faults = Faults::of(&house, "");
-        let mut process = faults.serve(&house);
+        let fixture = fixture(&upstream, &format!("{{ durability: {durability}, checkpoint_every: 50ms }}"));
+        // Everything of the fixture: the ledger and the registry's store.
+        let faults = Faults::of(&fixture, "");
+        let process = faults.serve(&fixture);
         for _ in 0..3 {
             serves(&process, &upstream);
         }
@@ -291,27 +281,25 @@ fn it_ends_in_time_while_the_disk_stalls_and_the_next_start_needs_no_hand() {
         refused(&Call::through_the_gate(&process, "GET /orders", &[]), IN_TIME);
         refused(&Call::of_the_hall(&process, "POST /enroll", &record("org.acme.late")), IN_TIME);
         let began = Instant::now();
-        process.signal();
-        assert_eq!(process.ended(), Some(0), "{}", process.seen);
+        process.end();
         println!("{durability}: ended after {:?}", began.elapsed());
         assert!(began.elapsed() < GRACE, "{:?}", began.elapsed());
         assert_eq!(upstream.called(), Vec::<String>::new());
         faults.lift(fault);
-        house.verify();
-        let mut process = faults.serve(&house);
+        fixture.verify();
+        let process = faults.serve(&fixture);
         serves(&process, &upstream);
-        process.signal();
-        assert_eq!(process.ended(), Some(0), "{}", process.seen);
-        house.verify();
+        process.end();
+        fixture.verify();
     }
 }
 
 #[test]
 fn a_sync_that_does_not_come_back_holds_up_signatures_and_what_takes_rights_away_alone() {
     let upstream = Upstream::start();
-    let house = house(&upstream, "{ checkpoint_every: 1h }");
-    let faults = Faults::of(&house, "ledger");
-    let mut process = faults.serve(&house);
+    let fixture = fixture(&upstream, "{ checkpoint_every: 1h }");
+    let faults = Faults::of(&fixture, "ledger");
+    let process = faults.serve(&fixture);
     faults.order("sync");
     let fresh = allowed(&process);
     let receipt = Call::of_the_hall(&process, &format!("GET /wcp/receipts/{fresh}"), "");
@@ -327,8 +315,7 @@ fn a_sync_that_does_not_come_back_holds_up_signatures_and_what_takes_rights_away
     serves(&process, &upstream);
     let answer = ban.answer();
     assert_eq!(answer.status, 200, "{answer:?}");
-    process.signal();
-    assert_eq!(process.ended(), Some(0), "{}", process.seen);
-    let banned = exported(&house).into_iter().filter(|entry| entry["action"] == "banned").count();
+    process.end();
+    let banned = exported(&fixture).into_iter().filter(|entry| entry["action"] == "banned").count();
     assert_eq!(banned, 1, "it was made late, and the second time there was nothing to do");
 }

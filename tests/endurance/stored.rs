@@ -1,17 +1,13 @@
-//! What the tests read of a ledger by themselves, and an upstream that remembers under which decision it was called.
+//! What the tests read of a ledger by themselves, and what both doors say.
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-
-use crate::house::{House, Process, TOKEN, rest, status};
+use support::{Fixture, Process, READ, TOKEN, Upstream, ask_if_there, status};
 
 /// Receipt id to receipt hash, of each entry in the segments of these folders that are there.
 pub fn entries(folders: &[&Path]) -> HashMap<String, String> {
@@ -43,91 +39,34 @@ pub fn entries(folders: &[&Path]) -> HashMap<String, String> {
     found
 }
 
-/// An upstream that answers at once and remembers the decision ids that it was called under.
-pub struct Upstream {
-    pub address: SocketAddr,
-    called: Arc<Mutex<Vec<String>>>,
+/// A fixture in front of this upstream, with this `ledger` section.
+pub fn build(upstream: &Upstream, ledger: &str) -> Fixture {
+    let fixture = Fixture::sample(upstream.address);
+    fixture.add(&format!("ledger: {ledger}"));
+    fixture
 }
 
-impl Upstream {
-    pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let called = Arc::new(Mutex::new(Vec::new()));
-        let upstream = Self { address, called: Arc::clone(&called) };
-        thread::spawn(move || {
-            for connection in listener.incoming() {
-                let called = Arc::clone(&called);
-                thread::spawn(move || answer(connection.unwrap(), &called));
-            }
-        });
-        upstream
-    }
-
-    /// The decision ids since the last call.
-    pub fn called(&self) -> Vec<String> {
-        std::mem::take(&mut self.called.lock().unwrap())
-    }
+/// The whole answer; nothing when there is none.
+fn answer(to: SocketAddr, line: &str, headers: &[(&str, &str)], body: &str) -> String {
+    let answer = ask_if_there(to, line, headers, body);
+    answer.map_or_else(String::new, |answer| format!("{}\r\n\r\n{}", answer.head, answer.text()))
 }
-
-fn answer(mut connection: TcpStream, called: &Mutex<Vec<String>>) {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while connection.read(&mut byte).is_ok_and(|read| read == 1) {
-        head.push(byte[0]);
-        if head.ends_with(b"\r\n\r\n") {
-            let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
-            let id = text.lines().find_map(|line| line.strip_prefix("wcp-decision-id: ")).unwrap();
-            called.lock().unwrap().push(id.trim().to_owned());
-            if connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
-                return;
-            }
-            head.clear();
-        }
-    }
-}
-
-/// A house in front of this upstream, with this `ledger` section.
-pub fn build(upstream: &Upstream, ledger: &str) -> House {
-    let house = House::build("{ linger: 0s }");
-    let written = house.configuration("{ linger: 0s }");
-    let (before, after) = written.split_once("url: \"http://").unwrap();
-    let (_, after) = after.split_once('"').unwrap();
-    house.write(&format!("{before}url: \"http://{}\"{after}ledger: {ledger}\n", upstream.address));
-    house
-}
-
-/// What the Hall is asked.
-pub const QUESTION: &str = r#"{"capability_id":"cap.data.read.v1","worker_id":"wrk_make_acme_prod","env":"prod","data_label":"PUBLIC","tenant_id":"org.acme"}"#;
 
 /// Asks the Hall: the whole answer.
 pub fn ask(process: &Process) -> String {
-    let mut connection = TcpStream::connect(process.hall()).unwrap();
-    let head = format!(
-        "POST /api/route HTTP/1.1\r\nhost: hall\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{QUESTION}",
-        QUESTION.len()
-    );
-    connection.write_all(head.as_bytes()).unwrap();
-    rest(&mut connection)
+    let headers = [("authorization", &*format!("Bearer {TOKEN}")), ("content-type", "application/json")];
+    answer(process.hall(), "POST /api/route", &headers, READ)
 }
 
 /// A request through the gate: the whole answer.
 pub fn pass(process: &Process) -> String {
-    let mut connection = TcpStream::connect(process.gate()).unwrap();
-    connection.write_all(b"GET /orders HTTP/1.1\r\nhost: gate\r\nconnection: close\r\n\r\n").unwrap();
-    rest(&mut connection)
+    answer(process.gate(), "GET /orders", &[], "")
 }
 
 /// What the Hall shows at this path: the whole answer.
 pub fn get(process: &Process, path: &str) -> String {
-    let mut connection = TcpStream::connect(process.hall()).unwrap();
-    connection
-        .write_all(
-            format!("GET {path} HTTP/1.1\r\nhost: hall\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n")
-                .as_bytes(),
-        )
-        .unwrap();
-    rest(&mut connection)
+    let headers = [("authorization", &*format!("Bearer {TOKEN}"))];
+    answer(process.hall(), &format!("GET {path}"), &headers, "")
 }
 
 /// Both doors refuse with 503 and say when to try again, nothing is forwarded, and whoever watches can see why.

@@ -4,11 +4,10 @@ use std::fs;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::asking::{ask, metric};
 use crate::faults::Faults;
-use crate::house::{House, PATIENCE, Process, until};
-use crate::stalls::{GRACE, enroll, house, operations};
-use crate::stored::{Upstream, ask as route, pass, serves};
+use crate::stalls::{GRACE, enroll, fixture};
+use crate::stored::{ask as route, pass, serves};
+use support::{Fixture, PATIENCE, Process, Upstream, ask, metric, until};
 
 const PANICS: &str = "hallgate_thread_panics_total";
 
@@ -22,7 +21,7 @@ fn threads(process: &Process) -> Vec<String> {
 /// Has a thread panic, as it is counted.
 fn panics(faults: &Faults, process: &Process, thread: &str) {
     let fault = format!("panic-{thread}");
-    let ops = operations(process);
+    let ops = process.door("ops");
     let before = metric(ops, PANICS);
     let panicked = || metric(ops, PANICS) > before;
     let began = Instant::now();
@@ -38,20 +37,20 @@ fn panics(faults: &Faults, process: &Process, thread: &str) {
     }
 }
 
-fn ends(house: &House, process: &mut Process, code: i32) {
+fn ends(fixture: &Fixture, process: &Process, code: i32) {
     let began = Instant::now();
-    process.signal();
-    assert_eq!(process.ended(), Some(code), "{}", process.seen);
+    process.terminate();
+    assert_eq!(process.ended(), Some(code), "{}", process.log());
     assert!(began.elapsed() < GRACE, "{:?}", began.elapsed());
-    house.verify();
+    fixture.verify();
 }
 
 #[test]
 fn each_thread_in_the_background_that_panics_begins_again() {
     let upstream = Upstream::start();
-    let house = house(&upstream, "{ checkpoint_every: 100ms, keep: 90d }");
-    let faults = Faults::of(&house, "ledger");
-    let mut process = faults.serve(&house);
+    let fixture = fixture(&upstream, "{ checkpoint_every: 100ms, keep: 90d }");
+    let faults = Faults::of(&fixture, "ledger");
+    let process = faults.serve(&fixture);
     for thread in ["watch", "enrolment", "reload", "ledger-deadline", "ledger-prune"] {
         // The second time shows that the first was not its end.
         for _ in 0..2 {
@@ -61,21 +60,20 @@ fn each_thread_in_the_background_that_panics_begins_again() {
         assert_eq!(process.readiness(), Some(200), "{thread}");
         serves(&process, &upstream);
     }
-    ends(&house, &mut process, 0);
+    ends(&fixture, &process, 0);
 }
 
 #[test]
 fn where_there_can_be_no_more_threads_changes_are_recorded_and_in_force() {
     let upstream = Upstream::start();
-    let house = house(&upstream, "{ checkpoint_every: 1h }");
-    let rules = house.path("rules.json");
-    let written = fs::read_to_string(house.path("hallgate.yaml")).unwrap();
+    let fixture = fixture(&upstream, "{ checkpoint_every: 1h }");
+    let rules = fixture.path("rules.json");
     let conf = fs::canonicalize("conf/rules.json").unwrap();
     let text = fs::read_to_string(&conf).unwrap();
     fs::write(&rules, &text).unwrap();
-    house.write(&written.replace(conf.to_str().unwrap(), rules.to_str().unwrap()));
-    let faults = Faults::of(&house, "ledger");
-    let mut process = faults.serve(&house);
+    fixture.edit(conf.to_str().unwrap(), rules.to_str().unwrap());
+    let faults = Faults::of(&fixture, "ledger");
+    let process = faults.serve(&fixture);
     for thread in ["enrolment", "reload"] {
         faults.order(&format!("alone-{thread}"));
     }
@@ -84,18 +82,18 @@ fn where_there_can_be_no_more_threads_changes_are_recorded_and_in_force() {
     fs::write(&rules, text.replace("rr_data_read", "rr_data_read_anew")).unwrap();
     process.wait_for_log("in force from the next request on");
     serves(&process, &upstream);
-    assert_eq!(metric(operations(&process), PANICS), 0);
-    ends(&house, &mut process, 0);
+    assert_eq!(metric(process.door("ops"), PANICS), 0);
+    ends(&fixture, &process, 0);
 }
 
 #[test]
 fn a_writer_that_panics_takes_readiness_with_it_and_the_next_start_serves() {
     let upstream = Upstream::start();
-    let house = house(&upstream, "{ checkpoint_every: 1h }");
-    let faults = Faults::of(&house, "ledger");
-    let mut process = faults.serve(&house);
+    let fixture = fixture(&upstream, "{ checkpoint_every: 1h }");
+    let faults = Faults::of(&fixture, "ledger");
+    let process = faults.serve(&fixture);
     serves(&process, &upstream);
-    let ops = operations(&process);
+    let ops = process.door("ops");
     panics(&faults, &process, "ledger-write");
     until(|| ask(ops, "GET /readyz", &[], "").status == 503);
     assert_eq!(process.readiness(), Some(503));
@@ -103,20 +101,20 @@ fn a_writer_that_panics_takes_readiness_with_it_and_the_next_start_serves() {
         assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("DENY_AUDIT_UNAVAILABLE"), "{answer}");
     }
     assert_eq!(upstream.called(), Vec::<String>::new());
-    ends(&house, &mut process, 0);
-    let mut process = faults.serve(&house);
+    ends(&fixture, &process, 0);
+    let process = faults.serve(&fixture);
     serves(&process, &upstream);
-    ends(&house, &mut process, 0);
+    ends(&fixture, &process, 0);
 }
 
 #[test]
 fn a_door_that_no_longer_turns_is_dead_to_the_operations_door_and_the_end_comes_all_the_same() {
     let upstream = Upstream::start();
-    let house = house(&upstream, "{ checkpoint_every: 1h }");
-    let faults = Faults::of(&house, "ledger");
-    let mut process = faults.serve(&house);
+    let fixture = fixture(&upstream, "{ checkpoint_every: 1h }");
+    let faults = Faults::of(&fixture, "ledger");
+    let process = faults.serve(&fixture);
     serves(&process, &upstream);
-    let ops = operations(&process);
+    let ops = process.door("ops");
     assert!(threads(&process).iter().any(|name| name == "gate"), "{:?}", threads(&process));
     for turn in 0..2 {
         faults.order("stuck-gate");
@@ -133,5 +131,5 @@ fn a_door_that_no_longer_turns_is_dead_to_the_operations_door_and_the_end_comes_
             serves(&process, &upstream);
         }
     }
-    ends(&house, &mut process, 0);
+    ends(&fixture, &process, 0);
 }
