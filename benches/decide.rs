@@ -3,7 +3,6 @@
 //! looked for by sets (strict) and by pairs (reference).
 #![expect(clippy::unwrap_used, reason = "a bench may stop at the first surprise")]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,9 +11,9 @@ use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use hallgate::cache::{self, Verdicts};
 use hallgate::engine::artifact::artifact_hash;
-use hallgate::engine::snapshot::{Attestation, Standing, Worker};
+use hallgate::engine::snapshot::Worker;
 use hallgate::engine::{Decision, Facts, Json, Mode, Question, RouteInput, RuleSet, Settings, Snapshot, decide};
-use hallgate::ids::{DataLabel, Env, QosClass, TenantRisk};
+use hallgate::ids::{DataLabel, Env, TenantRisk};
 use serde_json::json;
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/policies");
@@ -55,34 +54,21 @@ fn shadowed(rules: usize) -> String {
 fn snapshot(rules: usize, policies: Option<&str>) -> Snapshot {
     let text = written(rules, policies.is_some());
     let worker = |at: usize| Worker {
-        worker_id: format!("org.bench.worker-{at}").parse().unwrap(),
-        species: if at.is_multiple_of(2) { "wrk.bench.a" } else { "wrk.bench.b" }.parse().unwrap(),
-        capabilities: ["cap.bench.c1".parse().unwrap()].into(),
         implements: ["ctrl.obs.audit-log-append-only", "ctrl.blast_radius_scoring"]
             .map(|id| id.parse().unwrap())
             .into(),
-        required_controls: BTreeSet::new(),
-        allowed_environments: None,
         blast_sum: Some(4),
-        standing: Standing::Active,
-        attestation: Attestation::default(),
-        envelope: None,
-        risk_tier: None,
+        ..Worker::new(
+            format!("org.bench.worker-{at}").parse().unwrap(),
+            if at.is_multiple_of(2) { "wrk.bench.a" } else { "wrk.bench.b" }.parse().unwrap(),
+            ["cap.bench.c1".parse().unwrap()].into(),
+        )
     };
     let settings = Settings {
-        mode: Mode::Strict,
-        version: "policy.v0".into(),
-        require_worker_id: [Env::Prod, Env::Edge].into(),
         require_signatory: true,
         allowed_tenants: ["org.acme".into()].into(),
-        require_worker_attestation: false,
-        enforce_correlation_id: true,
-        enforce_required_controls: true,
-        enforce_blast_scoring_in_prod: true,
-        enforce_privilege_envelopes: false,
-        require_known_capability: false,
-        egress_allowlist: BTreeMap::new(),
         tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
+        ..Settings::default()
     };
     let rules = RuleSet::parse(&text, Mode::Strict).unwrap();
     let snapshot = Snapshot::build(settings, rules, (0..20).map(worker).collect()).unwrap();
@@ -94,22 +80,12 @@ fn snapshot(rules: usize, policies: Option<&str>) -> Snapshot {
 
 fn request() -> RouteInput {
     RouteInput {
-        capability_id: "cap.bench.c1".into(),
         worker_id: Some("org.bench.worker-7".into()),
-        env: Env::Prod,
         data_label: DataLabel::Internal,
         data_label_defaulted: false,
-        tenant_id: "org.acme".into(),
-        tenant_risk: None,
-        qos_class: QosClass::P2,
         correlation_id: "11111111-1111-4111-8111-111111111111".into(),
         request: Json::parse(br#"{"writes": true, "table": "orders"}"#).unwrap(),
-        blast_radius: None,
-        blast_score: None,
-        privilege_context: None,
-        tenant_credential: None,
-        dry_run: false,
-        http: None,
+        ..RouteInput::new("cap.bench.c1", Env::Prod, "org.acme")
     }
 }
 

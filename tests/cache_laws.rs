@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hallgate::cache::{Settings as CacheSettings, Verdicts};
 use hallgate::engine::input::HttpFacts;
 use hallgate::engine::rules::RuleSet;
-use hallgate::engine::snapshot::{Attestation, Standing, Worker};
+use hallgate::engine::snapshot::{Standing, Worker};
 use hallgate::engine::{
     Binding, Decision, Facts, Json, Mode, Question, RouteInput, Settings, Snapshot, decide, route_decision,
 };
@@ -84,17 +84,13 @@ fn workers() -> impl Strategy<Value = Vec<Worker>> {
                 .into_iter()
                 .zip(WORKERS)
                 .map(|((species, capabilities, controls, standing), id)| Worker {
-                    worker_id: id.parse().unwrap(),
-                    species: species.parse().unwrap(),
-                    capabilities: capabilities.iter().map(|text| text.parse().unwrap()).collect(),
                     implements: controls.iter().map(|text| text.parse().unwrap()).collect(),
-                    required_controls: BTreeSet::new(),
-                    allowed_environments: None,
-                    blast_sum: None,
                     standing: [Standing::Active, Standing::Revoked, Standing::Banned, Standing::Unverified][standing],
-                    attestation: Attestation::default(),
-                    envelope: None,
-                    risk_tier: None,
+                    ..Worker::new(
+                        id.parse().unwrap(),
+                        species.parse().unwrap(),
+                        capabilities.iter().map(|text| text.parse().unwrap()).collect(),
+                    )
                 })
                 .collect()
         })
@@ -107,18 +103,14 @@ fn policy() -> impl Strategy<Value = Arc<Snapshot>> {
         let mode = if strict { Mode::Strict } else { Mode::Reference };
         let settings = Settings {
             mode,
-            version: Arc::from("policy.v0"),
             require_worker_id: BTreeSet::from([Env::Prod]),
             require_signatory: signatory,
             allowed_tenants: BTreeSet::from([Arc::from("org.acme"), Arc::from("")]),
-            require_worker_attestation: false,
             enforce_correlation_id: correlation,
             enforce_required_controls: controls,
             enforce_blast_scoring_in_prod: blast,
-            enforce_privilege_envelopes: false,
-            require_known_capability: false,
-            egress_allowlist: BTreeMap::new(),
             tenants: BTreeMap::from([("org.acme".parse().unwrap(), TenantRisk::Low)]),
+            ..Settings::default()
         };
         let rules = RuleSet::parse(&rules, mode).ok()?;
         let snapshot = Snapshot::build(settings, rules, workers).ok()?;
@@ -171,18 +163,9 @@ fn what_was_said_to_long_texts_is_not_remembered() {
         "candidate_workers_ranked":[{"worker_species_id":"wrk.a"}],"escalation":{"policy_gate":true}}}]}"#;
     let settings = Settings {
         mode: Mode::Reference,
-        version: Arc::from("policy.v0"),
         require_worker_id: BTreeSet::new(),
-        require_signatory: false,
-        allowed_tenants: BTreeSet::new(),
-        require_worker_attestation: false,
         enforce_correlation_id: false,
-        enforce_required_controls: true,
-        enforce_blast_scoring_in_prod: true,
-        enforce_privilege_envelopes: false,
-        require_known_capability: false,
-        egress_allowlist: BTreeMap::new(),
-        tenants: BTreeMap::new(),
+        ..Settings::default()
     };
     let file = tempfile::NamedTempFile::with_suffix(".cedar").unwrap();
     let policy = "permit(principal, action, resource)

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hallgate::config::Config;
+use hallgate::engine::Settings;
 use hallgate::ids::Digest;
 
 const SECRETS: [(&str, &str); 3] = [
@@ -121,6 +122,14 @@ fn a_file_with_nothing_or_more_than_a_secret_in_it_is_refused() {
         assert!(problems.list()[0].message.contains(why), "{problems}");
         assert_eq!(problems.list()[0].key, "hall.tokens[0].secret_file");
     }
+}
+
+#[test]
+fn a_policy_that_says_nothing_has_the_default_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "    - { name: make, secret: hst_0123456789abcdef, scopes: [route] }");
+    let config = Config::load(&file, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(format!("{:?}", config.snapshot.settings), format!("{:?}", Settings::default()));
 }
 
 #[test]

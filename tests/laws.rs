@@ -51,22 +51,13 @@ fn requests() -> impl Iterator<Item = RouteInput> {
         let placed = Env::ALL.iter().flat_map(|env| [QosClass::P0, QosClass::P2].map(move |qos| (*env, qos)));
         placed.flat_map(move |(env, qos_class)| {
             bodies.clone().into_iter().map(move |request| RouteInput {
-                capability_id: capability.into(),
                 worker_id: worker.map(Arc::from),
-                env,
                 data_label: DataLabel::Public,
                 data_label_defaulted: false,
-                tenant_id: tenant.into(),
-                tenant_risk: None,
                 qos_class,
                 correlation_id: "c-1".into(),
                 request,
-                blast_radius: None,
-                blast_score: None,
-                privilege_context: None,
-                tenant_credential: None,
-                dry_run: false,
-                http: None,
+                ..RouteInput::new(capability, env, tenant)
             })
         })
     })

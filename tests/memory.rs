@@ -1,15 +1,15 @@
 //! Memory that callers fill has a bound in bytes, held against what the process really takes.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 
 use hallgate::cache::{Settings as CacheSettings, Verdicts};
 use hallgate::engine::input::HttpFacts;
 use hallgate::engine::rules::RuleSet;
-use hallgate::engine::{Facts, Json, Mode, Question, RouteInput, Settings, Snapshot, decide};
-use hallgate::ids::{DataLabel, Env, QosClass};
+use hallgate::engine::{Facts, Mode, Question, RouteInput, Settings, Snapshot, decide};
+use hallgate::ids::{DataLabel, Env};
 
 /// What the process has in memory, in bytes.
 fn resident() -> u64 {
@@ -24,18 +24,9 @@ fn snapshot() -> Snapshot {
         "candidate_workers_ranked":[{"worker_species_id":"wrk.a"}],"escalation":{"policy_gate":true}}}]}"#;
     let settings = Settings {
         mode: Mode::Reference,
-        version: Arc::from("policy.v0"),
         require_worker_id: BTreeSet::new(),
-        require_signatory: false,
-        allowed_tenants: BTreeSet::new(),
-        require_worker_attestation: false,
         enforce_correlation_id: false,
-        enforce_required_controls: true,
-        enforce_blast_scoring_in_prod: true,
-        enforce_privilege_envelopes: false,
-        require_known_capability: false,
-        egress_allowlist: BTreeMap::new(),
-        tenants: BTreeMap::new(),
+        ..Settings::default()
     };
     let file = tempfile::NamedTempFile::with_suffix(".cedar").unwrap();
     let policy = "permit(principal, action, resource) when { context has http && context.http.path like \"/o*\" };";
@@ -46,22 +37,11 @@ fn snapshot() -> Snapshot {
 
 fn asking(path: String) -> RouteInput {
     RouteInput {
-        capability_id: "cap.data.read.v1".into(),
-        worker_id: None,
-        env: Env::Dev,
         data_label: DataLabel::Public,
         data_label_defaulted: false,
-        tenant_id: "org.acme".into(),
-        tenant_risk: None,
-        qos_class: QosClass::P2,
         correlation_id: "c-1".into(),
-        request: Json::Object(BTreeMap::new()),
-        blast_radius: None,
-        blast_score: None,
-        privilege_context: None,
-        tenant_credential: None,
-        dry_run: false,
         http: Some(HttpFacts { method: "GET".into(), host: "orders".into(), path: path.into() }),
+        ..RouteInput::new("cap.data.read.v1", Env::Dev, "org.acme")
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hallgate::config::Config;
 use hallgate::engine::{Decision, Facts, Json, Question, RouteInput, Snapshot, decide, route_decision};
-use hallgate::ids::{DataLabel, QosClass};
+use hallgate::ids::DataLabel;
 use serde_json::{Value, json};
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -24,22 +24,17 @@ fn input(request: &Json) -> RouteInput {
     assert!(fields.keys().all(|key| known.contains(&&**key)), "{request:?}");
     let text = |key: &str| fields.get(key).map(|value| Arc::clone(value.as_str().unwrap()));
     RouteInput {
-        capability_id: text("capability_id").unwrap(),
         worker_id: text("worker_id"),
-        env: text("env").unwrap().parse().unwrap(),
         data_label: text("data_label").map_or(DataLabel::Restricted, |label| label.parse().unwrap()),
         data_label_defaulted: !fields.contains_key("data_label"),
-        tenant_id: text("tenant_id").unwrap(),
         tenant_risk: text("tenant_risk").map(|risk| risk.parse().unwrap()),
-        qos_class: QosClass::P2,
         correlation_id: "c-1".into(),
         request: fields.get("request").cloned().unwrap_or_else(|| Json::Object(BTreeMap::new())),
-        blast_radius: None,
-        blast_score: None,
-        privilege_context: None,
-        tenant_credential: None,
-        dry_run: false,
-        http: None,
+        ..RouteInput::new(
+            &text("capability_id").unwrap(),
+            text("env").unwrap().parse().unwrap(),
+            &text("tenant_id").unwrap(),
+        )
     }
 }
 

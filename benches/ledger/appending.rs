@@ -1,6 +1,6 @@
 //! Appending as the doors do it: what is recorded, how many at a time, and what the writer's thread uses for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hallgate::engine::decision::{Escalation, Gated, Preconditions};
 use hallgate::engine::input::HttpFacts;
-use hallgate::engine::{Decision, Json, Outcome, RouteInput, Verdict};
-use hallgate::ids::{DataLabel, Digest, Env, QosClass, TenantRisk};
+use hallgate::engine::{Decision, Outcome, RouteInput, Verdict};
+use hallgate::ids::{DataLabel, Digest, Env, TenantRisk};
 use hallgate::ledger::{Door, Durability, Ledger, Record, Retention, Settings};
 use tokio::runtime::Runtime;
 
@@ -19,22 +19,12 @@ const IN_FLIGHT: u64 = 64;
 /// An allowed decision, of about a thousand bytes as an entry.
 pub fn record() -> Record {
     let input = RouteInput {
-        capability_id: Arc::from("cap.data.write.v1"),
         worker_id: Some(Arc::from("wrk_make_acme_prod")),
-        env: Env::Prod,
         data_label: DataLabel::Internal,
         data_label_defaulted: false,
-        tenant_id: Arc::from("org.acme"),
-        tenant_risk: None,
-        qos_class: QosClass::P2,
         correlation_id: Arc::from("11111111-1111-4111-8111-111111111111"),
-        request: Json::Object(BTreeMap::new()),
-        blast_radius: None,
-        blast_score: None,
-        privilege_context: None,
-        tenant_credential: None,
-        dry_run: false,
         http: Some(HttpFacts { method: Arc::from("POST"), host: Arc::from("orders"), path: Arc::from("/orders/1") }),
+        ..RouteInput::new("cap.data.write.v1", Env::Prod, "org.acme")
     };
     let verdict = Verdict {
         outcome: Outcome::Dispatch,

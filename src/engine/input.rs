@@ -2,7 +2,7 @@
 
 pub mod written;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::Json;
@@ -46,6 +46,29 @@ pub struct RouteInput {
 }
 
 impl RouteInput {
+    /// One that says nothing else: the label is the highest, as where a caller names none.
+    #[must_use]
+    pub fn new(capability_id: &str, env: Env, tenant_id: &str) -> Self {
+        Self {
+            capability_id: capability_id.into(),
+            worker_id: None,
+            env,
+            data_label: DataLabel::Restricted,
+            data_label_defaulted: true,
+            tenant_id: tenant_id.into(),
+            tenant_risk: None,
+            qos_class: QosClass::P2,
+            correlation_id: "".into(),
+            request: Json::Object(BTreeMap::new()),
+            blast_radius: None,
+            blast_score: None,
+            privilege_context: None,
+            tenant_credential: None,
+            dry_run: false,
+            http: None,
+        }
+    }
+
     /// How many bytes of memory it takes, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -129,22 +152,11 @@ pub(crate) mod tests {
     /// The first hash vector's request: a plain write in prod.
     pub(crate) fn plain() -> RouteInput {
         RouteInput {
-            capability_id: "cap.data.write.v1".into(),
-            worker_id: None,
-            env: Env::Prod,
             data_label: DataLabel::Internal,
             data_label_defaulted: false,
-            tenant_id: "org.acme".into(),
             tenant_risk: Some(TenantRisk::Low),
-            qos_class: QosClass::P2,
             correlation_id: "11111111-1111-4111-8111-111111111111".into(),
-            request: Json::Object(std::collections::BTreeMap::new()),
-            blast_radius: None,
-            blast_score: None,
-            privilege_context: None,
-            tenant_credential: None,
-            dry_run: false,
-            http: None,
+            ..RouteInput::new("cap.data.write.v1", Env::Prod, "org.acme")
         }
     }
 }

@@ -73,6 +73,27 @@ pub struct Settings {
     pub tenants: BTreeMap<TenantId, TenantRisk>,
 }
 
+impl Default for Settings {
+    /// A policy whose configuration says nothing.
+    fn default() -> Self {
+        Self {
+            mode: Mode::Strict,
+            version: "policy.v0".into(),
+            require_worker_id: [Env::Prod, Env::Edge].into(),
+            require_signatory: false,
+            allowed_tenants: BTreeSet::new(),
+            require_worker_attestation: false,
+            enforce_correlation_id: true,
+            enforce_required_controls: true,
+            enforce_blast_scoring_in_prod: true,
+            enforce_privilege_envelopes: false,
+            require_known_capability: false,
+            egress_allowlist: BTreeMap::new(),
+            tenants: BTreeMap::new(),
+        }
+    }
+}
+
 /// A worker's standing, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Standing {
@@ -134,6 +155,26 @@ pub struct Worker {
     pub envelope: Option<Envelope>,
     /// Its risk tier, where the record has one. Lists show it; no decision looks at it.
     pub risk_tier: Option<RiskTier>,
+}
+
+impl Worker {
+    /// An active one whose record says nothing more.
+    #[must_use]
+    pub fn new(worker_id: WorkerId, species: SpeciesId, capabilities: BTreeSet<CapabilityId>) -> Self {
+        Self {
+            worker_id,
+            species,
+            capabilities,
+            implements: BTreeSet::new(),
+            required_controls: BTreeSet::new(),
+            allowed_environments: None,
+            blast_sum: None,
+            standing: Standing::Active,
+            attestation: Attestation::default(),
+            envelope: None,
+            risk_tier: None,
+        }
+    }
 }
 
 /// Whether more workers may come while the snapshot's rules are in force.

@@ -37,21 +37,7 @@ pub(crate) fn ledger_in(folder: &Path, queue: usize) -> ledger::Settings {
 
 /// A strict policy that asks for as little as can be.
 pub(crate) fn settings() -> Settings {
-    Settings {
-        mode: Mode::Strict,
-        version: Arc::from("policy.test"),
-        require_worker_id: [].into(),
-        require_signatory: false,
-        allowed_tenants: [].into(),
-        require_worker_attestation: false,
-        enforce_correlation_id: true,
-        enforce_required_controls: true,
-        enforce_blast_scoring_in_prod: true,
-        enforce_privilege_envelopes: false,
-        require_known_capability: false,
-        egress_allowlist: [].into(),
-        tenants: [].into(),
-    }
+    Settings { version: Arc::from("policy.test"), require_worker_id: [].into(), ..Settings::default() }
 }
 
 /// A hall that knows nothing, over this ledger.

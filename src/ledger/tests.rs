@@ -19,7 +19,7 @@ use std::{fs, thread};
 
 use super::*;
 use crate::engine::{self, Decision, Denial, DenyCode, RouteInput, Verdict};
-use crate::ids::{DataLabel, Digest, Env, QosClass, TenantRisk};
+use crate::ids::{DataLabel, Digest, Env, TenantRisk};
 use crate::ledger::format::{canonical, chain, checkpoint, frame, ids, index, pruned, segment, tree};
 use crate::ledger::layout::{checkpoint_file, heads_file, index_file, rotations, segments, version_file};
 use crate::ledger::recover::state::{By, Now};
@@ -52,22 +52,11 @@ pub(super) fn decision(tenant: &str, outcome: engine::Outcome) -> Decision {
     };
     Decision {
         input: RouteInput {
-            capability_id: Arc::from("cap.data.write.v1"),
             worker_id: Some(Arc::from("wrk_make_acme_prod")),
-            env: Env::Prod,
             data_label: DataLabel::Internal,
             data_label_defaulted: false,
-            tenant_id: Arc::from(tenant),
-            tenant_risk: None,
-            qos_class: QosClass::P2,
             correlation_id: Arc::from("11111111-1111-4111-8111-111111111111"),
-            request: crate::engine::Json::Object(BTreeMap::new()),
-            blast_radius: None,
-            blast_score: None,
-            privilege_context: None,
-            tenant_credential: None,
-            dry_run: false,
-            http: None,
+            ..RouteInput::new("cap.data.write.v1", Env::Prod, tenant)
         },
         verdict: Arc::new(Verdict {
             outcome,

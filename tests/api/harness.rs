@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use hallgate::api;
 use hallgate::cache::{self, Verdicts};
 use hallgate::connections::Most;
-use hallgate::engine::snapshot::{Attestation, Standing, Worker};
+use hallgate::engine::snapshot::{Standing, Worker};
 use hallgate::engine::{Binding, Mode, RuleSet, Settings, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
-use hallgate::ids::{Digest, Env, TenantRisk};
+use hallgate::ids::{Digest, TenantRisk};
 use hallgate::ledger::{self, Durability, Ledger, Published};
 use hallgate::telemetry::Metrics;
 use pingora_core::server::configuration::ServerConf;
@@ -218,33 +218,18 @@ fn token(name: &str, secret: &str, scope: Scope, tenant: Option<&str>) -> Token 
 /// The hall's snapshot under this version.
 pub fn snapshot(version: &str) -> Snapshot {
     let settings = Settings {
-        mode: Mode::Strict,
         version: Arc::from(version),
-        require_worker_id: BTreeSet::from([Env::Prod, Env::Edge]),
-        require_signatory: false,
-        allowed_tenants: BTreeSet::new(),
-        require_worker_attestation: false,
-        enforce_correlation_id: true,
-        enforce_required_controls: true,
-        enforce_blast_scoring_in_prod: true,
-        enforce_privilege_envelopes: false,
-        require_known_capability: false,
-        egress_allowlist: BTreeMap::new(),
         tenants: BTreeMap::from([("org.acme".parse().unwrap(), TenantRisk::Low)]),
+        ..Settings::default()
     };
     let capabilities = ["cap.data.write.v1", "cap.data.read.v1"];
     let worker = |id: &str, standing| Worker {
-        worker_id: id.parse().unwrap(),
-        species: "wrk.data.writer".parse().unwrap(),
-        capabilities: capabilities.iter().map(|id| id.parse().unwrap()).collect(),
-        implements: BTreeSet::new(),
-        required_controls: BTreeSet::new(),
-        allowed_environments: None,
-        blast_sum: None,
         standing,
-        attestation: Attestation::default(),
-        envelope: None,
-        risk_tier: None,
+        ..Worker::new(
+            id.parse().unwrap(),
+            "wrk.data.writer".parse().unwrap(),
+            capabilities.iter().map(|id| id.parse().unwrap()).collect(),
+        )
     };
     let workers = vec![
         worker("wrk_make_acme_prod", Standing::Active),

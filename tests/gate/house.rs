@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use hallgate::cache::{self, Verdicts};
 use hallgate::connections::Most;
-use hallgate::engine::snapshot::{Attestation, Standing, Worker};
+use hallgate::engine::snapshot::Worker;
 use hallgate::engine::{self, Binding, Mode, RuleSet, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{DataLabel, Digest, Env, TenantRisk};
@@ -133,33 +133,15 @@ pub fn fixed() -> Identity {
 
 fn snapshot() -> Snapshot {
     let settings = engine::Settings {
-        mode: Mode::Strict,
-        version: Arc::from("policy.v0"),
         require_worker_id: BTreeSet::from([Env::Prod]),
-        require_signatory: false,
-        allowed_tenants: BTreeSet::new(),
-        require_worker_attestation: false,
-        enforce_correlation_id: true,
-        enforce_required_controls: true,
-        enforce_blast_scoring_in_prod: true,
-        enforce_privilege_envelopes: false,
-        require_known_capability: false,
-        egress_allowlist: BTreeMap::new(),
         tenants: BTreeMap::from([(TENANT.parse().unwrap(), TenantRisk::Low)]),
+        ..engine::Settings::default()
     };
-    let worker = Worker {
-        worker_id: WORKER.parse().unwrap(),
-        species: "wrk.data.agent".parse().unwrap(),
-        capabilities: ["cap.data.read.v1", "cap.data.write.v1"].map(|id| id.parse().unwrap()).into(),
-        implements: BTreeSet::new(),
-        required_controls: BTreeSet::new(),
-        allowed_environments: None,
-        blast_sum: None,
-        standing: Standing::Active,
-        attestation: Attestation::default(),
-        envelope: None,
-        risk_tier: None,
-    };
+    let worker = Worker::new(
+        WORKER.parse().unwrap(),
+        "wrk.data.agent".parse().unwrap(),
+        ["cap.data.read.v1", "cap.data.write.v1"].map(|id| id.parse().unwrap()).into(),
+    );
     let snapshot = Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), vec![worker]).unwrap();
     snapshot.gated_by(Arc::new(hallgate::policy::load(Path::new(POLICIES)).unwrap()))
 }

@@ -6,26 +6,12 @@ use serde_json::json;
 use super::*;
 use crate::engine::input::tests::plain;
 use crate::engine::input::{Facts, RouteInput};
-use crate::engine::snapshot::{Attestation, Mode, Settings, Standing, Worker};
+use crate::engine::snapshot::{Mode, Settings, Worker};
 use crate::engine::{RuleSet, decide};
 use crate::ids::{DataLabel, Env, QosClass};
 
 fn snapshot() -> Snapshot {
-    let settings = Settings {
-        mode: Mode::Strict,
-        version: "policy.v0".into(),
-        require_worker_id: [Env::Edge].into(),
-        require_signatory: false,
-        allowed_tenants: [].into(),
-        require_worker_attestation: false,
-        enforce_correlation_id: true,
-        enforce_required_controls: true,
-        enforce_blast_scoring_in_prod: true,
-        enforce_privilege_envelopes: false,
-        require_known_capability: false,
-        egress_allowlist: [].into(),
-        tenants: [].into(),
-    };
+    let settings = Settings { require_worker_id: [Env::Edge].into(), ..Settings::default() };
     let rules = json!({"rules": [
         {"rule_id": "low", "match": {"capability_id": "cap.data.write.v1", "data_label": {"in": ["PUBLIC", "INTERNAL"]}},
          "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}},
@@ -33,19 +19,11 @@ fn snapshot() -> Snapshot {
          "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}],
                       "required_controls_suggested": ["ctrl.none"]}},
     ]});
-    let writer = Worker {
-        worker_id: "wrk_writer".parse().unwrap(),
-        species: "wrk.data.writer".parse().unwrap(),
-        capabilities: ["cap.data.write.v1".parse().unwrap()].into(),
-        implements: [].into(),
-        required_controls: [].into(),
-        allowed_environments: None,
-        blast_sum: None,
-        attestation: Attestation::default(),
-        envelope: None,
-        risk_tier: None,
-        standing: Standing::Active,
-    };
+    let writer = Worker::new(
+        "wrk_writer".parse().unwrap(),
+        "wrk.data.writer".parse().unwrap(),
+        ["cap.data.write.v1".parse().unwrap()].into(),
+    );
     Snapshot::build(settings, RuleSet::parse(&rules.to_string(), Mode::Strict).unwrap(), vec![writer]).unwrap()
 }
 

@@ -13,37 +13,18 @@ use crate::engine::{Attested, Json, RuleSet};
 use crate::ids::{Digest, Env, TenantRisk};
 
 fn settings(mode: Mode) -> Settings {
-    Settings {
-        mode,
-        version: "policy.v0".into(),
-        require_worker_id: BTreeSet::new(),
-        require_signatory: false,
-        allowed_tenants: BTreeSet::new(),
-        require_worker_attestation: false,
-        enforce_correlation_id: true,
-        enforce_required_controls: true,
-        enforce_blast_scoring_in_prod: true,
-        enforce_privilege_envelopes: false,
-        require_known_capability: false,
-        egress_allowlist: BTreeMap::new(),
-        tenants: BTreeMap::new(),
-    }
+    Settings { mode, require_worker_id: BTreeSet::new(), ..Settings::default() }
 }
 
 /// A writer that may do what the plain rule wants.
 fn writer() -> Worker {
     Worker {
-        worker_id: "wrk_writer".parse().unwrap(),
-        species: "wrk.data.writer".parse().unwrap(),
-        capabilities: ["cap.data.write.v1".parse().unwrap()].into(),
         implements: ["ctrl.audit".parse().unwrap()].into(),
-        required_controls: BTreeSet::new(),
-        allowed_environments: None,
-        blast_sum: None,
-        standing: Standing::Active,
-        attestation: Attestation::default(),
-        envelope: None,
-        risk_tier: None,
+        ..Worker::new(
+            "wrk_writer".parse().unwrap(),
+            "wrk.data.writer".parse().unwrap(),
+            ["cap.data.write.v1".parse().unwrap()].into(),
+        )
     }
 }
 

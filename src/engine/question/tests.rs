@@ -72,9 +72,9 @@ fn settings() -> impl Strategy<Value = Settings> {
             enforce_required_controls: controls,
             enforce_blast_scoring_in_prod: blast,
             enforce_privilege_envelopes: envelopes && signatory,
-            require_known_capability: false,
             egress_allowlist: [(Env::Prod, ["db.internal".to_owned()].into())].into(),
             tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
+            ..Settings::default()
         }
     })
 }
@@ -92,17 +92,17 @@ fn worker(at: usize) -> impl Strategy<Value = Worker> {
     let declared = (proptest::option::of(0..=25_u8), proptest::option::weighted(0.7, any::<u8>()), envelope);
     (some_of(&CAPABILITIES, 3), some_of(&CONTROLS, 4), standing, envs, declared).prop_map(
         move |(capabilities, controls, standing, envs, (blast_sum, code, envelope))| Worker {
-            worker_id: format!("wrk_{at}").parse().unwrap(),
-            species: SPECIES[at % SPECIES.len()].parse().unwrap(),
-            capabilities: capabilities.into_iter().map(|text| text.parse().unwrap()).collect(),
             implements: parsed(controls),
-            required_controls: [].into(),
             allowed_environments: envs.map(|envs| envs.into_iter().collect()),
             blast_sum,
             standing,
             attestation: Attestation { registered: code.map(|code| Digest::of(&[code])), source: None },
             envelope: envelope.map(|to| Envelope { egress: to.into_iter().map(Arc::from).collect() }),
-            risk_tier: None,
+            ..Worker::new(
+                format!("wrk_{at}").parse().unwrap(),
+                SPECIES[at % SPECIES.len()].parse().unwrap(),
+                capabilities.into_iter().map(|text| text.parse().unwrap()).collect(),
+            )
         },
     )
 }

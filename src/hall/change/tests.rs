@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::engine::input::tests::plain;
-use crate::engine::snapshot::{Attestation, Required, Standing, Vouching, Worker};
+use crate::engine::snapshot::{Required, Standing, Vouching, Worker};
 use crate::engine::{Binding, DenyCode};
 use crate::hall::in_force::in_force;
 use crate::hall::tests::{abroad, abroad_where, hall, ledger_in, over, over_workers};
@@ -148,19 +148,11 @@ async fn a_hall_is_online_as_soon_as_that_is_on_record() {
 }
 
 fn worker() -> Worker {
-    Worker {
-        worker_id: "org.acme.filed".parse().unwrap(),
-        species: "wrk.data.writer".parse().unwrap(),
-        capabilities: BTreeSet::from(["cap.data.write.v1".parse().unwrap()]),
-        implements: BTreeSet::new(),
-        required_controls: BTreeSet::new(),
-        allowed_environments: None,
-        blast_sum: None,
-        standing: Standing::Active,
-        attestation: Attestation::default(),
-        envelope: None,
-        risk_tier: None,
-    }
+    Worker::new(
+        "org.acme.filed".parse().unwrap(),
+        "wrk.data.writer".parse().unwrap(),
+        BTreeSet::from(["cap.data.write.v1".parse().unwrap()]),
+    )
 }
 
 fn account(standing: &str) -> Account {

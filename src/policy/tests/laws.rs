@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::input::{Facts, HttpFacts, RouteInput, tests::plain};
 use crate::engine::question::Question;
-use crate::engine::snapshot::{Mode, Reads, Settings, Standing, Worker};
+use crate::engine::snapshot::{Mode, Reads, Settings, Worker};
 use crate::engine::{RuleSet, Snapshot, decide};
 
 fn input() -> impl Strategy<Value = RouteInput> {
@@ -250,32 +250,20 @@ fn snapshot(mode: Mode, enforce_blast_scoring_in_prod: bool, policy_gate: bool) 
         "candidate_workers_ranked": [{ "worker_species_id": "wrk.data.writer" }], "escalation": { "policy_gate": policy_gate },
     } }] });
     let worker = |id: &str| Worker {
-        worker_id: id.parse().unwrap(),
-        species: "wrk.data.writer".parse().unwrap(),
-        capabilities: ["cap.data.write.v1".parse().unwrap(), "cap.data.read.v1".parse().unwrap()].into(),
-        implements: [].into(),
-        required_controls: [].into(),
-        allowed_environments: None,
         blast_sum: Some(12),
-        standing: Standing::Active,
-        attestation: Default::default(),
-        envelope: None,
-        risk_tier: None,
+        ..Worker::new(
+            id.parse().unwrap(),
+            "wrk.data.writer".parse().unwrap(),
+            ["cap.data.write.v1".parse().unwrap(), "cap.data.read.v1".parse().unwrap()].into(),
+        )
     };
     let settings = Settings {
         mode,
         version: "v".into(),
         require_worker_id: [].into(),
-        require_signatory: false,
-        allowed_tenants: [].into(),
-        require_worker_attestation: false,
-        enforce_correlation_id: true,
-        enforce_required_controls: true,
         enforce_blast_scoring_in_prod,
-        enforce_privilege_envelopes: false,
-        require_known_capability: false,
-        egress_allowlist: [].into(),
         tenants: [("org.acme".parse().unwrap(), TenantRisk::Low)].into(),
+        ..Settings::default()
     };
     let rules = RuleSet::parse(&rules.to_string(), mode).unwrap();
     Snapshot::build(settings, rules, vec![worker("wrk_a"), worker("wrk_b")]).unwrap()

@@ -18,6 +18,8 @@ fn a_short_body_gets_defaults_that_never_lower_the_risk() {
     assert_eq!((input.qos_class, input.dry_run, input.blast_score), (QosClass::P2, false, None));
     assert_eq!(input.request, Json::Object(BTreeMap::new()));
     assert_eq!(&*input.correlation_id, "fresh");
+    let new = RouteInput::new("cap.data.read.v1", crate::ids::Env::Dev, "org.acme");
+    assert_eq!(RouteInput { correlation_id: "".into(), ..input }, new);
     assert_eq!(&*read(r#"{"capability_id":"cap.data.read.v1","env":"dev"}"#, None).tenant_id, "");
 }
 
