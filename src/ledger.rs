@@ -5,10 +5,10 @@
 mod files;
 mod format;
 mod handle;
-mod layout;
-mod lock;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
+mod layout;
+mod lock;
 mod read;
 mod recover;
 mod settings;

@@ -3,23 +3,23 @@
 
 use serde_json::Value;
 
-use super::format::segment::{self, FRAME};
-use super::format::{canonical, entry};
+use super::format::frame::{self, HEADER};
+use super::format::{canonical, segment, stamp};
 
 /// The law of frames: what is written is read, whole or not at all, and of any bytes nothing is read beyond them.
 ///
 /// The bytes are what a segment holds, and, apart at each `|`, entries of one batch; the last byte says what is damaged.
 pub fn frames(bytes: &[u8]) {
     for at in (0..bytes.len() + 2).chain([usize::MAX - 3, usize::MAX]) {
-        if let Some(frame) = segment::frame(bytes, at) {
-            let end = at + FRAME + frame.entry.len();
-            assert_eq!(frame.entry, &bytes[at + FRAME..end]);
-            assert!((1..=entry::LONGEST).contains(&frame.entry.len()));
+        if let Some(frame) = frame::at(bytes, at) {
+            let end = at + HEADER + frame.entry.len();
+            assert_eq!(frame.entry, &bytes[at + HEADER..end]);
+            assert!((1..=stamp::LONGEST).contains(&frame.entry.len()));
         }
     }
     for bad in [0, bytes.len() / 2] {
-        if let Some(later) = segment::later_batch(bytes, bad) {
-            assert!(later > bad && segment::frame(bytes, later).is_some());
+        if let Some(later) = frame::later_batch(bytes, bad) {
+            assert!(later > bad && frame::at(bytes, later).is_some());
         }
     }
     let _ = segment::header_problem(bytes, 0);
@@ -28,24 +28,24 @@ pub fn frames(bytes: &[u8]) {
     let entries: Vec<&[u8]> = bytes.split(|byte| *byte == b'|').filter(|entry| !entry.is_empty()).collect();
     let (mut batch, mut starts) = (Vec::new(), Vec::new());
     for entry in &entries {
-        let start = segment::begin_frame(&mut batch);
+        let start = frame::begin(&mut batch);
         batch.extend_from_slice(entry);
-        segment::end_frame(&mut batch, start);
+        frame::end(&mut batch, start);
         starts.push(start);
     }
     for (start, entry) in starts.iter().zip(&entries) {
-        let frame = segment::frame(&batch, *start);
+        let frame = frame::at(&batch, *start);
         assert_eq!(frame.map(|frame| (frame.entry, frame.in_batch as usize)), Some((*entry, *start)));
     }
     // One byte is changed, or the end is lost: the frames before it stay, and it is found out.
     let Some(hurt) = starts.len().checked_sub(1).map(|last| usize::from(*damage) % (last + 1)) else { return };
-    let within = starts[hurt] + usize::from(*damage) % (FRAME + entries[hurt].len());
+    let within = starts[hurt] + usize::from(*damage) % (HEADER + entries[hurt].len());
     let mut changed = batch.clone();
     changed[within] ^= damage | 1;
     for damaged in [&changed[..], &batch[..within]] {
-        assert_eq!(segment::frame(damaged, starts[hurt]), None, "damaged at {within}");
+        assert_eq!(frame::at(damaged, starts[hurt]), None, "damaged at {within}");
         for (start, entry) in starts.iter().zip(&entries).take(hurt) {
-            assert_eq!(segment::frame(damaged, *start).map(|frame| frame.entry), Some(*entry));
+            assert_eq!(frame::at(damaged, *start).map(|frame| frame.entry), Some(*entry));
         }
     }
 }
