@@ -4,6 +4,7 @@
 //! the only place that makes one, and it takes both.
 
 pub mod abroad;
+pub mod admission;
 pub mod alerts;
 mod change;
 pub mod enrolment;
@@ -42,10 +43,10 @@ use ingested::Ingested;
 
 pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
 pub use abroad::{Abroad, AbroadState};
+pub use admission::{Admission, Applicant, NotAdmitted};
 pub use alerts::{Alert, Alerts, Raised};
 pub use enrolment::{NotChanged, Registered};
 pub use in_force::{Changed, Loaded, NotInForce, RefusedChange};
-pub use limits::OverRate;
 pub use online::NotOnline;
 pub use permit::{Permit, Recorded};
 pub use recent::{Active, Counts, Recent, Row};
@@ -219,7 +220,7 @@ impl Hall {
         };
         let decision = Arc::new(decision);
         let decided = Instant::now();
-        Metrics::observe(&self.metrics.decide_seconds, decided - began);
+        Metrics::observe(&self.metrics.decide, decided - began);
         let record =
             Record::Decision { decision: Arc::clone(&decision), door, token: caller.token, raw_body, worker_optional };
         let receipt = self.commit(record, decided).await?;
@@ -264,7 +265,7 @@ impl Hall {
             Ok(()) => self.ledger.record(record).await,
             Err(error) => Err(error),
         };
-        Metrics::observe(&self.metrics.record_seconds, since.elapsed());
+        Metrics::observe(&self.metrics.record, since.elapsed());
         committed.inspect_err(|_| self.cannot_record()).map_err(CannotDecide::Record)
     }
 

@@ -15,7 +15,7 @@
 //! - [`clock`]: The wall clock, and the one way in which times are written.
 //! - [`documents`]: Documents: the files that people write. Read whole, within a bound and as UTF-8; and in a folder, what is not read is said.
 //! - [`outbound`]: HTTP clients of ours: made here and nowhere else, without a proxy, a redirect, an answer without end or a wait without one.
-//! - [`telemetry`]: Logs, metric names and traces. Nothing here knows a secret or a body: callers pass ids, codes and counts.
+//! - [`telemetry`]: Logs, metrics and traces. Nothing here knows a secret or a body: callers pass ids, codes and counts.
 //! - [`tls`]: TLS: what we prove ourselves by, whom we trust, and who a client's certificate says it is. Files may change while it runs.
 //! - [`connections`]: Callers' connections: how many there may be, how their TLS begins, and where each HTTP/1.1 message on them ends.
 //! - [`engine`]: The decision: a pure function of a question and a snapshot. No I/O, clock, randomness, async or logging.
@@ -24,7 +24,7 @@
 //! - [`cache`]: Remembered verdicts (moka). The key is the question itself, so a remembered verdict is the one that would be given again.
 //! - [`ledger`]: Append-only evidence: every decision, refusal and outcome, durable before its effect, chained and signed.
 //! - [`hall`]: The waist: look up facts, ask the question, decide or remember, record, and mint the permit. Both doors come through here.
-//! - [`proxy`]: The gate: pingora's phases, each one line of ours: admit, identify, describe, rule, forward or reject.
+//! - [`proxy`]: The gate: pingora's phases, each one line of ours: validate, identify, admit, route, describe, decide, forward or reject.
 //! - [`api`]: The Hall's HTTP API, served by axum on a pingora listener: decisions, what was decided, receipts, the log, probes and metrics.
 //! - [`config`]: The configuration: the YAML as it is written, and what is true once all of it is checked. Every problem is reported together.
 //! - [`cli`]: The command line: one file a command. Exit codes: 0 yes, 1 no (denied, differs, broken), 2 cannot.

@@ -1,10 +1,10 @@
-//! The gate: pingora's phases, each one line of ours: admit, identify, describe, rule, forward or reject.
+//! The gate: pingora's phases, each one line of ours: validate, identify, admit, route, describe, decide, forward or reject.
 
 pub mod settings;
 
 mod access;
-mod admit;
 mod arrival;
+mod correlation;
 mod cors;
 mod credentials;
 mod describe;
@@ -17,7 +17,6 @@ mod gate;
 mod grpc;
 pub mod header_names;
 mod identify;
-mod journey;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
 mod models;
@@ -25,6 +24,7 @@ mod pattern;
 mod peer;
 mod peers;
 mod persistence;
+mod pipeline;
 mod pooling;
 mod reject;
 mod resolve;
@@ -32,6 +32,7 @@ mod response;
 mod routes;
 mod target;
 mod traced;
+mod validate;
 mod workloads;
 
 use std::collections::BTreeMap;

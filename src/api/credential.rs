@@ -12,8 +12,8 @@ use http::{Extensions, HeaderMap};
 use crate::api::error::Refused;
 use crate::api::listener::Peer;
 use crate::engine::DenyCode;
-use crate::hall::{Door, Hall, Scope, Token, limits};
-use crate::ids::{TenantId, TokenName};
+use crate::hall::{Admission, Applicant, Door, Hall, Scope, Token};
+use crate::ids::TenantId;
 
 /// What a request proves of its caller. The secret is looked up once, before anything else is done for the request.
 #[derive(Debug, Clone, Default)]
@@ -25,19 +25,23 @@ pub(super) struct Credential {
 impl Credential {
     /// Lets a request go on: not one with a credential that is none from where too many were, nor one over the rate of its token or
     /// of the token's tenant. One without a credential goes on, and gets no further than a stranger may.
-    pub(super) async fn admit(hall: &Arc<Hall>, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Self, Refused> {
+    pub(super) async fn authenticate(
+        hall: &Arc<Hall>,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+    ) -> Result<Self, Refused> {
         if !headers.contains_key(AUTHORIZATION) {
             return Ok(Self { token: None, peer });
         }
         let token = bearer(headers).and_then(|secret| hall.tokens().authenticate(secret));
-        let Some(token) = token else {
-            return hall.guessed(peer).map(|()| Self { token: None, peer }).map_err(|wait| {
-                hall.met_a_stranger(Door::Api, DenyCode::RateLimited, peer);
-                Refused::slowed(wait)
-            });
+        let applicant = match &token {
+            Some(token) => {
+                let tenant = token.binding.tenant.as_ref().map(TenantId::shared);
+                admit(hall, Applicant::Known { token: Some(&token.name), tenant: tenant.as_ref() }).await
+            }
+            None => admit(hall, Applicant::Unknown(peer)).await,
         };
-        within_rates(hall, Some(&token.name), token.binding.tenant.as_ref().map(TenantId::shared)).await?;
-        Ok(Self { token: Some(token), peer })
+        applicant.map(|()| Self { token, peer })
     }
 
     /// Whether it proves who calls.
@@ -45,7 +49,7 @@ impl Credential {
         self.token.is_some()
     }
 
-    /// That of a request; nothing is proved by one that did not come through [`Self::admit`].
+    /// That of a request; nothing is proved by one that did not come through [`Self::authenticate`].
     pub(super) fn of(extensions: &Extensions) -> Self {
         extensions.get().cloned().unwrap_or_default()
     }
@@ -77,22 +81,19 @@ pub(super) fn knows_the_hall(hall: &Hall, request: &Request) -> bool {
     let token = bearer(request.headers()).and_then(|secret| hall.tokens().authenticate(secret));
     if token.is_none() {
         let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
+        let applicant = Applicant::Unknown(peer.map(|peer| peer.ip()));
         // Once there are too many, they are not even looked at elsewhere.
-        let _too_many = hall.guessed(peer.map(|peer| peer.ip()));
+        let _too_many = hall.admit(Admission { door: Door::Api, applicant, correlation_id: None });
     }
     token.is_some_and(|token| !token.binding.is_bound())
 }
 
-/// That one more request of this token and of this tenant is within the API's rates.
-pub(super) async fn within_rates(
-    hall: &Hall,
-    token: Option<&TokenName>,
-    tenant: Option<Arc<str>>,
-) -> Result<(), Refused> {
-    let Err(over) = hall.admit(Door::Api, token, tenant.as_deref()) else { return Ok(()) };
-    let receipt = hall.turn_away(&over, limits::over_rate(&over, Door::Api, token.cloned(), tenant)).await;
-    let refused = Refused::over_rate(&over);
-    Err(match receipt {
+/// That whoever calls goes on: within the API's rates if it is known, and else not from where too many credentials were nobody's.
+pub(super) async fn admit(hall: &Arc<Hall>, applicant: Applicant<'_>) -> Result<(), Refused> {
+    let admission = Admission { door: Door::Api, applicant, correlation_id: None };
+    let Err(why) = hall.admit(admission) else { return Ok(()) };
+    let refused = Refused::not_admitted(&why);
+    Err(match hall.turn_away(why).await {
         Some(receipt) => refused.recorded_as(receipt.id()),
         None => refused,
     })

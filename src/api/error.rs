@@ -2,7 +2,6 @@
 //! look only there), and it alone has a key `error` (clients take a decision with that key for a failure).
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -15,7 +14,7 @@ use crate::api::access_log::AnswerSummary;
 use crate::api::response::json;
 use crate::engine::input::written::Unreadable;
 use crate::engine::{DenyCode, Outcome};
-use crate::hall::{CannotDecide, NotChanged, OverRate, ReadError, limits};
+use crate::hall::{CannotDecide, NotAdmitted, NotChanged, ReadError};
 
 /// Why a request gets no decision.
 #[derive(Debug, Clone)]
@@ -106,22 +105,16 @@ impl Refused {
         )
     }
 
-    /// A credential from where too many were wrong: it was not looked at.
-    pub(super) fn slowed(wait: Duration) -> Self {
-        let refused = Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too many requests",
-            DenyCode::RateLimited,
-            "too many credentials from this network were not valid; correct the token, and try again after `retry-after` seconds",
-        );
-        Self { retry_after: Some(limits::seconds(wait)), ..refused }
-    }
-
-    /// More than the token or the tenant may send.
-    pub(super) fn over_rate(over: &OverRate) -> Self {
-        let reason = over.message.clone();
+    /// More than the token or the tenant may send, or a credential from where too many were wrong: it was not looked at.
+    pub(super) fn not_admitted(why: &NotAdmitted) -> Self {
+        let reason = match why {
+            NotAdmitted::Throttled { .. } => {
+                format!("{}; correct the token, and try again after `retry-after` seconds", why.message())
+            }
+            NotAdmitted::OverRate(..) => why.message().to_owned(),
+        };
         let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests", DenyCode::RateLimited, reason);
-        Self { retry_after: Some(over.seconds()), ..refused }
+        Self { retry_after: Some(why.seconds()), ..refused }
     }
 
     /// A known token that may not do this.

@@ -114,7 +114,7 @@ pub(super) async fn authenticate(
     request: &mut Request,
     peer: Option<SocketAddr>,
 ) -> Result<bool, Refused> {
-    let credential = Credential::admit(hall, request.headers(), peer.map(|peer| peer.ip())).await?;
+    let credential = Credential::authenticate(hall, request.headers(), peer.map(|peer| peer.ip())).await?;
     let known = credential.is_known();
     if let Some(place) = request.extensions().get::<Arc<Place>>().filter(|_| known) {
         place.known();

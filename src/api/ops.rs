@@ -115,7 +115,7 @@ impl Ops {
         listener.set_nonblocking(true)?;
         let (end, ended) = watch::channel(false);
         let metrics = if metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
-        let metrics = metrics.layer(from_fn_with_state(Arc::clone(&hall), admit));
+        let metrics = metrics.layer(from_fn_with_state(Arc::clone(&hall), authenticate));
         let router = Router::new()
             .route("/readyz", get(probes::readyz))
             .route("/metrics", metrics)
@@ -146,7 +146,7 @@ impl Drop for Ops {
 }
 
 /// Looks at the token of a request, as the Hall's own door does.
-async fn admit(State(hall): State<Arc<Hall>>, mut request: axum::extract::Request, next: Next) -> Response {
+async fn authenticate(State(hall): State<Arc<Hall>>, mut request: axum::extract::Request, next: Next) -> Response {
     let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
     match middleware::authenticate(&hall, &mut request, peer).await {
         Ok(_) => next.run(request).await,

@@ -1,4 +1,4 @@
-//! `POST /api/route`: identify, describe, decide, record, answer. The journey without its last step.
+//! `POST /api/route`: authenticate, describe, decide, record, answer. The pipeline without its last step.
 //!
 //! Once a caller is known, every answer has its ledger entry, and the entry is committed before the answer is sent: a
 //! decision, or the refusal of what could not be one. Where no entry can be had the answer is 503.
@@ -17,7 +17,7 @@ use crate::api::route_response;
 use crate::api::schemas::{FullRouteRequest, RouteAnswer, RouteRequest};
 use crate::engine::DenyCode;
 use crate::engine::input::written::{Absent, Written};
-use crate::hall::{Ask, Door, Hall, Refusal, Scope, Token};
+use crate::hall::{Applicant, Ask, Door, Hall, Refusal, Scope, Token};
 use crate::ids::{Digest, TenantId, WorkerId};
 
 /// From the end of the body to the answer. The most impatient client gives up after two seconds. When it passes, the
@@ -73,7 +73,12 @@ async fn answer(hall: &Arc<Hall>, request: Request, form: Form) -> Response {
 }
 
 /// Decides, or refuses, and records.
-async fn rule(hall: &Hall, token: &Token, received: Result<Vec<u8>, Refused>, form: Form) -> Result<Response, Refused> {
+async fn rule(
+    hall: &Arc<Hall>,
+    token: &Token,
+    received: Result<Vec<u8>, Refused>,
+    form: Form,
+) -> Result<Response, Refused> {
     let raw_body = received.as_ref().ok().map(|body| Digest::of(body));
     let bound_tenant = token.binding.tenant.as_ref();
     let refusal = |code, message: &str| Refusal {
@@ -98,7 +103,9 @@ async fn rule(hall: &Hall, token: &Token, received: Result<Vec<u8>, Refused>, fo
     match received.and_then(read).map(|written| written.describe(mode)) {
         Ok(Ok(input)) => {
             if bound_tenant.is_none() {
-                credential::within_rates(hall, None, Some(Arc::clone(&input.tenant_id))).await?;
+                // Only its body says for whom it asks.
+                let tenant = Some(&input.tenant_id);
+                credential::admit(hall, Applicant::Known { token: None, tenant }).await?;
             }
             let ask = Ask { caller: token.caller(), input, door: Door::Api, raw_body };
             let recorded = hall.rule(ask).await.map_err(|why| Refused::undecided(&why))?;

@@ -203,7 +203,7 @@ impl Hall {
         };
         self.metrics.snapshot_info.clear();
         self.metrics.snapshot_info.get_or_create(&labels).set(1);
-        self.metrics.snapshot_loaded.set(now_micros() / 1_000_000);
+        self.metrics.snapshot_loaded_timestamp.set(now_micros() / 1_000_000);
     }
 }
 

@@ -10,11 +10,9 @@ use super::rate::{Buckets, Rate};
 use super::strangers::Strangers;
 use super::{Hall, Refusal};
 use crate::ids::{QosClass, TokenName};
-use crate::ledger::{Door, Receipt, RecordError};
+use crate::ledger::{Door, RecordError};
 use crate::telemetry::RefusalLabels;
 
-/// How long a refusal over a rate waits for its entry: it is a refusal with it and without.
-const NOTE_TIME: Duration = Duration::from_secs(1);
 /// From so many percent of what the ledger can queue on, only what is most urgent is queued.
 const RESERVED: usize = 90;
 
@@ -56,7 +54,7 @@ pub struct OverRate {
     /// Which rate, as a sentence for the caller.
     pub message: String,
     /// Whether it is recorded.
-    noted: bool,
+    pub(super) noted: bool,
 }
 
 impl OverRate {
@@ -82,7 +80,7 @@ pub(super) struct Limits {
 }
 
 #[derive(Debug)]
-struct Rates {
+pub(super) struct Rates {
     tokens: Option<Buckets>,
     tenants: Option<Buckets>,
     /// One entry a second for each token and tenant says that it is over its rate: a flood must not fill the ledger.
@@ -100,7 +98,7 @@ impl Rates {
         }
     }
 
-    fn admit(&self, token: Option<&TokenName>, tenant: Option<&str>) -> Result<(), OverRate> {
+    pub(super) fn admit(&self, token: Option<&TokenName>, tenant: Option<&str>) -> Result<(), OverRate> {
         let tenant = tenant.filter(|tenant| !tenant.is_empty());
         // Whom the tenant's rate refuses is not charged to the token.
         if let (Some(tenants), Some(tenant)) = (&self.tenants, tenant)
@@ -131,7 +129,7 @@ impl Limits {
         Self { gate: Rates::new(gate), hall: Rates::new(hall), strangers: Strangers::new(failures) }
     }
 
-    const fn of(&self, door: Door) -> &Rates {
+    pub(super) const fn of(&self, door: Door) -> &Rates {
         match door {
             Door::Gate => &self.gate,
             Door::Api => &self.hall,
@@ -145,23 +143,6 @@ impl Hall {
     pub fn limited(mut self, settings: Settings) -> Self {
         self.limits = Limits::new(settings);
         self
-    }
-
-    /// Whether one more request of this token and of this tenant is within the rates of this door.
-    ///
-    /// # Errors
-    /// It is not. [`Self::turn_away`] counts and records it.
-    pub fn admit(&self, door: Door, token: Option<&TokenName>, tenant: Option<&str>) -> Result<(), OverRate> {
-        self.limits.of(door).admit(token, tenant)
-    }
-
-    /// Counts a request over a rate, and records it if it is the first in a while. Its receipt, if it has one.
-    pub async fn turn_away(&self, over: &OverRate, refusal: Refusal) -> Option<Receipt> {
-        if over.noted {
-            return tokio::time::timeout(NOTE_TIME, self.refuse(refusal)).await.ok()?.ok();
-        }
-        self.count_refusal(&refusal);
-        None
     }
 
     /// A place for one more exchange, where this door has a limit: taken before it is decided, held until it has ended.
@@ -190,21 +171,6 @@ impl Hall {
     pub(super) fn count_refusal(&self, refusal: &Refusal) {
         let labels = RefusalLabels { door: refusal.door.as_str(), code: refusal.code.as_str() };
         self.metrics.refusals.get_or_create(&labels).inc();
-    }
-}
-
-/// The refusal of a request over a rate.
-#[must_use]
-pub fn over_rate(over: &OverRate, door: Door, token: Option<TokenName>, tenant: Option<Arc<str>>) -> Refusal {
-    Refusal {
-        door,
-        code: crate::engine::DenyCode::RateLimited,
-        message: over.message.clone(),
-        tenant,
-        worker: None,
-        token,
-        correlation_id: None,
-        raw_body: None,
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Hall, Refusal};
 use crate::engine::DenyCode;
 use crate::ids::network;
 use crate::ledger::{Crowd, Door, Record};
-use crate::telemetry::{RefusalLabels, Sparing};
+use crate::telemetry::{LogThrottle, RefusalLabels};
 
 /// From one entry about them to the next.
 const EVERY: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub(super) struct Strangers {
     tally: Mutex<Tally>,
     /// Somebody is about to record the tally.
     telling: AtomicBool,
-    lines: Sparing,
+    lines: LogThrottle,
 }
 
 /// How many there were since the last entry.
@@ -106,8 +106,16 @@ impl Strangers {
             failures: Buckets::new(failures),
             tally: Mutex::default(),
             telling: AtomicBool::new(false),
-            lines: Sparing::default(),
+            lines: LogThrottle::default(),
         }
+    }
+
+    /// Somebody at this address has presented a credential that is nobody's.
+    ///
+    /// # Errors
+    /// There were too many from there: the next one is worth a try after this time.
+    pub(super) fn failed(&self, peer: Option<IpAddr>) -> Result<(), Duration> {
+        self.failures.take(peer.map(network))
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -116,15 +124,6 @@ impl Strangers {
 }
 
 impl Hall {
-    /// Somebody at this address has presented a credential that is nobody's. `None` for an address that the socket does not say: all of
-    /// them count as one.
-    ///
-    /// # Errors
-    /// There were too many from there: the next one is worth a try after this time.
-    pub fn guessed(&self, peer: Option<IpAddr>) -> Result<(), Duration> {
-        self.limits.strangers.failures.take(peer.map(network))
-    }
-
     /// Whether a line may say what one more stranger was answered: they are counted, and a log is not theirs to fill.
     #[must_use]
     pub fn says_of_strangers(&self) -> bool {

@@ -5,17 +5,28 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use crate::engine::input::HttpFacts;
 use crate::engine::{DenyCode, Json, RouteInput};
 use crate::ids::{CapabilityId, DataLabel, Env, QosClass, TenantId, WorkerId};
-use crate::proxy::admit::Claims;
 use crate::proxy::identify::Who;
 use crate::proxy::settings::{CapabilityChoice, Route};
+use crate::proxy::validate::Claims;
 
 /// Why a request cannot be described: the code, and one sentence.
 pub type Undescribed = (DenyCode, String);
+
+/// The request on the wire.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// The host that is asked for, as it is recorded.
+    pub host: Arc<str>,
+    /// The canonical path.
+    pub path: &'a str,
+}
 
 /// What every request through one gate has in common.
 #[derive(Debug)]
@@ -40,9 +51,7 @@ impl Describe {
         }
     }
 
-    /// The request on the wire, as it is recorded.
-    #[must_use]
-    pub fn http(&self, method: &Method, host: Arc<str>, path: &str) -> HttpFacts {
+    fn http(&self, Request { method, host, path }: Request<'_>) -> HttpFacts {
         let known = self.methods.iter().find(|(known, _)| known == method).map(|(_, text)| Arc::clone(text));
         HttpFacts { method: known.unwrap_or_else(|| Arc::from(method.as_str())), host, path: Arc::from(path) }
     }
@@ -60,11 +69,12 @@ impl Describe {
         who: &Who,
         claims: &Claims<'_>,
         correlation_id: Arc<str>,
-        http: HttpFacts,
+        request: Request<'_>,
     ) -> Result<RouteInput, Undescribed> {
         read::<WorkerId>("wcp-worker-id", claims.worker)?;
         read::<TenantId>("wcp-tenant-id", claims.tenant)?;
         let raised = read::<DataLabel>("wcp-data-label", claims.data_label)?;
+        let http = self.http(request);
         let safe = matches!(&*http.method, "GET" | "HEAD" | "OPTIONS");
         Ok(RouteInput {
             capability_id: capability(&route.capability, claims.capability)?.shared(),
@@ -110,30 +120,9 @@ fn read<T: FromStr<Err: Display>>(name: &str, claim: Option<&str>) -> Result<Opt
     read.map_err(|error| (DenyCode::MalformedClaim, format!("{name}: {error}")))
 }
 
-/// What ties this request to others: the caller's id, else that of an outer tracing system, else a new one.
-#[must_use]
-pub fn correlation(claims: &Claims<'_>, headers: &HeaderMap) -> Arc<str> {
-    let sound = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    // traceparent: version, trace id, parent, flags
-    let trace =
-        || header("traceparent")?.split('-').nth(1).filter(|id| id.len() == 32 && id.bytes().any(|b| b != b'0'));
-    match claims
-        .correlation
-        .filter(sound)
-        .or_else(|| header("x-request-id").filter(sound))
-        .or_else(|| trace().filter(sound))
-    {
-        Some(id) => Arc::from(id),
-        None => Arc::from(&*uuid::Uuid::new_v4().hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use http::HeaderValue;
 
     use super::*;
     use crate::hall::Caller;
@@ -174,8 +163,8 @@ mod tests {
     fn described(choice: CapabilityChoice, method: Method, claims: &Claims<'_>) -> Result<RouteInput, Undescribed> {
         let who = Who { caller: Caller::default(), worker: claims.worker.map(Arc::from), tenant: "org.t".into() };
         let describe = Describe::new(Env::Prod);
-        let http = describe.http(&method, "h".into(), "/p");
-        describe.describe(&route(choice), &who, claims, "c".into(), http)
+        let request = Request { method: &method, host: "h".into(), path: "/p" };
+        describe.describe(&route(choice), &who, claims, "c".into(), request)
     }
 
     #[test]
@@ -248,23 +237,5 @@ mod tests {
         for method in ["POST", "PUT", "DELETE", "PATCH", "PROPFIND", "get"] {
             assert!(writes(method), "{method}");
         }
-    }
-
-    #[test]
-    fn requests_are_tied_together_by_the_best_id_at_hand() {
-        let id = |claim, headers: &[(&'static str, &'static str)]| {
-            let headers = headers
-                .iter()
-                .map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)))
-                .collect();
-            correlation(&Claims { correlation: claim, ..Claims::default() }, &headers).to_string()
-        };
-        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(id(Some("mine"), &[("x-request-id", "r")]), "mine");
-        assert_eq!(id(None, &[("x-request-id", "r"), ("traceparent", trace)]), "r");
-        assert_eq!(id(None, &[("x-request-id", "r r"), ("traceparent", trace)]), "4bf92f3577b34da6a3ce929d0e0e4736");
-        let fresh = || id(None, &[("traceparent", "00-00000000000000000000000000000000-0-0")]);
-        assert_eq!(fresh().len(), 36);
-        assert_ne!(fresh(), fresh());
     }
 }

@@ -1,4 +1,4 @@
-//! The gate's phases, in the order in which pingora calls them: each is one step of the journey.
+//! The gate's phases, in the order in which pingora calls them: each is one line of ours.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,8 +144,8 @@ impl ProxyHttp for Gate {
         if let Some(traces) = self.0.hall.traces() {
             exchange.traced = traced::begin(traces, session);
         }
-        let asked = self.0.ask(session, exchange);
-        let Some(answer) = self.0.rule(asked, exchange).await else {
+        let described = self.0.describe(session, exchange);
+        let Some(answer) = self.0.decide(described, exchange).await else {
             if session.as_downstream_mut().is_body_done() {
                 exchange.arrival.is_uploaded();
             } else {

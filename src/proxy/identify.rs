@@ -10,9 +10,9 @@ use http::{HeaderMap, HeaderName};
 use crate::engine::Binding;
 use crate::hall::{Caller, Scope, TokenBook};
 use crate::ids::{InvalidId, SpiffeId, TenantId, WorkerId};
-use crate::proxy::admit::Claims;
 use crate::proxy::header_names;
 use crate::proxy::settings::{Identity, Peers, Workloads};
+use crate::proxy::validate::Claims;
 
 /// Who asks, and as which worker and for which tenant; the hall checks both against the caller's binding.
 #[derive(Debug, Clone)]

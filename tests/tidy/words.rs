@@ -1,11 +1,13 @@
 //! What is documented is what is there: deny codes, metrics, subcommands and configuration keys.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::{env, fs};
 
 use hallgate::engine::DenyCode;
+use hallgate::telemetry::Metrics;
+use hallgate::telemetry::metrics::Declaration;
 
 use crate::source::root;
 
@@ -45,25 +47,26 @@ fn every_deny_code_is_documented_as_the_code_says_it() {
     assert!(found == expected, "docs/reference/deny-codes.md should have:\n{}", expected.join("\n"));
 }
 
+/// The table is made from the declarations: `UPDATE_GOLDEN=1 cargo test --test tidy metric` writes it anew.
 #[test]
-fn every_metric_is_documented() {
-    let telemetry = fs::read_to_string(root().join("src/telemetry.rs")).unwrap();
-    let registered = telemetry.split("registry.register").skip(1).filter(|call| call.starts_with(['(', '_']));
-    let expected: BTreeSet<String> = registered
-        .map(|call| {
-            let (kind, arguments) = call.split_once('(').unwrap();
-            let name = arguments.split('"').nth(1).unwrap();
-            let unit = if kind == "_with_unit" && arguments.contains("Unit::Seconds") { "_seconds" } else { "" };
-            format!("hallgate_{name}{unit}")
+fn every_metric_is_documented_as_it_is_declared() {
+    let path = root().join("docs/reference/metrics.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let rows: Vec<String> = Metrics::DECLARED
+        .iter()
+        .map(|Declaration { name, kind, labels, help }| {
+            format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "))
         })
         .collect();
-    assert!(expected.len() > 5, "the registrations in src/telemetry.rs are written in another way: {expected:?}");
-    let found: BTreeSet<String> = rows("metrics.md", "hallgate_")
-        .iter()
-        .map(|row| row.split('`').nth(1).unwrap().split('{').next().unwrap().to_owned())
-        .collect();
-    let found: BTreeSet<String> = found.into_iter().map(|name| name.trim_end_matches("_total").to_owned()).collect();
-    assert_eq!(found, expected, "docs/reference/metrics.md (left) differs from src/telemetry.rs (right)");
+    let table = format!("| metric | kind | labels | meaning |\n|---|---|---|---|\n{}", rows.concat());
+    let (before, rest) = page.split_at(page.find("| metric |").expect("the page has the table"));
+    let after = rest.find("\n\n").map_or("", |end| &rest[end + 1..]);
+    let expected = format!("{before}{table}{after}");
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &expected).unwrap();
+    }
+    let page = fs::read_to_string(&path).unwrap();
+    assert!(page == expected, "docs/reference/metrics.md should have:\n{table}");
 }
 
 #[test]

@@ -10,19 +10,19 @@ const COUNT: u32 = 16;
 
 /// Lets a few lines pass in each second.
 #[derive(Debug)]
-pub struct Sparing {
+pub struct LogThrottle {
     began: Instant,
     /// The second, and how many asked in it.
     now: AtomicU64,
 }
 
-impl Default for Sparing {
+impl Default for LogThrottle {
     fn default() -> Self {
         Self { began: Instant::now(), now: AtomicU64::new(0) }
     }
 }
 
-impl Sparing {
+impl LogThrottle {
     /// Whether one more line may be written.
     pub fn allows(&self) -> bool {
         self.allows_in(self.began.elapsed().as_secs())
@@ -43,9 +43,9 @@ mod tests {
 
     #[test]
     fn a_few_pass_in_each_second() {
-        let sparing = Sparing::default();
+        let throttle = LogThrottle::default();
         for second in [0, 1, 7] {
-            assert_eq!((0..1000).filter(|_| sparing.allows_in(second)).count() as u64, MOST, "{second}");
+            assert_eq!((0..1000).filter(|_| throttle.allows_in(second)).count() as u64, MOST, "{second}");
         }
     }
 }

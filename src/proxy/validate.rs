@@ -1,4 +1,4 @@
-//! Admission: before anyone is identified, the request itself is sound, or it is refused.
+//! Validation: before anyone is identified, the request itself is sound, or it is refused.
 //!
 //! pingora accepts more than a security product may (a missing Host, repeated lengths, any `Connection` nomination). Here
 //! everything fails closed, in one pass over the headers, which also picks out the claims.
@@ -42,7 +42,7 @@ const STAMPS: [&str; 4] = ["wcp-artifact-hash", "wcp-code", "wcp-decision-id", "
 
 /// A sound request.
 #[derive(Debug)]
-pub struct Admitted<'a> {
+pub struct ValidRequest<'a> {
     /// The host that is asked for, lower-case, without port; empty for HTTP/1.0 without one.
     pub host: Cow<'a, str>,
     /// The target in canonical form.
@@ -109,11 +109,11 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// Admits a sound request.
+/// Validates a request.
 ///
 /// # Errors
 /// The request is not sound; says why, without repeating what was sent.
-pub fn admit(request: &RequestHeader) -> Result<Admitted<'_>, Cow<'static, str>> {
+pub fn validate(request: &RequestHeader) -> Result<ValidRequest<'_>, Cow<'static, str>> {
     if !method::is_sound(&request.method) {
         return Err("the method is not in upper case, or longer than 32 characters".into());
     }
@@ -125,7 +125,7 @@ pub fn admit(request: &RequestHeader) -> Result<Admitted<'_>, Cow<'static, str>>
         return Err("the target is not UTF-8; percent-encode it".into());
     }
     let target = target::read(request.raw_path())?;
-    Ok(Admitted { host: host(request)?, target, claims })
+    Ok(ValidRequest { host: host(request)?, target, claims })
 }
 
 fn headers(headers: &HeaderMap) -> Result<Claims<'_>, Cow<'static, str>> {
@@ -258,7 +258,7 @@ mod tests {
 
     fn refused(headers: &[(&str, &str)]) -> bool {
         let headers = [&[("host", "h")], headers].concat();
-        admit(&request("GET", "/", &headers)).is_err()
+        validate(&request("GET", "/", &headers)).is_err()
     }
 
     #[test]
@@ -274,10 +274,10 @@ mod tests {
                 ("transfer-encoding", "chunked"),
             ],
         );
-        let admitted = admit(&request).unwrap();
-        assert_eq!(admitted.host, "api.example.org");
-        assert_eq!((&*admitted.target.path, admitted.target.query), ("/v1/a", Some("q=1")));
-        assert_eq!(admitted.claims.capability, Some("cap.a"));
+        let valid = validate(&request).unwrap();
+        assert_eq!(valid.host, "api.example.org");
+        assert_eq!((&*valid.target.path, valid.target.query), ("/v1/a", Some("q=1")));
+        assert_eq!(valid.claims.capability, Some("cap.a"));
     }
 
     #[test]
@@ -293,11 +293,11 @@ mod tests {
             }
         }
         for unknown in ["wcp_worker_id", "Wcp.Token", "wcp-label", "wcp-", "WCP~env", "wcp-decision_id"] {
-            let why = admit(&request("GET", "/", &[("host", "h"), (unknown, "x")])).unwrap_err();
+            let why = validate(&request("GET", "/", &[("host", "h"), (unknown, "x")])).unwrap_err();
             assert!(why.starts_with(&unknown.to_ascii_lowercase()) && why.contains("wcp-data-label"), "{why}");
         }
         let long = format!("wcp-{}", "x".repeat(10_000));
-        assert!(admit(&request("GET", "/", &[("host", "h"), (&long, "x")])).unwrap_err().len() < 400);
+        assert!(validate(&request("GET", "/", &[("host", "h"), (&long, "x")])).unwrap_err().len() < 400);
     }
 
     #[test]
@@ -328,8 +328,7 @@ mod tests {
 
     #[test]
     fn a_request_names_one_host() {
-        let host =
-            |hosts: &[(&str, &str)]| admit(&request("GET", "/", hosts)).map(|admitted| admitted.host.into_owned());
+        let host = |hosts: &[(&str, &str)]| validate(&request("GET", "/", hosts)).map(|valid| valid.host.into_owned());
         for (written, name) in
             [("h", "h"), ("H.Example:80", "h.example"), ("[::1]:80", "::1"), ("[::1]", "::1"), ("a_b.c.", "a_b.c")]
         {
@@ -345,13 +344,13 @@ mod tests {
         assert!(host(&[]).is_err());
         let mut old = request("GET", "/", &[]);
         old.set_version(Version::HTTP_10);
-        assert_eq!(admit(&old).unwrap().host, "");
+        assert_eq!(validate(&old).unwrap().host, "");
     }
 
     #[test]
     fn some_methods_are_not_forwarded() {
         for method in ["CONNECT", "TRACE", "delete", "Get", &"X".repeat(33)] {
-            assert!(admit(&request(method, "/", &[("host", "h")])).is_err());
+            assert!(validate(&request(method, "/", &[("host", "h")])).is_err());
         }
     }
 }
