@@ -44,10 +44,10 @@ use pingora_core::services::listening::Service;
 
 use crate::connections::{Connections, Doorway};
 use crate::hall::Hall;
-use error::Refused;
-use listener::Listener;
+use error::ApiError;
+use listener::ApiListener;
 use middleware::Middleware;
-use reader::Shared;
+use reader::ApiState;
 
 pub use settings::Settings;
 
@@ -65,7 +65,7 @@ pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn Servic
     let connections = Connections::new("api", settings.connections, &metrics);
     let doorway = Doorway::new(connections, tls.transpose()?, listener::HEAD_TIME);
     let mut service =
-        Service::new("hall api".to_owned(), Listener::new(router(Arc::new(middleware), hall, &settings), doorway));
+        Service::new("hall api".to_owned(), ApiListener::new(router(Arc::new(middleware), hall, &settings), doorway));
     let listener = ListenerConfig::tcp(settings.listen.to_string());
     service.add_listener(listener.l4_buffer(L4BufferSettings::new(BUFFER, BUFFER)));
     service.threads = Some(settings.threads);
@@ -76,13 +76,13 @@ pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn Servic
 fn router(middleware: Arc<Middleware>, hall: Arc<Hall>, settings: &Settings) -> Router {
     let log = if settings.public_tiles { get(log::public) } else { get(log::for_readers) };
     let metrics = if settings.metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
-    let shared = Shared { hall, monitor: settings.monitor_unauthenticated_loopback };
+    let shared = ApiState { hall, monitor: settings.monitor_unauthenticated_loopback };
     openapi::paths()
         .route("/log/{*resource}", log)
         .route("/metrics", metrics)
         .route("/openapi.json", get(openapi::document))
-        .fallback(async || Refused::not_found())
-        .method_not_allowed_fallback(async || Refused::method_not_allowed())
+        .fallback(async || ApiError::not_found())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(from_fn_with_state(middleware, middleware::around))
         .with_state(shared)
 }

@@ -44,7 +44,7 @@ pub use problem::{Problem, Problems};
 pub use registry::Registry;
 pub use variables::Environment;
 
-use policy::{Loaded, Policy};
+use policy::{LoadedFiles, Policy};
 use reader::{Map, Reading};
 
 /// A configuration that is whole and sound.
@@ -215,8 +215,8 @@ fn read_text<Read, T>(
 
 /// The sections as far as each could be read.
 struct Parts {
-    gate: Option<Option<gate::Read>>,
-    hall: Option<self::hall::Read>,
+    gate: Option<Option<gate::GateSection>>,
+    hall: Option<self::hall::HallSection>,
     policy: Option<Policy>,
     registry: Option<Option<Registry>>,
     cache: Option<cache::Settings>,
@@ -289,11 +289,11 @@ impl Parts {
     fn put_together(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Config> {
         let loaded = self.policy.and_then(|policy| policy.load(file, problems));
         let gate = self.gate?;
-        let self::hall::Read { api: mut hall, tokens, limits, failures } = self.hall?;
+        let self::hall::HallSection { api: mut hall, tokens, limits, failures } = self.hall?;
         let limits = Limits { gate: gate.as_ref().map(|read| read.limits).unwrap_or_default(), hall: limits, failures };
         let (ledger, public_tiles) = self.ledger?;
         hall.public_tiles = public_tiles;
-        let Loaded { snapshot, roster, store } = loaded?;
+        let LoadedFiles { snapshot, roster, store } = loaded?;
         Some(Config {
             gate: gate.map(|read| read.gate),
             hall,

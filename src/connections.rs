@@ -15,9 +15,9 @@ use std::time::Duration;
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::{Digest, GetSocketDigest, Stream};
 
-pub use framing::{Reading, SharedFraming};
-pub use places::{Connections, Most, Place};
-pub use stream::Connection;
+pub use framing::{FramingMode, SharedFraming};
+pub use places::{ConnectionLimits, ConnectionPlace, Connections};
+pub use stream::CallerConnection;
 
 /// Who is at the other end; `None` when the socket does not say, as a Unix one does not.
 #[must_use]
@@ -27,13 +27,13 @@ pub fn peer(stream: &(impl GetSocketDigest + ?Sized)) -> Option<SocketAddr> {
 
 /// A connection's place, as its stream carries it.
 #[must_use]
-pub fn place(stream: &Stream) -> Option<Arc<Place>> {
+pub fn place(stream: &Stream) -> Option<Arc<ConnectionPlace>> {
     stream::place(&*stream.get_proxy_digest()?).cloned()
 }
 
 /// The place of the connection on which a request came, by what pingora kept of it.
 #[must_use]
-pub fn place_of(digest: &Digest) -> Option<&Arc<Place>> {
+pub fn place_of(digest: &Digest) -> Option<&Arc<ConnectionPlace>> {
     stream::place(digest.proxy_digest.as_deref()?)
 }
 
@@ -52,13 +52,13 @@ impl Doorway {
     }
 
     /// Takes in a connection: it has a place from now on. `None`: there is none for it.
-    pub fn enter(&self, stream: Stream) -> Option<(Connection, Arc<Place>)> {
+    pub fn enter(&self, stream: Stream) -> Option<(CallerConnection, Arc<ConnectionPlace>)> {
         let place = Arc::new(self.connections.enter(peer(&*stream).map(|peer| peer.ip()))?);
-        Some((Connection::in_place(stream, Arc::clone(&place)), place))
+        Some((CallerConnection::in_place(stream, Arc::clone(&place)), place))
     }
 
     /// Shakes hands, where TLS is spoken. `None`: it failed, or took too long.
-    pub async fn shake_hands(&self, connection: Connection) -> Option<Stream> {
+    pub async fn shake_hands(&self, connection: CallerConnection) -> Option<Stream> {
         let Some(tls) = &self.tls else { return Some(Box::new(connection)) };
         let peer = peer(&connection);
         match tokio::time::timeout(self.handshake_time, tls.tls_handshake(connection)).await {

@@ -90,7 +90,7 @@ pub struct Unread {
 
 /// What of a folder is read, and what is not and should be said.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FolderContents {
     /// The files that are read, sorted.
     pub read: Vec<PathBuf>,
     /// What is not, and is not passed over either.
@@ -98,7 +98,7 @@ pub struct Found {
     seen: usize,
 }
 
-impl Found {
+impl FolderContents {
     /// This file alone.
     #[must_use]
     pub fn one(path: &Path) -> Self {
@@ -111,8 +111,8 @@ impl Found {
 ///
 /// # Errors
 /// A folder cannot be read.
-pub fn inside(folder: &Path, ending: &str, deep: bool) -> io::Result<Found> {
-    let mut found = Found::default();
+pub fn inside(folder: &Path, ending: &str, deep: bool) -> io::Result<FolderContents> {
+    let mut found = FolderContents::default();
     walk(folder, ending, if deep { DEEPEST } else { 1 }, &mut found)?;
     found.read.sort();
     let read: BTreeSet<&PathBuf> = found.read.iter().collect();
@@ -125,7 +125,7 @@ pub fn inside(folder: &Path, ending: &str, deep: bool) -> io::Result<Found> {
     Ok(found)
 }
 
-fn walk(folder: &Path, ending: &str, deep: usize, found: &mut Found) -> io::Result<()> {
+fn walk(folder: &Path, ending: &str, deep: usize, found: &mut FolderContents) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         found.seen += 1;

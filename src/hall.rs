@@ -3,13 +3,13 @@
 //! What must never happen: a permit without a dispatching decision, or without its committed receipt. [`Recorded::permit`] is
 //! the only place that makes one, and it takes both.
 
-pub mod abroad;
+mod activation;
+pub mod active_policy;
 pub mod admission;
 pub mod alerts;
-mod change;
+pub mod auth_throttle;
 pub mod enrolment;
 pub mod evidence;
-pub mod in_force;
 pub mod ingested;
 pub mod limits;
 pub mod online;
@@ -18,7 +18,7 @@ pub mod places;
 pub mod rate;
 pub mod reads;
 pub mod recent;
-pub mod strangers;
+pub mod remote_registry;
 pub mod tokens;
 pub mod traced;
 pub mod watch;
@@ -42,17 +42,17 @@ use crate::telemetry::{DecisionLabels, Metrics};
 use ingested::Ingested;
 
 pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
-pub use abroad::{Abroad, AbroadState};
+pub use active_policy::{Changed, Loaded, NotInForce, RefusedChange};
 pub use admission::{Admission, Applicant, NotAdmitted};
 pub use alerts::{Alert, Alerts, Raised};
 pub use enrolment::{NotChanged, Registered};
-pub use in_force::{Changed, Loaded, NotInForce, RefusedChange};
 pub use online::NotOnline;
 pub use permit::{Permit, Recorded};
 pub use recent::{Active, Counts, Recent, Row};
+pub use remote_registry::{RemoteRegistry, RemoteRegistryState};
 pub use tokens::{Scope, Token, TokenBook};
 
-pub use crate::registry::remote::{Account, BannedHash, Failure, Heard, Moment, Seen, Verified};
+pub use crate::registry::remote::{Account, BannedHash, Failure, Moment, RegistryView, Verified, WorkerAnswer};
 
 /// Who asks, as far as a credential or the gate's configuration proves it.
 #[derive(Debug, Clone, Default)]
@@ -114,7 +114,7 @@ pub struct Readiness {
     /// Whether the ledger takes entries.
     pub ledger: Health,
     /// How the remote registry stands, when there is one.
-    pub registry: Option<AbroadState>,
+    pub registry: Option<RemoteRegistryState>,
 }
 
 /// The hall: one per process, shared by both doors.
@@ -124,7 +124,7 @@ pub struct Hall {
     /// Who is enrolled; the snapshot has what it comes to.
     roster: ArcSwap<Roster>,
     /// Who changes the registry, where workers are enrolled over the API.
-    clerk: OnceLock<enrolment::Clerk>,
+    enrolment_worker: OnceLock<enrolment::EnrolmentWorker>,
     verdicts: Verdicts,
     source_hashes: SourceHashes,
     ledger: Ledger,
@@ -137,15 +137,15 @@ pub struct Hall {
     /// The policy in force is not on record yet.
     unannounced: Arc<AtomicBool>,
     /// What is in force changes one after the other.
-    succession: change::Succession,
+    activation: activation::Activation,
     /// The remote registry, when there is one.
-    abroad: Option<Abroad>,
+    remote_registry: Option<RemoteRegistry>,
     /// An operator has switched this hall off.
     switched_off: AtomicBool,
     /// The account's standing lets this hall decide, or does not matter.
     in_good_standing: AtomicBool,
     /// What was last heard of it.
-    heard: online::Heard,
+    heard: online::AccountState,
     /// What the ledger says of it.
     good_standing_on_record: AtomicBool,
     recent: Arc<Recent>,
@@ -182,7 +182,7 @@ impl Hall {
             entries_before: ledger.health().entries,
             snapshot: ArcSwap::from_pointee(snapshot),
             roster: ArcSwap::from_pointee(roster),
-            clerk: OnceLock::new(),
+            enrolment_worker: OnceLock::new(),
             verdicts,
             source_hashes: SourceHashes::default(),
             ledger,
@@ -192,12 +192,12 @@ impl Hall {
             traces: None,
             refused_change: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
-            succession: change::Succession::new(Arc::clone(&unannounced)),
+            activation: activation::Activation::new(Arc::clone(&unannounced)),
             unannounced,
-            abroad: None,
+            remote_registry: None,
             switched_off: AtomicBool::new(switched_off),
             in_good_standing: AtomicBool::new(true),
-            heard: online::Heard::default(),
+            heard: online::AccountState::default(),
             good_standing_on_record: AtomicBool::new(true),
         };
         hall.show_snapshot();
@@ -288,10 +288,10 @@ impl Hall {
         if decision.verdict.gated.erred {
             self.metrics.policy_errors.inc();
         }
-        if let (Some(abroad), Some(worker)) = (&self.abroad, &decision.verdict.worker_id)
+        if let (Some(remote_registry), Some(worker)) = (&self.remote_registry, &decision.verdict.worker_id)
             && !decision.input.dry_run
         {
-            abroad.count(worker);
+            remote_registry.count(worker);
         }
     }
 
@@ -326,13 +326,13 @@ impl Hall {
         self.metrics.ledger_pruned.set(count(health.pruned));
         self.metrics.ledger_prune_failing.set(i64::from(health.prune_error.is_some()));
         self.metrics.online.set(i64::from(self.is_online()));
-        if let Some(abroad) = &self.abroad {
+        if let Some(remote_registry) = &self.remote_registry {
             let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-            let state = abroad.state(&self.snapshot.load());
-            self.metrics.registry_answer_age.set(abroad.age_seconds());
+            let state = remote_registry.state(&self.snapshot.load());
+            self.metrics.registry_answer_age.set(remote_registry.age_seconds());
             self.metrics.registry_banned_hashes.set(state.banned_hashes.map_or(0, size));
             self.metrics.registry_bans_unread.set(i64::from(state.unread_bans.is_some()));
-            self.metrics.registry_unreported_dispatches.set(count(abroad.unreported()));
+            self.metrics.registry_unreported_dispatches.set(count(remote_registry.unreported()));
             self.metrics.registry_unverified_workers.set(size(state.unverified_workers));
         }
         self.metrics.text()
@@ -356,11 +356,11 @@ impl Hall {
         } else if !self.is_online() {
             reasons.push("offline".to_owned());
         }
-        let registry = self.abroad.as_ref().map(|abroad| abroad.state(&snapshot));
+        let registry = self.remote_registry.as_ref().map(|remote_registry| remote_registry.state(&snapshot));
         // Requests that come sooner would be denied for no better reason.
-        if let (Some(abroad), Some(state)) = (&self.abroad, &registry)
+        if let (Some(remote_registry), Some(state)) = (&self.remote_registry, &registry)
             && state.unverified_workers > 0
-            && !abroad.seen().asked
+            && !remote_registry.seen().asked
         {
             reasons.push("the registry has not been asked yet".to_owned());
         }

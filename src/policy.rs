@@ -9,7 +9,7 @@ mod evaluate;
 mod files;
 mod reads;
 mod request;
-mod walk;
+mod visitor;
 
 #[cfg(test)]
 mod tests;

@@ -4,25 +4,23 @@ pub mod settings;
 
 mod access;
 mod arrival;
+mod connection;
 mod correlation;
 mod cors;
 mod credentials;
 mod describe;
 mod destination;
-mod door;
 mod exchange;
 mod forward;
 mod forwarded;
 mod gate;
+mod gen_ai;
 mod grpc;
 pub mod header_names;
 mod identify;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
-mod models;
 mod pattern;
-mod peer;
-mod peers;
 mod persistence;
 mod pipeline;
 mod pooling;
@@ -32,6 +30,8 @@ mod response;
 mod routes;
 mod target;
 mod traced;
+mod trusted_networks;
+mod upstream_peer;
 mod validate;
 mod workloads;
 
@@ -48,10 +48,10 @@ use pingora_core::services::listening::Service;
 
 use crate::connections::{Connections, Doorway};
 use crate::hall::Hall;
+use crate::proxy::connection::{GateListener, Patience};
 use crate::proxy::cors::Cors;
 use crate::proxy::describe::Describe;
 use crate::proxy::destination::Destination;
-use crate::proxy::door::{Door, Patience};
 use crate::proxy::gate::{Gate, Parts};
 use crate::proxy::identify::Identify;
 use crate::proxy::routes::Routes;
@@ -95,7 +95,7 @@ pub fn service(
 
     let gate = gate(settings, hall)?;
     let services = doors.into_iter().map(|(name, listeners, doorway, h2c)| {
-        let door = Door::new(gate.clone(), conf, doorway, h2c, patience);
+        let door = GateListener::new(gate.clone(), conf, doorway, h2c, patience);
         let mut service = Service::new(name.to_owned(), door);
         service.threads = Some(threads);
         for listener in listeners {

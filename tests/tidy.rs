@@ -6,6 +6,8 @@
 
 #[path = "tidy/ledger.rs"]
 mod ledger;
+#[path = "tidy/names.rs"]
+mod names;
 #[path = "tidy/rooms.rs"]
 mod rooms;
 #[path = "tidy/source.rs"]

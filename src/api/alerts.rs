@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::credential::{self, Credential};
-use crate::api::error::{NeedsReader, Refused};
+use crate::api::error::{ApiError, NeedsReader};
 use crate::api::reader::{Monitor, Reader};
 use crate::api::response::json;
 use crate::api::text::plain;
@@ -111,22 +111,22 @@ pub(super) async fn monitored(State(hall): State<Arc<Hall>>, Monitor(reader): Mo
 #[utoipa::path(post, path = "/api/alerts/{alert_id}/acknowledge", tag = "hall", security(("token" = [])),
     params(("alert_id" = String, Path, description = "the alert's id")),
     responses((status = 200, description = "the alert as it is now", body = MonitorAlert),
-        (status = 404, description = "no such alert", body = super::error::Envelope), NeedsReader))]
+        (status = 404, description = "no such alert", body = super::error::ErrorEnvelope), NeedsReader))]
 pub(super) async fn acknowledge(
     State(hall): State<Arc<Hall>>,
     Path(id): Path<String>,
     credential: Credential,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let token = credential.present(&hall)?;
     credential::require(&token, Scope::Admin)?;
-    let Ok(id) = Uuid::try_parse(&id) else { return Err(Refused::no_alert()) };
+    let Ok(id) = Uuid::try_parse(&id) else { return Err(ApiError::no_alert()) };
     let alert = hall.acknowledge(id, &token.name, &token.binding).await;
-    match alert.map_err(|why| Refused::undecided(&CannotDecide::Record(why)))? {
+    match alert.map_err(|why| ApiError::undecided(&CannotDecide::Record(why)))? {
         Some(alert) => {
             tracing::info!(alert = alert.last.kind.as_str(), alert_id = %alert.id, by = %token.name, "acknowledged");
             Ok(json(StatusCode::OK, &monitor_alert(alert, false)))
         }
-        None => Err(Refused::no_alert()),
+        None => Err(ApiError::no_alert()),
     }
 }
 

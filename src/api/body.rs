@@ -7,7 +7,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 
-use crate::api::error::Refused;
+use crate::api::error::ApiError;
 use crate::engine::input::written::LONGEST;
 
 /// A body over the limit but not over this is read and dropped, so that its sender, who writes before it reads, sees the 413.
@@ -16,26 +16,26 @@ const DROPPED_BYTES: usize = 1024 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// The body, whole, of an acceptable kind and size.
-pub(super) async fn receive(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refused> {
+pub(super) async fn receive(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
     if !is_json(headers) {
-        return Err(Refused::unsupported_type());
+        return Err(ApiError::unsupported_type());
     }
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > DROPPED_BYTES {
-        return Err(Refused::too_large(LONGEST));
+        return Err(ApiError::too_large(LONGEST));
     }
     match tokio::time::timeout(BODY_TIME, collect(body, announced.min(LONGEST))).await {
         Ok(collected) => collected,
-        Err(_) => Err(Refused::timeout()),
+        Err(_) => Err(ApiError::timeout()),
     }
 }
 
 /// Reads a body up to the limits.
-async fn collect(mut body: Body, announced: usize) -> Result<Vec<u8>, Refused> {
+async fn collect(mut body: Body, announced: usize) -> Result<Vec<u8>, ApiError> {
     let mut whole = Vec::with_capacity(announced);
     let mut size = 0_usize;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refused::cut_off())?;
+        let frame = frame.map_err(|_| ApiError::cut_off())?;
         let Ok(data) = frame.into_data() else { continue };
         size = size.saturating_add(data.len());
         if size > DROPPED_BYTES {
@@ -45,7 +45,7 @@ async fn collect(mut body: Body, announced: usize) -> Result<Vec<u8>, Refused> {
             whole.extend_from_slice(&data);
         }
     }
-    if size > LONGEST { Err(Refused::too_large(LONGEST)) } else { Ok(whole) }
+    if size > LONGEST { Err(ApiError::too_large(LONGEST)) } else { Ok(whole) }
 }
 
 /// Whether the headers announce JSON in UTF-8, or nothing: some no-code platforms send no type with a raw body.

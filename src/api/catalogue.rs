@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::error::{NeedsReader, Refused};
+use crate::api::error::{ApiError, NeedsReader};
 use crate::api::reader::{Monitor, Reader};
 use crate::api::response::json;
 use crate::engine::Json;
@@ -54,7 +54,8 @@ pub(super) struct CapabilityRow {
 /// Capabilities, by id.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Capabilities {
+#[schema(as = Capabilities)]
+pub(super) struct CapabilityList {
     catalog_version: String,
     capabilities: Vec<CapabilityRow>,
     count: usize,
@@ -85,15 +86,15 @@ enum Kind {
 /// The catalogue
 #[utoipa::path(get, path = "/api/catalog", tag = "monitor", params(OfKind), security(("token" = [])),
     responses((status = 200, description = "the catalogue in force", body = CatalogueAnswer),
-        (status = 400, description = "no kind of entity", body = super::error::Envelope), NeedsReader))]
+        (status = 400, description = "no kind of entity", body = super::error::ErrorEnvelope), NeedsReader))]
 pub(super) async fn catalogue(
     State(hall): State<Arc<Hall>>,
     Monitor(_): Monitor,
     query: Result<Query<OfKind>, QueryRejection>,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let wrong = |what: &str| {
         let kinds: Vec<_> = EntityKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        Refused::bad_parameter("type", what, &format!("one of {}", kinds.join(", ")))
+        ApiError::bad_parameter("type", what, &format!("one of {}", kinds.join(", ")))
     };
     let Ok(Query(OfKind { kind })) = query else { return Err(wrong("is there twice or is no text")) };
     let kind: Option<EntityKind> =
@@ -111,7 +112,7 @@ pub(super) async fn catalogue(
 
 /// The capabilities that are known, and who declares them
 #[utoipa::path(get, path = "/wcp/capabilities", tag = "wcp", security(("token" = [])),
-    responses((status = 200, description = "of the catalogue and of the workers that the token may see", body = Capabilities), NeedsReader))]
+    responses((status = 200, description = "of the catalogue and of the workers that the token may see", body = CapabilityList), NeedsReader))]
 pub(super) async fn capabilities(State(hall): State<Arc<Hall>>, reader: Reader) -> Response {
     let snapshot = hall.snapshot();
     let mut declared: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -136,5 +137,5 @@ pub(super) async fn capabilities(State(hall): State<Arc<Hall>>, reader: Reader) 
     });
     let capabilities: Vec<CapabilityRow> = rows.collect();
     let catalog_version = snapshot.catalogue.version().to_string();
-    json(StatusCode::OK, &Capabilities { catalog_version, count: capabilities.len(), capabilities })
+    json(StatusCode::OK, &CapabilityList { catalog_version, count: capabilities.len(), capabilities })
 }

@@ -9,7 +9,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderMap};
 
-use crate::api::error::Refused;
+use crate::api::error::ApiError;
 use crate::api::listener::Peer;
 use crate::engine::DenyCode;
 use crate::hall::{Admission, Applicant, Door, Hall, Scope, Token};
@@ -29,7 +29,7 @@ impl Credential {
         hall: &Arc<Hall>,
         headers: &HeaderMap,
         peer: Option<IpAddr>,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, ApiError> {
         if !headers.contains_key(AUTHORIZATION) {
             return Ok(Self { token: None, peer });
         }
@@ -56,10 +56,10 @@ impl Credential {
 
     /// The token that the request presents. A failure is counted and logged but makes no entry of its own: strangers must not be able
     /// to fill the ledger.
-    pub(super) fn present(self, hall: &Arc<Hall>) -> Result<Arc<Token>, Refused> {
+    pub(super) fn present(self, hall: &Arc<Hall>) -> Result<Arc<Token>, ApiError> {
         self.token.ok_or_else(|| {
             hall.met_a_stranger(Door::Api, DenyCode::Unauthenticated, self.peer);
-            Refused::unauthorized()
+            ApiError::unauthorized()
         })
     }
 }
@@ -89,10 +89,10 @@ pub(super) fn knows_the_hall(hall: &Hall, request: &Request) -> bool {
 }
 
 /// That whoever calls goes on: within the API's rates if it is known, and else not from where too many credentials were nobody's.
-pub(super) async fn admit(hall: &Arc<Hall>, applicant: Applicant<'_>) -> Result<(), Refused> {
+pub(super) async fn admit(hall: &Arc<Hall>, applicant: Applicant<'_>) -> Result<(), ApiError> {
     let admission = Admission { door: Door::Api, applicant, correlation_id: None };
     let Err(why) = hall.admit(admission) else { return Ok(()) };
-    let refused = Refused::not_admitted(&why);
+    let refused = ApiError::not_admitted(&why);
     Err(match hall.turn_away(why).await {
         Some(receipt) => refused.recorded_as(receipt.id()),
         None => refused,
@@ -100,14 +100,14 @@ pub(super) async fn admit(hall: &Arc<Hall>, applicant: Applicant<'_>) -> Result<
 }
 
 /// That a token may do this.
-pub(super) fn require(token: &Token, scope: Scope) -> Result<(), Refused> {
-    if token.may(scope) { Ok(()) } else { Err(Refused::forbidden(scope.as_str())) }
+pub(super) fn require(token: &Token, scope: Scope) -> Result<(), ApiError> {
+    if token.may(scope) { Ok(()) } else { Err(ApiError::forbidden(scope.as_str())) }
 }
 
 /// That a token may do one of these.
-pub(super) fn require_any(token: &Token, scopes: &[Scope]) -> Result<(), Refused> {
+pub(super) fn require_any(token: &Token, scopes: &[Scope]) -> Result<(), ApiError> {
     let named: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-    if scopes.iter().any(|scope| token.may(*scope)) { Ok(()) } else { Err(Refused::forbidden(&named.join("` or `"))) }
+    if scopes.iter().any(|scope| token.may(*scope)) { Ok(()) } else { Err(ApiError::forbidden(&named.join("` or `"))) }
 }
 
 /// The secret of the one `Authorization` header, if there is exactly one and its scheme is Bearer in any case.

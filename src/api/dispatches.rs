@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::error::{NeedsReader, Refused};
+use crate::api::error::{ApiError, NeedsReader};
 use crate::api::reader::{Monitor, Reader};
 use crate::api::response::json;
 use crate::api::schemas;
@@ -61,7 +61,8 @@ pub(super) struct Dispatches {
 /// A decision in Hall Monitor's words.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Event {
+#[schema(as = Event)]
+pub(super) struct MonitorEvent {
     id: String,
     timestamp: String,
     /// DISPATCHED, REFUSED or STEWARD_HOLD.
@@ -85,14 +86,15 @@ pub(super) struct Event {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Events {
-    events: Vec<Event>,
+    events: Vec<MonitorEvent>,
     count: usize,
 }
 
 /// A forwarded exchange that has not ended.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Running {
+#[schema(as = Running)]
+pub(super) struct ActiveExchange {
     id: String,
     worker: Option<String>,
     capability: String,
@@ -106,7 +108,7 @@ pub(super) struct Running {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ActiveExchanges {
-    active: Vec<Running>,
+    active: Vec<ActiveExchange>,
     count: usize,
 }
 
@@ -122,7 +124,7 @@ pub(super) struct Limit {
 /// How many.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Newest {
+pub(super) struct NewestQuery {
     /// At most so many, 50 if it is not said; below 1 counts as 1, and above 1000 as 1000.
     #[param(schema_with = schemas::any_integer)]
     n: Option<String>,
@@ -130,12 +132,12 @@ pub(super) struct Newest {
 
 /// The newest decisions
 #[utoipa::path(get, path = "/dispatches", tag = "reference", params(Limit), security(("token" = [])),
-    responses((status = 200, description = "the newest decisions", body = Dispatches), (status = 400, description = "no number", body = super::error::Envelope), NeedsReader))]
+    responses((status = 200, description = "the newest decisions", body = Dispatches), (status = 400, description = "no number", body = super::error::ErrorEnvelope), NeedsReader))]
 pub(super) async fn dispatches(
     State(hall): State<Arc<Hall>>,
     reader: Reader,
     query: Result<Query<Limit>, QueryRejection>,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let most = number("limit", query.map(|Query(Limit { limit })| limit), 200)?;
     let rows = newest(&hall, &reader, most).into_iter().map(|one| one.dispatch(&reader));
     let dispatches: Vec<Dispatch> = rows.collect();
@@ -172,16 +174,16 @@ pub(super) async fn dispatches_active(State(hall): State<Arc<Hall>>, reader: Rea
 }
 
 /// The newest decisions, as Hall Monitor's feed
-#[utoipa::path(get, path = "/api/dispatches/recent", tag = "monitor", params(Newest), security(("token" = [])),
-    responses((status = 200, description = "the feed", body = Events), (status = 400, description = "no number", body = super::error::Envelope), NeedsReader))]
+#[utoipa::path(get, path = "/api/dispatches/recent", tag = "monitor", params(NewestQuery), security(("token" = [])),
+    responses((status = 200, description = "the feed", body = Events), (status = 400, description = "no number", body = super::error::ErrorEnvelope), NeedsReader))]
 pub(super) async fn recent(
     State(hall): State<Arc<Hall>>,
     Monitor(reader): Monitor,
-    query: Result<Query<Newest>, QueryRejection>,
-) -> Result<Response, Refused> {
-    let most = number("n", query.map(|Query(Newest { n })| n), ROWS)?;
+    query: Result<Query<NewestQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let most = number("n", query.map(|Query(NewestQuery { n })| n), ROWS)?;
     let profile = hall.snapshot().settings.version.to_string();
-    let events: Vec<Event> =
+    let events: Vec<MonitorEvent> =
         newest(&hall, &reader, most).into_iter().map(|one| one.event(&reader, profile.clone())).collect();
     Ok(json(StatusCode::OK, &Events { count: events.len(), events }))
 }
@@ -192,7 +194,7 @@ pub(super) async fn recent(
 pub(super) async fn active(State(hall): State<Arc<Hall>>, Monitor(reader): Monitor) -> Response {
     let rows = hall.active(&reader.binding).into_iter().map(|(id, active)| {
         let input = &active.decision.input;
-        Running {
+        ActiveExchange {
             id: id.to_string(),
             worker: active.worker().map(|id| plain(id)),
             capability: plain(&input.capability_id),
@@ -202,7 +204,7 @@ pub(super) async fn active(State(hall): State<Arc<Hall>>, Monitor(reader): Monit
             env: input.env.to_string(),
         }
     });
-    let active: Vec<Running> = rows.collect();
+    let active: Vec<ActiveExchange> = rows.collect();
     json(StatusCode::OK, &ActiveExchanges { count: active.len(), active })
 }
 
@@ -272,11 +274,11 @@ impl One {
         }
     }
 
-    fn event(self, reader: &Reader, profile: String) -> Event {
+    fn event(self, reader: &Reader, profile: String) -> MonitorEvent {
         let denied = self.denied();
         let decision = if denied { "deny" } else { "allow" };
         match self {
-            Self::Ours(row) => Event {
+            Self::Ours(row) => MonitorEvent {
                 id: row.id.to_string(),
                 timestamp: timestamp(row.at_micros),
                 outcome: match row.outcome {
@@ -300,7 +302,7 @@ impl One {
                 dry_run: row.dry_run,
                 external: false,
             },
-            Self::External(one) => Event {
+            Self::External(one) => MonitorEvent {
                 id: one.decision_id.to_string(),
                 timestamp: timestamp(one.decided_at_micros),
                 outcome: if denied { "REFUSED" } else { "DISPATCHED" },
@@ -327,14 +329,14 @@ impl One {
 }
 
 /// A number of a query, which is 50 if it is not there, and is put within bounds.
-fn number(name: &str, written: Result<Option<String>, QueryRejection>, most: usize) -> Result<usize, Refused> {
+fn number(name: &str, written: Result<Option<String>, QueryRejection>, most: usize) -> Result<usize, ApiError> {
     let Ok(written) = written else {
-        return Err(Refused::bad_parameter(name, "is there twice or is no text", "a whole number"));
+        return Err(ApiError::bad_parameter(name, "is there twice or is no text", "a whole number"));
     };
     let Some(text) = written else { return Ok(50) };
     let digits = text.strip_prefix('-').unwrap_or(&text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Refused::bad_parameter(name, "is no whole number", "one from 1 on"));
+        return Err(ApiError::bad_parameter(name, "is no whole number", "one from 1 on"));
     }
     let number = if text.starts_with('-') { 1 } else { digits.parse().unwrap_or(usize::MAX) };
     Ok(number.clamp(1, most))

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::api::body;
 use crate::api::credential::{self, Credential};
-use crate::api::error::{Envelope, NeedsBody, Refused};
+use crate::api::error::{ApiError, ErrorEnvelope, NeedsBody};
 use crate::api::response::json;
 use crate::clock::timestamp;
 use crate::engine::Json;
@@ -56,7 +56,7 @@ pub(super) struct Updated {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = WorkerStanding)]
-pub(super) struct Worker<'a> {
+pub(super) struct WorkerState<'a> {
     ok: bool,
     worker_id: &'a str,
     /// active, revoked, banned or unverified: what counts now.
@@ -69,7 +69,7 @@ pub(super) struct Worker<'a> {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = HashStanding)]
-pub(super) struct Ban {
+pub(super) struct HashState {
     ok: bool,
     hash: String,
     banned: bool,
@@ -116,14 +116,14 @@ pub(super) struct RevokeAsked {
         (status = 201, description = "it is new, on record, and in force", body = New),
         (status = 200, description = "it was there, and has this record now", body = Updated),
         NeedsBody,
-        (status = 409, description = "its record is in the folder, or the change needs the scope `admin`", body = Envelope<'static>),
-        (status = 501, description = "this hall enrolls nobody over the API", body = Envelope<'static>),
+        (status = 409, description = "its record is in the folder, or the change needs the scope `admin`", body = ErrorEnvelope<'static>),
+        (status = 501, description = "this hall enrolls nobody over the API", body = ErrorEnvelope<'static>),
     ))]
-pub(super) async fn enroll(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, Refused> {
+pub(super) async fn enroll(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, ApiError> {
     asked(&hall, request, TAKERS, async |token, headers, body| {
         let record = read(headers, body).await?;
         let worker_id = text(record.as_object(), "worker_id").unwrap_or_default();
-        let registered = hall.enroll(token, record).await.map_err(|why| Refused::not_changed(&why))?;
+        let registered = hall.enroll(token, record).await.map_err(|why| ApiError::not_changed(&why))?;
         Ok(match &registered {
             Registered { known: false, receipt: Some(receipt), .. } => json(
                 StatusCode::CREATED,
@@ -148,19 +148,19 @@ pub(super) async fn enroll(State(hall): State<Arc<Hall>>, request: Request) -> R
 #[utoipa::path(post, path = "/wcp/workers/{worker_id}/revoke", tag = "wcp", security(("token" = [])),
     params(("worker_id" = String, Path, description = "the worker's id")), request_body = Option<RevokeAsked>,
     responses(
-        (status = 200, description = "it does not act any more", body = Worker),
+        (status = 200, description = "it does not act any more", body = WorkerState),
         NeedsBody,
-        (status = 404, description = "no such worker", body = Envelope<'static>),
-        (status = 501, description = "this hall changes no worker over the API", body = Envelope<'static>),
+        (status = 404, description = "no such worker", body = ErrorEnvelope<'static>),
+        (status = 501, description = "this hall changes no worker over the API", body = ErrorEnvelope<'static>),
     ))]
 pub(super) async fn revoke(
     State(hall): State<Arc<Hall>>,
     id: Result<Path<String>, PathRejection>,
     request: Request,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     asked(&hall, request, TAKERS, async |token, headers, body| {
         let (id, reason) = (named(id), reason(optional(headers, body).await?.as_ref())?);
-        let registered = hall.revoke(token, &id, reason).await.map_err(|why| Refused::not_changed(&why))?;
+        let registered = hall.revoke(token, &id, reason).await.map_err(|why| ApiError::not_changed(&why))?;
         Ok(of_worker(&id, &registered))
     })
     .await
@@ -170,20 +170,20 @@ pub(super) async fn revoke(
 #[utoipa::path(post, path = "/wcp/workers/{worker_id}/restore", tag = "wcp", security(("token" = [])),
     params(("worker_id" = String, Path, description = "the worker's id")), request_body = Option<RevokeAsked>,
     responses(
-        (status = 200, description = "it acts, unless something else speaks against it", body = Worker),
+        (status = 200, description = "it acts, unless something else speaks against it", body = WorkerState),
         NeedsBody,
-        (status = 404, description = "no such worker", body = Envelope<'static>),
-        (status = 501, description = "this hall changes no worker over the API", body = Envelope<'static>),
+        (status = 404, description = "no such worker", body = ErrorEnvelope<'static>),
+        (status = 501, description = "this hall changes no worker over the API", body = ErrorEnvelope<'static>),
     ))]
 pub(super) async fn restore(
     State(hall): State<Arc<Hall>>,
     id: Result<Path<String>, PathRejection>,
     request: Request,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     asked(&hall, request, &[Scope::Admin], async |token, headers, body| {
         let id = named(id);
         reason(optional(headers, body).await?.as_ref())?;
-        let registered = hall.restore(token, &id).await.map_err(|why| Refused::not_changed(&why))?;
+        let registered = hall.restore(token, &id).await.map_err(|why| ApiError::not_changed(&why))?;
         Ok(of_worker(&id, &registered))
     })
     .await
@@ -192,15 +192,15 @@ pub(super) async fn restore(
 /// Ban the hash of a record or of code: needs the scope `admin` and a token that is bound to nothing
 #[utoipa::path(post, path = "/wcp/registry/ban", tag = "wcp", security(("token" = [])), request_body = BanAsked,
     responses(
-        (status = 200, description = "no worker with it acts any more", body = Ban),
+        (status = 200, description = "no worker with it acts any more", body = HashState),
         NeedsBody,
-        (status = 501, description = "this hall changes no worker over the API", body = Envelope<'static>),
+        (status = 501, description = "this hall changes no worker over the API", body = ErrorEnvelope<'static>),
     ))]
-pub(super) async fn ban(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, Refused> {
+pub(super) async fn ban(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, ApiError> {
     asked(&hall, request, &[Scope::Admin], async |token, headers, body| {
         let asked = read(headers, body).await?;
         let (hash, reason) = (hash(&asked)?, reason(Some(&asked))?);
-        let registered = hall.ban(token, hash, reason).await.map_err(|why| Refused::not_changed(&why))?;
+        let registered = hall.ban(token, hash, reason).await.map_err(|why| ApiError::not_changed(&why))?;
         Ok(of_hash(hash, &registered))
     })
     .await
@@ -209,15 +209,15 @@ pub(super) async fn ban(State(hall): State<Arc<Hall>>, request: Request) -> Resu
 /// Take a ban back: needs the scope `admin` and a token that is bound to nothing
 #[utoipa::path(post, path = "/wcp/registry/unban", tag = "wcp", security(("token" = [])), request_body = UnbanAsked,
     responses(
-        (status = 200, description = "it is not banned any more", body = Ban),
+        (status = 200, description = "it is not banned any more", body = HashState),
         NeedsBody,
-        (status = 404, description = "it is not banned", body = Envelope<'static>),
-        (status = 501, description = "this hall changes no worker over the API", body = Envelope<'static>),
+        (status = 404, description = "it is not banned", body = ErrorEnvelope<'static>),
+        (status = 501, description = "this hall changes no worker over the API", body = ErrorEnvelope<'static>),
     ))]
-pub(super) async fn unban(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, Refused> {
+pub(super) async fn unban(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, ApiError> {
     asked(&hall, request, &[Scope::Admin], async |token, headers, body| {
         let hash = hash(&read(headers, body).await?)?;
-        let registered = hall.unban(token, hash).await.map_err(|why| Refused::not_changed(&why))?;
+        let registered = hall.unban(token, hash).await.map_err(|why| ApiError::not_changed(&why))?;
         Ok(of_hash(hash, &registered))
     })
     .await
@@ -228,8 +228,8 @@ async fn asked(
     hall: &Arc<Hall>,
     request: Request,
     scopes: &[Scope],
-    change: impl AsyncFnOnce(&Arc<Token>, &HeaderMap, Body) -> Result<Response, Refused>,
-) -> Result<Response, Refused> {
+    change: impl AsyncFnOnce(&Arc<Token>, &HeaderMap, Body) -> Result<Response, ApiError>,
+) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let token = Credential::of(&head.extensions).present(hall)?;
     let tried = match credential::require_any(&token, scopes) {
@@ -245,7 +245,7 @@ fn named(id: Result<Path<String>, PathRejection>) -> String {
 }
 
 /// Records what is refused to a known token.
-async fn recorded(hall: &Hall, token: &Token, tried: Result<Response, Refused>) -> Result<Response, Refused> {
+async fn recorded(hall: &Hall, token: &Token, tried: Result<Response, ApiError>) -> Result<Response, ApiError> {
     let refused = match tried {
         Err(refused) if refused.is_callers() => refused,
         other => return other,
@@ -260,31 +260,31 @@ async fn recorded(hall: &Hall, token: &Token, tried: Result<Response, Refused>) 
         correlation_id: None,
         raw_body: None,
     };
-    let receipt = hall.refuse(refusal).await.map_err(|why| Refused::undecided(&why))?;
+    let receipt = hall.refuse(refusal).await.map_err(|why| ApiError::undecided(&why))?;
     Err(refused.recorded_as(receipt.id()))
 }
 
 /// The body as JSON.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Json, Refused> {
+async fn read(headers: &HeaderMap, body: Body) -> Result<Json, ApiError> {
     parsed(&body::receive(headers, body).await?)
 }
 
 /// The body as JSON, if there is one.
-async fn optional(headers: &HeaderMap, body: Body) -> Result<Option<Json>, Refused> {
+async fn optional(headers: &HeaderMap, body: Body) -> Result<Option<Json>, ApiError> {
     let body = body::receive(headers, body).await?;
     if body.is_empty() { Ok(None) } else { parsed(&body).map(|body| Some(body).filter(|body| *body != Json::Null)) }
 }
 
-fn parsed(body: &[u8]) -> Result<Json, Refused> {
+fn parsed(body: &[u8]) -> Result<Json, ApiError> {
     Json::parse(body).map_err(|error| wrong("invalid json", format!("the body is not JSON: {error}")))
 }
 
-fn wrong(error: &str, reason: String) -> Refused {
-    Refused::not_changed(&NotChanged::Field { error: error.to_owned(), reason })
+fn wrong(error: &str, reason: String) -> ApiError {
+    ApiError::not_changed(&NotChanged::Field { error: error.to_owned(), reason })
 }
 
 /// `hash`: of a record or of code, with `sha256:` before it or not.
-fn hash(asked: &Json) -> Result<Digest, Refused> {
+fn hash(asked: &Json) -> Result<Digest, ApiError> {
     let members = asked.as_object();
     if members.and_then(|members| present(members, "hash")).is_none() {
         return Err(wrong("missing field: hash", "`hash` is missing; name the hash of a record or of code".to_owned()));
@@ -296,7 +296,7 @@ fn hash(asked: &Json) -> Result<Digest, Refused> {
 }
 
 /// `reason`, if it is given.
-fn reason(asked: Option<&Json>) -> Result<Option<Arc<str>>, Refused> {
+fn reason(asked: Option<&Json>) -> Result<Option<Arc<str>>, ApiError> {
     let Some(asked) = asked else { return Ok(None) };
     let members = asked.as_object();
     let members =
@@ -314,14 +314,14 @@ fn text(members: Option<&Members>, key: &str) -> Option<String> {
 
 fn of_worker(id: &str, registered: &Registered) -> Response {
     let status = registered.standing.as_str();
-    json(StatusCode::OK, &Worker { ok: true, worker_id: id, status, receipt_id: receipt_id(registered) })
+    json(StatusCode::OK, &WorkerState { ok: true, worker_id: id, status, receipt_id: receipt_id(registered) })
 }
 
 fn of_hash(hash: Digest, registered: &Registered) -> Response {
     let banned = registered.standing == Standing::Banned;
     let workers = registered.workers.iter().map(ToString::to_string).collect();
     let hash = format!("sha256:{hash}");
-    json(StatusCode::OK, &Ban { ok: true, hash, banned, workers, receipt_id: receipt_id(registered) })
+    json(StatusCode::OK, &HashState { ok: true, hash, banned, workers, receipt_id: receipt_id(registered) })
 }
 
 fn receipt_id(registered: &Registered) -> Option<String> {

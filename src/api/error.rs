@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use crate::api::access_log::AnswerSummary;
 use crate::api::response::json;
-use crate::engine::input::written::Unreadable;
+use crate::engine::input::written::InvalidRequest;
 use crate::engine::{DenyCode, Outcome};
 use crate::hall::{CannotDecide, NotAdmitted, NotChanged, ReadError};
 
 /// Why a request gets no decision.
 #[derive(Debug, Clone)]
-pub(super) struct Refused {
+pub(super) struct ApiError {
     status: StatusCode,
     /// For programs; stable.
     error: Cow<'static, str>,
@@ -34,7 +34,7 @@ pub(super) struct Refused {
     retry_after: Option<u64>,
 }
 
-impl Refused {
+impl ApiError {
     fn new(
         status: StatusCode,
         error: impl Into<Cow<'static, str>>,
@@ -244,11 +244,11 @@ impl Refused {
 
     /// The body ended early or is wrongly framed.
     pub(super) fn cut_off() -> Self {
-        Self::unreadable(&Unreadable::Malformed("the body ended early or is wrongly framed".to_owned()))
+        Self::unreadable(&InvalidRequest::Malformed("the body ended early or is wrongly framed".to_owned()))
     }
 
     /// The body is no request.
-    pub(super) fn unreadable(why: &Unreadable) -> Self {
+    pub(super) fn unreadable(why: &InvalidRequest) -> Self {
         let (error, reason) = (why.error("the body"), why.reason("the body"));
         Self::new(StatusCode::BAD_REQUEST, error, DenyCode::InvalidInput, reason)
     }
@@ -295,7 +295,8 @@ impl Refused {
 /// The body of every answer but a success. It always says that the request is denied.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Envelope<'a> {
+#[schema(as = Envelope)]
+pub(super) struct ErrorEnvelope<'a> {
     /// For programs; stable.
     error: &'a str,
     /// The deny code, where the reference has it beside `error`.
@@ -326,13 +327,13 @@ pub(super) struct Envelope<'a> {
 pub(super) enum NeedsReader {
     /// No token, or one that is not known.
     #[response(status = 401)]
-    Unauthorized(Envelope<'static>),
+    Unauthorized(ErrorEnvelope<'static>),
     /// A token without the scope, or one that is bound where it may not be.
     #[response(status = 403)]
-    Forbidden(Envelope<'static>),
+    Forbidden(ErrorEnvelope<'static>),
     /// Over the rate of the token or its tenant, or too many wrong credentials from there. `retry-after` says when to try again.
     #[response(status = 429)]
-    TooMany(Envelope<'static>),
+    TooMany(ErrorEnvelope<'static>),
 }
 
 /// The refusals of whatever needs a token and a JSON body.
@@ -341,35 +342,35 @@ pub(super) enum NeedsReader {
 pub(super) enum NeedsBody {
     /// The body is no JSON object of the described form.
     #[response(status = 400)]
-    Invalid(Envelope<'static>),
+    Invalid(ErrorEnvelope<'static>),
     /// No token, or one that is not known.
     #[response(status = 401)]
-    Unauthorized(Envelope<'static>),
+    Unauthorized(ErrorEnvelope<'static>),
     /// A token without the scope, or one that is bound to something else.
     #[response(status = 403)]
-    Forbidden(Envelope<'static>),
+    Forbidden(ErrorEnvelope<'static>),
     /// The body did not arrive in time.
     #[response(status = 408)]
-    Timeout(Envelope<'static>),
+    Timeout(ErrorEnvelope<'static>),
     /// The body is too large.
     #[response(status = 413)]
-    TooLarge(Envelope<'static>),
+    TooLarge(ErrorEnvelope<'static>),
     /// The body is no JSON, or compressed.
     #[response(status = 415)]
-    Unsupported(Envelope<'static>),
+    Unsupported(ErrorEnvelope<'static>),
     /// Over the rate of the token or its tenant, or too many wrong credentials from there. `retry-after` says when to try again.
     #[response(status = 429)]
-    TooMany(Envelope<'static>),
+    TooMany(ErrorEnvelope<'static>),
     /// It could not be decided or recorded: nothing is allowed. `retry-after` says when to try again.
     #[response(status = 503)]
-    Unavailable(Envelope<'static>),
+    Unavailable(ErrorEnvelope<'static>),
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = json(
             self.status,
-            &Envelope {
+            &ErrorEnvelope {
                 error: &self.error,
                 code: self.coded.then(|| self.code.as_str()),
                 denied: true,

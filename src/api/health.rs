@@ -25,7 +25,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Whether the hall answers.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Health {
+#[schema(as = Health)]
+pub(super) struct HealthStatus {
     /// Always ok: `/readyz` says whether requests should be sent here.
     status: &'static str,
     timestamp: String,
@@ -156,9 +157,9 @@ pub(super) struct Check {
 
 /// Whether the hall answers
 #[utoipa::path(get, path = "/health", tag = "reference", security(("token" = [])),
-    responses((status = 200, description = "it answers", body = Health), NeedsReader))]
+    responses((status = 200, description = "it answers", body = HealthStatus), NeedsReader))]
 pub(super) async fn health(_: Reader) -> Response {
-    json(StatusCode::OK, &Health { status: "ok", timestamp: now(), version: VERSION })
+    json(StatusCode::OK, &HealthStatus { status: "ok", timestamp: now(), version: VERSION })
 }
 
 /// The hall in numbers
@@ -239,7 +240,7 @@ pub(super) async fn doctor(State(hall): State<Arc<Hall>>, reader: Reader) -> Res
 
 impl RegistryHealth {
     fn of(hall: &Hall) -> Self {
-        let seen = hall.abroad().map(|abroad| abroad.seen());
+        let seen = hall.remote_registry().map(|remote_registry| remote_registry.seen());
         Self {
             reachable: seen.as_ref().map(|seen| seen.asked && seen.failure.is_none()),
             ban_list_age_s: seen.and_then(|seen| Some(seen.bans_whole?.instant.elapsed().as_secs())),
@@ -249,7 +250,7 @@ impl RegistryHealth {
 
 /// The account's standing at the registry, and when that last answered; when they are known.
 fn standing(hall: &Hall) -> (Option<String>, Option<String>) {
-    let Some(seen) = hall.abroad().map(|abroad| abroad.seen()) else { return (None, None) };
+    let Some(seen) = hall.remote_registry().map(|remote_registry| remote_registry.seen()) else { return (None, None) };
     let Some(account) = &seen.account else { return (None, None) };
     (Some(account.standing.clone()), seen.answered.map(|answered| timestamp(answered.micros)))
 }

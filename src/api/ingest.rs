@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::api::body::receive;
 use crate::api::credential::{self, Credential};
-use crate::api::error::{NeedsBody, Refused};
+use crate::api::error::{ApiError, NeedsBody};
 use crate::api::response::json;
 use crate::engine::Json;
 use crate::engine::json::{Members, present};
@@ -56,7 +56,8 @@ pub(super) struct ExternalDecision {
 /// That it is recorded.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Ingested {
+#[schema(as = Ingested)]
+pub(super) struct IngestReceipt {
     recorded: bool,
     decision_id: String,
     /// It was here before, and stays as it was.
@@ -67,21 +68,21 @@ pub(super) struct Ingested {
 
 /// Report a decision that was made elsewhere
 #[utoipa::path(post, path = "/decisions/ingest", tag = "reference", security(("token" = [])), request_body = ExternalDecision,
-    responses((status = 201, description = "it is in the list", body = Ingested), NeedsBody))]
-pub(super) async fn ingest(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, Refused> {
+    responses((status = 201, description = "it is in the list", body = IngestReceipt), NeedsBody))]
+pub(super) async fn ingest(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let token = Credential::of(&head.extensions).present(&hall)?;
     credential::require(&token, Scope::Ingest)?;
     let body = receive(&head.headers, body).await?;
     let now = jiff::Timestamp::now();
     let tenant = token.binding.tenant.as_ref().map(|tenant| tenant.shared());
-    let external = read(&body, tenant, now).map_err(|why| Refused::bad_body(&why))?;
+    let external = read(&body, tenant, now).map_err(|why| ApiError::bad_body(&why))?;
     if !external.visible_to(&token.binding) {
-        return Err(Refused::not_its_own());
+        return Err(ApiError::not_its_own());
     }
     let decision_id = external.decision_id.to_string();
     let duplicate = !hall.ingest(external);
-    Ok(json(StatusCode::CREATED, &Ingested { recorded: true, decision_id, duplicate, durable: false }))
+    Ok(json(StatusCode::CREATED, &IngestReceipt { recorded: true, decision_id, duplicate, durable: false }))
 }
 
 /// Reads a decision. The error names the field, and what to change.

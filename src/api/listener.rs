@@ -22,7 +22,7 @@ use pingora_core::protocols::tls::SslDigest;
 use pingora_core::server::ShutdownWatch;
 use tower::ServiceExt;
 
-use crate::connections::{Connection, Doorway, Place, Reading, peer};
+use crate::connections::{CallerConnection, ConnectionPlace, Doorway, FramingMode, peer};
 use crate::tls;
 
 /// For the whole head of a request, from the end of the one before: also the longest a kept-alive connection is idle.
@@ -42,14 +42,14 @@ const LAST_TIME: Duration = Duration::from_secs(2);
 pub(super) struct Peer(pub(super) Option<SocketAddr>);
 
 /// Serves a router on the connections that pingora accepts.
-pub(super) struct Listener {
+pub(super) struct ApiListener {
     router: Router,
     doorway: Doorway,
     head_time: Duration,
     stall_time: Duration,
 }
 
-impl Listener {
+impl ApiListener {
     /// A listener for these paths.
     pub(super) const fn new(router: Router, doorway: Doorway) -> Self {
         Self { router, doorway, head_time: HEAD_TIME, stall_time: STALL_TIME }
@@ -57,7 +57,7 @@ impl Listener {
 }
 
 #[async_trait]
-impl ServerApp for Listener {
+impl ServerApp for ApiListener {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let (connection, place) = self.doorway.enter(stream)?;
         let serve = async {
@@ -68,8 +68,8 @@ impl ServerApp for Listener {
     }
 }
 
-impl Listener {
-    async fn serve(&self, stream: Stream, place: Arc<Place>, shutdown: &ShutdownWatch) -> Option<Stream> {
+impl ApiListener {
+    async fn serve(&self, stream: Stream, place: Arc<ConnectionPlace>, shutdown: &ShutdownWatch) -> Option<Stream> {
         let peer = Peer(peer(&*stream));
         // What the handshake left is there, and does not say that nothing may be served.
         let refused = |digest: Arc<SslDigest>| tls::connection(&digest).is_none_or(tls::Connection::is_refused);
@@ -77,7 +77,7 @@ impl Listener {
             return None;
         }
         // What is malformed for anyone is malformed here, too: nobody can say where the next request begins.
-        let (stream, _) = Connection::framed(stream, Reading::Unaware);
+        let (stream, _) = CallerConnection::framed(stream, FramingMode::Unaware);
         let (begun, answered) = (AtomicU64::new(0), AtomicU64::new(0));
         let service = service_fn(|request: Request<hyper::body::Incoming>| {
             begun.fetch_add(1, Ordering::Relaxed);

@@ -13,7 +13,7 @@ use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYP
 use http::{HeaderMap, HeaderValue};
 
 use crate::api::credential::{self, Credential};
-use crate::api::error::{NeedsReader, Refused};
+use crate::api::error::{ApiError, NeedsReader};
 use crate::hall::{Hall, Resource, Scope};
 
 /// Whoever asks for it again gets the newest.
@@ -30,14 +30,14 @@ const FOR_EVER_IN_PRIVATE: &str = "private, max-age=31536000, immutable";
     params(("resource" = String, Path, description = "its name, slashes included", example = "checkpoint")),
     responses(
         (status = 200, description = "a checkpoint as text, or a tile", content((String = "text/plain"), (Vec<u8> = "application/octet-stream"))),
-        (status = 404, description = "no such part, not yet or no longer", body = super::error::Envelope),
-        (status = 503, description = "the ledger cannot be read now", body = super::error::Envelope), NeedsReader))]
+        (status = 404, description = "no such part, not yet or no longer", body = super::error::ErrorEnvelope),
+        (status = 503, description = "the ledger cannot be read now", body = super::error::ErrorEnvelope), NeedsReader))]
 pub(super) async fn public(
     hall: State<Arc<Hall>>,
     path: Path<String>,
     credential: Credential,
     headers: HeaderMap,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     serve(hall, path, credential, headers, true).await
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn for_readers(
     path: Path<String>,
     credential: Credential,
     headers: HeaderMap,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     serve(hall, path, credential, headers, false).await
 }
 
@@ -57,7 +57,7 @@ async fn serve(
     credential: Credential,
     headers: HeaderMap,
     public: bool,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let resource = Resource::parse(&path);
     let entries = matches!(resource, Some(Resource::Entries { .. }));
     let open = public && resource.is_some() && !entries;
@@ -65,12 +65,12 @@ async fn serve(
         let token = credential.present(&hall)?;
         credential::require(&token, Scope::Read)?;
         if entries && token.binding.is_bound() {
-            return Err(Refused::bound());
+            return Err(ApiError::bound());
         }
     }
-    let Some(resource) = resource else { return Err(Refused::not_in_log()) };
-    let bytes = hall.published(resource).await.map_err(|error| Refused::unread(&error))?;
-    let Some(bytes) = bytes else { return Err(Refused::not_in_log()) };
+    let Some(resource) = resource else { return Err(ApiError::not_in_log()) };
+    let bytes = hall.published(resource).await.map_err(|error| ApiError::unread(&error))?;
+    let Some(bytes) = bytes else { return Err(ApiError::not_in_log()) };
     let (kind, keep) = match resource {
         Resource::Checkpoint => ("text/plain; charset=utf-8", NEVER),
         _ if open => ("application/octet-stream", FOR_EVER),
@@ -90,7 +90,7 @@ async fn serve(
         zip.write_all(&bytes).and_then(|()| zip.finish())
     });
     let zipped = zipped.await.map_err(io::Error::other).flatten();
-    let zipped = zipped.map_err(|error| Refused::unread(&error.into()))?;
+    let zipped = zipped.map_err(|error| ApiError::unread(&error.into()))?;
     Ok((fixed, [vary, (CONTENT_ENCODING, HeaderValue::from_static("gzip"))], zipped).into_response())
 }
 

@@ -16,9 +16,9 @@ use http::{HeaderValue, Method, StatusCode};
 use crate::api::access_log;
 use crate::api::cors::{AllowedOrigins, ForeignOrigin};
 use crate::api::credential::Credential;
-use crate::api::error::Refused;
+use crate::api::error::ApiError;
 use crate::api::listener::Peer;
-use crate::connections::Place;
+use crate::connections::ConnectionPlace;
 use crate::hall::Hall;
 use crate::telemetry::traces::Traced;
 
@@ -85,7 +85,7 @@ pub(super) async fn around(State(of): State<Arc<Middleware>>, mut request: Reque
         AssertUnwindSafe(answered).catch_unwind().await.unwrap_or_else(|_| {
             of.hall.metrics().panics.inc();
             tracing::error!("a request panicked");
-            Refused::internal().into_response()
+            ApiError::internal().into_response()
         })
     };
     of.origins.allow(origin.as_ref(), response.headers_mut());
@@ -113,10 +113,10 @@ pub(super) async fn authenticate(
     hall: &Arc<Hall>,
     request: &mut Request,
     peer: Option<SocketAddr>,
-) -> Result<bool, Refused> {
+) -> Result<bool, ApiError> {
     let credential = Credential::authenticate(hall, request.headers(), peer.map(|peer| peer.ip())).await?;
     let known = credential.is_known();
-    if let Some(place) = request.extensions().get::<Arc<Place>>().filter(|_| known) {
+    if let Some(place) = request.extensions().get::<Arc<ConnectionPlace>>().filter(|_| known) {
         place.known();
     }
     request.extensions_mut().insert(credential);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::credential::{self, Credential};
-use crate::api::error::{Envelope, NeedsReader, Refused};
+use crate::api::error::{ApiError, ErrorEnvelope, NeedsReader};
 use crate::api::response::json;
 use crate::hall::{CannotDecide, Failure, Hall, NotOnline, Scope};
 
@@ -46,11 +46,11 @@ pub(super) struct Offline {
 #[utoipa::path(post, path = "/api/server/go-online", tag = "hall", security(("token" = [])),
     responses(
         (status = 200, description = "it decides", body = Online),
-        (status = 401, description = "no token, or one that is not known", body = Envelope<'static>),
-        (status = 403, description = "the token may not, or the account's standing does not let it", content((Envelope<'static> = "application/json"), (NotSwitched = "application/json"))),
-        (status = 429, description = "over a rate", body = Envelope<'static>),
+        (status = 401, description = "no token, or one that is not known", body = ErrorEnvelope<'static>),
+        (status = 403, description = "the token may not, or the account's standing does not let it", content((ErrorEnvelope<'static> = "application/json"), (NotSwitched = "application/json"))),
+        (status = 429, description = "over a rate", body = ErrorEnvelope<'static>),
         (status = 502, description = "the registry's answer is of no use", body = NotSwitched),
-        (status = 503, description = "it could not be recorded, or the registry does not answer", content((Envelope<'static> = "application/json"), (NotSwitched = "application/json"))),
+        (status = 503, description = "it could not be recorded, or the registry does not answer", content((ErrorEnvelope<'static> = "application/json"), (NotSwitched = "application/json"))),
     ))]
 pub(super) async fn go_online(State(hall): State<Arc<Hall>>, credential: Credential) -> Response {
     let token = match admin(&hall, credential) {
@@ -69,7 +69,7 @@ pub(super) async fn go_online(State(hall): State<Arc<Hall>>, credential: Credent
         Err(ref why @ NotOnline::Standing(ref account)) => {
             refused(StatusCode::FORBIDDEN, "standing", why.to_string(), Some(account.standing.clone()))
         }
-        Err(NotOnline::Record(why)) => Refused::undecided(&CannotDecide::Record(why)).into_response(),
+        Err(NotOnline::Record(why)) => ApiError::undecided(&CannotDecide::Record(why)).into_response(),
         Err(ref why @ NotOnline::Registry(ref failure)) => {
             let (status, error) = match failure {
                 Failure::Refused(_) | Failure::Status(_) | Failure::Malformed(_) => {
@@ -87,16 +87,16 @@ pub(super) async fn go_online(State(hall): State<Arc<Hall>>, credential: Credent
     responses(
         (status = 200, description = "it decides nothing more", body = Offline),
         NeedsReader,
-        (status = 503, description = "it could not be recorded", body = Envelope<'static>),
+        (status = 503, description = "it could not be recorded", body = ErrorEnvelope<'static>),
     ))]
-pub(super) async fn go_offline(State(hall): State<Arc<Hall>>, credential: Credential) -> Result<Response, Refused> {
+pub(super) async fn go_offline(State(hall): State<Arc<Hall>>, credential: Credential) -> Result<Response, ApiError> {
     let token = admin(&hall, credential)?;
-    hall.go_offline(token).await.map_err(|why| Refused::undecided(&CannotDecide::Record(why)))?;
+    hall.go_offline(token).await.map_err(|why| ApiError::undecided(&CannotDecide::Record(why)))?;
     Ok(json(StatusCode::OK, &Offline { ok: true }))
 }
 
 /// The name of a token that may switch the hall.
-fn admin(hall: &Arc<Hall>, credential: Credential) -> Result<crate::ids::TokenName, Refused> {
+fn admin(hall: &Arc<Hall>, credential: Credential) -> Result<crate::ids::TokenName, ApiError> {
     let token = credential.present(hall)?;
     credential::require(&token, Scope::Admin)?;
     Ok(token.name.clone())

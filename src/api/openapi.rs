@@ -14,8 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::credential::Credential;
-use crate::api::error::Refused;
-use crate::api::reader::Shared;
+use crate::api::error::ApiError;
+use crate::api::reader::ApiState;
 use crate::api::response::json;
 use crate::api::{
     alerts, catalogue, dispatches, enrolment, health, ingest, log, online, probes, receipts, registry, route, workers,
@@ -55,7 +55,7 @@ impl Modify for Credentials {
 }
 
 /// Every handler that describes itself.
-fn described() -> OpenApiRouter<Shared> {
+fn described() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Described::openapi())
         .routes(routes!(route::route))
         .routes(routes!(route::full))
@@ -92,7 +92,7 @@ fn described() -> OpenApiRouter<Shared> {
 }
 
 /// Their paths.
-pub(super) fn paths() -> Router<Shared> {
+pub(super) fn paths() -> Router<ApiState> {
     described().split_for_parts().0
 }
 
@@ -103,7 +103,7 @@ pub fn description() -> utoipa::openapi::OpenApi {
 }
 
 /// `GET /openapi.json`, for whoever has a token, whatever its scope.
-pub(super) async fn document(State(hall): State<Arc<Hall>>, credential: Credential) -> Result<Response, Refused> {
+pub(super) async fn document(State(hall): State<Arc<Hall>>, credential: Credential) -> Result<Response, ApiError> {
     credential.present(&hall)?;
     Ok(json(StatusCode::OK, &description()))
 }

@@ -25,7 +25,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
-use super::error::Refused;
+use super::error::ApiError;
 use super::listener::Peer;
 use super::middleware;
 use super::probes;
@@ -121,8 +121,8 @@ impl Ops {
             .route("/metrics", metrics)
             .with_state(Arc::clone(&hall))
             .route("/livez", get(livez).with_state((hall, pulses)))
-            .fallback(async || Refused::not_found())
-            .method_not_allowed_fallback(async || Refused::method_not_allowed());
+            .fallback(async || ApiError::not_found())
+            .method_not_allowed_fallback(async || ApiError::method_not_allowed());
         let serve = move || {
             let served = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
                 let listener = listener.try_clone()?;

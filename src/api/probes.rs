@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::credential::{self, Credential};
-use crate::api::error::{NeedsReader, Refused};
+use crate::api::error::{ApiError, NeedsReader};
 use crate::api::response::json;
 use crate::clock::timestamp;
 use crate::hall::{Hall, Scope};
@@ -151,7 +151,7 @@ pub(super) async fn metrics(State(hall): State<Arc<Hall>>) -> Response {
 }
 
 /// `GET /metrics` where only tokens with the scope `read` may see it.
-pub(super) async fn metrics_for_readers(hall: State<Arc<Hall>>, credential: Credential) -> Result<Response, Refused> {
+pub(super) async fn metrics_for_readers(hall: State<Arc<Hall>>, credential: Credential) -> Result<Response, ApiError> {
     let token = credential.present(&hall)?;
     credential::require(&token, Scope::Read)?;
     Ok(metrics(hall).await)

@@ -9,22 +9,22 @@ use http::request::Parts;
 
 use crate::api::cors::ForeignOrigin;
 use crate::api::credential::{self, Credential};
-use crate::api::error::Refused;
+use crate::api::error::ApiError;
 use crate::api::listener::Peer;
 use crate::engine::Binding;
 use crate::hall::{Hall, Scope};
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
-pub(super) struct Shared {
+pub(super) struct ApiState {
     /// The hall.
     pub(super) hall: Arc<Hall>,
     /// Whether Hall Monitor on this machine reads without a token.
     pub(super) monitor: bool,
 }
 
-impl FromRef<Shared> for Arc<Hall> {
-    fn from_ref(shared: &Shared) -> Self {
+impl FromRef<ApiState> for Arc<Hall> {
+    fn from_ref(shared: &ApiState) -> Self {
         Self::clone(&shared.hall)
     }
 }
@@ -38,10 +38,10 @@ pub(super) struct Reader {
     pub(super) redacted: bool,
 }
 
-impl FromRequestParts<Shared> for Reader {
-    type Rejection = Refused;
+impl FromRequestParts<ApiState> for Reader {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
+    async fn from_request_parts(parts: &mut Parts, shared: &ApiState) -> Result<Self, ApiError> {
         let Ok(credential) = Credential::from_request_parts(parts, shared).await;
         let token = credential.present(&shared.hall)?;
         credential::require(&token, Scope::Read)?;
@@ -53,10 +53,10 @@ impl FromRequestParts<Shared> for Reader {
 #[derive(Debug)]
 pub(super) struct Monitor(pub(super) Reader);
 
-impl FromRequestParts<Shared> for Monitor {
-    type Rejection = Refused;
+impl FromRequestParts<ApiState> for Monitor {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
+    async fn from_request_parts(parts: &mut Parts, shared: &ApiState) -> Result<Self, ApiError> {
         if shared.monitor && is_of_this_machine(parts) {
             return Ok(Self(Reader { binding: Binding::default(), redacted: true }));
         }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::StatusCode;
 use uuid::Uuid;
 
-use crate::api::error::{NeedsReader, Refused};
+use crate::api::error::{ApiError, NeedsReader};
 use crate::api::reader::Reader;
 use crate::api::response::json;
 use crate::api::schemas::ProvenReceipt;
@@ -19,17 +19,17 @@ use crate::hall::Hall;
 #[utoipa::path(get, path = "/wcp/receipts/{decision_id}", tag = "wcp", security(("token" = [])),
     params(("decision_id" = String, Path, description = "the `decision_id` of an answer")),
     responses((status = 200, description = "the receipt and its proof", body = ProvenReceipt),
-        (status = 404, description = "no such receipt", body = super::error::Envelope),
-        (status = 503, description = "the ledger cannot be read or sign now", body = super::error::Envelope), NeedsReader))]
+        (status = 404, description = "no such receipt", body = super::error::ErrorEnvelope),
+        (status = 503, description = "the ledger cannot be read or sign now", body = super::error::ErrorEnvelope), NeedsReader))]
 pub(super) async fn receipt(
     State(hall): State<Arc<Hall>>,
     Path(id): Path<String>,
     reader: Reader,
-) -> Result<Response, Refused> {
-    let Ok(id) = Uuid::try_parse(&id) else { return Err(Refused::no_receipt()) };
+) -> Result<Response, ApiError> {
+    let Ok(id) = Uuid::try_parse(&id) else { return Err(ApiError::no_receipt()) };
     match hall.receipt(id, &reader.binding).await {
         Ok(Some(proof)) => Ok(json(StatusCode::OK, &proof)),
-        Ok(None) => Err(Refused::no_receipt()),
-        Err(error) => Err(Refused::unread(&error)),
+        Ok(None) => Err(ApiError::no_receipt()),
+        Err(error) => Err(ApiError::unread(&error)),
     }
 }

@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::error::{NeedsReader, Refused};
+use crate::api::error::{ApiError, NeedsReader};
 use crate::api::reader::Reader;
 use crate::api::response::json;
 use crate::clock::timestamp;
@@ -64,7 +64,7 @@ pub(super) struct Verification {
     params(("worker_id" = String, Path, description = "the worker's id")),
     responses(
         (status = 200, description = "what it said", body = Verification),
-        (status = 400, description = "an id that is no text", body = crate::api::error::Envelope<'static>),
+        (status = 400, description = "an id that is no text", body = crate::api::error::ErrorEnvelope<'static>),
         NeedsReader,
         (status = 503, description = "it has not answered yet, or there is none", body = Unanswered),
     ))]
@@ -72,9 +72,11 @@ pub(super) async fn verify(
     State(hall): State<Arc<Hall>>,
     Path(id): Path<String>,
     _: Reader,
-) -> Result<Response, Refused> {
-    let Some(abroad) = hall.abroad() else { return Ok(no_answer(StatusCode::SERVICE_UNAVAILABLE, LOCAL, None)) };
-    let seen = abroad.seen();
+) -> Result<Response, ApiError> {
+    let Some(remote_registry) = hall.remote_registry() else {
+        return Ok(no_answer(StatusCode::SERVICE_UNAVAILABLE, LOCAL, None));
+    };
+    let seen = remote_registry.seen();
     if let Some(heard) = seen.workers.get(&*id) {
         let stale = heard.asked.instant.elapsed() >= seen.max_stale;
         let checked_at = Some(timestamp(heard.asked.micros));
@@ -134,7 +136,7 @@ struct BanList<'a> {
 pub(super) struct Bans {
     count: usize,
     hashes: Vec<String>,
-    entries: Vec<Ban>,
+    entries: Vec<RegistryBan>,
     /// When the registry was asked for it; null when it has never answered.
     updated_at: Option<String>,
     /// Whether it clears nobody: the last one that could be read whole is too old.
@@ -147,7 +149,7 @@ pub(super) struct Bans {
 #[derive(ToSchema)]
 #[schema(as = RegistryBan)]
 #[expect(dead_code, reason = "only described")]
-pub(super) struct Ban {
+pub(super) struct RegistryBan {
     #[schema(value_type = String)]
     sha256: Digest,
     reason: Option<String>,
@@ -160,8 +162,8 @@ pub(super) struct Ban {
 /// The hashes of code that the remote registry bans, from memory
 #[utoipa::path(get, path = "/wcp/registry/ban-list", tag = "wcp", security(("token" = [])),
     responses((status = 200, description = "the last list", body = Bans), NeedsReader))]
-pub(super) async fn ban_list(State(hall): State<Arc<Hall>>, _: Reader) -> Result<Response, Refused> {
-    let seen = hall.abroad().map(|abroad| abroad.seen());
+pub(super) async fn ban_list(State(hall): State<Arc<Hall>>, _: Reader) -> Result<Response, ApiError> {
+    let seen = hall.remote_registry().map(|remote_registry| remote_registry.seen());
     let source = if seen.is_some() { CACHE } else { LOCAL };
     let bans = seen.as_ref().and_then(|seen| seen.bans.as_ref().map(|(list, asked)| (list, asked, seen)));
     let list = match bans {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::api::body;
 use crate::api::credential::{self, Credential};
-use crate::api::error::{NeedsBody, Refused};
+use crate::api::error::{ApiError, NeedsBody};
 use crate::api::route_response;
 use crate::api::schemas::{FullRouteRequest, RouteAnswer, RouteRequest};
 use crate::engine::DenyCode;
@@ -67,7 +67,7 @@ async fn answer(hall: &Arc<Hall>, request: Request, form: Form) -> Response {
         Err(_) => {
             hall.metrics().cannot_decide.inc();
             tracing::error!("a request was refused because it was not decided and recorded in time");
-            Refused::late().into_response()
+            ApiError::late().into_response()
         }
     }
 }
@@ -76,9 +76,9 @@ async fn answer(hall: &Arc<Hall>, request: Request, form: Form) -> Response {
 async fn rule(
     hall: &Arc<Hall>,
     token: &Token,
-    received: Result<Vec<u8>, Refused>,
+    received: Result<Vec<u8>, ApiError>,
     form: Form,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let raw_body = received.as_ref().ok().map(|body| Digest::of(body));
     let bound_tenant = token.binding.tenant.as_ref();
     let refusal = |code, message: &str| Refusal {
@@ -97,7 +97,7 @@ async fn rule(
             Form::Any => Written::read(&body, &absent),
             Form::Full => Written::read_full(&body, &absent),
         };
-        written.map_err(|why| Refused::unreadable(&why))
+        written.map_err(|why| ApiError::unreadable(&why))
     };
     let mode = hall.snapshot().settings.mode;
     match received.and_then(read).map(|written| written.describe(mode)) {
@@ -108,7 +108,7 @@ async fn rule(
                 credential::admit(hall, Applicant::Known { token: None, tenant }).await?;
             }
             let ask = Ask { caller: token.caller(), input, door: Door::Api, raw_body };
-            let recorded = hall.rule(ask).await.map_err(|why| Refused::undecided(&why))?;
+            let recorded = hall.rule(ask).await.map_err(|why| ApiError::undecided(&why))?;
             Ok(route_response::decided(&recorded))
         }
         Ok(Err(unacceptable)) => {
@@ -119,12 +119,12 @@ async fn rule(
                 correlation_id: written.sound_correlation_id(),
                 ..refusal(DenyCode::InvalidInput, &unacceptable.message)
             };
-            let receipt = hall.refuse(refusal).await.map_err(|why| Refused::undecided(&why))?;
+            let receipt = hall.refuse(refusal).await.map_err(|why| ApiError::undecided(&why))?;
             Ok(route_response::refused(&unacceptable, &receipt, &hall.snapshot()))
         }
         Err(refused) => {
             let refusal = refusal(refused.code, &refused.reason);
-            let receipt = hall.refuse(refusal).await.map_err(|why| Refused::undecided(&why))?;
+            let receipt = hall.refuse(refusal).await.map_err(|why| ApiError::undecided(&why))?;
             Err(refused.recorded_as(receipt.id()))
         }
     }

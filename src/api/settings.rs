@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::connections::Most;
+use crate::connections::ConnectionLimits;
 use crate::tls;
 
 /// The `hall` section.
@@ -21,7 +21,7 @@ pub struct Settings {
     /// Whether checkpoint and hash tiles of the log need no token; entries always do.
     pub public_tiles: bool,
     /// How many connections there may be.
-    pub connections: Most,
+    pub connections: ConnectionLimits,
     /// Worker threads of the API's runtime.
     pub threads: usize,
 }

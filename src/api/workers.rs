@@ -14,7 +14,7 @@ use crate::api::reader::{Monitor, Reader};
 use crate::api::response::json;
 use crate::clock::timestamp;
 use crate::engine::snapshot::{Standing, Worker};
-use crate::hall::alerts::Kind;
+use crate::hall::alerts::AlertKind;
 use crate::hall::{Counts, Hall};
 use crate::ids::RiskTier;
 
@@ -86,7 +86,7 @@ fn list(hall: &Hall, reader: &Reader, status: impl Fn(&WorkerRow) -> &'static st
     let alerts = hall.alerts(&reader.binding);
     let open = alerts.iter().filter(|alert| alert.acknowledged_at_micros.is_none());
     let tampered: BTreeSet<&str> = open
-        .filter(|alert| alert.last.kind == Kind::WorkerTampered)
+        .filter(|alert| alert.last.kind == AlertKind::WorkerTampered)
         .filter_map(|alert| alert.last.worker.as_deref())
         .collect();
     let (snapshot, roster) = (hall.snapshot(), hall.roster());

@@ -20,7 +20,7 @@ const TOKEN: &str = "HALL_SESSION_TOKEN";
 
 /// Which Hall. The session token is `HALL_SESSION_TOKEN` in the environment.
 #[derive(Debug, Args)]
-pub struct Hall {
+pub struct HallAddress {
     /// The Hall's address
     #[arg(long, value_name = "URL", env = "PYHALL_HALL_URL", default_value = "http://localhost:8765")]
     hall_url: String,
@@ -28,7 +28,7 @@ pub struct Hall {
 
 /// What the Hall answered.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HallAnswer {
     /// The HTTP status.
     pub status: u16,
     /// The body.
@@ -52,12 +52,12 @@ pub enum CallError {
     Strange(Url, String),
 }
 
-impl Hall {
+impl HallAddress {
     /// Gets a path, such as `/workers`.
     ///
     /// # Errors
     /// There is no answer of a Hall.
-    pub fn get(&self, path: &str) -> Result<Answer, CallError> {
+    pub fn get(&self, path: &str) -> Result<HallAnswer, CallError> {
         self.call(Method::GET, path, Some(&token()?), None)
     }
 
@@ -65,7 +65,7 @@ impl Hall {
     ///
     /// # Errors
     /// There is no answer of a Hall.
-    pub fn get_openly(&self, path: &str) -> Result<Answer, CallError> {
+    pub fn get_openly(&self, path: &str) -> Result<HallAnswer, CallError> {
         self.call(Method::GET, path, token().ok().as_deref(), None)
     }
 
@@ -73,7 +73,7 @@ impl Hall {
     ///
     /// # Errors
     /// There is no answer of a Hall.
-    pub fn post(&self, path: &str, body: Vec<u8>) -> Result<Answer, CallError> {
+    pub fn post(&self, path: &str, body: Vec<u8>) -> Result<HallAnswer, CallError> {
         self.call(Method::POST, path, Some(&token()?), Some(body))
     }
 
@@ -83,7 +83,7 @@ impl Hall {
         path: &str,
         token: Option<&str>,
         body: Option<Vec<u8>>,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<HallAnswer, CallError> {
         let address = || CallError::Address(self.hall_url.clone());
         let base = Url::parse(&self.hall_url).map_err(|_| address())?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
@@ -110,7 +110,7 @@ impl Hall {
             let bytes = bytes.ok_or_else(|| strange(format!("its answer is longer than {LONGEST} bytes")))?;
             let body = serde_json::from_slice(&bytes)
                 .map_err(|error| strange(format!("its answer {status} is not JSON: {error}")))?;
-            Ok(Answer { status, body })
+            Ok(HallAnswer { status, body })
         })
     }
 }
@@ -120,7 +120,7 @@ fn token() -> Result<String, CallError> {
     std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).ok_or(CallError::NoToken)
 }
 
-impl Answer {
+impl HallAnswer {
     /// A text of the body, such as `worker_id`.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::lines::{Line, Lines};
+use super::lines::{InputLine, LineReader};
 use super::{CANNOT, ConfigFile, misconfigured};
 use crate::api::route_response;
 use crate::clock::{now_micros, timestamp};
-use crate::engine::input::written::{Absent, LONGEST, Unreadable, Written};
+use crate::engine::input::written::{Absent, InvalidRequest, LONGEST, Written};
 use crate::engine::{
     self, Decision, DenyCode, Explanation, Facts, Outcome, Question, RouteInput, Snapshot, Verdict, explain, whose_code,
 };
@@ -106,7 +106,7 @@ struct NoAnswer<'a> {
 impl<W: Write> Desk<W> {
     /// Answers each line. What is waiting is answered before more is waited for.
     fn answer_all(&mut self, input: impl Read, name: &Path) -> io::Result<()> {
-        let mut lines = Lines::new(BufReader::with_capacity(1 << 16, input), LONGEST);
+        let mut lines = LineReader::new(BufReader::with_capacity(1 << 16, input), LONGEST);
         let mut number = 0;
         loop {
             if lines.reader().buffer().is_empty() {
@@ -128,12 +128,12 @@ impl<W: Write> Desk<W> {
         Ok(())
     }
 
-    fn answer(&mut self, line: &Line<'_>, number: u64) -> io::Result<()> {
+    fn answer(&mut self, line: &InputLine<'_>, number: u64) -> io::Result<()> {
         let read = match line {
-            Line::Whole(text) => Written::read(text, &Absent { tenant: None, correlation_id: &fresh_id }),
-            Line::TooLong => {
-                Err(Unreadable::Malformed(format!("is over {LONGEST} bytes; send ids and labels, not the data itself")))
-            }
+            InputLine::Whole(text) => Written::read(text, &Absent { tenant: None, correlation_id: &fresh_id }),
+            InputLine::TooLong => Err(InvalidRequest::Malformed(format!(
+                "is over {LONGEST} bytes; send ids and labels, not the data itself"
+            ))),
         };
         let written = match read {
             Ok(written) => written,
@@ -163,7 +163,7 @@ impl<W: Write> Desk<W> {
         }
     }
 
-    fn refuse(&mut self, why: &Unreadable, line: u64) -> io::Result<()> {
+    fn refuse(&mut self, why: &InvalidRequest, line: u64) -> io::Result<()> {
         self.unreadable = true;
         let no_answer = NoAnswer {
             error: &why.error("the line"),

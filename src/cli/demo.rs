@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use call::TOKEN_VARIABLE;
-use house::{Addresses, House};
+use house::{DemoAddresses, House};
 use page::Page;
-use upstream::Upstream;
+use upstream::SampleUpstream;
 use walk::{Doors, Expected, walk};
 
 use crate::cli::cannot;
@@ -64,7 +64,7 @@ async fn demo(options: &Options) -> Result<bool, String> {
     let house = House::make().map_err(|error| format!("the demo's folder cannot be made: {error}"))?;
     // Free again for those who shall listen there.
     drop(ports);
-    let upstream = Upstream::start(at.upstream, house.upstream_credential()).await;
+    let upstream = SampleUpstream::start(at.upstream, house.upstream_credential()).await;
     let upstream = upstream.map_err(|error| taken(at.upstream.port(), "--upstream-port", &error))?;
     let config = house.configuration(at).map_err(|problems| problems.to_string())?;
     let mut running = serve::start(config).map_err(|error| error.to_string())?;
@@ -105,7 +105,7 @@ async fn demo(options: &Options) -> Result<bool, String> {
 }
 
 /// Finds out that all ports are free. They are, once the listeners are dropped.
-fn ports(options: &Options) -> Result<(Addresses, [TcpListener; 3]), String> {
+fn ports(options: &Options) -> Result<(DemoAddresses, [TcpListener; 3]), String> {
     let bind = |port: u16, flag: &str| {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| taken(port, flag, &error))?;
         let address = listener.local_addr().map_err(|error| taken(port, flag, &error))?;
@@ -114,14 +114,14 @@ fn ports(options: &Options) -> Result<(Addresses, [TcpListener; 3]), String> {
     let (gate, on_gate) = bind(options.gate_port, "--gate-port")?;
     let (hall, on_hall) = bind(options.hall_port, "--hall-port")?;
     let (upstream, on_upstream) = bind(options.upstream_port, "--upstream-port")?;
-    Ok((Addresses { gate, hall, upstream }, [on_gate, on_hall, on_upstream]))
+    Ok((DemoAddresses { gate, hall, upstream }, [on_gate, on_hall, on_upstream]))
 }
 
 fn taken(port: u16, flag: &str, error: &io::Error) -> String {
     format!("port {port} cannot be used ({error}): end what listens there, or name another port with {flag}")
 }
 
-fn introduce(page: &Page, at: Addresses, house: &House, vkey: &str) {
+fn introduce(page: &Page, at: DemoAddresses, house: &House, vkey: &str) {
     page.title("hallgate demo: every request is decided and recorded before it is forwarded");
     page.line("");
     page.line(format_args!("  gate      http://{}   the proxy: an app needs nothing but this base URL", at.gate));

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 /// One line.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line<'a> {
+pub enum InputLine<'a> {
     /// Its bytes, without the line's end.
     Whole(&'a [u8]),
     /// It has more bytes than are read.
@@ -13,13 +13,13 @@ pub enum Line<'a> {
 
 /// Reads line after line.
 #[derive(Debug)]
-pub struct Lines<R> {
+pub struct LineReader<R> {
     reader: R,
     most: usize,
     line: Vec<u8>,
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> LineReader<R> {
     /// Lines of at most so many bytes.
     pub fn new(reader: R, most: usize) -> Self {
         Self { reader, most, line: Vec::new() }
@@ -29,7 +29,7 @@ impl<R: BufRead> Lines<R> {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub fn next(&mut self) -> io::Result<Option<InputLine<'_>>> {
         self.line.clear();
         let mut length = 0_usize;
         loop {
@@ -57,9 +57,9 @@ impl<R: BufRead> Lines<R> {
             }
         }
         if length > self.most {
-            return Ok(Some(Line::TooLong));
+            return Ok(Some(InputLine::TooLong));
         }
-        Ok(Some(Line::Whole(self.line.strip_suffix(b"\r").unwrap_or(&self.line))))
+        Ok(Some(InputLine::Whole(self.line.strip_suffix(b"\r").unwrap_or(&self.line))))
     }
 
     /// What is read from. Lines are buffered there and nowhere else.
@@ -73,12 +73,12 @@ mod tests {
     use super::*;
 
     fn lines(text: &str, buffer: usize, most: usize) -> Vec<Option<String>> {
-        let mut lines = Lines::new(io::BufReader::with_capacity(buffer, text.as_bytes()), most);
+        let mut lines = LineReader::new(io::BufReader::with_capacity(buffer, text.as_bytes()), most);
         let mut found = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             found.push(match line {
-                Line::Whole(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
-                Line::TooLong => None,
+                InputLine::Whole(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
+                InputLine::TooLong => None,
             });
             assert!(lines.line.capacity() <= 4 * most.max(8), "a line that is too long is kept");
         }

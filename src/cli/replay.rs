@@ -15,7 +15,7 @@ use super::{CANNOT, ConfigFile, misconfigured, say};
 use crate::engine::policy_gate::Policies;
 use crate::engine::{DenyCode, Outcome};
 use crate::ledger::past::{PastDecision, PastVerdict};
-use recorded::{Found, Recorded};
+use recorded::{RecordedDecision, RecordedItem};
 
 /// Decide recorded decisions again, by another policy, and show which verdicts flip
 ///
@@ -148,12 +148,12 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     /// Takes the next of what was recorded.
-    fn take(&mut self, place: &str, found: Found) {
+    fn take(&mut self, place: &str, found: RecordedItem) {
         match found {
-            Found::Recorded(recorded) => self.decide(place, *recorded),
-            Found::Refusal => self.count.refusals += 1,
-            Found::Nothing => {}
-            Found::Cannot(why) => self.cannot(place, &why),
+            RecordedItem::Recorded(recorded) => self.decide(place, *recorded),
+            RecordedItem::Refusal => self.count.refusals += 1,
+            RecordedItem::Nothing => {}
+            RecordedItem::Cannot(why) => self.cannot(place, &why),
         }
     }
 
@@ -162,10 +162,10 @@ impl Replay<'_> {
         let _ = writeln!(io::stderr(), "{place} cannot be decided again: {why}");
     }
 
-    fn decide(&mut self, place: &str, recorded: Recorded) {
+    fn decide(&mut self, place: &str, recorded: RecordedDecision) {
         let past = match recorded {
-            Recorded::Asked(past) => *past,
-            Recorded::Unacceptable(message, said) => {
+            RecordedDecision::Asked(past) => *past,
+            RecordedDecision::Unacceptable(message, said) => {
                 let code = Some(DenyCode::InvalidInput.as_str());
                 let now = Short { outcome: Outcome::Deny.as_str(), code, rule: Some("PRE_ROUTING"), species: None };
                 self.count.replayed += 1;

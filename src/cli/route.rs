@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::client::{Answer, Hall};
+use super::client::{HallAddress, HallAnswer};
 use super::{CANNOT, cannot, say};
 use crate::engine::input::written::LONGEST;
 
@@ -16,7 +16,7 @@ use crate::engine::input::written::LONGEST;
 #[derive(Debug, Args)]
 pub struct Options {
     #[command(flatten)]
-    hall: Hall,
+    hall: HallAddress,
     #[command(flatten)]
     request: Request,
 }
@@ -117,7 +117,7 @@ fn stdin() -> io::Result<Vec<u8>> {
 }
 
 /// Only an answer that says so in each of its ways allows.
-fn said(answer: &Answer) -> ExitCode {
+fn said(answer: &HallAnswer) -> ExitCode {
     let flag = |key: &str| answer.body.get(key).and_then(Value::as_bool);
     match (answer.status, flag("denied"), flag("allowed")) {
         (200, Some(false), Some(true)) => ExitCode::SUCCESS,

@@ -26,7 +26,7 @@ use crate::config::{Config, Files, Fixed, Problems, Registry};
 use crate::engine::Snapshot;
 use crate::hall::enrolment::RegistryError;
 use crate::hall::watch::Watch;
-use crate::hall::{Abroad, Hall, TokenBook};
+use crate::hall::{Hall, RemoteRegistry, TokenBook};
 use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Identity, Listen, Upstream};
 use crate::registry::remote::Client;
@@ -35,7 +35,7 @@ use crate::telemetry::threads::{self, Thread};
 use crate::telemetry::traces::Exporter;
 use crate::telemetry::{self, Metrics, logs};
 use crate::{api, proxy};
-use ending::{End, Ending};
+use ending::{ShutdownSequence, StopMode};
 use listen::TakenError;
 use refresh::Refresher;
 use reload::Reloader;
@@ -85,7 +85,7 @@ pub struct Running {
     /// What decides, for both doors.
     decides: Arc<Hall>,
     ledger: Ledger,
-    end: watch::Sender<End>,
+    end: watch::Sender<StopMode>,
     registry: Option<Refresher>,
     server: Option<Thread>,
     watch: Option<Watch>,
@@ -147,8 +147,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     one_provider();
     let Config { gate, hall: api, tokens, limits, snapshot, roster, store, .. } = config;
     let Config { registry, cache, ledger, webhook, telemetry, ops, shutdown, .. } = config;
-    let abroad = registry.as_ref().map(asked_registry).transpose()?;
-    if abroad.is_none() {
+    let remote_registry = registry.as_ref().map(asked_registry).transpose()?;
+    if remote_registry.is_none() {
         tracing::info!(
             "the registry is off, since it has no key: the records of enrolled workers are the only authority"
         );
@@ -178,8 +178,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let (verdicts, metrics) = (Verdicts::new(cache), Arc::new(Metrics::new()));
     let hall = Hall::new((snapshot, roster), verdicts, ledger.clone(), TokenBook::new(tokens), metrics);
     let hall = hall.limited(limits);
-    let hall = match abroad {
-        Some(abroad) => hall.asking(abroad),
+    let hall = match remote_registry {
+        Some(remote_registry) => hall.asking(remote_registry),
         None => hall,
     };
     let traces = telemetry.traces.map(|settings| Exporter::start(settings, hall.metrics())).transpose();
@@ -211,7 +211,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         Some(Listen::Unix(path)) => Some(path.clone()),
         _ => None,
     };
-    let (end, ending) = Ending::new(Arc::clone(&hall), ledger.clone(), socket, shutdown, pulses);
+    let (end, ending) = ShutdownSequence::new(Arc::clone(&hall), ledger.clone(), socket, shutdown, pulses);
     for service in gate.into_iter().chain(api) {
         let sockets = listen::claim(&*service, &mut bound).map_err(StartError::Door)?;
         server.add_boxed_service(Box::new(ending.door(service, sockets)));
@@ -234,7 +234,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
 }
 
 /// The remote registry, of which nothing is known yet. Nothing is sent before the refresher starts.
-fn asked_registry(registry: &Registry) -> Result<Abroad, StartError> {
+fn asked_registry(registry: &Registry) -> Result<RemoteRegistry, StartError> {
     let client = Client::new(&registry.settings).map_err(StartError::Door)?;
     tracing::info!(
         url = %registry.settings.url,
@@ -244,7 +244,7 @@ fn asked_registry(registry: &Registry) -> Result<Abroad, StartError> {
         "the registry is asked about every enrolled worker"
     );
     let standing_counts_for = registry.require_standing.then_some(registry.settings.max_stale);
-    Ok(Abroad::new(Arc::new(client), registry.settings.required, standing_counts_for))
+    Ok(RemoteRegistry::new(Arc::new(client), registry.settings.required, standing_counts_for))
 }
 
 /// A gate whose own worker is not enrolled is most likely a mistake, and not one that a configuration shows by itself.
@@ -256,7 +256,7 @@ fn warn_of_a_stranger(gate: Option<&proxy::Settings>, snapshot: &Snapshot) {
     }
 }
 
-/// pingora's part of the configuration. It neither waits nor drains: [`Ending`] does.
+/// pingora's part of the configuration. It neither waits nor drains: [`ShutdownSequence`] does.
 fn server_conf(gate: Option<&proxy::Settings>) -> Result<ServerConf, StartError> {
     let by_system = |upstream: &Arc<Upstream>| upstream.tls && upstream.authorities.is_none();
     let ca_file =
@@ -307,7 +307,7 @@ impl Running {
     /// Ends in order: readiness drops, requests in flight finish within the grace time, the ledger is closed, spans
     /// are sent.
     pub fn shutdown(mut self) {
-        self.end.send_replace(End::InOrder);
+        self.end.send_replace(StopMode::InOrder);
         self.wait();
     }
 
@@ -320,7 +320,7 @@ impl Running {
         self.decides.close_registry();
         self.ledger.close();
         // Last, for evidence never waits for a collector, and not at all once the process is told to end at once.
-        let patience = if *self.end.borrow() == End::AtOnce { Duration::ZERO } else { TRACES_END };
+        let patience = if *self.end.borrow() == StopMode::AtOnce { Duration::ZERO } else { TRACES_END };
         if let Some(traces) = self.traces.take() {
             traces.end(patience);
         }
@@ -333,7 +333,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if self.server.is_some() {
-            self.end.send_replace(End::AtOnce);
+            self.end.send_replace(StopMode::AtOnce);
             self.wait();
         }
     }

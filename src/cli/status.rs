@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::client::{Answer, Hall};
+use super::client::{HallAddress, HallAnswer};
 use super::{cannot, say};
 
 /// Show whether a running Hall is ready; with a token that is bound to nothing also why, by which policy it decides and how its ledger is
@@ -14,7 +14,7 @@ use super::{cannot, say};
 #[derive(Debug, Args)]
 pub struct Options {
     #[command(flatten)]
-    hall: Hall,
+    hall: HallAddress,
     /// Print the Hall's answer as JSON
     #[arg(long)]
     json: bool,
@@ -38,7 +38,7 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 /// The same for a human.
-fn told(answer: &Answer, ready: bool) -> String {
+fn told(answer: &HallAnswer, ready: bool) -> String {
     let shown = |value: Option<&Value>| match value {
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),

@@ -17,7 +17,7 @@ use crate::api::route_response;
 use crate::documents;
 use crate::engine::input::written::{Absent, Written};
 use crate::engine::{Explanation, Facts};
-use cases::{Case, Problem, find, parse};
+use cases::{Case, CaseProblem, find, parse};
 use differences::{Difference, differences, projected};
 
 /// What a case expects when `--update` writes it for the first time.
@@ -84,13 +84,13 @@ pub fn run(options: &Options) -> ExitCode {
 
 fn run_file(file: &Path, judge: &Judge, update: bool, count: &mut Count) {
     let unreadable = &mut count.unreadable;
-    let mut complain = |problem: &Problem| {
+    let mut complain = |problem: &CaseProblem| {
         *unreadable += 1;
         let _ = writeln!(io::stderr(), "{}{problem}", file.display());
     };
     let text = match documents::text(file, documents::LARGE) {
         Ok(text) => text,
-        Err(why) => return complain(&Problem::of_file(why.to_string())),
+        Err(why) => return complain(&CaseProblem::of_file(why.to_string())),
     };
     let cases = match parse(&text) {
         Ok(cases) => cases,
@@ -98,7 +98,7 @@ fn run_file(file: &Path, judge: &Judge, update: bool, count: &mut Count) {
     };
     let runs: Vec<_> = cases.iter().map(|case| (case, Run::of(case, judge))).collect();
     if update && let Err(error) = rewrite(file, text, &runs) {
-        return complain(&Problem::of_file(format!("cannot be written: {error}")));
+        return complain(&CaseProblem::of_file(format!("cannot be written: {error}")));
     }
     for (case, run) in &runs {
         let place = format!("{}{}", file.display(), case.title());
@@ -137,7 +137,7 @@ fn run_file(file: &Path, judge: &Judge, update: bool, count: &mut Count) {
 }
 
 /// Writes into a file what its cases are to expect. From the last to the first, so that no place moves that is still needed.
-fn rewrite(file: &Path, text: String, runs: &[(&Case, Result<Run, Problem>)]) -> io::Result<()> {
+fn rewrite(file: &Path, text: String, runs: &[(&Case, Result<Run, CaseProblem>)]) -> io::Result<()> {
     let mut written = text.clone();
     for (case, run) in runs.iter().rev() {
         if let Ok(run) = run
@@ -156,7 +156,7 @@ struct Run {
 }
 
 impl Run {
-    fn of(case: &Case, judge: &Judge) -> Result<Self, Problem> {
+    fn of(case: &Case, judge: &Judge) -> Result<Self, CaseProblem> {
         // Always the same, so that an answer is: its artifact hash, too.
         let absent = Absent { tenant: None, correlation_id: &|| Arc::from("hallgate-test") };
         let written = Written::read(case.input.as_bytes(), &absent);

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::client::{Answer, CallError};
+use super::client::{CallError, HallAnswer};
 use super::{cannot, say};
 
 /// Enroll workers in a running Hall, revoke and ban them, and hash records and code
@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 /// Says what the Hall has done, or why it has not.
-fn told(answer: Result<Answer, CallError>, done: impl FnOnce(&Answer) -> String) -> ExitCode {
+fn told(answer: Result<HallAnswer, CallError>, done: impl FnOnce(&HallAnswer) -> String) -> ExitCode {
     match answer {
         Ok(answer) if answer.is_success() => {
             say(done(&answer));

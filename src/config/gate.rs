@@ -14,12 +14,14 @@ use crate::hall::limits::DoorLimits;
 use crate::ids::DataLabel;
 use crate::proxy::Settings;
 use crate::proxy::header_names;
-use crate::proxy::settings::{CapabilityChoice, Forwarding, Identity, Listen, PathPattern, Peers, Route, Upstream};
+use crate::proxy::settings::{
+    CapabilityChoice, Forwarding, Identity, Listen, PathPattern, Route, TrustedNetworks, Upstream,
+};
 use crate::tls::{Authorities, Server};
 
 /// What the section comes to.
 #[derive(Debug)]
-pub struct Read {
+pub struct GateSection {
     /// The gate itself.
     pub gate: Settings,
     /// What is let in.
@@ -27,7 +29,7 @@ pub struct Read {
 }
 
 /// Reads the section; `None` when something in it is wrong.
-pub fn read(mut gate: Map<'_>) -> Option<Read> {
+pub fn read(mut gate: Map<'_>) -> Option<GateSection> {
     let listen = gate.read("listen", "127.0.0.1:8080", listen);
     let tls = gate.get("tls").map(|value| tls::server(value.map()?));
     let h2c = gate.get("listen_h2c");
@@ -100,7 +102,7 @@ pub fn read(mut gate: Map<'_>) -> Option<Read> {
         min_body_rate: min_body_rate?,
         connections: connections?,
     };
-    Some(Read { gate: settings, limits: limits? })
+    Some(GateSection { gate: settings, limits: limits? })
 }
 
 fn listen(text: &str) -> Result<Listen, Wrong> {
@@ -215,7 +217,7 @@ fn forwarding(map: &mut Map<'_>) -> Option<Forwarding> {
         }
         return Some(if word? == Word::Set { Forwarding::Set } else { Forwarding::Drop });
     };
-    let peers: Vec<Peers> = trusted.read_list(identity::peer)?;
+    let peers: Vec<TrustedNetworks> = trusted.read_list(identity::peer)?;
     if word? != Word::Append {
         trusted.wrong("stands beside another `forwarded` than `append`", "write `forwarded: append`, or remove it");
         return None;

@@ -9,7 +9,7 @@ use crate::hall::rate::Rate;
 
 /// What the section comes to.
 #[derive(Debug)]
-pub struct Read {
+pub struct HallSection {
     /// The API itself.
     pub api: Settings,
     /// The session tokens.
@@ -21,7 +21,7 @@ pub struct Read {
 }
 
 /// Reads the section; `None` when something in it is wrong.
-pub fn read(mut hall: Map<'_>) -> Option<Read> {
+pub fn read(mut hall: Map<'_>) -> Option<HallSection> {
     let listen = hall.read("listen", "127.0.0.1:8765", kinds::address);
     let tls = hall.get("tls").map_or(Some(None), |value| tls::server(value.map()?).map(Some));
     let tokens = tokens::read(&mut hall);
@@ -44,5 +44,5 @@ pub fn read(mut hall: Map<'_>) -> Option<Read> {
         threads: threads?,
     };
     let (limits, failures) = limits?;
-    Some(Read { api, tokens: tokens?, limits, failures })
+    Some(HallSection { api, tokens: tokens?, limits, failures })
 }

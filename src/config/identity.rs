@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::kinds;
 use super::reader::{Map, Value, Wrong};
 use crate::ids::{SpiffeId, TenantId, WorkerId};
-use crate::proxy::settings::{Identity, NoNetwork, Pattern, Peers, Workloads};
+use crate::proxy::settings::{Identity, NoNetwork, Pattern, TrustedNetworks, Workloads};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -105,7 +105,7 @@ fn pattern(text: &str) -> Result<Pattern, Wrong> {
 fn trusted_headers(map: &mut Map<'_>) -> Option<Identity> {
     let peers = map.need("peers", "list the networks that identifying proxies are in, such as `peers: [10.0.3.0/24]`");
     let peers = peers.and_then(|value| {
-        let listed: Vec<Peers> = value.read_list(peer)?;
+        let listed: Vec<TrustedNetworks> = value.read_list(peer)?;
         if listed.is_empty() {
             value.wrong(
                 "lists nobody: no request would be identified",
@@ -125,7 +125,7 @@ fn trusted_headers(map: &mut Map<'_>) -> Option<Identity> {
 }
 
 /// A network whose word counts.
-pub fn peer(text: &str) -> Result<Peers, Wrong> {
+pub fn peer(text: &str) -> Result<TrustedNetworks, Wrong> {
     text.parse().map_err(|why| match why {
         NoNetwork::Malformed => {
             Wrong::new("is not a network", "write such as `10.0.3.0/24`, `10.0.3.7`, `fd00::/8` or `unix`")

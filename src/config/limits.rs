@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::kinds;
 use super::reader::{Map, Value, Wrong};
-use crate::connections::Most;
+use crate::connections::ConnectionLimits;
 use crate::hall::limits::DoorLimits;
 use crate::hall::places;
 use crate::hall::rate::Rate;
@@ -17,8 +17,8 @@ pub fn of_gate(mut map: Map<'_>, one_tenant: bool) -> Option<DoorLimits> {
     let per_tenant = map.maybe("in_flight_per_tenant", count);
     map.done(&[]);
     let in_flight = in_flight?.map(|in_all| {
-        let most = places::Most::of(in_all);
-        places::Most {
+        let most = places::InFlightLimits::of(in_all);
+        places::InFlightLimits {
             per_tenant: per_tenant.flatten().unwrap_or(if one_tenant { in_all } else { most.per_tenant }),
             ..most
         }
@@ -38,7 +38,7 @@ pub fn of_hall(mut map: Map<'_>) -> Option<(DoorLimits, Rate)> {
 }
 
 /// Reads `connections` of a door that has so many when it does not say; `None` when something in it is wrong.
-pub fn connections(mut map: Map<'_>, usual: u32) -> Option<Most> {
+pub fn connections(mut map: Map<'_>, usual: u32) -> Option<ConnectionLimits> {
     let mut read = |key| map.maybe(key, count);
     let (in_all, per_network, unknown) = (read("most")?, read("per_network")?, read("unknown")?);
     let in_all = in_all.map_or(usual, NonZeroU32::get);
@@ -53,7 +53,7 @@ pub fn connections(mut map: Map<'_>, usual: u32) -> Option<Most> {
     let per_network = within("per_network", per_network, in_all.div_ceil(2));
     let unknown = within("unknown", unknown, in_all.min(512));
     map.done(&[]);
-    Some(Most { in_all: usize::try_from(in_all).ok()?, per_network: per_network?, unknown: unknown? })
+    Some(ConnectionLimits { in_all: usize::try_from(in_all).ok()?, per_network: per_network?, unknown: unknown? })
 }
 
 fn rates(map: &mut Map<'_>) -> Option<DoorLimits> {

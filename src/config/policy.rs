@@ -8,12 +8,12 @@ use super::kinds;
 use super::problem::Problem;
 use super::reader::{Map, Value};
 use crate::documents;
-use crate::engine::json::Lines;
+use crate::engine::json::LineIndex;
 use crate::engine::snapshot::{self, Roll};
 use crate::engine::{Catalogue, Mode, RuleSet, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
 use crate::policy::{self, CedarGate};
-use crate::registry::records::{self, Enrolled, Reading};
+use crate::registry::records::{self, Enrolled, RecordFormat};
 use crate::registry::roster::Roster;
 use crate::registry::sources::Sources;
 use crate::registry::store::{Kept, Store};
@@ -127,7 +127,7 @@ struct RulesFile {
 
 /// A policy that was read: what decides, and who is enrolled.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedFiles {
     /// What decides.
     pub snapshot: Snapshot,
     /// Who is enrolled.
@@ -138,14 +138,14 @@ pub struct Loaded {
 
 impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
-    pub fn load(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Loaded> {
+    pub fn load(self, file: &Path, problems: &mut Vec<Problem>) -> Option<LoadedFiles> {
         let Self { mode, settings, rules, workers, gate, catalogue, store, allowed_worker_dirs } = self;
         let rules = rules.and_then(|path| RulesFile::read(path, problems));
         let parsed = rules.as_ref().and_then(|rules| rules.parse(mode, problems));
         // Where a folder is wrong, the records are read all the same, for what else is wrong with them.
         let sources =
             Sources::new(file.parent().unwrap_or(Path::new("")), allowed_worker_dirs.as_deref().unwrap_or(&[]));
-        let reading = Reading { mode, sources };
+        let reading = RecordFormat { mode, sources };
         let workers = workers.and_then(|folder| load_workers(&folder, &reading, problems));
         let kept = store.as_ref().and_then(|path| load_store(path.as_deref(), file, problems));
         let roster = workers.zip(kept).and_then(|(workers, kept)| roster(workers, reading, kept, file, problems));
@@ -166,7 +166,7 @@ impl Policy {
             Some(gate) => snapshot.gated_by(Arc::new(gate)),
             None => snapshot,
         };
-        Some(Loaded { snapshot, roster, store })
+        Some(LoadedFiles { snapshot, roster, store })
     }
 }
 
@@ -203,7 +203,7 @@ fn load_store(path: Option<&Path>, file: &Path, problems: &mut Vec<Problem>) -> 
 
 fn roster(
     workers: Vec<Enrolled>,
-    reading: Reading,
+    reading: RecordFormat,
     kept: Kept,
     file: &Path,
     problems: &mut Vec<Problem>,
@@ -231,7 +231,7 @@ fn load_gate(path: &Path, problems: &mut Vec<Problem>) -> Option<CedarGate> {
         .ok()
 }
 
-fn load_workers(folder: &Path, reading: &Reading, problems: &mut Vec<Problem>) -> Option<Vec<Enrolled>> {
+fn load_workers(folder: &Path, reading: &RecordFormat, problems: &mut Vec<Problem>) -> Option<Vec<Enrolled>> {
     records::load(folder, reading)
         .map_err(|found| {
             problems.extend(found.into_iter().map(|problem| Problem {
@@ -277,12 +277,12 @@ impl RulesFile {
     }
 
     /// A problem of the whole policy: in the rules, if it is there, else in the configuration.
-    fn placed(&self, problem: snapshot::Problem, configuration: &Path) -> Problem {
-        let snapshot::Problem { path, in_rules, message, help } = problem;
+    fn placed(&self, problem: snapshot::SnapshotProblem, configuration: &Path) -> Problem {
+        let snapshot::SnapshotProblem { path, in_rules, message, help } = problem;
         let (file, place, key) = if in_rules.is_empty() {
             (configuration.to_owned(), None, format!("policy: {path}"))
         } else {
-            (self.path.clone(), Some(Lines::of(&self.text).place(&in_rules)), path)
+            (self.path.clone(), Some(LineIndex::of(&self.text).place(&in_rules)), path)
         };
         Problem { file, place, key, message, help }
     }

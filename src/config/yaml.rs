@@ -5,7 +5,7 @@ use marked_yaml::{LoadError, LoaderOptions, Marker, Node, parse_yaml_with_option
 
 /// Something wrong with the YAML itself.
 #[derive(Debug)]
-pub struct Fault {
+pub struct YamlFault {
     /// Line and column, from 1.
     pub place: (usize, usize),
     /// What is wrong.
@@ -25,11 +25,11 @@ pub fn is_repeated(key: &str) -> bool {
 /// The mapping of a document, and what is wrong with it. `None` when nothing of it can be read.
 ///
 /// marked-yaml stops at the first repeated key. To report all of them, each is renamed in place and the text read again.
-pub fn parse(text: &str) -> (Option<MarkedMappingNode>, Vec<Fault>) {
+pub fn parse(text: &str) -> (Option<MarkedMappingNode>, Vec<YamlFault>) {
     let mut faults = Vec::new();
     if let Some(line) = second_document(text) {
         let message = "a second document starts here".to_owned();
-        faults.push(Fault { place: (line, 1), message, help: "keep one document in the file" });
+        faults.push(YamlFault { place: (line, 1), message, help: "keep one document in the file" });
         return (None, faults);
     }
     let mut text: Vec<char> = text.chars().collect();
@@ -39,14 +39,14 @@ pub fn parse(text: &str) -> (Option<MarkedMappingNode>, Vec<Fault>) {
             Ok(Node::Mapping(map)) => return (Some(map), faults),
             Ok(node) => {
                 let place = node.span().start().map_or((1, 1), place);
-                faults.push(Fault { place, message: "is not a mapping".to_owned(), help: MAPPING });
+                faults.push(YamlFault { place, message: "is not a mapping".to_owned(), help: MAPPING });
                 return (None, faults);
             }
             Err(LoadError::DuplicateKey(keys)) => {
                 let Some(start) = keys.key.span().start().copied() else { return (None, faults) };
                 let first = keys.prev_key.span().start().map_or(0, Marker::line);
                 let message = format!("`{}` is written twice; first in line {first}", keys.key.as_str());
-                faults.push(Fault { place: place(&start), message, help: "keep one of them" });
+                faults.push(YamlFault { place: place(&start), message, help: "keep one of them" });
                 let from = start.character();
                 let quoted = text.get(from).is_some_and(|c| matches!(c, '"' | '\''));
                 let (from, length) = (from + usize::from(quoted), keys.key.as_str().chars().count());
@@ -67,7 +67,7 @@ pub fn parse(text: &str) -> (Option<MarkedMappingNode>, Vec<Fault>) {
 
 const MAPPING: &str = "write sections such as `gate:` and `hall:`";
 
-fn fault(error: &LoadError) -> Fault {
+fn fault(error: &LoadError) -> YamlFault {
     let (marker, message, help) = match error {
         LoadError::TopLevelMustBeMapping(at) | LoadError::TopLevelMustBeSequence(at) => {
             (at, "is not a mapping".to_owned(), MAPPING)
@@ -83,14 +83,14 @@ fn fault(error: &LoadError) -> Fault {
             (at, format!("is not YAML: {}", error.info()), "check indentation, quotes and brackets here and just above")
         }
         LoadError::DuplicateKey(keys) => {
-            return Fault {
+            return YamlFault {
                 place: keys.key.span().start().map_or((1, 1), place),
                 message: "a key is written twice".to_owned(),
                 help: "keep one of them",
             };
         }
     };
-    Fault { place: place(marker), message, help }
+    YamlFault { place: place(marker), message, help }
 }
 
 /// Line and column of a marker.

@@ -90,7 +90,7 @@ pub enum Stop {
 
 /// How whoever reads hears of a head that can be read in more than one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
+pub enum FramingMode {
     /// It asks about each head that it finds.
     Asking,
     /// It does not ask, so it gets no such head: reading stops before it.
@@ -100,7 +100,7 @@ pub enum Reading {
 /// The reader of one connection.
 #[derive(Debug)]
 pub struct Framing {
-    reading: Reading,
+    reading: FramingMode,
     state: State,
     head: Head,
     trailers: usize,
@@ -111,7 +111,7 @@ pub struct Framing {
 impl Framing {
     /// A connection of which nothing was read.
     #[must_use]
-    pub fn new(reading: Reading) -> Self {
+    pub fn new(reading: FramingMode) -> Self {
         Self { reading, state: State::Head, head: Head::default(), trailers: 0, found: VecDeque::new(), fault: None }
     }
 
@@ -230,7 +230,7 @@ impl Framing {
             Ok(false) => {}
             Ok(true) => {
                 let Head { length, content_length, chunked, upgrade, .. } = std::mem::take(&mut self.head);
-                if self.reading == Reading::Asking {
+                if self.reading == FramingMode::Asking {
                     self.found.push_back(Found::Head(length));
                 }
                 self.state = match (upgrade, chunked, content_length) {
@@ -240,7 +240,7 @@ impl Framing {
                     (false, false, None | Some(0)) => State::Head,
                 };
             }
-            Err(_) if self.reading == Reading::Unaware => {
+            Err(_) if self.reading == FramingMode::Unaware => {
                 self.state = State::Stopped;
                 return Err(Stop::Head(sound));
             }

@@ -24,7 +24,7 @@ const HEADS: usize = 16 * 1024 * 1024;
 
 /// How many connections a door has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Most {
+pub struct ConnectionLimits {
     /// In all.
     pub in_all: usize,
     /// Of one network: one address of IPv4, one /64 of IPv6.
@@ -37,7 +37,7 @@ pub struct Most {
 #[derive(Debug)]
 pub struct Connections {
     door: &'static str,
-    most: Most,
+    most: ConnectionLimits,
     /// For so long a new connection is not asked for its place, unless all are taken: what it says may be on its way.
     grace: Duration,
     table: Mutex<Table>,
@@ -80,7 +80,7 @@ struct Standing {
 
 /// A connection's place; given back when it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionPlace {
     number: u64,
     network: Network,
     standing: Arc<Standing>,
@@ -133,7 +133,7 @@ impl Table {
 impl Connections {
     /// Nobody is connected. `door` names it in metrics.
     #[must_use]
-    pub fn new(door: &'static str, most: Most, metrics: &Arc<Metrics>) -> Arc<Self> {
+    pub fn new(door: &'static str, most: ConnectionLimits, metrics: &Arc<Metrics>) -> Arc<Self> {
         let open = if door == "gate" { &metrics.gate_connections } else { &metrics.hall_connections };
         let open = open.clone();
         Arc::new(Self {
@@ -148,7 +148,7 @@ impl Connections {
     }
 
     /// Gives a new connection a place. Where there is none, it takes that of another: `None` when all others are at work.
-    pub fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Place> {
+    pub fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<ConnectionPlace> {
         let network = peer.map(network);
         let mut table = self.table();
         let of_network = table.networks.get(&network).copied().unwrap_or_default();
@@ -181,7 +181,7 @@ impl Connections {
         *table.unknown_of.entry(network).or_default() += 1;
         drop(table);
         self.open.inc();
-        Some(Place { number, network, standing, connections: Arc::clone(self) })
+        Some(ConnectionPlace { number, network, standing, connections: Arc::clone(self) })
     }
 
     fn close(&self, standing: &Standing) {
@@ -227,7 +227,7 @@ impl Standing {
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// A request has come on this connection, or a piece of one.
     pub fn speaks(&self) {
         let passed = u64::try_from(self.standing.began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -307,7 +307,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.connections.open.dec();
         self.connections.heads.fetch_sub(self.standing.head.swap(0, Relaxed), Relaxed);
@@ -322,7 +322,8 @@ mod tests {
     use super::*;
 
     fn connections(in_all: usize, per_network: usize, unknown: usize, grace: Duration) -> Arc<Connections> {
-        let connections = Connections::new("gate", Most { in_all, per_network, unknown }, &Arc::new(Metrics::new()));
+        let connections =
+            Connections::new("gate", ConnectionLimits { in_all, per_network, unknown }, &Arc::new(Metrics::new()));
         Arc::new(Connections { grace, ..Arc::into_inner(connections).unwrap() })
     }
 
@@ -330,7 +331,7 @@ mod tests {
         Some(text.parse().unwrap())
     }
 
-    fn is_taken(place: &Place) -> bool {
+    fn is_taken(place: &ConnectionPlace) -> bool {
         place.is_taken().now_or_never().is_some()
     }
 
@@ -340,7 +341,7 @@ mod tests {
         let known = connections.enter(address("10.0.0.1")).unwrap();
         known.known();
         let first = connections.enter(address("10.0.0.2")).unwrap();
-        let flood: Vec<Place> = (0..50).map(|_| connections.enter(address("10.0.0.9")).unwrap()).collect();
+        let flood: Vec<ConnectionPlace> = (0..50).map(|_| connections.enter(address("10.0.0.9")).unwrap()).collect();
         let taken: Vec<bool> = flood.iter().map(is_taken).collect();
         assert_eq!(taken.iter().filter(|taken| !**taken).count(), 2, "{taken:?}");
         assert_eq!(&taken[48..], [false, false], "the newest");
@@ -349,7 +350,7 @@ mod tests {
         assert_eq!(connections.table().open.len(), 4);
         // In time, an identity keeps the place.
         flood[49].known();
-        let more: Vec<Place> = (0..50).map(|_| connections.enter(address("10.0.0.9")).unwrap()).collect();
+        let more: Vec<ConnectionPlace> = (0..50).map(|_| connections.enter(address("10.0.0.9")).unwrap()).collect();
         assert!(!is_taken(&flood[49]) && is_taken(&flood[48]));
         drop((more, flood, first, known));
         let table = connections.table();
@@ -360,7 +361,7 @@ mod tests {
     #[test]
     fn a_burst_is_given_time_to_say_who_it_is_and_no_more_than_all_places() {
         let connections = connections(10, 10, 3, GRACE);
-        let burst: Vec<Place> = (0..10).map(|_| connections.enter(None).unwrap()).collect();
+        let burst: Vec<ConnectionPlace> = (0..10).map(|_| connections.enter(None).unwrap()).collect();
         assert!(!burst.iter().any(is_taken));
         let _next = connections.enter(None).unwrap();
         assert_eq!(burst.iter().filter(|place| is_taken(place)).count(), 1);
@@ -369,7 +370,7 @@ mod tests {
     #[test]
     fn heads_that_are_not_whole_have_a_bound_together() {
         let connections = connections(1000, 1000, 1000, GRACE);
-        let places: Vec<Place> = (0..400).map(|_| connections.enter(None).unwrap()).collect();
+        let places: Vec<ConnectionPlace> = (0..400).map(|_| connections.enter(None).unwrap()).collect();
         for place in &places {
             place.holds(30_000);
             place.holds(60_000);
@@ -386,14 +387,14 @@ mod tests {
     #[test]
     fn whoever_is_at_work_keeps_its_place_and_whoever_owes_us_something_gives_way() {
         let connections = connections(5, 3, 5, Duration::ZERO);
-        let work = |place: &Place| {
+        let work = |place: &ConnectionPlace| {
             place.known();
             place.works(true);
         };
-        let one: Vec<Place> = (0..3).map(|_| connections.enter(address("2001:db8::1")).unwrap()).collect();
+        let one: Vec<ConnectionPlace> = (0..3).map(|_| connections.enter(address("2001:db8::1")).unwrap()).collect();
         one.iter().for_each(work);
         assert!(connections.enter(address("2001:db8::ffff")).is_none(), "the same /64");
-        let other: Vec<Place> = (0..2).map(|_| connections.enter(None).unwrap()).collect();
+        let other: Vec<ConnectionPlace> = (0..2).map(|_| connections.enter(None).unwrap()).collect();
         other.iter().for_each(work);
         assert!(connections.enter(address("10.0.0.1")).is_none());
         // A caller that does not read gives way to its own network's next, and one that owes a request to anybody's.

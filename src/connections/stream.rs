@@ -16,8 +16,8 @@ use pingora_core::protocols::{
 use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::framing::{Framing, Reading, Stop};
-use super::places::Place;
+use super::framing::{Framing, FramingMode, Stop};
+use super::places::ConnectionPlace;
 
 /// What a connection's reader and its requests share.
 #[derive(Debug, Clone)]
@@ -32,17 +32,17 @@ impl SharedFraming {
 
 /// A caller's connection.
 #[derive(Debug)]
-pub struct Connection {
+pub struct CallerConnection {
     stream: Stream,
     /// What pingora keeps of a connection has room for this alone: for whoever serves a request on it to find its place.
     digest: Option<Arc<ProxyDigest>>,
-    place: Option<Arc<Place>>,
+    place: Option<Arc<ConnectionPlace>>,
     framing: Option<SharedFraming>,
 }
 
-impl Connection {
+impl CallerConnection {
     /// A connection that has this place for as long as it lives.
-    pub(super) fn in_place(stream: Stream, place: Arc<Place>) -> Self {
+    pub(super) fn in_place(stream: Stream, place: Arc<ConnectionPlace>) -> Self {
         let kept: Box<dyn Any + Send + Sync> = Box::new(Arc::clone(&place));
         let digest = ResponseHeader::build(200, None).map(|head| ProxyDigest::new(Box::new(head), Some(kept)));
         Self { stream, digest: digest.ok().map(Arc::new), place: Some(place), framing: None }
@@ -50,14 +50,14 @@ impl Connection {
 
     /// Reads along from here on, for whoever reads in this way. The reader is what the connection's requests are held against.
     #[must_use]
-    pub fn framed(stream: Stream, reading: Reading) -> (Self, SharedFraming) {
+    pub fn framed(stream: Stream, reading: FramingMode) -> (Self, SharedFraming) {
         let framing = SharedFraming(Arc::new(Mutex::new(Framing::new(reading))));
         let place = super::place(&stream);
         (Self { stream, digest: None, place, framing: Some(framing.clone()) }, framing)
     }
 }
 
-impl Connection {
+impl CallerConnection {
     /// Notes whether the caller reads what is written.
     fn note(&self, blocked: bool) {
         if let Some(place) = &self.place {
@@ -67,11 +67,11 @@ impl Connection {
 }
 
 /// The place in what is kept of a connection.
-pub(super) fn place(digest: &ProxyDigest) -> Option<&Arc<Place>> {
+pub(super) fn place(digest: &ProxyDigest) -> Option<&Arc<ConnectionPlace>> {
     digest.user_data.as_ref()?.downcast_ref()
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for CallerConnection {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let Some(framing) = &this.framing else { return Pin::new(&mut this.stream).poll_read(context, buffer) };
@@ -112,7 +112,7 @@ fn stopped(framing: &Framing) -> Poll<io::Result<()>> {
     Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "what follows cannot be told apart")))
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for CallerConnection {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
@@ -148,19 +148,19 @@ impl AsyncWrite for Connection {
 }
 
 #[async_trait]
-impl Shutdown for Connection {
+impl Shutdown for CallerConnection {
     async fn shutdown(&mut self) {
         self.stream.shutdown().await;
     }
 }
 
-impl UniqueID for Connection {
+impl UniqueID for CallerConnection {
     fn id(&self) -> UniqueIDType {
         self.stream.id()
     }
 }
 
-impl Ssl for Connection {
+impl Ssl for CallerConnection {
     fn get_ssl(&self) -> Option<&TlsRef> {
         self.stream.get_ssl()
     }
@@ -174,7 +174,7 @@ impl Ssl for Connection {
     }
 }
 
-impl GetTimingDigest for Connection {
+impl GetTimingDigest for CallerConnection {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         self.stream.get_timing_digest()
     }
@@ -188,7 +188,7 @@ impl GetTimingDigest for Connection {
     }
 }
 
-impl GetProxyDigest for Connection {
+impl GetProxyDigest for CallerConnection {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         self.digest.clone().or_else(|| self.stream.get_proxy_digest())
     }
@@ -198,7 +198,7 @@ impl GetProxyDigest for Connection {
     }
 }
 
-impl GetSocketDigest for Connection {
+impl GetSocketDigest for CallerConnection {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.stream.get_socket_digest()
     }
@@ -210,7 +210,7 @@ impl GetSocketDigest for Connection {
 
 /// Only plaintext HTTP/2 is peeked for, and that is not read along.
 #[async_trait]
-impl Peek for Connection {
+impl Peek for CallerConnection {
     async fn try_peek(&mut self, bytes: &mut [u8]) -> io::Result<bool> {
         self.stream.try_peek(bytes).await
     }

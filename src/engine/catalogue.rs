@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::engine::artifact;
-use crate::engine::json::{Elements, Json, Lines, path_text};
+use crate::engine::json::{Elements, Json, LineIndex, path_text};
 use crate::ids::{Digest, EntityKind, RiskTier};
 
 /// A problem in a catalogue's file, with its place and what to change.
@@ -86,7 +86,7 @@ impl Catalogue {
     /// # Errors
     /// Every problem at once, in the order of the file.
     pub fn parse(text: &str) -> Result<Self, Vec<CatalogueProblem>> {
-        let lines = Lines::of(text);
+        let lines = LineIndex::of(text);
         let document = Json::parse(text.as_bytes()).map_err(|error| {
             let (line, column) = lines.place_of(&error);
             let help = "correct the file's JSON".to_owned();

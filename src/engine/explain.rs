@@ -9,7 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::engine::decision::{Denial, DenyCode, Verdict};
-use crate::engine::gates::{Listener, cell, decide_before, names};
+use crate::engine::gates::{GateObserver, cell, decide_before, names};
 use crate::engine::policy_gate::Policies;
 use crate::engine::question::{Capability, Question};
 use crate::engine::rules::Rule;
@@ -24,7 +24,7 @@ const NEAREST: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// Every gate, in order.
-    pub gates: Vec<Heard>,
+    pub gates: Vec<GateReport>,
     /// The rule that matched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<MatchedRule>,
@@ -41,16 +41,16 @@ pub struct Explanation {
 
 /// A gate, and what it said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct GateReport {
     /// Its name.
     pub gate: &'static str,
     /// What it said.
-    pub said: Said,
+    pub said: GateFinding,
 }
 
 /// What a gate said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub enum GateFinding {
     /// It let the request pass; what there is to say about it.
     Passed(Option<String>),
     /// It refused.
@@ -91,13 +91,13 @@ pub fn explain(question: &Question, snapshot: &Snapshot) -> (Verdict, Explanatio
     let verdict = decide_before(question, snapshot, &mut notes);
     let Notes { mut gates, rule, asked, .. } = notes;
     for heard in &mut gates {
-        if let Said::Passed(note) = &mut heard.said {
+        if let GateFinding::Passed(note) = &mut heard.said {
             *note = remark(heard.gate, &verdict, rule.as_ref(), asked);
         }
     }
     let asked = asked.filter(|_| gates.iter().any(|heard| heard.gate == POLICY));
     let reached = gates.len();
-    gates.extend(names().skip(reached).map(|gate| Heard { gate, said: Said::NotReached }));
+    gates.extend(names().skip(reached).map(|gate| GateReport { gate, said: GateFinding::NotReached }));
     let code = verdict.denial.as_ref().map(|denial| denial.code);
     let nearest_rules = if code == Some(DenyCode::NoMatchingRule) { nearest(question, snapshot) } else { Vec::new() };
     (verdict, Explanation { gates, rule, asked, nearest_rules, remedy: code.map(DenyCode::remedy) })
@@ -107,7 +107,7 @@ impl Explanation {
     /// Why a request that could not be described is denied: no gate was reached.
     #[must_use]
     pub fn of_unacceptable() -> Self {
-        let gates = names().map(|gate| Heard { gate, said: Said::NotReached }).collect();
+        let gates = names().map(|gate| GateReport { gate, said: GateFinding::NotReached }).collect();
         Self {
             gates,
             rule: None,
@@ -120,18 +120,18 @@ impl Explanation {
 
 struct Notes<'a> {
     snapshot: &'a Snapshot,
-    gates: Vec<Heard>,
+    gates: Vec<GateReport>,
     rule: Option<MatchedRule>,
     asked: Option<Policies>,
 }
 
-impl Listener for Notes<'_> {
+impl GateObserver for Notes<'_> {
     fn gate(&mut self, gate: &'static str, said: Option<&Denial>) {
         let said = match said {
-            None => Said::Passed(None),
-            Some(denial) => Said::Refused(denial.code, denial.message.clone()),
+            None => GateFinding::Passed(None),
+            Some(denial) => GateFinding::Refused(denial.code, denial.message.clone()),
         };
-        self.gates.push(Heard { gate, said });
+        self.gates.push(GateReport { gate, said });
     }
 
     fn rule(&mut self, rule: &Rule, asked: Option<Policies>) {
@@ -187,23 +187,23 @@ fn nearest(question: &Question, snapshot: &Snapshot) -> Vec<NearRule> {
     near
 }
 
-impl Serialize for Heard {
+impl Serialize for GateReport {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let mut map = s.serialize_map(None)?;
         map.serialize_entry("gate", self.gate)?;
         match &self.said {
-            Said::Passed(note) => {
+            GateFinding::Passed(note) => {
                 map.serialize_entry("said", "passed")?;
                 if let Some(note) = note {
                     map.serialize_entry("note", note)?;
                 }
             }
-            Said::Refused(code, message) => {
+            GateFinding::Refused(code, message) => {
                 map.serialize_entry("said", "refused")?;
                 map.serialize_entry("code", code.as_str())?;
                 map.serialize_entry("message", message)?;
             }
-            Said::NotReached => map.serialize_entry("said", "not reached")?,
+            GateFinding::NotReached => map.serialize_entry("said", "not reached")?,
         }
         map.end()
     }
@@ -216,12 +216,14 @@ fn as_map<S: Serializer>(conditions: &[(&'static str, Vec<Arc<str>>)], s: S) -> 
 /// For a human: one line a gate, then the rule, and what to do.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Heard { gate, said } in &self.gates {
+        for GateReport { gate, said } in &self.gates {
             match said {
-                Said::Passed(None) => writeln!(f, "  {gate:<16} passed")?,
-                Said::Passed(Some(note)) => writeln!(f, "  {gate:<16} passed: {note}")?,
-                Said::Refused(code, message) => writeln!(f, "  {gate:<16} REFUSED {}: {message}", code.as_str())?,
-                Said::NotReached => writeln!(f, "  {gate:<16} not reached")?,
+                GateFinding::Passed(None) => writeln!(f, "  {gate:<16} passed")?,
+                GateFinding::Passed(Some(note)) => writeln!(f, "  {gate:<16} passed: {note}")?,
+                GateFinding::Refused(code, message) => {
+                    writeln!(f, "  {gate:<16} REFUSED {}: {message}", code.as_str())?
+                }
+                GateFinding::NotReached => writeln!(f, "  {gate:<16} not reached")?,
             }
         }
         if let Some(rule) = &self.rule {

@@ -86,14 +86,14 @@ pub fn decide(question: &Question, snapshot: &Snapshot) -> Verdict {
 }
 
 /// Who hears what each gate says. [`decide`] has `()` listen, which is compiled away.
-pub(crate) trait Listener {
+pub(crate) trait GateObserver {
     /// A gate was reached: it passed, or it refused with a denial.
     fn gate(&mut self, name: &'static str, said: Option<&Denial>);
     /// This rule matched, and these policies are asked unless a gate before them refuses.
     fn rule(&mut self, rule: &Rule, asked: Option<Policies>);
 }
 
-impl Listener for () {
+impl GateObserver for () {
     fn gate(&mut self, _: &'static str, _: Option<&Denial>) {}
     fn rule(&mut self, _: &Rule, _: Option<Policies>) {}
 }
@@ -104,7 +104,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The verdict, with somebody listening.
-pub(crate) fn decide_before(question: &Question, snapshot: &Snapshot, listener: &mut impl Listener) -> Verdict {
+pub(crate) fn decide_before(question: &Question, snapshot: &Snapshot, listener: &mut impl GateObserver) -> Verdict {
     for (name, gate, rule_id) in BEFORE {
         let said = gate(question, snapshot);
         listener.gate(name, said.as_ref().err());

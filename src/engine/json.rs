@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use fields::{Fields, Finding, Members, present};
-pub use place::{Elements, Lines, Step, path_text};
+pub use place::{Elements, LineIndex, Step, path_text};
 
 /// The deepest nesting of arrays and objects that is read.
 pub const MAX_DEPTH: usize = 32;

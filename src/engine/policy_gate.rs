@@ -30,7 +30,7 @@ pub trait PolicyGate: Debug + Send + Sync {
     fn claims(&self, request: &Json) -> Box<[Claim]>;
 
     /// The answer of these policies to one request. What [`PolicyGate::reads`] leaves out is `None` here.
-    fn answer(&self, policies: Policies, asked: &Asked<'_>) -> Answer;
+    fn answer(&self, policies: Policies, asked: &Asked<'_>) -> GateAnswer;
 }
 
 /// Which policies a request is put to.
@@ -150,7 +150,7 @@ pub struct HttpRead<'a> {
 
 /// What a policy gate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct GateAnswer {
     /// Yes, no, or a human.
     pub ruling: Ruling,
     /// Why, in the policies' words; empty for a yes.

@@ -1,6 +1,6 @@
 //! The question: exactly what of a request this snapshot's verdict can depend on, and so the key under which it is remembered.
 
-mod said;
+mod policy_inputs;
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::engine::input::{Binding, Facts, RouteInput};
 use crate::engine::snapshot::{Code, Fingerprint, Mode, Reads, Snapshot};
 use crate::ids::{CapabilityId, DataLabel, Env, QosClass, TenantRisk};
 
-pub(crate) use said::Said;
+pub(crate) use policy_inputs::PolicyInputs;
 
 /// The most bytes of callers' texts in a question that is remembered.
 const MOST_BYTES: usize = 1024;
@@ -25,14 +25,14 @@ pub struct Question {
     pub(crate) tenant: Tenant,
     pub(crate) blast: Blast,
     pub(crate) capability: Capability,
-    pub(crate) worker: Named,
+    pub(crate) worker: NamedWorker,
     pub(crate) env: Env,
     pub(crate) label: Option<DataLabel>,
     pub(crate) tenant_risk: Option<TenantRisk>,
     pub(crate) qos: Option<QosClass>,
     pub(crate) correlation_blank: bool,
     /// What only the policy gate reads.
-    pub(crate) said: Option<Box<Said>>,
+    pub(crate) said: Option<Box<PolicyInputs>>,
     /// The code of whoever may act, in their order; empty where nobody looked at it.
     pub(crate) code: Vec<Code>,
 }
@@ -79,7 +79,7 @@ pub(crate) enum Capability {
 
 /// The worker that the request names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Named {
+pub(crate) enum NamedWorker {
     Nobody,
     /// Nobody, where the policy wants somebody (strict, S8).
     Missing,
@@ -118,15 +118,15 @@ impl Question {
             Capability::Other | Capability::Malformed | Capability::Unlisted => 0,
         };
         let worker = match &self.worker {
-            Named::Enrolled(worker) => text(worker),
-            Named::Nobody | Named::Missing | Named::NotEnrolled => 0,
+            NamedWorker::Enrolled(worker) => text(worker),
+            NamedWorker::Nobody | NamedWorker::Missing | NamedWorker::NotEnrolled => 0,
         };
-        let said = self.said.as_ref().map_or(0, |said| size_of::<Said>() + said.texts() * TEXT + said.bytes());
+        let said = self.said.as_ref().map_or(0, |said| size_of::<PolicyInputs>() + said.texts() * TEXT + said.bytes());
         size_of::<Self>() + tenant + capability + worker + said + self.code.capacity() * size_of::<Code>()
     }
 
     pub(crate) fn project(input: &RouteInput, facts: &Facts, snapshot: &Snapshot, reads: Reads) -> Self {
-        let worker = Named::of(input, facts, snapshot);
+        let worker = NamedWorker::of(input, facts, snapshot);
         Self {
             snapshot: snapshot.fingerprint,
             binding: Bound::of(input, &facts.binding),
@@ -139,7 +139,7 @@ impl Question {
             tenant_risk: reads.tenant_risk.then(|| snapshot.tenant_risk(input)),
             qos: reads.qos.then_some(input.qos_class),
             correlation_blank: reads.correlation && is_blank(&input.correlation_id),
-            said: Said::of(input, snapshot, reads.gate),
+            said: PolicyInputs::of(input, snapshot, reads.gate),
             code: Vec::new(),
         }
     }
@@ -215,7 +215,7 @@ fn heuristic(input: &RouteInput) -> u8 {
 }
 
 impl Capability {
-    fn of(input: &RouteInput, worker: &Named, snapshot: &Snapshot, reads: Reads) -> Self {
+    fn of(input: &RouteInput, worker: &NamedWorker, snapshot: &Snapshot, reads: Reads) -> Self {
         let capability = &*input.capability_id;
         let is_malformed = || snapshot.settings.mode == Mode::Strict && capability.parse::<CapabilityId>().is_err();
         if snapshot.settings.require_known_capability && snapshot.catalogue.capability(capability).is_none() {
@@ -230,13 +230,13 @@ impl Capability {
         if reads.gate.capability {
             return Self::Known(Arc::clone(&input.capability_id));
         }
-        let Named::Enrolled(id) = worker else { return Self::Other };
+        let NamedWorker::Enrolled(id) = worker else { return Self::Other };
         let declared = snapshot.workers.get(&**id).and_then(|worker| worker.capabilities.get(capability));
         declared.map_or(Self::Other, |declared| Self::Known(declared.shared()))
     }
 }
 
-impl Named {
+impl NamedWorker {
     fn of(input: &RouteInput, facts: &Facts, snapshot: &Snapshot) -> Self {
         let settings = &snapshot.settings;
         let required = settings.mode == Mode::Strict

@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::decision::{Escalation, Preconditions};
-use crate::engine::json::{Elements, Finding, Json, Lines, path_text};
+use crate::engine::json::{Elements, Finding, Json, LineIndex, path_text};
 use crate::engine::{Mode, artifact};
 use crate::ids::{DataLabel, Digest, Env, QosClass, TenantRisk};
 
-use index::Index;
+use index::RuleIndex;
 
 /// A problem in a rules file, with its place and what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub struct RuleSet {
     pub(crate) shadowed: Vec<Arc<str>>,
     /// The digest of the rules as values, however the file lays them out.
     pub(crate) digest: Digest,
-    index: Index,
+    index: RuleIndex,
 }
 
 impl RuleSet {
@@ -122,14 +122,14 @@ impl RuleSet {
     /// # Errors
     /// Every problem at once, in the order of the file.
     pub fn parse(text: &str, mode: Mode) -> Result<Self, Vec<RuleProblem>> {
-        let lines = Lines::of(text);
+        let lines = LineIndex::of(text);
         let document = Json::parse(text.as_bytes()).map_err(|error| {
             let (line, column) = lines.place_of(&error);
             let help = "correct the file's JSON".to_owned();
             vec![RuleProblem { line, column, path: error.path, message: error.message, help }]
         })?;
         let (rules, mut findings) = read::rules(&document, mode);
-        let (index, never_matching) = Index::build(&rules);
+        let (index, never_matching) = RuleIndex::build(&rules);
         let shadowed = match mode {
             Mode::Reference => shadows::as_the_reference_finds_them(&document),
             Mode::Strict => {
@@ -173,7 +173,7 @@ impl RuleSet {
 }
 
 /// Findings with their places, in the order of the file.
-fn placed(lines: &Lines<'_>, findings: Vec<Finding>) -> Vec<RuleProblem> {
+fn placed(lines: &LineIndex<'_>, findings: Vec<Finding>) -> Vec<RuleProblem> {
     let elements = Elements::of(lines, "rules");
     let place = |finding: Finding| {
         let (line, column) = elements.place(lines, &finding.steps);

@@ -3,8 +3,8 @@
 mod acting;
 mod fingerprint;
 mod fleet;
+mod registry_overlay;
 mod selection;
-mod vouching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::engine::policy_gate::{GateReads, Policies, PolicyGate};
 use crate::engine::{Catalogue, RouteInput, RuleSet};
 pub use acting::{Acting, Attestation, Code, Envelope, Source};
 pub(crate) use fleet::Fleet;
+pub use registry_overlay::{RegistryOverlay, Required};
 pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
-pub use vouching::{Required, Vouching};
 
 use crate::ids::{CapabilityId, ControlId, Digest, Env, RiskTier, SpeciesId, TenantId, TenantRisk, WorkerId};
 
@@ -204,7 +204,7 @@ pub struct Snapshot {
     /// The digest of it without the word of a remote registry.
     pub local: Fingerprint,
     /// What a remote registry says, which is heeded in all of it.
-    pub vouching: Arc<Vouching>,
+    pub overlay: Arc<RegistryOverlay>,
     /// The workers by their records, in the records' order.
     enrolled: Arc<[Arc<Worker>]>,
     pub(crate) reads: Reads,
@@ -268,7 +268,7 @@ impl Reads {
 
 /// Why settings, rules and workers do not make a snapshot together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct SnapshotProblem {
     /// Which rule, worker or setting.
     pub path: String,
     /// The steps to it in the rules file; none when it is not there.
@@ -284,7 +284,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// Every problem at once: what one part asks for and another lacks.
-    pub fn build(settings: Settings, rules: RuleSet, workers: Vec<Worker>) -> Result<Self, Vec<Problem>> {
+    pub fn build(settings: Settings, rules: RuleSet, workers: Vec<Worker>) -> Result<Self, Vec<SnapshotProblem>> {
         let workers = workers.into_iter().map(Arc::new).collect();
         Self::of(Arc::new(settings), Arc::new(rules), workers, Roll::Closed)
     }
@@ -298,10 +298,10 @@ impl Snapshot {
         rules: Arc<RuleSet>,
         workers: Vec<Arc<Worker>>,
         roll: Roll,
-    ) -> Result<Self, Vec<Problem>> {
+    ) -> Result<Self, Vec<SnapshotProblem>> {
         let mut problems = Vec::new();
         if rules.mode != settings.mode {
-            problems.push(Problem {
+            problems.push(SnapshotProblem {
                 path: "mode".into(),
                 in_rules: Vec::new(),
                 message: format!(
@@ -316,7 +316,7 @@ impl Snapshot {
             let path = format!("workers.{}", worker.worker_id);
             let message = "is enrolled twice".into();
             let help = "give each worker an id of its own".into();
-            problems.push(Problem { path, in_rules: Vec::new(), message, help });
+            problems.push(SnapshotProblem { path, in_rules: Vec::new(), message, help });
         }
         if settings.mode == Mode::Strict && roll == Roll::Closed {
             problems.extend(selection::dangling(&workers, &rules));
@@ -330,9 +330,9 @@ impl Snapshot {
     /// The same settings, rules and records, heeding what a remote registry says of the workers now. It can take a worker's
     /// standing away and never give it one.
     #[must_use]
-    pub fn heeding(&self, vouching: Arc<Vouching>) -> Self {
+    pub fn heeding(&self, overlay: Arc<RegistryOverlay>) -> Self {
         let (settings, rules) = (Arc::clone(&self.settings), Arc::clone(&self.rules));
-        let snapshot = Self::put_together(settings, rules, Arc::clone(&self.enrolled), vouching);
+        let snapshot = Self::put_together(settings, rules, Arc::clone(&self.enrolled), overlay);
         Self { local: self.local, ..snapshot.ruled_as(self) }
     }
 
@@ -340,9 +340,9 @@ impl Snapshot {
         settings: Arc<Settings>,
         rules: Arc<RuleSet>,
         enrolled: Arc<[Arc<Worker>]>,
-        vouching: Arc<Vouching>,
+        overlay: Arc<RegistryOverlay>,
     ) -> Self {
-        let workers: Vec<_> = enrolled.iter().map(|worker| vouching.heeded(worker)).collect();
+        let workers: Vec<_> = enrolled.iter().map(|worker| overlay.heeded(worker)).collect();
         let acting = acting::all(&workers, settings.mode);
         let fleet = Fleet::of(&workers);
         let by_id: BTreeMap<_, _> = workers.into_iter().map(|worker| (worker.worker_id.clone(), worker)).collect();
@@ -360,7 +360,7 @@ impl Snapshot {
             gate,
             fingerprint,
             local,
-            vouching,
+            overlay,
             enrolled,
             prepared,
             fleet,
@@ -381,11 +381,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// As [`Self::build`].
-    pub fn with_workers(&self, workers: Vec<Arc<Worker>>) -> Result<Self, Vec<Problem>> {
+    pub fn with_workers(&self, workers: Vec<Arc<Worker>>) -> Result<Self, Vec<SnapshotProblem>> {
         let snapshot = Self::of(Arc::clone(&self.settings), Arc::clone(&self.rules), workers, Roll::Open)?;
         let snapshot = snapshot.ruled_as(self);
-        let says_nothing = *self.vouching == Vouching::default();
-        Ok(if says_nothing { snapshot } else { snapshot.heeding(Arc::clone(&self.vouching)) })
+        let says_nothing = *self.overlay == RegistryOverlay::default();
+        Ok(if says_nothing { snapshot } else { snapshot.heeding(Arc::clone(&self.overlay)) })
     }
 
     /// The same with the other's catalogue and policies.

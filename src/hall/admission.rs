@@ -84,7 +84,7 @@ impl Hall {
         let Admission { door, applicant, correlation_id } = admission;
         match applicant {
             Applicant::Unknown(peer) => {
-                let throttled = self.limits.strangers.failed(peer);
+                let throttled = self.limits.auth_throttle.failed(peer);
                 throttled.map_err(|retry_after| NotAdmitted::Throttled { door, peer, retry_after })
             }
             Applicant::Known { token, tenant } => {

@@ -20,7 +20,7 @@ const KEPT: usize = 50;
 
 /// What kind of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum AlertKind {
     /// The ledger does not hold together.
     LedgerBroken,
     /// The ledger takes no entries.
@@ -61,7 +61,7 @@ impl Severity {
     }
 }
 
-impl Kind {
+impl AlertKind {
     /// Every kind.
     pub const ALL: &'static [Self] = &[
         Self::LedgerBroken,
@@ -125,7 +125,7 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub struct Raised {
     /// What kind of thing.
-    pub kind: Kind,
+    pub kind: AlertKind,
     /// The worker that it is about, if it is about one.
     pub worker: Option<Arc<str>>,
     /// The tenant that it is about; `None`: it is the hall's own matter, and no tenant sees it.
@@ -139,7 +139,7 @@ pub struct Raised {
 impl Raised {
     /// A matter of the hall's own.
     #[must_use]
-    pub const fn of_hall(kind: Kind, message: String) -> Self {
+    pub const fn of_hall(kind: AlertKind, message: String) -> Self {
         Self { kind, worker: None, tenant: None, capability: None, message }
     }
 }
@@ -270,7 +270,7 @@ impl Alerts {
 }
 
 /// Lets the oldest of a kind go when there are too many, one that somebody knows of first.
-fn make_room(alerts: &mut VecDeque<Alert>, kind: Kind) {
+fn make_room(alerts: &mut VecDeque<Alert>, kind: AlertKind) {
     let of_kind = |alert: &&Alert| alert.last.kind == kind;
     if alerts.iter().filter(of_kind).count() < KEPT {
         return;
@@ -302,7 +302,7 @@ mod tests {
 
     fn denials(tenant: &str, worker: &str) -> Raised {
         Raised {
-            kind: Kind::RepeatedDenials,
+            kind: AlertKind::RepeatedDenials,
             worker: Some(worker.into()),
             tenant: Some(tenant.into()),
             capability: None,
@@ -330,7 +330,7 @@ mod tests {
     fn a_tenant_sees_and_acknowledges_its_own_alone() {
         let alerts = Alerts::default();
         alerts.raise(denials("org.acme", "a"), 1);
-        alerts.raise(Raised::of_hall(Kind::LedgerBroken, "broken".to_owned()), 2);
+        alerts.raise(Raised::of_hall(AlertKind::LedgerBroken, "broken".to_owned()), 2);
         let bound = |tenant: &str| Binding { tenant: Some(tenant.parse().unwrap()), ..Binding::default() };
         assert_eq!(alerts.seen_by(&bound("org.acme")).len(), 1);
         assert!(alerts.seen_by(&bound("org.globex")).is_empty());
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn alerts_are_bounded_and_acknowledged_ones_go_first() {
         let (alerts, all) = (Alerts::default(), Binding::default());
-        alerts.raise(Raised::of_hall(Kind::LedgerBroken, "broken".to_owned()), 0);
+        alerts.raise(Raised::of_hall(AlertKind::LedgerBroken, "broken".to_owned()), 0);
         alerts.raise(denials("org.acme", "first"), 0);
         alerts.raise(denials("org.acme", "known"), 1);
         let known = alerts.seen_by(&all)[0].id;
@@ -360,6 +360,6 @@ mod tests {
         }
         let seen = alerts.seen_by(&all);
         assert_eq!(seen.len(), 1 + KEPT);
-        assert!(seen.iter().any(|alert| alert.last.kind == Kind::LedgerBroken));
+        assert!(seen.iter().any(|alert| alert.last.kind == AlertKind::LedgerBroken));
     }
 }

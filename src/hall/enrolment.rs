@@ -1,12 +1,12 @@
 //! Enrolment: workers are enrolled, revoked and banned while the hall decides. Each change is in the ledger first.
 //!
-//! A change is judged, recorded and put in force by one thread (`clerk`), many at a time: one write to the ledger, one
+//! A change is judged, recorded and put in force by one thread (`worker`), many at a time: one write to the ledger, one
 //! snapshot, one commit to the store. The ledger's entry is the commit: the store is its index, and is brought up to it.
 
-pub mod claim;
-mod clerk;
-mod judge;
-mod recorded;
+mod authorize;
+mod codec;
+pub mod validate;
+mod worker;
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use crate::registry::change::Change;
 use crate::registry::roster::{Roster, RosterProblem};
 use crate::registry::store::{Store, StoreError};
 
-pub(super) use clerk::Clerk;
-use clerk::Job;
+use worker::EnrolmentJob;
+pub(super) use worker::EnrolmentWorker;
 
 /// A change that is recorded and in force.
 #[derive(Debug, Clone)]
@@ -105,10 +105,10 @@ impl Hall {
     /// # Errors
     /// The store or the ledger cannot be read, or folder and store do not go together.
     pub fn open_registry(self: &Arc<Self>, mut store: Store) -> Result<(), RegistryError> {
-        recorded::bring_up(&mut store, &self.ledger)?;
+        codec::bring_up(&mut store, &self.ledger)?;
         self.put_stored_in_force(&store)?;
-        let clerk = Clerk::start(self, store).map_err(RegistryError::Thread)?;
-        let _one_registry_only = self.clerk.set(clerk);
+        let enrolment_worker = EnrolmentWorker::start(self, store).map_err(RegistryError::Thread)?;
+        let _one_registry_only = self.enrolment_worker.set(enrolment_worker);
         Ok(())
     }
 
@@ -128,13 +128,13 @@ impl Hall {
 
     /// Ends what changes the registry; later changes are refused. To be done before the ledger is closed.
     pub fn close_registry(&self) {
-        if let Some(clerk) = self.clerk.get() {
-            clerk.close();
+        if let Some(enrolment_worker) = self.enrolment_worker.get() {
+            enrolment_worker.close();
         }
     }
 
     /// Everybody who is enrolled: records, standing, and where each comes from ([`Roster::listed`], [`Roster::find`],
-    /// [`Roster::bans`]). Whether a tenant may see one is [`claim::is_of`]'s to say.
+    /// [`Roster::bans`]). Whether a tenant may see one is [`validate::is_of`]'s to say.
     #[must_use]
     pub fn roster(&self) -> Arc<Roster> {
         self.roster.load_full()
@@ -145,11 +145,11 @@ impl Hall {
     /// # Errors
     /// The record is none, or not the caller's to enroll; or it could not be recorded.
     pub async fn enroll(&self, token: &Arc<Token>, record: Json) -> Result<Registered, NotChanged> {
-        let clerk = self.clerk.get().ok_or(NotChanged::NoStore)?;
-        let (enrolled, record) = claim::read(record, &self.roster.load().reading().of_others())?;
-        claim::may_enroll(token, &enrolled).map_err(NotChanged::NotAllowed)?;
+        let enrolment_worker = self.enrolment_worker.get().ok_or(NotChanged::NoStore)?;
+        let (enrolled, record) = validate::read(record, &self.roster.load().reading().of_others())?;
+        validate::may_enroll(token, &enrolled).map_err(NotChanged::NotAllowed)?;
         let change = Change::Enroll { worker_id: enrolled.worker.worker_id.clone(), record };
-        clerk.change(Job::new(token, change, Some(enrolled))).await
+        enrolment_worker.change(EnrolmentJob::new(token, change, Some(enrolled))).await
     }
 
     /// Takes from a worker the right to act. It is in force for every request that begins after this returns.
@@ -162,9 +162,9 @@ impl Hall {
         id: &str,
         reason: Option<Arc<str>>,
     ) -> Result<Registered, NotChanged> {
-        let clerk = self.clerk.get().ok_or(NotChanged::NoStore)?;
+        let enrolment_worker = self.enrolment_worker.get().ok_or(NotChanged::NoStore)?;
         let worker_id = id.parse().map_err(|_| NotChanged::Unknown)?;
-        clerk.change(Job::new(token, Change::Revoke { worker_id, reason }, None)).await
+        enrolment_worker.change(EnrolmentJob::new(token, Change::Revoke { worker_id, reason }, None)).await
     }
 
     /// Takes a revocation back.
@@ -172,9 +172,9 @@ impl Hall {
     /// # Errors
     /// As [`Self::revoke`].
     pub async fn restore(&self, token: &Arc<Token>, id: &str) -> Result<Registered, NotChanged> {
-        let clerk = self.clerk.get().ok_or(NotChanged::NoStore)?;
+        let enrolment_worker = self.enrolment_worker.get().ok_or(NotChanged::NoStore)?;
         let worker_id = id.parse().map_err(|_| NotChanged::Unknown)?;
-        clerk.change(Job::new(token, Change::Restore { worker_id }, None)).await
+        enrolment_worker.change(EnrolmentJob::new(token, Change::Restore { worker_id }, None)).await
     }
 
     /// Bans a hash: no worker whose record or code has it may act, whoever enrolls it.
@@ -187,8 +187,8 @@ impl Hall {
         hash: Digest,
         reason: Option<Arc<str>>,
     ) -> Result<Registered, NotChanged> {
-        let clerk = self.clerk.get().ok_or(NotChanged::NoStore)?;
-        clerk.change(Job::new(token, Change::Ban { hash, reason }, None)).await
+        let enrolment_worker = self.enrolment_worker.get().ok_or(NotChanged::NoStore)?;
+        enrolment_worker.change(EnrolmentJob::new(token, Change::Ban { hash, reason }, None)).await
     }
 
     /// Takes a ban back.
@@ -196,8 +196,8 @@ impl Hall {
     /// # Errors
     /// As [`Self::ban`].
     pub async fn unban(&self, token: &Arc<Token>, hash: Digest) -> Result<Registered, NotChanged> {
-        let clerk = self.clerk.get().ok_or(NotChanged::NoStore)?;
-        clerk.change(Job::new(token, Change::Unban { hash }, None)).await
+        let enrolment_worker = self.enrolment_worker.get().ok_or(NotChanged::NoStore)?;
+        enrolment_worker.change(EnrolmentJob::new(token, Change::Unban { hash }, None)).await
     }
 }
 

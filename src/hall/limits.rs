@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::places::{Most, Place, Places, gives_way_from};
+use super::auth_throttle::AuthThrottle;
+use super::places::{InFlightLimits, InFlightPlace, Places, gives_way_from};
 use super::rate::{Buckets, Rate};
-use super::strangers::Strangers;
 use super::{Hall, Refusal};
 use crate::ids::{QosClass, TokenName};
 use crate::ledger::{Door, RecordError};
@@ -24,7 +24,7 @@ pub struct DoorLimits {
     /// Requests of one tenant; `None`: any number.
     pub per_tenant: Option<Rate>,
     /// Exchanges in flight, from before they are decided to their end; `None`: any number.
-    pub in_flight: Option<Most>,
+    pub in_flight: Option<InFlightLimits>,
 }
 
 /// The `limits` of both doors.
@@ -76,7 +76,7 @@ pub fn seconds(wait: Duration) -> u64 {
 pub(super) struct Limits {
     gate: Rates,
     hall: Rates,
-    pub(super) strangers: Strangers,
+    pub(super) auth_throttle: AuthThrottle,
 }
 
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl Rates {
 impl Limits {
     pub(super) fn new(settings: Settings) -> Self {
         let Settings { gate, hall, failures } = settings;
-        Self { gate: Rates::new(gate), hall: Rates::new(hall), strangers: Strangers::new(failures) }
+        Self { gate: Rates::new(gate), hall: Rates::new(hall), auth_throttle: AuthThrottle::new(failures) }
     }
 
     pub(super) const fn of(&self, door: Door) -> &Rates {
@@ -149,7 +149,12 @@ impl Hall {
     ///
     /// # Errors
     /// It is shed: the ledger or the upstreams are behind, or its tenant has its share. Says why.
-    pub(super) fn place(&self, door: Door, tenant: &Arc<str>, class: QosClass) -> Result<Option<Place>, String> {
+    pub(super) fn place(
+        &self,
+        door: Door,
+        tenant: &Arc<str>,
+        class: QosClass,
+    ) -> Result<Option<InFlightPlace>, String> {
         let queued = u32::try_from(self.ledger.crowding()).unwrap_or(u32::MAX);
         let from = gives_way_from(class);
         // When the queue is full, nothing can be recorded, which is another answer.

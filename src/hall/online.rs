@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::change::{self, Turn};
+use super::activation::{self, Turn};
 use super::{CannotDecide, Hall};
 use crate::ids::TokenName;
 use crate::ledger::{Door, Record, RecordError, StandingChange};
@@ -20,7 +20,7 @@ const UNHEARD: &str = "not heard";
 
 /// What was last heard of the account.
 #[derive(Debug)]
-pub(super) struct Heard {
+pub(super) struct AccountState {
     last: Mutex<Last>,
 }
 
@@ -32,13 +32,13 @@ struct Last {
     at: Instant,
 }
 
-impl Default for Heard {
+impl Default for AccountState {
     fn default() -> Self {
         Self { last: Mutex::new(Last { times: 0, account: None, at: Instant::now() }) }
     }
 }
 
-impl Heard {
+impl AccountState {
     fn lock(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,7 +79,7 @@ impl Hall {
 
     /// Whether the account's standing matters, and was not heard of for longer than what a registry says may count.
     pub(super) fn standing_is_stale(&self) -> bool {
-        let counts_for = self.abroad.as_ref().and_then(|abroad| abroad.standing_counts_for);
+        let counts_for = self.remote_registry.as_ref().and_then(|remote_registry| remote_registry.standing_counts_for);
         counts_for.is_some_and(|counts_for| self.heard.is_older(counts_for))
     }
 
@@ -100,8 +100,8 @@ impl Hall {
     /// The standing is another, or could not be asked for, or the change could not be recorded: it stays as it was.
     pub async fn go_online(self: &Arc<Self>, token: TokenName) -> Result<Option<Account>, NotOnline> {
         let heard = self.heard.times();
-        let account = match &self.abroad {
-            Some(abroad) => Some(abroad.client.account().await.map_err(NotOnline::Registry)?),
+        let account = match &self.remote_registry {
+            Some(remote_registry) => Some(remote_registry.client.account().await.map_err(NotOnline::Registry)?),
             None => None,
         };
         if let Some(account) = account.as_ref().filter(|account| account.standing != GOOD) {
@@ -130,9 +130,9 @@ impl Hall {
         account: Option<Account>,
         heard: u64,
     ) -> Result<(), NotOnline> {
-        let turn = self.succession.turn_in_time().await?;
+        let turn = self.activation.turn_in_time().await?;
         let hall = Arc::clone(self);
-        change::make_in_time(async move { hall.switch_in_turn(&turn, online, token, account, heard).await }).await?
+        activation::make_in_time(async move { hall.switch_in_turn(&turn, online, token, account, heard).await }).await?
     }
 
     async fn switch_in_turn(
@@ -184,9 +184,9 @@ impl Hall {
             }
             last.times
         };
-        let (hall, standing, turn) = (Arc::clone(self), account.standing.clone(), self.succession.turn().await);
+        let (hall, standing, turn) = (Arc::clone(self), account.standing.clone(), self.activation.turn().await);
         // What goes wrong inside is logged there.
-        let _ended = change::make(async move { hall.heed_in_turn(&turn, good, &standing, times).await }).await;
+        let _ended = activation::make(async move { hall.heed_in_turn(&turn, good, &standing, times).await }).await;
     }
 
     async fn heed_in_turn(&self, _: &Turn, good: bool, standing: &str, heard: u64) {
@@ -209,7 +209,7 @@ impl Hall {
         if !self.standing_is_stale() || !self.good_standing_on_record.load(Ordering::Relaxed) {
             return;
         }
-        let _turn = self.succession.turn_blocking();
+        let _turn = self.activation.turn_blocking();
         if self.standing_is_stale() {
             let change = StandingChange::Account { online: false, standing: Arc::from(UNHEARD) };
             let recorded = self.ledger.record_change_blocking(Record::Standing(change));
@@ -234,7 +234,7 @@ impl Hall {
     }
 
     fn standing_matters(&self) -> bool {
-        self.abroad.as_ref().is_some_and(|abroad| abroad.standing_counts_for.is_some())
+        self.remote_registry.as_ref().is_some_and(|remote_registry| remote_registry.standing_counts_for.is_some())
     }
 }
 
@@ -243,7 +243,7 @@ mod tests {
     use std::pin::pin;
 
     use super::*;
-    use crate::hall::tests::{abroad, hall};
+    use crate::hall::tests::{hall, remote_registry};
 
     fn account(standing: &str) -> Account {
         Account { standing: standing.to_owned(), tier_id: None }
@@ -252,12 +252,12 @@ mod tests {
     #[tokio::test]
     async fn a_bad_standing_counts_at_once_and_a_good_one_once_it_is_on_record() {
         let (hall, _folder) = hall();
-        let hall = Arc::new(Arc::into_inner(hall).unwrap().asking(abroad(true)));
+        let hall = Arc::new(Arc::into_inner(hall).unwrap().asking(remote_registry(true)));
         assert!(!hall.is_online(), "nothing is known of the account yet");
         hall.heed_account(&account(GOOD)).await;
         assert!(hall.is_online());
 
-        let turn = hall.succession.turn().await;
+        let turn = hall.activation.turn().await;
         let bad = account("suspended");
         let mut heeding = pin!(hall.heed_account(&bad));
         assert!(futures_util::poll!(heeding.as_mut()).is_pending(), "something else changes");

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::engine::{Decision, Outcome};
 use crate::hall::Recent;
-use crate::hall::places::Place;
+use crate::hall::places::InFlightPlace;
 use crate::ledger::{self, Ending, Ledger, Receipt};
 
 /// A decision whose entry is committed. May become a [`Permit`], if it dispatches.
@@ -16,7 +16,7 @@ pub struct Recorded {
     ledger: Ledger,
     recent: Arc<Recent>,
     /// The place in flight, where places are limited: given back with this, or with the permit that it becomes.
-    _place: Option<Place>,
+    _place: Option<InFlightPlace>,
 }
 
 impl Recorded {
@@ -26,7 +26,7 @@ impl Recorded {
         receipt: Receipt,
         ledger: Ledger,
         recent: Arc<Recent>,
-        place: Option<Place>,
+        place: Option<InFlightPlace>,
     ) -> Self {
         Self { decision, receipt, ledger, recent, _place: place }
     }

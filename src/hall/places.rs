@@ -11,14 +11,14 @@ use crate::ids::QosClass;
 
 /// How many places there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Most {
+pub struct InFlightLimits {
     /// For everyone together.
     pub in_all: NonZeroU32,
     /// For each tenant.
     pub per_tenant: NonZeroU32,
 }
 
-impl Most {
+impl InFlightLimits {
     /// So many, of which a tenant may have half.
     #[must_use]
     pub fn of(in_all: NonZeroU32) -> Self {
@@ -30,7 +30,7 @@ impl Most {
 /// The places of a door.
 #[derive(Debug)]
 pub(super) struct Places {
-    most: Most,
+    most: InFlightLimits,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -43,7 +43,7 @@ struct Taken {
 
 /// A place in flight; given back when it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct InFlightPlace {
     tenant: Arc<str>,
     taken: Arc<Mutex<Taken>>,
 }
@@ -64,7 +64,7 @@ fn full(taken: u32, most: NonZeroU32, class: QosClass) -> bool {
 }
 
 impl Places {
-    pub(super) fn new(most: Most) -> Self {
+    pub(super) fn new(most: InFlightLimits) -> Self {
         Self { most, taken: Arc::default() }
     }
 
@@ -72,7 +72,7 @@ impl Places {
     ///
     /// # Errors
     /// There is none for this class now, in all or for this tenant; says which, as a sentence for the caller.
-    pub(super) fn take(&self, tenant: &Arc<str>, class: QosClass) -> Result<Place, String> {
+    pub(super) fn take(&self, tenant: &Arc<str>, class: QosClass) -> Result<InFlightPlace, String> {
         let from = gives_way_from(class);
         let mut taken = lock(&self.taken);
         if full(taken.in_all, self.most.in_all, class) {
@@ -91,11 +91,11 @@ impl Places {
         taken.in_all += 1;
         *taken.tenants.entry(Arc::clone(tenant)).or_default() += 1;
         drop(taken);
-        Ok(Place { tenant: Arc::clone(tenant), taken: Arc::clone(&self.taken) })
+        Ok(InFlightPlace { tenant: Arc::clone(tenant), taken: Arc::clone(&self.taken) })
     }
 }
 
-impl Drop for Place {
+impl Drop for InFlightPlace {
     fn drop(&mut self) {
         let mut taken = lock(&self.taken);
         taken.in_all = taken.in_all.saturating_sub(1);
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn places(in_all: u32) -> Places {
-        Places::new(Most::of(NonZeroU32::new(in_all).unwrap()))
+        Places::new(InFlightLimits::of(NonZeroU32::new(in_all).unwrap()))
     }
 
     fn tenant(name: &str) -> Arc<str> {
@@ -145,7 +145,7 @@ mod tests {
         let places = places(10);
         let (greedy, other) = (tenant("greedy"), tenant("other"));
         for (class, most) in [(QosClass::P3, 3), (QosClass::P2, 4), (QosClass::P1, 5), (QosClass::P0, 5)] {
-            let held: Vec<Place> = std::iter::from_fn(|| places.take(&greedy, class).ok()).collect();
+            let held: Vec<InFlightPlace> = std::iter::from_fn(|| places.take(&greedy, class).ok()).collect();
             assert_eq!(held.len(), most, "{class}");
             assert!(places.take(&greedy, class).unwrap_err().contains("this tenant"));
             assert!(places.take(&other, class).is_ok(), "{class}");

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::alerts::webhook::{self, Webhook};
-use super::alerts::{Kind, Raised};
-use super::enrolment::claim;
+use super::alerts::{AlertKind, Raised};
+use super::enrolment::validate;
 use super::ingested::{External, Ingested};
 use super::recent::row::short;
-use super::{Active, Alert, Counts, Hall, Row, change};
+use super::{Active, Alert, Counts, Hall, Row, activation};
 use crate::clock::now_micros;
 use crate::engine::snapshot::Worker;
 use crate::engine::{Binding, Decision, Snapshot};
@@ -39,7 +39,7 @@ impl Hall {
         let worker = input.worker_id.as_ref().map(short);
         let who = worker.as_deref().unwrap_or("a worker of a candidate species");
         self.alert(Raised {
-            kind: Kind::WorkerTampered,
+            kind: AlertKind::WorkerTampered,
             message: format!("the code of `{who}` is not what was attested"),
             tenant: Some(short(&input.tenant_id)),
             worker,
@@ -73,13 +73,13 @@ impl Hall {
         token: &TokenName,
         reader: &Binding,
     ) -> Result<Option<Alert>, RecordError> {
-        let recovery = |alert: &Alert| alert.id == id && alert.last.kind == Kind::LedgerRecovered;
+        let recovery = |alert: &Alert| alert.id == id && alert.last.kind == AlertKind::LedgerRecovered;
         if !self.alerts(reader).iter().any(recovery) {
             return Ok(self.alerts.acknowledge(id, reader, now_micros()));
         }
-        let turn = self.succession.turn_in_time().await?;
+        let turn = self.activation.turn_in_time().await?;
         let (hall, token, reader) = (Arc::clone(self), token.clone(), reader.clone());
-        change::make_in_time(async move {
+        activation::make_in_time(async move {
             let _turn = turn;
             hall.ledger.acknowledge_recovery(token).await?;
             Ok(hall.alerts.acknowledge(id, &reader, now_micros()))
@@ -145,7 +145,7 @@ impl Hall {
         let roster = self.roster();
         let is_its = |worker: &Worker| {
             let listed = roster.find(worker.worker_id.as_str());
-            reader.tenant.as_ref().zip(listed).is_some_and(|(tenant, listed)| claim::is_of(listed.enrolled, tenant))
+            reader.tenant.as_ref().zip(listed).is_some_and(|(tenant, listed)| validate::is_of(listed.enrolled, tenant))
         };
         let sees = |worker: &Worker, counts: &Counts| {
             let id = &worker.worker_id;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::engine::{Binding, Decision};
 use crate::ledger::{Ending, Receipt};
-pub use counts::{ByEnv, Counts, Names, Of};
+pub use counts::{ByEnv, CountKey, Counts, Of};
 use counts::{Day, Tally};
 pub use row::Row;
 
@@ -129,7 +129,7 @@ impl Recent {
 
     /// Today's counts of each tenant and worker.
     #[must_use]
-    pub fn today(&self, now_micros: i64) -> BTreeMap<Names, ByEnv> {
+    pub fn today(&self, now_micros: i64) -> BTreeMap<CountKey, ByEnv> {
         let mut all = BTreeMap::new();
         for shard in self.shards.iter().chain([&self.past]) {
             lock(shard).tally.add_to(&mut all, Day::of(now_micros));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::{Abroad, Hall, TokenBook};
+use super::{Hall, RemoteRegistry, TokenBook};
 use crate::cache::{self, Verdicts};
 use crate::engine::snapshot::{Required, Worker};
 use crate::engine::{Mode, RuleSet, Settings, Snapshot};
@@ -54,12 +54,12 @@ pub(crate) fn over_workers(ledger: Ledger, workers: Vec<Worker>) -> Arc<Hall> {
 }
 
 /// A remote registry where nobody is, and nobody is asked: what is said comes from the tests.
-pub(crate) fn abroad(require_standing: bool) -> Abroad {
-    abroad_where(require_standing.then_some(Duration::from_secs(600)))
+pub(crate) fn remote_registry(require_standing: bool) -> RemoteRegistry {
+    remote_registry_where(require_standing.then_some(Duration::from_secs(600)))
 }
 
 /// The same, where a standing matters and counts for so long.
-pub(crate) fn abroad_where(standing_counts_for: Option<Duration>) -> Abroad {
+pub(crate) fn remote_registry_where(standing_counts_for: Option<Duration>) -> RemoteRegistry {
     crate::cli::serve::one_provider();
     let client = Client::new(&remote::Settings {
         url: "http://127.0.0.1:9".into(),
@@ -68,5 +68,5 @@ pub(crate) fn abroad_where(standing_counts_for: Option<Duration>) -> Abroad {
         max_stale: Duration::from_secs(600),
         required: Required::Namespaced,
     });
-    Abroad::new(Arc::new(client.unwrap()), Required::Namespaced, standing_counts_for)
+    RemoteRegistry::new(Arc::new(client.unwrap()), Required::Namespaced, standing_counts_for)
 }

@@ -8,8 +8,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::Hall;
-use super::alerts::{Kind, Raised};
-use super::recent::Names;
+use super::alerts::{AlertKind, Raised};
+use super::recent::CountKey;
 use crate::clock::now_micros;
 use crate::telemetry::threads::{self, Thread};
 
@@ -82,7 +82,7 @@ struct Looks {
     /// The wall clock and the steady one, at the same moment.
     clocks: (i64, Instant),
     /// `None` before the first look.
-    denied: Option<HashMap<Names, Denied>>,
+    denied: Option<HashMap<CountKey, Denied>>,
 }
 
 /// The denials of one worker since a window began.
@@ -102,11 +102,11 @@ impl Looks {
         if health.broken && !self.broken {
             let why = health.error.as_deref().unwrap_or("what is stored does not hold together");
             let message = format!("nothing is allowed or forwarded: {why}");
-            hall.alert(Raised::of_hall(Kind::LedgerBroken, message));
+            hall.alert(Raised::of_hall(AlertKind::LedgerBroken, message));
         } else if !health.writing && self.writing && !health.broken {
             let why = health.error.as_deref().unwrap_or("closed");
             let message = format!("nothing is allowed or forwarded until it can be written again: {why}");
-            hall.alert(Raised::of_hall(Kind::LedgerNotWriting, message));
+            hall.alert(Raised::of_hall(AlertKind::LedgerNotWriting, message));
         }
         (self.writing, self.broken) = (health.writing, health.broken);
         // Until somebody says that they know it is told after each start.
@@ -116,21 +116,21 @@ impl Looks {
                 "entries that no checkpoint signed are lost, or in its file `{file}` alone; entry {} says which",
                 recovered.id
             );
-            hall.alert(Raised::of_hall(Kind::LedgerRecovered, message));
+            hall.alert(Raised::of_hall(AlertKind::LedgerRecovered, message));
             self.recovered = Some(recovered.id);
         }
     }
 
     fn after_registry(&mut self, hall: &Hall) {
-        let Some(abroad) = hall.abroad() else { return };
+        let Some(remote_registry) = hall.remote_registry() else { return };
         hall.heed_silence();
-        let (seen, age) = (abroad.seen(), abroad.age_seconds());
+        let (seen, age) = (remote_registry.seen(), remote_registry.age_seconds());
         let stale = seen.asked && u64::try_from(age).is_ok_and(|age| age >= seen.max_stale.as_secs());
         if stale && !self.stale {
             let why = seen.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             let message =
                 format!("it last answered {age} s ago; workers that need its word are denied in prod and edge{why}");
-            hall.alert(Raised::of_hall(Kind::RegistryStale, message));
+            hall.alert(Raised::of_hall(AlertKind::RegistryStale, message));
         }
         self.stale = stale;
         match (self.unread, seen.unread_bans()) {
@@ -139,7 +139,7 @@ impl Looks {
                     "bans that are not read are not enforced; workers that need its word are denied in prod and edge once the \
                      last whole list is older than `registry.max_stale`: it {why}"
                 );
-                hall.alert(Raised::of_hall(Kind::BansUnread, message));
+                hall.alert(Raised::of_hall(AlertKind::BansUnread, message));
             }
             (true, None) => tracing::info!("the registry's ban list is read whole again"),
             _ => {}
@@ -154,7 +154,7 @@ impl Looks {
         if jumped.saturating_abs() >= JUMP {
             let seconds = jumped / 1_000_000;
             let message = format!("by {seconds} s; times in the ledger go on rising, but are not those of the clock");
-            hall.alert(Raised::of_hall(Kind::ClockJump, message));
+            hall.alert(Raised::of_hall(AlertKind::ClockJump, message));
         }
     }
 
@@ -178,7 +178,7 @@ impl Looks {
             if since >= DENIALS {
                 let (tenant, worker) = of;
                 hall.alert(Raised {
-                    kind: Kind::RepeatedDenials,
+                    kind: AlertKind::RepeatedDenials,
                     message: format!("`{worker}` was denied {since} times within a minute"),
                     tenant: Some(tenant).filter(|tenant| !tenant.is_empty()),
                     worker: Some(worker),

@@ -9,7 +9,7 @@ use miette::Diagnostic;
 
 use super::PolicyProblem;
 use super::files::PolicyFile;
-use super::reads::Reads;
+use super::reads::PolicyReads;
 use super::request::Shape;
 use crate::ids::SupervisorLevel;
 
@@ -23,7 +23,7 @@ const LONGEST: usize = 128;
 
 /// A policy as it is written.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct PolicySource {
     file: usize,
     offset: usize,
     /// Its `@id`, else file and line.
@@ -36,7 +36,7 @@ pub(super) struct Written {
     pub(super) body: Template,
 }
 
-impl Written {
+impl PolicySource {
     /// Whether it forbids, or asks for a human.
     pub(super) fn forbids(&self) -> bool {
         self.policy.effect() == Effect::Forbid
@@ -44,7 +44,7 @@ impl Written {
 }
 
 /// Every policy of the files, in order, and what is wrong with them by themselves.
-pub(super) fn parse(files: &[PolicyFile]) -> (Vec<Written>, Vec<PolicyProblem>) {
+pub(super) fn parse(files: &[PolicyFile]) -> (Vec<PolicySource>, Vec<PolicyProblem>) {
     let mut reading = Reading { files, written: Vec::new(), ids: BTreeMap::new(), problems: Vec::new() };
     for file in 0..files.len() {
         reading.file(file);
@@ -54,7 +54,7 @@ pub(super) fn parse(files: &[PolicyFile]) -> (Vec<Written>, Vec<PolicyProblem>) 
 
 struct Reading<'a> {
     files: &'a [PolicyFile],
-    written: Vec<Written>,
+    written: Vec<PolicySource>,
     /// Where each id was written first.
     ids: BTreeMap<Arc<str>, (usize, usize)>,
     problems: Vec<PolicyProblem>,
@@ -130,7 +130,7 @@ impl Reading<'_> {
         match policy.to_pst() {
             Ok(Parsed::Static(parsed)) => {
                 let body = parsed.body().clone();
-                self.written.push(Written { file: at, offset, id, reason, human, policy, body });
+                self.written.push(PolicySource { file: at, offset, id, reason, human, policy, body });
             }
             Ok(_) => self.note(at, offset, &id, "is linked to a template", "write it as a policy"),
             Err(error) => self.note(at, offset, &id, error.to_string(), "say it in another way"),
@@ -200,8 +200,8 @@ fn sound(text: &str) -> bool {
 /// Holds the policies against the schema, completed with what they read of the caller's object. `None` when that cannot be.
 pub(super) fn validate(
     files: &[PolicyFile],
-    written: &[Written],
-    reads: &Reads,
+    written: &[PolicySource],
+    reads: &PolicyReads,
     problems: &mut Vec<PolicyProblem>,
 ) -> Option<Shape> {
     let mut found = reads.problems.clone();
@@ -263,7 +263,10 @@ pub(super) fn validate(
     Some(shape)
 }
 
-fn with_file<'a>(files: &'a [PolicyFile], written: Option<&'a Written>) -> Option<(&'a Written, &'a PolicyFile)> {
+fn with_file<'a>(
+    files: &'a [PolicyFile],
+    written: Option<&'a PolicySource>,
+) -> Option<(&'a PolicySource, &'a PolicyFile)> {
     let written = written?;
     Some((written, files.get(written.file)?))
 }

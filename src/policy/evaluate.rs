@@ -13,11 +13,11 @@ use cedar_policy::{
     EvaluationError, Policy, PolicyId, PolicySet, Request, RestrictedExpression,
 };
 
-use super::check::Written;
-use super::reads::{self, Reads};
-use super::request::{Shape, Unreadable};
+use super::check::PolicySource;
+use super::reads::{self, PolicyReads};
+use super::request::{Shape, UnreadableClaim};
 use crate::engine::Json;
-use crate::engine::policy_gate::{Answer, Asked, Claim, GateReads, Policies, PolicyGate, Ruling};
+use crate::engine::policy_gate::{Asked, Claim, GateAnswer, GateReads, Policies, PolicyGate, Ruling};
 use crate::ids::{DataLabel, Digest, Env, QosClass, SupervisorLevel, TenantRisk};
 
 /// Cedar policies, ready to be asked.
@@ -38,7 +38,7 @@ pub struct CedarGate {
 struct Panel {
     /// To Cedar their ids are their places among the meanings, which is cheaper to clone and hash than a text.
     policies: PolicySet,
-    reads: Reads,
+    reads: PolicyReads,
 }
 
 /// What it means that a policy applies.
@@ -68,15 +68,15 @@ struct Words {
 /// Why no answer could be asked for.
 enum Unasked {
     /// The caller sent what the policies cannot read.
-    Unreadable(Unreadable),
+    Unreadable(UnreadableClaim),
     /// We failed, at this.
     Failed(&'static str),
 }
 
 impl CedarGate {
     pub(super) fn build(
-        written: &[Written],
-        reads: &Reads,
+        written: &[PolicySource],
+        reads: &PolicyReads,
         shape: Shape,
         digest: Digest,
         files: Vec<Arc<str>>,
@@ -97,7 +97,7 @@ impl CedarGate {
             }
             all.policies.add(policy).map_err(|error| error.to_string())?;
         }
-        let meaning = |written: &Written| Meaning {
+        let meaning = |written: &PolicySource| Meaning {
             id: Arc::clone(&written.id),
             reason: Arc::clone(&written.reason),
             human: written.human,
@@ -121,7 +121,7 @@ impl CedarGate {
         }
     }
 
-    fn ask(&self, policies: Policies, asked: &Asked<'_>) -> Result<Answer, Unasked> {
+    fn ask(&self, policies: Policies, asked: &Asked<'_>) -> Result<GateAnswer, Unasked> {
         let panel = self.panel(policies);
         // What Cedar says of a failure may hold the caller's values, so it is not passed on.
         let context =
@@ -145,7 +145,7 @@ impl CedarGate {
     }
 
     /// The ruling when these policies apply, all of which were evaluated.
-    fn rule(&self, policies: Policies, decision: Decision, applied: &[usize]) -> Answer {
+    fn rule(&self, policies: Policies, decision: Decision, applied: &[usize]) -> GateAnswer {
         let all = || applied.iter().filter_map(|at| self.meanings.get(*at));
         // Once a policy forbids, those that permit are not named: what applies forbids.
         if decision == Decision::Deny {
@@ -172,7 +172,7 @@ impl CedarGate {
     }
 
     /// Cedar would pass over a policy that errs. Never told: the values, which are the caller's.
-    fn erred(&self, at: usize, error: &EvaluationError) -> Answer {
+    fn erred(&self, at: usize, error: &EvaluationError) -> GateAnswer {
         let what = match error {
             EvaluationError::IntegerOverflow(_) => "an integer overflows",
             EvaluationError::FailedExtensionFunctionExecution(_) => "a function refuses its argument",
@@ -289,9 +289,9 @@ impl PolicyGate for CedarGate {
         self.shape.claims(request)
     }
 
-    fn answer(&self, policies: Policies, asked: &Asked<'_>) -> Answer {
+    fn answer(&self, policies: Policies, asked: &Asked<'_>) -> GateAnswer {
         self.ask(policies, asked).unwrap_or_else(|unasked| match unasked {
-            Unasked::Unreadable(Unreadable { path, is, wanted }) => {
+            Unasked::Unreadable(UnreadableClaim { path, is, wanted }) => {
                 let reason = format!("`{path}` is {is}, and the policies read {wanted}");
                 answer(Ruling::Deny, &Arc::from(reason), std::iter::empty())
             }
@@ -344,6 +344,10 @@ fn record(members: impl IntoIterator<Item = (String, RestrictedExpression)>) -> 
     RestrictedExpression::new_record(members).map_err(|_| Unasked::Failed("an object"))
 }
 
-fn answer<'a>(ruling: Ruling, reason: &Arc<str>, policies: impl Iterator<Item = &'a Meaning>) -> Answer {
-    Answer { ruling, reason: Arc::clone(reason), policies: policies.map(|meaning| Arc::clone(&meaning.id)).collect() }
+fn answer<'a>(ruling: Ruling, reason: &Arc<str>, policies: impl Iterator<Item = &'a Meaning>) -> GateAnswer {
+    GateAnswer {
+        ruling,
+        reason: Arc::clone(reason),
+        policies: policies.map(|meaning| Arc::clone(&meaning.id)).collect(),
+    }
 }

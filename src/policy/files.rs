@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::PolicyProblem;
-use crate::documents::{self, Found};
+use crate::documents::{self, FolderContents};
 use crate::ids::Digest;
 
 /// One policy file.
@@ -41,9 +41,9 @@ impl PolicyFile {
 pub(super) fn read(root: &Path) -> Result<Vec<PolicyFile>, Vec<PolicyProblem>> {
     let found = std::fs::metadata(root).and_then(|found| match found.is_dir() {
         true => documents::inside(root, "cedar", true),
-        false => Ok(Found::one(root)),
+        false => Ok(FolderContents::one(root)),
     });
-    let Found { read, unread, .. } = found.map_err(|error| {
+    let FolderContents { read, unread, .. } = found.map_err(|error| {
         let message = format!("the policies cannot be read: {error}");
         vec![PolicyProblem::of_file(root, message, "make them readable, or correct policy.gate")]
     })?;

@@ -4,21 +4,21 @@ use std::collections::BTreeSet;
 
 use cedar_policy::pst::{Clause, Effect, PrincipalConstraint, ResourceConstraint, Template};
 
-use super::check::Written;
-use super::request::{Found, Kind, Reader};
-use super::walk::Walk;
+use super::check::PolicySource;
+use super::request::{PolicyClause, ReadValue, ValueKind};
+use super::visitor::Visitor;
 use crate::engine::policy_gate::GateReads;
 
 /// The attributes of the context that are one value, and of which kind. `request` and `http` are objects.
-pub(super) const ATTRIBUTES: &[(&str, Kind)] = &[
-    ("env", Kind::Text),
-    ("data_label", Kind::Text),
-    ("label_rank", Kind::Long),
-    ("tenant_risk", Kind::Text),
-    ("qos_class", Kind::Text),
-    ("blast_score", Kind::Long),
-    ("dry_run", Kind::Bool),
-    ("species", Kind::Text),
+pub(super) const ATTRIBUTES: &[(&str, ValueKind)] = &[
+    ("env", ValueKind::Text),
+    ("data_label", ValueKind::Text),
+    ("label_rank", ValueKind::Long),
+    ("tenant_risk", ValueKind::Text),
+    ("qos_class", ValueKind::Text),
+    ("blast_score", ValueKind::Long),
+    ("dry_run", ValueKind::Bool),
+    ("species", ValueKind::Text),
 ];
 
 /// What is known of a request on the wire.
@@ -26,7 +26,7 @@ pub(super) const HTTP: &[&str] = &["method", "host", "path"];
 
 /// What a set of policies reads.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Reads {
+pub(super) struct PolicyReads {
     pub(super) principal: bool,
     pub(super) resource: bool,
     /// Whether any membership is asked for.
@@ -36,7 +36,7 @@ pub(super) struct Reads {
     /// Those of `context.http`.
     pub(super) http: BTreeSet<&'static str>,
     /// Those of `context.request`.
-    pub(super) request: Found,
+    pub(super) request: ReadValue,
     /// What makes no sense: policy, message and what to change.
     pub(super) problems: Vec<(usize, String, String)>,
 }
@@ -45,8 +45,8 @@ pub(super) struct Reads {
 ///
 /// The kind of one value may follow from that of another, so they are looked through until nothing new turns up: each time
 /// but the last at least one more value has a kind.
-pub(super) fn of<'w>(written: impl IntoIterator<Item = &'w Written> + Clone) -> Reads {
-    let mut reads = Reads::default();
+pub(super) fn of<'w>(written: impl IntoIterator<Item = &'w PolicySource> + Clone) -> PolicyReads {
+    let mut reads = PolicyReads::default();
     loop {
         let before = reads.clone();
         reads.problems.clear();
@@ -59,8 +59,8 @@ pub(super) fn of<'w>(written: impl IntoIterator<Item = &'w Written> + Clone) -> 
     }
 }
 
-fn look_through(body: &Template, policy: usize, reads: &mut Reads) {
-    let by = Reader { policy, forbids: body.effect == Effect::Forbid };
+fn look_through(body: &Template, policy: usize, reads: &mut PolicyReads) {
+    let by = PolicyClause { policy, forbids: body.effect == Effect::Forbid };
     match body.principal {
         PrincipalConstraint::Any => {}
         PrincipalConstraint::Eq(_) | PrincipalConstraint::Is(_) => reads.principal = true,
@@ -79,11 +79,11 @@ fn look_through(body: &Template, policy: usize, reads: &mut Reads) {
     }
     for clause in body.clauses() {
         let (Clause::When(condition) | Clause::Unless(condition)) = clause;
-        Walk { reads, by }.expression(condition, Some(Kind::Bool));
+        Visitor { reads, by }.expression(condition, Some(ValueKind::Bool));
     }
 }
 
-impl Reads {
+impl PolicyReads {
     /// The attribute of the context of this name, if there is one.
     pub(super) fn attribute(name: &str) -> Option<&'static str> {
         let objects = ["request", "http"].iter();

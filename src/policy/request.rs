@@ -16,7 +16,7 @@ use crate::engine::policy_gate::{Claim, Policies};
 
 /// Of which kind a value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Bool,
     Long,
     Text,
@@ -33,7 +33,7 @@ pub(super) enum Element {
     Unknown,
 }
 
-impl Kind {
+impl ValueKind {
     /// The set of such values; of what is no element of a set here, one of unknown elements.
     pub(super) fn set(of: Option<Self>) -> Self {
         Self::Set(match of {
@@ -80,7 +80,7 @@ impl Kind {
 
 /// The policy that reads something.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader {
+pub(super) struct PolicyClause {
     /// Its place.
     pub(super) policy: usize,
     /// Whether it forbids, or asks for a human.
@@ -89,7 +89,7 @@ pub(super) struct Reader {
 
 /// What the policies were found to read of a value, while they are looked through.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Found {
+pub(super) struct ReadValue {
     /// By which policy, first.
     policy: usize,
     /// Whether a policy that forbids does.
@@ -97,12 +97,12 @@ pub(super) struct Found {
     /// As a value, not only for its attributes or for being there.
     used: bool,
     /// As which kinds, each with the policy that reads it so first.
-    kinds: Vec<(Kind, usize)>,
-    fields: BTreeMap<String, Found>,
+    kinds: Vec<(ValueKind, usize)>,
+    fields: BTreeMap<String, ReadValue>,
 }
 
-impl Found {
-    fn at(&mut self, path: &[&str], by: Reader) -> &mut Self {
+impl ReadValue {
+    fn at(&mut self, path: &[&str], by: PolicyClause) -> &mut Self {
         path.iter().fold(self, |found, name| {
             let field = found.fields.entry((*name).to_owned());
             let field = field.or_insert_with(|| Self { policy: by.policy, ..Self::default() });
@@ -112,19 +112,19 @@ impl Found {
     }
 
     /// Somebody asks whether it is there.
-    pub(super) fn has(&mut self, path: &[&str], by: Reader) {
+    pub(super) fn has(&mut self, path: &[&str], by: PolicyClause) {
         self.at(path, by);
     }
 
     /// Somebody reads it as a value, and where that can be told, of this kind.
-    pub(super) fn reads(&mut self, path: &[&str], kind: Option<Kind>, by: Reader) {
+    pub(super) fn reads(&mut self, path: &[&str], kind: Option<ValueKind>, by: PolicyClause) {
         let policy = by.policy;
         let found = self.at(path, by);
         found.used = true;
         let Some(kind) = kind else { return };
-        let vague = Kind::Set(Element::Unknown);
-        let is_set = matches!(kind, Kind::Set(_));
-        if kind == vague && found.kinds.iter().any(|(known, _)| matches!(known, Kind::Set(_))) {
+        let vague = ValueKind::Set(Element::Unknown);
+        let is_set = matches!(kind, ValueKind::Set(_));
+        if kind == vague && found.kinds.iter().any(|(known, _)| matches!(known, ValueKind::Set(_))) {
             return;
         }
         if is_set {
@@ -136,7 +136,7 @@ impl Found {
     }
 
     /// Of which kind it is, as far as that is known.
-    pub(super) fn kind(&self, path: &[&str]) -> Option<Kind> {
+    pub(super) fn kind(&self, path: &[&str]) -> Option<ValueKind> {
         let found = path.iter().try_fold(self, |found, name| found.fields.get(*name))?;
         found.kinds.first().map(|(kind, _)| *kind)
     }
@@ -196,12 +196,12 @@ struct Field {
 enum Read {
     /// Only whether it is there.
     Presence,
-    Value(Kind),
+    Value(ValueKind),
     Record(Shape),
 }
 
 /// A claim that denies: its path and what it is.
-pub(super) struct Unreadable {
+pub(super) struct UnreadableClaim {
     pub(super) path: String,
     pub(super) is: &'static str,
     pub(super) wanted: &'static str,
@@ -250,7 +250,7 @@ impl Shape {
         policies: Policies,
         path: &str,
         claims: &mut impl Iterator<Item = &'c Claim>,
-    ) -> Result<Vec<(String, RestrictedExpression)>, Unreadable> {
+    ) -> Result<Vec<(String, RestrictedExpression)>, UnreadableClaim> {
         let mut members = Vec::with_capacity(self.0.len());
         for (name, field) in &self.0 {
             if policies == Policies::Forbids && !field.forbids {
@@ -259,7 +259,7 @@ impl Shape {
             }
             let claim = claims.next().unwrap_or(&Claim::Unreadable("missing"));
             if let Claim::Unreadable(is) = claim {
-                return Err(Unreadable { path: format!("{path}.{name}"), is, wanted: field.is.in_words() });
+                return Err(UnreadableClaim { path: format!("{path}.{name}"), is, wanted: field.is.in_words() });
             }
             let value = match &field.is {
                 Read::Presence | Read::Value(_) => expression(claim),
@@ -289,7 +289,7 @@ impl Read {
 
     fn in_schema(&self) -> String {
         match self {
-            Self::Presence => Kind::Bool.in_schema().to_owned(),
+            Self::Presence => ValueKind::Bool.in_schema().to_owned(),
             Self::Value(kind) => kind.in_schema().to_owned(),
             Self::Record(shape) => shape.in_schema(),
         }
@@ -313,18 +313,18 @@ fn presence(value: Option<&Json>) -> Claim {
     }
 }
 
-fn claim(value: &Json, kind: Kind) -> Claim {
+fn claim(value: &Json, kind: ValueKind) -> Claim {
     let claim = match (kind, value) {
-        (Kind::Bool, Json::Bool(value)) => Some(Claim::Bool(*value)),
-        (Kind::Long, Json::Int(_)) => value.as_i64().map(Claim::Long),
-        (Kind::Text, Json::String(text)) => Some(Claim::Text(Arc::clone(text))),
-        (Kind::Set(_), Json::Array(elements)) => set(elements, kind.element().unwrap_or(Kind::Text)),
+        (ValueKind::Bool, Json::Bool(value)) => Some(Claim::Bool(*value)),
+        (ValueKind::Long, Json::Int(_)) => value.as_i64().map(Claim::Long),
+        (ValueKind::Text, Json::String(text)) => Some(Claim::Text(Arc::clone(text))),
+        (ValueKind::Set(_), Json::Array(elements)) => set(elements, kind.element().unwrap_or(ValueKind::Text)),
         _ => None,
     };
     claim.unwrap_or_else(|| Claim::Unreadable(kind_of(value)))
 }
 
-fn set(elements: &[Json], kind: Kind) -> Option<Claim> {
+fn set(elements: &[Json], kind: ValueKind) -> Option<Claim> {
     let mut set = Vec::with_capacity(elements.len());
     for element in elements {
         match claim(element, kind) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::connections::{Place, SharedFraming};
+use crate::connections::{ConnectionPlace, SharedFraming};
 
 tokio::task_local! {
     static ARRIVAL: Arc<Arrival>;
@@ -20,7 +20,7 @@ pub struct Arrival {
     /// Whether its head has arrived whole.
     arrived: AtomicBool,
     /// The connection's place, once its head is there.
-    place: OnceLock<Arc<Place>>,
+    place: OnceLock<Arc<ConnectionPlace>>,
     /// Whose turn it is, as a [`Turn`].
     turn: AtomicU8,
     began: Instant,
@@ -66,7 +66,7 @@ impl Arrival {
     }
 
     /// Its head is there, on a connection of this place.
-    pub fn has_arrived(&self, place: Option<&Arc<Place>>) {
+    pub fn has_arrived(&self, place: Option<&Arc<ConnectionPlace>>) {
         self.arrived.store(true, Ordering::Relaxed);
         if let Some(place) = place {
             place.speaks();
@@ -138,12 +138,12 @@ impl Drop for Arrival {
 
 /// Holds a body to a least rate, from one span of patience to the next.
 #[derive(Debug)]
-pub struct Pace {
+pub struct MinimumRate {
     began: Instant,
     bytes: u64,
 }
 
-impl Pace {
+impl MinimumRate {
     /// A body that begins now.
     #[must_use]
     pub fn begin() -> Self {
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_body_keeps_up_over_each_span() {
         let span = Duration::from_millis(20);
-        let mut pace = Pace::begin();
+        let mut pace = MinimumRate::begin();
         assert!(pace.keeps_up(0, 1000, Duration::from_secs(3600)));
         std::thread::sleep(span);
         assert!(pace.keeps_up(100_000, 1000, span), "much at once");

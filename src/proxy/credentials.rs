@@ -13,7 +13,7 @@ use percent_encoding::percent_decode;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 
-use crate::proxy::header_names::Names;
+use crate::proxy::header_names::HeaderNames;
 use crate::proxy::settings::Upstream;
 
 /// What is in the name of one of our own headers that is a credential.
@@ -74,8 +74,8 @@ const SUBPROTOCOLS: [&str; 8] =
 pub struct Credentials {
     /// Whether the gate holds the upstream's.
     held: bool,
-    headers: Names,
-    query: Names,
+    headers: HeaderNames,
+    query: HeaderNames,
 }
 
 impl Credentials {
@@ -98,7 +98,7 @@ impl Credentials {
         let listed = upstream.strip_query.iter().cloned().map(Cow::from);
         let whole = HEADERS.into_iter().filter(|_| held).map(Cow::from);
         let names = upstream.strip_headers.iter().map(|name| Cow::from(name.as_str().to_owned()));
-        Self { held, headers: Names::of(whole.chain(names)), query: Names::of(also.chain(listed)) }
+        Self { held, headers: HeaderNames::of(whole.chain(names)), query: HeaderNames::of(also.chain(listed)) }
     }
 
     /// Whether a header of this name is one.

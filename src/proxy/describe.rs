@@ -19,7 +19,7 @@ pub type Undescribed = (DenyCode, String);
 
 /// The request on the wire.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct RequestFacts<'a> {
     /// Its method.
     pub method: &'a Method,
     /// The host that is asked for, as it is recorded.
@@ -51,7 +51,7 @@ impl Describe {
         }
     }
 
-    fn http(&self, Request { method, host, path }: Request<'_>) -> HttpFacts {
+    fn http(&self, RequestFacts { method, host, path }: RequestFacts<'_>) -> HttpFacts {
         let known = self.methods.iter().find(|(known, _)| known == method).map(|(_, text)| Arc::clone(text));
         HttpFacts { method: known.unwrap_or_else(|| Arc::from(method.as_str())), host, path: Arc::from(path) }
     }
@@ -69,7 +69,7 @@ impl Describe {
         who: &Who,
         claims: &Claims<'_>,
         correlation_id: Arc<str>,
-        request: Request<'_>,
+        request: RequestFacts<'_>,
     ) -> Result<RouteInput, Undescribed> {
         read::<WorkerId>("wcp-worker-id", claims.worker)?;
         read::<TenantId>("wcp-tenant-id", claims.tenant)?;
@@ -163,7 +163,7 @@ mod tests {
     fn described(choice: CapabilityChoice, method: Method, claims: &Claims<'_>) -> Result<RouteInput, Undescribed> {
         let who = Who { caller: Caller::default(), worker: claims.worker.map(Arc::from), tenant: "org.t".into() };
         let describe = Describe::new(Env::Prod);
-        let request = Request { method: &method, host: "h".into(), path: "/p" };
+        let request = RequestFacts { method: &method, host: "h".into(), path: "/p" };
         describe.describe(&route(choice), &who, claims, "c".into(), request)
     }
 

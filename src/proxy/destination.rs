@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use pingora_core::upstreams::peer::HttpPeer;
 
 use crate::proxy::credentials::Credentials;
-use crate::proxy::header_names::{self, Names};
+use crate::proxy::header_names::{self, HeaderNames};
 use crate::proxy::pooling::Pooling;
 use crate::proxy::resolve::{Addresses, Dns};
 use crate::proxy::settings::Upstream;
@@ -29,7 +29,7 @@ pub struct Destination {
     /// Its Host header.
     pub host: HeaderValue,
     /// Headers of the caller's that never get there.
-    kept_back: Names,
+    kept_back: HeaderNames,
     /// Credentials of the caller's that never get there.
     pub credentials: Credentials,
     /// How long connections to it wait.
@@ -65,7 +65,7 @@ impl Destination {
         let known = CERTIFICATES.iter().chain(&PROXYS);
         let kept_back = own.map(|name| Cow::from(name.as_str().to_owned())).chain(known.map(|name| Cow::from(*name)));
         Ok(Self {
-            kept_back: Names::of(kept_back),
+            kept_back: HeaderNames::of(kept_back),
             credentials: Credentials::beside(upstream),
             pooling: Pooling::new(upstream.idle_timeout),
             host: HeaderValue::try_from(host)

@@ -8,7 +8,7 @@ use http::{HeaderValue, Uri};
 
 use crate::engine::Decision;
 use crate::hall::{Permit, Receipt};
-use crate::proxy::arrival::{Arrival, Pace};
+use crate::proxy::arrival::{Arrival, MinimumRate};
 use crate::proxy::destination::Destination;
 use crate::proxy::traced;
 use crate::telemetry::traces::Traced;
@@ -66,7 +66,7 @@ pub struct Forward {
     /// Whether the upstream answered with a status.
     pub answered: bool,
     /// How fast its body arrives.
-    pub pace: Pace,
+    pub pace: MinimumRate,
     /// Counts it as in flight, until it is dropped.
     pub _in_flight: InFlight,
 }

@@ -10,7 +10,7 @@ use pingora_http::RequestHeader;
 
 use crate::hall::Permit;
 use crate::proxy::destination::Destination;
-use crate::proxy::forwarded::{self, Seen};
+use crate::proxy::forwarded::{self, CallerView};
 use crate::proxy::pattern::PathPattern;
 use crate::proxy::target::Target;
 
@@ -58,7 +58,7 @@ pub fn request(
     decision_id: &HeaderValue,
     destination: &Destination,
     target: Option<&Uri>,
-    seen: Option<&Seen>,
+    seen: Option<&CallerView>,
 ) -> Result<()> {
     let believed = seen.is_some_and(|seen| seen.is_believed(&destination.upstream));
     let is_ours = |name: &&HeaderName| destination.is_ours(name) || forwarded::is_stripped(name, believed);

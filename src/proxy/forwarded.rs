@@ -32,7 +32,7 @@ const BELIEVED: [HeaderName; 8] = [
 
 /// What we see of a caller's connection, and the host that it asks for.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct CallerView {
     /// The peer's address; `None` on a Unix socket.
     peer: Option<IpAddr>,
     /// With its port where it was sent; `None` for HTTP/1.0 without one.
@@ -40,7 +40,7 @@ pub struct Seen {
     scheme: &'static str,
 }
 
-impl Seen {
+impl CallerView {
     /// What this upstream has to be told of, if anything.
     #[must_use]
     pub fn for_upstream(upstream: &Upstream, session: &Session) -> Option<Self> {

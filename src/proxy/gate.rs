@@ -21,16 +21,16 @@ use crate::proxy::describe::Describe;
 use crate::proxy::destination::Destination;
 use crate::proxy::exchange::{Exchange, Forward};
 use crate::proxy::forward;
-use crate::proxy::forwarded::Seen;
+use crate::proxy::forwarded::CallerView;
 use crate::proxy::grpc;
 use crate::proxy::identify::Identify;
 use crate::proxy::pattern::PathPattern;
-use crate::proxy::peer::for_upgrade;
 use crate::proxy::persistence;
-use crate::proxy::reject::Answer;
+use crate::proxy::reject::OwnAnswer;
 use crate::proxy::response;
 use crate::proxy::routes::Routes;
 use crate::proxy::traced;
+use crate::proxy::upstream_peer::for_upgrade;
 use crate::telemetry::method;
 use crate::tls;
 
@@ -180,7 +180,7 @@ impl ProxyHttp for Gate {
         exchange: &mut Exchange,
     ) -> Result<()> {
         let Forward { permit, decision_id, destination, target, .. } = permitted(exchange)?;
-        let seen = Seen::for_upstream(&destination.upstream, session);
+        let seen = CallerView::for_upstream(&destination.upstream, session);
         forward::request(request, permit, decision_id, destination, target.as_ref(), seen.as_ref())?;
         if request.version == Version::HTTP_2 && request.remove_header(&EXPECT).is_some() {
             // pingora does not hear an interim answer over HTTP/2, and the caller would wait for it.
@@ -333,7 +333,7 @@ impl ProxyHttp for Gate {
         if let Some(status) = malformed.or_else(|| status_of(error)) {
             session.set_keepalive(None);
             let fault = exchange.fault();
-            let answer = Answer::undelivered(status, fault, exchange.decision.as_deref(), exchange.receipt.as_ref());
+            let answer = OwnAnswer::undelivered(status, fault, exchange.decision.as_deref(), exchange.receipt.as_ref());
             if begun {
                 exchange.grpc_status = answer.end(session);
             } else {

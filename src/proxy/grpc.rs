@@ -22,7 +22,7 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// What is to be said.
 #[derive(Debug, Clone, Copy)]
-pub struct Said<'a> {
+pub struct GrpcStatus<'a> {
     /// The HTTP status of the same answer.
     pub status: StatusCode,
     /// The deny code.
@@ -81,7 +81,7 @@ pub fn is_call(request: &RequestHeader) -> bool {
 ///
 /// # Errors
 /// A header cannot be set.
-pub fn head(said: Said<'_>) -> Result<ResponseHeader> {
+pub fn head(said: GrpcStatus<'_>) -> Result<ResponseHeader> {
     let mut head = ResponseHeader::build_no_case(StatusCode::OK, Some(8))?;
     head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))?;
     for (name, value) in end(said) {
@@ -92,11 +92,11 @@ pub fn head(said: Said<'_>) -> Result<ResponseHeader> {
 
 /// The trailers of an answer that has begun.
 #[must_use]
-pub fn trailers(said: Said<'_>) -> HeaderMap {
+pub fn trailers(said: GrpcStatus<'_>) -> HeaderMap {
     end(said).collect()
 }
 
-fn end(said: Said<'_>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+fn end(said: GrpcStatus<'_>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     // Encoded, it is visible ASCII.
     let message = HeaderValue::try_from(utf8_percent_encode(said.message, ENCODED).to_string()).ok();
     let pushback = said.retry_after.map(|seconds| HeaderValue::from(seconds.saturating_mul(1000)));
@@ -105,7 +105,7 @@ fn end(said: Said<'_>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
 }
 
 /// The gRPC status that says the same as an HTTP status.
-fn status(said: Said<'_>) -> u16 {
+fn status(said: GrpcStatus<'_>) -> u16 {
     match said.status.as_u16() {
         // A dry run is never made, so it never succeeds.
         200 if said.code == DRY_RUN => 9, // FAILED_PRECONDITION
@@ -152,8 +152,12 @@ mod tests {
 
     #[test]
     fn a_message_is_visible_ascii() {
-        let said =
-            Said { status: StatusCode::FORBIDDEN, code: "DENY_POLICY", message: "100 % \u{e9}\n", retry_after: None };
+        let said = GrpcStatus {
+            status: StatusCode::FORBIDDEN,
+            code: "DENY_POLICY",
+            message: "100 % \u{e9}\n",
+            retry_after: None,
+        };
         assert_eq!(head(said).unwrap().headers[MESSAGE], "100 %25 %C3%A9%0A");
     }
 }

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// Headers by which some upstreams take another path or method than our routes did.
-static REROUTING: LazyLock<Names> = LazyLock::new(|| {
-    Names::of([
+static REROUTING: LazyLock<HeaderNames> = LazyLock::new(|| {
+    HeaderNames::of([
         "x-http-method",
         "x-http-method-override",
         "x-method-override",
@@ -21,8 +21,8 @@ static REROUTING: LazyLock<Names> = LazyLock::new(|| {
 });
 
 /// Headers by which a proxy tells what the connection before it was like, besides `x-forwarded-*`.
-static FORWARDING: LazyLock<Names> = LazyLock::new(|| {
-    Names::of([
+static FORWARDING: LazyLock<HeaderNames> = LazyLock::new(|| {
+    HeaderNames::of([
         "cf-connecting-ip",
         "cf-connecting-ipv6",
         "client-ip",
@@ -68,13 +68,13 @@ static FORWARDING: LazyLock<Names> = LazyLock::new(|| {
 
 /// Names that are looked for together.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct HeaderNames {
     names: Vec<Cow<'static, str>>,
     /// A bit for each length that there is, the longest ones together: most headers of a request are of none.
     lengths: u64,
 }
 
-impl Names {
+impl HeaderNames {
     /// These names, in any spelling.
     pub fn of(names: impl IntoIterator<Item = impl Into<Cow<'static, str>>>) -> Self {
         let names: Vec<Cow<'static, str>> = names.into_iter().map(Into::into).collect();
@@ -181,7 +181,7 @@ mod tests {
                 name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect::<String>()
             };
             prop_assert_eq!(are_one(&one, &other), variable(&one) == variable(&other));
-            prop_assert_eq!(Names::of([one.clone()]).have(&other), variable(&one) == variable(&other));
+            prop_assert_eq!(HeaderNames::of([one.clone()]).have(&other), variable(&one) == variable(&other));
             prop_assert_eq!(begins_with(&one, &other), variable(&one).starts_with(&variable(&other)));
         }
     }
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn long_names_are_told_apart() {
         let long = |end: &str| format!("x-{}-{end}", "a".repeat(80));
-        let names = Names::of([long("key")]);
+        let names = HeaderNames::of([long("key")]);
         assert!(names.have(&long("key").replace('-', "_")) && !names.have(&long("kex")) && !names.have(&long("keys")));
     }
 }

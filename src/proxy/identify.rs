@@ -11,7 +11,7 @@ use crate::engine::Binding;
 use crate::hall::{Caller, Scope, TokenBook};
 use crate::ids::{InvalidId, SpiffeId, TenantId, WorkerId};
 use crate::proxy::header_names;
-use crate::proxy::settings::{Identity, Peers, Workloads};
+use crate::proxy::settings::{Identity, TrustedNetworks, Workloads};
 use crate::proxy::validate::Claims;
 
 /// Who asks, and as which worker and for which tenant; the hall checks both against the caller's binding.
@@ -55,7 +55,7 @@ pub enum Identify {
     /// By the headers of a peer that is listed.
     TrustedHeaders {
         /// Who may send them.
-        peers: Vec<Peers>,
+        peers: Vec<TrustedNetworks>,
         /// Names the worker.
         worker: HeaderName,
         /// Names the tenant.

@@ -10,15 +10,15 @@ use pingora_proxy::Session;
 
 use crate::engine::DenyCode;
 use crate::hall::{Admission, Applicant, Ask, CannotDecide, Door, NotAdmitted, Recorded, Refusal};
-use crate::proxy::arrival::Pace;
+use crate::proxy::arrival::MinimumRate;
 use crate::proxy::correlation::correlation_id;
-use crate::proxy::describe::Request;
+use crate::proxy::describe::RequestFacts;
 use crate::proxy::destination::Destination;
 use crate::proxy::exchange::{Exchange, Forward};
 use crate::proxy::forward;
 use crate::proxy::gate::{Parts, connection};
 use crate::proxy::identify::{From, Unknown};
-use crate::proxy::reject::Answer;
+use crate::proxy::reject::OwnAnswer;
 use crate::proxy::routes::{NoWay, Way};
 use crate::proxy::traced;
 use crate::proxy::validate::{Claims, ValidRequest, validate};
@@ -33,9 +33,9 @@ pub struct Described {
 }
 
 /// Why a request goes no further than to its answer.
-pub enum Stop {
+pub enum Stopped {
     /// The gate answers by itself: nothing is asked of anybody, so nobody is identified and nothing recorded.
-    Answered(Box<Answer>),
+    Answered(Box<OwnAnswer>),
     /// From nobody that we know: counted, and recorded only together with all others of its second.
     Stranger(Stranger, Option<IpAddr>),
     /// Its credential is one of too many that are wrong, or it is over a rate.
@@ -67,7 +67,7 @@ impl Parts {
     ///
     /// # Errors
     /// A step says no.
-    pub fn describe(&self, session: &Session, exchange: &mut Exchange) -> Result<Described, Stop> {
+    pub fn describe(&self, session: &Session, exchange: &mut Exchange) -> Result<Described, Stopped> {
         let request = session.req_header();
         let valid = exchange.unframed.map_or_else(|| validate(request), |why| Err(why.into()));
         let proof;
@@ -87,9 +87,9 @@ impl Parts {
         };
         if let Ok(valid) = &valid {
             let answer = self.own_answer(request, &valid.target.path, exchange);
-            let answer = answer.map_err(|why| Stop::Stranger(Stranger::Malformed(why.to_owned()), from.address))?;
+            let answer = answer.map_err(|why| Stopped::Stranger(Stranger::Malformed(why.to_owned()), from.address))?;
             if let Some(answer) = answer {
-                return Err(Stop::Answered(Box::new(answer)));
+                return Err(Stopped::Answered(Box::new(answer)));
             }
         }
 
@@ -106,7 +106,7 @@ impl Parts {
         }
         if let Some(applicant) = applicant {
             let admission = Admission { door: Door::Gate, applicant, correlation_id: Some(&correlation) };
-            self.hall.admit(admission).map_err(Stop::NotAdmitted)?;
+            self.hall.admit(admission).map_err(Stopped::NotAdmitted)?;
         }
         let who = identified.map_err(|unknown| {
             let stranger = match (&valid, unknown) {
@@ -114,11 +114,11 @@ impl Parts {
                 (Ok(_), Unknown::Malformed(why)) => Stranger::Malformed(why),
                 (Ok(_), Unknown::Unproved) => Stranger::Unauthenticated,
             };
-            Stop::Stranger(stranger, from.address)
+            Stopped::Stranger(stranger, from.address)
         })?;
 
         let refused = |code, message: String| {
-            Stop::Refused(Box::new(Refusal {
+            Stopped::Refused(Box::new(Refusal {
                 door: Door::Gate,
                 code,
                 message,
@@ -135,7 +135,7 @@ impl Parts {
             traced::routed(span, &way.route, &request.method, &valid.target.path);
         }
         let host = way.host.clone().unwrap_or_else(|| Arc::from(&*valid.host));
-        let described = Request { method: &request.method, host, path: &valid.target.path };
+        let described = RequestFacts { method: &request.method, host, path: &valid.target.path };
         let input = self.describe.describe(&way.route, &who, &valid.claims, Arc::clone(&correlation), described);
         let input = input.map_err(|(code, why)| refused(code, why))?;
 
@@ -156,9 +156,9 @@ impl Parts {
         request: &RequestHeader,
         path: &str,
         exchange: &mut Exchange,
-    ) -> Result<Option<Answer>, &'static str> {
+    ) -> Result<Option<OwnAnswer>, &'static str> {
         if let Some(allowed) = self.cors.preflight(request) {
-            return allowed.map(|headers| Some(Answer::preflight(headers)));
+            return allowed.map(|headers| Some(OwnAnswer::preflight(headers)));
         }
         if !self.health_path.as_ref().is_some_and(|own| own.matches(path)) {
             return Ok(None);
@@ -166,8 +166,8 @@ impl Parts {
         exchange.is_probe = true;
         exchange.traced = None;
         Ok(Some(match request.method {
-            Method::GET | Method::HEAD => Answer::health(self.hall.readiness().ready),
-            _ => Answer::only_get(),
+            Method::GET | Method::HEAD => OwnAnswer::health(self.hall.readiness().ready),
+            _ => OwnAnswer::only_get(),
         }))
     }
 
@@ -191,7 +191,7 @@ impl Parts {
 
     /// Decides and records what is described, or sees to what is not; then there is a forward in the exchange, or an answer to give
     /// instead.
-    pub async fn decide(&self, described: Result<Described, Stop>, exchange: &mut Exchange) -> Option<Answer> {
+    pub async fn decide(&self, described: Result<Described, Stopped>, exchange: &mut Exchange) -> Option<OwnAnswer> {
         let answer = match described {
             Ok(Described { ask, destination, target }) => {
                 self.hall.rule(ask).await.map(|recorded| self.permit(recorded, destination, target, exchange))
@@ -201,7 +201,7 @@ impl Parts {
         // The hall has counted and logged why it cannot.
         answer.unwrap_or_else(|why| {
             exchange.refused = why.code().as_str();
-            Some(Answer::cannot_decide(why.code(), exchange.correlation_id()))
+            Some(OwnAnswer::cannot_decide(why.code(), exchange.correlation_id()))
         })
     }
 
@@ -209,30 +209,30 @@ impl Parts {
     ///
     /// # Errors
     /// It could not be recorded.
-    async fn turn_away(&self, stop: Stop, exchange: &mut Exchange) -> Result<Answer, CannotDecide> {
+    async fn turn_away(&self, stop: Stopped, exchange: &mut Exchange) -> Result<OwnAnswer, CannotDecide> {
         let correlation = exchange.correlation.as_deref();
         match stop {
-            Stop::Answered(answer) => Ok(*answer),
-            Stop::Stranger(stranger, address) => {
+            Stopped::Answered(answer) => Ok(*answer),
+            Stopped::Stranger(stranger, address) => {
                 let code = stranger.code();
                 exchange.refused = code.as_str();
                 self.hall.met_a_stranger(Door::Gate, code, address);
                 Ok(match stranger {
-                    Stranger::Unauthenticated => Answer::unauthenticated(self.identify.wanted()),
-                    Stranger::Malformed(why) => Answer::refused(code, &why, None, correlation),
+                    Stranger::Unauthenticated => OwnAnswer::unauthenticated(self.identify.wanted()),
+                    Stranger::Malformed(why) => OwnAnswer::refused(code, &why, None, correlation),
                 })
             }
-            Stop::NotAdmitted(why) => {
+            Stopped::NotAdmitted(why) => {
                 exchange.refused = DenyCode::RateLimited.as_str();
                 let (message, seconds) = (why.message().to_owned(), why.seconds());
                 exchange.receipt = self.hall.turn_away(why).await;
-                Ok(Answer::over_rate(&message, seconds, exchange.receipt.as_ref(), correlation))
+                Ok(OwnAnswer::over_rate(&message, seconds, exchange.receipt.as_ref(), correlation))
             }
-            Stop::Refused(refusal) => {
+            Stopped::Refused(refusal) => {
                 let (code, message) = (refusal.code, refusal.message.clone());
                 exchange.refused = code.as_str();
                 let receipt = self.hall.refuse(*refusal).await?;
-                let answer = Answer::refused(code, &message, Some(&receipt), correlation);
+                let answer = OwnAnswer::refused(code, &message, Some(&receipt), correlation);
                 exchange.receipt = Some(receipt);
                 Ok(answer)
             }
@@ -246,13 +246,13 @@ impl Parts {
         destination: Arc<Destination>,
         target: Option<Uri>,
         exchange: &mut Exchange,
-    ) -> Option<Answer> {
+    ) -> Option<OwnAnswer> {
         exchange.decision = Some(Arc::clone(recorded.decision()));
         exchange.receipt = Some(recorded.receipt().clone());
         if recorded.decision().input.dry_run {
-            return Some(Answer::probe(&recorded).unwrap_or_else(|error| {
+            return Some(OwnAnswer::probe(&recorded).unwrap_or_else(|error| {
                 tracing::error!(%error, "a decision cannot be written as JSON");
-                Answer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())
+                OwnAnswer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())
             }));
         }
         let id = recorded.receipt().id().hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).parse();
@@ -266,13 +266,13 @@ impl Parts {
                     target,
                     tried: Vec::new(),
                     answered: false,
-                    pace: Pace::begin(),
+                    pace: MinimumRate::begin(),
                     _in_flight,
                 });
                 None
             }
-            (Ok(_), Err(_)) => Some(Answer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())),
-            (Err(recorded), _) => Some(Answer::denied(&recorded)),
+            (Ok(_), Err(_)) => Some(OwnAnswer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())),
+            (Err(recorded), _) => Some(OwnAnswer::denied(&recorded)),
         }
     }
 }

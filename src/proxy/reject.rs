@@ -26,7 +26,7 @@ const RETRY_SECONDS: u64 = 1;
 
 /// An answer of the gate's own.
 #[derive(Debug)]
-pub struct Answer {
+pub struct OwnAnswer {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -56,7 +56,7 @@ struct Problem<'a> {
     correlation_id: Option<&'a str>,
 }
 
-impl Answer {
+impl OwnAnswer {
     /// A decision that does not dispatch: 403, or 503 when there is only too much to do.
     #[must_use]
     pub fn denied(recorded: &Recorded) -> Self {
@@ -238,8 +238,8 @@ impl Answer {
     }
 
     /// The same for a gRPC call.
-    fn said(&self) -> grpc::Said<'_> {
-        grpc::Said { status: self.status, code: self.code, message: &self.message, retry_after: self.retry_after }
+    fn said(&self) -> grpc::GrpcStatus<'_> {
+        grpc::GrpcStatus { status: self.status, code: self.code, message: &self.message, retry_after: self.retry_after }
     }
 
     /// What names the decision.

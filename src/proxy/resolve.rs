@@ -15,10 +15,10 @@ use arc_swap::ArcSwapOption;
 use pingora_core::upstreams::peer::HttpPeer;
 use tokio::sync::Mutex;
 
-use crate::proxy::peer::peer;
 use crate::proxy::settings::Upstream;
+use crate::proxy::upstream_peer::peer;
 
-pub use dns::{Dns, Found};
+pub use dns::{Dns, DnsAnswer};
 
 /// An answer is asked for again after this long, however long its own time to live is.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -154,17 +154,17 @@ impl Addresses {
         }
         let host = &self.upstream.host;
         match dns.find(host, self.upstream.connect_timeout).await {
-            Found::Addresses(found, until) => {
+            DnsAnswer::Addresses(found, until) => {
                 let now = Instant::now();
                 self.know(found, Some(until.clamp(now + SHORTEST, now + LONGEST)))
             }
             // An answer, too: there is no such name any more.
-            Found::Nothing => {
+            DnsAnswer::Nothing => {
                 let why = format!("`{host}` has no address");
                 self.complain(&why, "");
                 self.none(why)
             }
-            Found::Unknown(why) => {
+            DnsAnswer::Unknown(why) => {
                 let why = format!("`{host}` cannot be looked up: {why}");
                 match before.filter(|answer| !answer.addresses.is_empty()) {
                     Some(answer) => {

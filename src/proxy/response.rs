@@ -13,7 +13,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::hall::Permit;
 use crate::proxy::forward::{DECISION_ID, RECEIPT, header};
-use crate::proxy::header_names::{self, Names};
+use crate::proxy::header_names::{self, HeaderNames};
 use crate::proxy::persistence;
 
 /// The most interim answers before a final one: an upstream that says every twenty seconds that it works has half an hour.
@@ -23,8 +23,8 @@ const MOST_INFORMATIONAL: u32 = 100;
 const HOP_BY_HOP: [&str; 4] = ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authentication-info"];
 
 /// Headers that end a message, lead it or are set before its body: none of them may come behind it (RFC 9110 6.5.1).
-static NEVER_TRAILERS: LazyLock<Names> = LazyLock::new(|| {
-    Names::of([
+static NEVER_TRAILERS: LazyLock<HeaderNames> = LazyLock::new(|| {
+    HeaderNames::of([
         "authorization",
         "connection",
         "content-encoding",

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::connections::Most;
+use crate::connections::ConnectionLimits;
 use crate::ids::{CapabilityId, DataLabel, Env, TenantId, WorkerId};
 use crate::tls;
 
 pub use crate::proxy::pattern::{NoPattern, PathPattern};
-pub use crate::proxy::peers::{NoNetwork, Peers};
+pub use crate::proxy::trusted_networks::{NoNetwork, TrustedNetworks};
 pub use crate::proxy::workloads::{Pattern, Workloads};
 
 /// Where a listener listens.
@@ -62,7 +62,7 @@ pub struct Settings {
     /// Bytes a second that a body has to arrive with over any `idle_timeout`; zero: none.
     pub min_body_rate: u32,
     /// How many connections there may be.
-    pub connections: Most,
+    pub connections: ConnectionLimits,
 }
 
 /// Who callers are.
@@ -82,7 +82,7 @@ pub enum Identity {
     /// Whoever a listed peer says it is.
     TrustedHeaders {
         /// Where such requests may come from; one at least.
-        peers: Vec<Peers>,
+        peers: Vec<TrustedNetworks>,
         /// The header that names the worker.
         worker: HeaderName,
         /// The header that names the tenant.
@@ -133,7 +133,7 @@ pub enum Forwarding {
     /// What the gate sees.
     Set,
     /// The same behind what proxies in these networks say, one network at least.
-    Append(Vec<Peers>),
+    Append(Vec<TrustedNetworks>),
 }
 
 /// Which request asks for which capability.

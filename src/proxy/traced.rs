@@ -13,8 +13,8 @@ use pingora_proxy::Session;
 use crate::hall::{Ending, traced};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::gate::connection;
+use crate::proxy::gen_ai;
 use crate::proxy::grpc;
-use crate::proxy::models;
 use crate::proxy::settings::Route;
 use crate::telemetry::traces::{TRACEPARENT, TRACESTATE, Traced, Traces};
 
@@ -36,9 +36,9 @@ pub fn routed(span: &mut Traced, route: &Route, method: &Method, path: &str) {
     span.routed(route.path.as_str());
     span.set("wcp.upstream", Arc::clone(&upstream.name));
     let path = format!("{}{path}", upstream.base_path);
-    let provider = models::provider(&upstream.host);
+    let provider = gen_ai::provider(&upstream.host);
     if method == Method::POST
-        && let Some(call) = models::call(&path, provider)
+        && let Some(call) = gen_ai::call(&path, provider)
     {
         span.set("gen_ai.operation.name", call.operation);
         span.set_some("gen_ai.provider.name", provider);

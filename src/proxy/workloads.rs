@@ -7,13 +7,13 @@ use crate::ids::spiffe::{SCHEME, parts};
 use crate::ids::{SpiffeId, TenantId, WorkerId};
 
 /// A worker and its tenant.
-pub type Named = (WorkerId, TenantId);
+pub type WorkloadIdentity = (WorkerId, TenantId);
 
 /// The workloads that are known: each by its id, or all of one form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workloads {
     /// Those that are listed.
-    pub ids: BTreeMap<SpiffeId, Named>,
+    pub ids: BTreeMap<SpiffeId, WorkloadIdentity>,
     /// The form of all others.
     pub pattern: Option<Pattern>,
 }
@@ -21,7 +21,7 @@ pub struct Workloads {
 impl Workloads {
     /// The worker and tenant of a workload. What is listed comes before the pattern.
     #[must_use]
-    pub fn named(&self, id: &SpiffeId) -> Option<Named> {
+    pub fn named(&self, id: &SpiffeId) -> Option<WorkloadIdentity> {
         self.ids.get(id).cloned().or_else(|| self.pattern.as_ref()?.named(id))
     }
 }
@@ -42,7 +42,7 @@ enum Segment {
 }
 
 impl Pattern {
-    fn named(&self, id: &SpiffeId) -> Option<Named> {
+    fn named(&self, id: &SpiffeId) -> Option<WorkloadIdentity> {
         let (domain, segments) = parts(id.as_str()).ok()?;
         let written: Vec<&str> = segments.collect();
         if domain != self.domain || written.len() != self.segments.len() {

@@ -44,7 +44,7 @@ pub enum Change {
 
 /// The ledger's entry of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamp {
+pub struct EntryStamp {
     /// Its id.
     pub id: Uuid,
     /// When, in microseconds since 1970 UTC.

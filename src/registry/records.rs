@@ -9,7 +9,7 @@ use super::hash;
 use super::sources::Sources;
 use crate::documents;
 use crate::engine::Mode;
-use crate::engine::json::{Fields, Finding, Json, Lines, Members, path_text, present};
+use crate::engine::json::{Fields, Finding, Json, LineIndex, Members, path_text, present};
 use crate::engine::snapshot::{Attestation, Envelope, Standing, Worker};
 use crate::ids::{CapabilityId, ControlId, Digest, Env, RiskTier};
 
@@ -39,20 +39,20 @@ impl RecordProblem {
 
 /// How records are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
+pub struct RecordFormat {
     /// How the specification is read.
     pub mode: Mode,
     /// Where source files of workers may be.
     pub sources: Sources,
 }
 
-impl Default for Reading {
+impl Default for RecordFormat {
     fn default() -> Self {
         Self { mode: Mode::Strict, sources: Sources::default() }
     }
 }
 
-impl Reading {
+impl RecordFormat {
     /// How records of others are read, which come over the API: none of them names a file that no configuration lists.
     #[must_use]
     pub fn of_others(&self) -> Self {
@@ -92,7 +92,7 @@ impl Enrolled {
 ///
 /// # Errors
 /// Every problem of every record at once.
-pub fn load(folder: &Path, reading: &Reading) -> Result<Vec<Enrolled>, Vec<RecordProblem>> {
+pub fn load(folder: &Path, reading: &RecordFormat) -> Result<Vec<Enrolled>, Vec<RecordProblem>> {
     let mode = reading.mode;
     let found = match documents::inside(folder, "json", false) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && mode == Mode::Reference => return Ok(Vec::new()),
@@ -135,8 +135,8 @@ fn read(file: &Path) -> Result<String, Vec<RecordProblem>> {
 }
 
 /// Reads one registry record.
-fn record(file: &Path, text: &str, reading: &Reading) -> Result<Enrolled, Vec<RecordProblem>> {
-    let lines = Lines::of(text);
+fn record(file: &Path, text: &str, reading: &RecordFormat) -> Result<Enrolled, Vec<RecordProblem>> {
+    let lines = LineIndex::of(text);
     let document = Json::parse(text.as_bytes()).map_err(|error| {
         let (line, column) = lines.place_of(&error);
         let help = "correct the file's JSON".to_owned();
@@ -158,7 +158,7 @@ fn record(file: &Path, text: &str, reading: &Reading) -> Result<Enrolled, Vec<Re
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn enrolled(record: Json, reading: &Reading) -> Result<Enrolled, Vec<Finding>> {
+pub fn enrolled(record: Json, reading: &RecordFormat) -> Result<Enrolled, Vec<Finding>> {
     let mut fields = Fields::new(reading.mode == Mode::Strict);
     match worker(&mut fields, &record, &reading.sources) {
         Some(worker) if fields.findings.is_empty() => {

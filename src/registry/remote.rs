@@ -1,6 +1,6 @@
 //! The remote registry: what a public registry of workers says of those that are enrolled here, and which code it bans.
 //!
-//! Nothing here is on a request's path: answers are fetched in the background, become [`Vouching`](crate::engine::snapshot::Vouching), and
+//! Nothing here is on a request's path: answers are fetched in the background, become [`RegistryOverlay`](crate::engine::snapshot::RegistryOverlay), and
 //! are in force with the snapshot that heeds them. An answer counts for `max_stale`; what speaks against a worker counts until a later
 //! answer takes it back.
 
@@ -18,8 +18,8 @@ use crate::engine::snapshot::Required;
 
 pub use answer::{Account, BanList, BannedHash, Verified, Word};
 pub use client::{Client, Failure};
-pub use knowledge::{Heard, Knowledge, Moment};
-pub use pace::Pace;
+pub use knowledge::{Knowledge, Moment, WorkerAnswer};
+pub use pace::RefreshSchedule;
 
 /// The `registry` section, when there is a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +38,9 @@ pub struct Settings {
 
 /// What is known of the remote registry, for those who ask us.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct RegistryView {
     /// What it last said of each enrolled worker.
-    pub workers: std::collections::BTreeMap<crate::ids::WorkerId, Heard>,
+    pub workers: std::collections::BTreeMap<crate::ids::WorkerId, WorkerAnswer>,
     /// The last ban list, and when it was asked for.
     pub bans: Option<(Arc<BanList>, Moment)>,
     /// When the last ban list that is whole was asked for.
@@ -59,7 +59,7 @@ pub struct Seen {
     pub account: Option<Account>,
 }
 
-impl Seen {
+impl RegistryView {
     /// Why the last ban list could not be read whole.
     #[must_use]
     pub fn unread_bans(&self) -> Option<&Failure> {

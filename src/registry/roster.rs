@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::change::{Change, Mark, Stamp};
-use super::records::{self, Enrolled, Reading};
+use super::change::{Change, EntryStamp, Mark};
+use super::records::{self, Enrolled, RecordFormat};
 use super::store::Kept;
 use crate::engine::Json;
 use crate::engine::json::path_text;
@@ -70,7 +70,7 @@ pub struct Listed<'a> {
 /// Everybody who is enrolled.
 #[derive(Debug, Clone, Default)]
 pub struct Roster {
-    reading: Reading,
+    reading: RecordFormat,
     folder: Arc<Folder>,
     stored: BTreeMap<WorkerId, Arc<Stored>>,
     revoked: BTreeMap<WorkerId, Mark>,
@@ -101,7 +101,7 @@ impl Roster {
     ///
     /// # Errors
     /// A worker is in both, or a record of the store is not one under this reading. Every problem at once.
-    pub fn of(folder: Vec<Enrolled>, reading: Reading, kept: Kept) -> Result<Self, Vec<RosterProblem>> {
+    pub fn of(folder: Vec<Enrolled>, reading: RecordFormat, kept: Kept) -> Result<Self, Vec<RosterProblem>> {
         let places = folder.iter().enumerate().map(|(at, one)| (one.worker.worker_id.clone(), at)).collect();
         let folder = Arc::new(Folder { workers: folder, places });
         let mut roster = Self { reading, folder, ..Self::default() };
@@ -180,7 +180,7 @@ impl Roster {
 
     /// How records are read.
     #[must_use]
-    pub const fn reading(&self) -> &Reading {
+    pub const fn reading(&self) -> &RecordFormat {
         &self.reading
     }
 
@@ -269,7 +269,7 @@ impl Roster {
     }
 
     /// Enrolls a worker, or gives it another record.
-    pub fn enroll(&mut self, enrolled: Enrolled, stamp: &Stamp) {
+    pub fn enroll(&mut self, enrolled: Enrolled, stamp: &EntryStamp) {
         let id = enrolled.worker.worker_id.clone();
         let before = self.stored.get(&id);
         let stored = Stored {
@@ -285,7 +285,7 @@ impl Roster {
     ///
     /// # Errors
     /// A record is not one under this reading: nothing has changed.
-    pub fn apply(&mut self, change: &Change, stamp: &Stamp) -> Result<(), String> {
+    pub fn apply(&mut self, change: &Change, stamp: &EntryStamp) -> Result<(), String> {
         match change {
             Change::Enroll { record, .. } => self.enroll(self.read(record)?, stamp),
             Change::Revoke { worker_id, reason } => {
@@ -299,7 +299,7 @@ impl Roster {
     }
 }
 
-impl Stamp {
+impl EntryStamp {
     fn mark(&self, reason: &Option<Arc<str>>) -> Mark {
         Mark { since_micros: self.at_micros, reason: reason.clone() }
     }

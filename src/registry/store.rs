@@ -16,7 +16,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use uuid::Uuid;
 
-use super::change::{Change, Mark, Stamp};
+use super::change::{Change, EntryStamp, Mark};
 use crate::ids::{Digest, TokenName, WorkerId};
 
 /// How long we wait for another process that has the file locked.
@@ -64,7 +64,7 @@ pub enum StoreError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
     /// Enrolled workers, by id.
-    pub workers: Vec<Row>,
+    pub workers: Vec<StoredWorker>,
     /// Revoked workers, by id.
     pub revoked: Vec<(WorkerId, Mark)>,
     /// Banned hashes.
@@ -75,7 +75,7 @@ pub struct Kept {
 
 /// An enrolled worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct StoredWorker {
     /// Its id.
     pub worker_id: String,
     /// Its record, as it was recorded.
@@ -181,7 +181,7 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be read, or holds what cannot be.
-    pub fn changes(&self) -> Result<Vec<(Change, Stamp)>, StoreError> {
+    pub fn changes(&self) -> Result<Vec<(Change, EntryStamp)>, StoreError> {
         let failed = failed(&self.path);
         let mut statement = self.connection.prepare(schema::CHANGES).map_err(&failed)?;
         let rows = statement.query_map((), |row| {
@@ -202,7 +202,7 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be written: it is as it was.
-    pub fn keep(&mut self, changes: &[(Change, Stamp)], taken: u64) -> Result<(), StoreError> {
+    pub fn keep(&mut self, changes: &[(Change, EntryStamp)], taken: u64) -> Result<(), StoreError> {
         let failed = failed(&self.path);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
         for (change, stamp) in changes {
@@ -221,7 +221,7 @@ fn change(
     id: &str,
     at_micros: i64,
     by: Option<&str>,
-) -> Result<(Change, Stamp), String> {
+) -> Result<(Change, EntryStamp), String> {
     let worker_id = || key.parse::<WorkerId>().map_err(|error| error.to_string());
     let change = match kind {
         "worker" => {
@@ -232,10 +232,10 @@ fn change(
     };
     let id = Uuid::try_parse(id).map_err(|error| format!("`{key}` has no sound receipt_id: {error}"))?;
     let by = by.map(str::parse).transpose().map_err(|error: crate::ids::InvalidId| error.to_string())?;
-    Ok((change, Stamp { id, at_micros, by }))
+    Ok((change, EntryStamp { id, at_micros, by }))
 }
 
-fn keep(connection: &Connection, change: &Change, stamp: &Stamp) -> rusqlite::Result<usize> {
+fn keep(connection: &Connection, change: &Change, stamp: &EntryStamp) -> rusqlite::Result<usize> {
     let (id, at) = (stamp.id.to_string(), stamp.at_micros);
     let by = stamp.by.as_ref().map(TokenName::as_str);
     let run = |sql: &str, values: &[&dyn rusqlite::ToSql]| connection.prepare(sql)?.execute(values);
@@ -263,7 +263,7 @@ fn kept(connection: &Connection, path: &Path) -> Result<Kept, StoreError> {
     for [worker_id, record, enrollment_id, enrolled_at, updated_at] in all(schema::WORKERS).map_err(&failed)? {
         let worker_id = worker_id.text().map_err(&damaged)?;
         let enrollment_id = enrollment_id.text().map_err(&damaged)?;
-        kept.workers.push(Row {
+        kept.workers.push(StoredWorker {
             record: record.text().map_err(&damaged)?,
             enrollment_id: Uuid::try_parse(&enrollment_id)
                 .map_err(|error| damaged(format!("worker `{worker_id}` has no sound enrollment_id: {error}")))?,

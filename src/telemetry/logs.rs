@@ -40,7 +40,7 @@ pub fn start_logs(settings: &Settings) -> Result<(), String> {
     });
     let logs = tracing_subscriber::registry().with(filter).with(guarded);
     start().map_err(|error| format!("no thread can be started: {error}"))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(|| writer::Line).with_ansi(io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| writer::LogLine).with_ansi(io::stderr().is_terminal());
     // A process that embeds several halls (tests) keeps its first logger.
     let _ = match settings.log {
         LogFormat::Json => {

@@ -96,14 +96,14 @@ impl Traced {
     }
 
     /// Says something of it.
-    pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
+    pub fn set(&mut self, name: &'static str, value: impl Into<AttributeValue>) {
         if self.is_recorded() {
             self.span.attributes.push((name, value.into()));
         }
     }
 
     /// Says something of it, if it is known.
-    pub fn set_some(&mut self, name: &'static str, value: Option<impl Into<Value>>) {
+    pub fn set_some(&mut self, name: &'static str, value: Option<impl Into<AttributeValue>>) {
         if let Some(value) = value {
             self.set(name, value);
         }
@@ -153,13 +153,13 @@ struct Span {
     name: String,
     began: SystemTime,
     took: Duration,
-    attributes: Vec<(&'static str, Value)>,
+    attributes: Vec<(&'static str, AttributeValue)>,
     failed: bool,
 }
 
 /// What an attribute says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum AttributeValue {
     /// One of a few words of ours.
     Word(&'static str),
     /// A text.
@@ -170,43 +170,43 @@ pub enum Value {
     Flag(bool),
 }
 
-impl From<&'static str> for Value {
+impl From<&'static str> for AttributeValue {
     fn from(word: &'static str) -> Self {
         Self::Word(word)
     }
 }
 
-impl From<Arc<str>> for Value {
+impl From<Arc<str>> for AttributeValue {
     fn from(text: Arc<str>) -> Self {
         Self::Text(text)
     }
 }
 
-impl From<String> for Value {
+impl From<String> for AttributeValue {
     fn from(text: String) -> Self {
         Self::Text(text.into())
     }
 }
 
-impl From<i64> for Value {
+impl From<i64> for AttributeValue {
     fn from(number: i64) -> Self {
         Self::Number(number)
     }
 }
 
-impl From<u16> for Value {
+impl From<u16> for AttributeValue {
     fn from(number: u16) -> Self {
         Self::Number(number.into())
     }
 }
 
-impl From<usize> for Value {
+impl From<usize> for AttributeValue {
     fn from(number: usize) -> Self {
         Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
     }
 }
 
-impl From<bool> for Value {
+impl From<bool> for AttributeValue {
     fn from(flag: bool) -> Self {
         Self::Flag(flag)
     }

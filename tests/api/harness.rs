@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hallgate::api;
 use hallgate::cache::{self, Verdicts};
-use hallgate::connections::Most;
+use hallgate::connections::ConnectionLimits;
 use hallgate::engine::snapshot::{Standing, Worker};
 use hallgate::engine::{Binding, Mode, RuleSet, Settings, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
@@ -126,7 +126,7 @@ impl Running {
             Arc::new(Hall::new(snapshot("policy.test"), verdicts, ledger.clone(), tokens, Arc::new(Metrics::new())));
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let settings = api::Settings {
-            connections: Most { in_all: 1000, per_network: 1000, unknown: 500 },
+            connections: ConnectionLimits { in_all: 1000, per_network: 1000, unknown: 500 },
             listen: addr,
             tls: None,
             cors_origins: setup.cors_origins,

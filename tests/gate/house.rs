@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hallgate::cache::{self, Verdicts};
-use hallgate::connections::Most;
+use hallgate::connections::ConnectionLimits;
 use hallgate::engine::snapshot::Worker;
 use hallgate::engine::{self, Binding, Mode, RuleSet, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
@@ -102,7 +102,7 @@ pub fn settings(identity: Identity, upstream: Upstream) -> Settings {
     };
     let choice = ["cap.data.read.v1", "cap.data.write.v1"].map(|id| id.parse().unwrap());
     Settings {
-        connections: Most { in_all: 1000, per_network: 1000, unknown: 500 },
+        connections: ConnectionLimits { in_all: 1000, per_network: 1000, unknown: 500 },
         min_body_rate: 240,
         listen: Listen::Tcp(SocketAddr::new(ip.into(), 8080)),
         tls: None,

@@ -9,20 +9,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::connections::{Connections, Most};
+use crate::connections::{ConnectionLimits, Connections};
 use crate::telemetry::Metrics;
 
 const SOON: Duration = Duration::from_millis(150);
 
-fn listener(head_time: Duration, stall_time: Duration, places: usize) -> Arc<Listener> {
+fn listener(head_time: Duration, stall_time: Duration, places: usize) -> Arc<ApiListener> {
     let router = Router::new().route("/", get(async || "hello"));
-    let most = Most { in_all: places, per_network: places, unknown: places };
+    let most = ConnectionLimits { in_all: places, per_network: places, unknown: places };
     let connections = Connections::new("api", most, &Arc::new(Metrics::new()));
-    Arc::new(Listener { router, doorway: Doorway::new(connections, None, head_time), head_time, stall_time })
+    Arc::new(ApiListener { router, doorway: Doorway::new(connections, None, head_time), head_time, stall_time })
 }
 
 /// Serves one connection; the client's end of it.
-async fn connect(listener: &Arc<Listener>, shutdown: &ShutdownWatch) -> TcpStream {
+async fn connect(listener: &Arc<ApiListener>, shutdown: &ShutdownWatch) -> TcpStream {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
     let (served, _) = socket.accept().await.unwrap();

@@ -27,7 +27,7 @@ pub struct House {
 
 /// Where the demo's listeners are.
 #[derive(Debug, Clone, Copy)]
-pub struct Addresses {
+pub struct DemoAddresses {
     /// The gate.
     pub gate: SocketAddr,
     /// The Hall.
@@ -88,7 +88,7 @@ impl House {
     ///
     /// # Errors
     /// Every problem of the configuration.
-    pub fn configuration(&self, at: Addresses) -> Result<Config, Problems> {
+    pub fn configuration(&self, at: DemoAddresses) -> Result<Config, Problems> {
         let environment = |name: &str| match name {
             "GATE" => Some(at.gate.to_string()),
             "HALL" => Some(at.hall.to_string()),

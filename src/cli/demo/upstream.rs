@@ -23,13 +23,13 @@ use tokio::task::JoinHandle;
 
 /// A sample upstream that is listening. Dropped, it takes no more connections.
 #[derive(Debug)]
-pub struct Upstream {
+pub struct SampleUpstream {
     addr: SocketAddr,
     answered: Arc<AtomicU64>,
     served: JoinHandle<io::Result<()>>,
 }
 
-impl Upstream {
+impl SampleUpstream {
     /// Listens on `addr` (port 0: any) and answers only requests with `Authorization: Bearer <credential>`.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Upstream {
     }
 }
 
-impl Drop for Upstream {
+impl Drop for SampleUpstream {
     fn drop(&mut self) {
         self.served.abort();
     }

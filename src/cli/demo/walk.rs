@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::call::{Call, client};
 use super::page::Page;
-use super::upstream::Upstream;
+use super::upstream::SampleUpstream;
 use crate::engine::DenyCode;
 use crate::outbound::{HttpClient, Response};
 
@@ -20,7 +20,7 @@ pub struct Doors<'a> {
     /// The session token.
     pub token: &'a str,
     /// What stands behind the gate.
-    pub upstream: &'a Upstream,
+    pub upstream: &'a SampleUpstream,
 }
 
 /// How many entries the ledger must hold after the walk.

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cli::lines::{Line, Lines};
+use crate::cli::lines::{InputLine, LineReader};
 use crate::engine::input::written::{Absent, LONGEST, Written};
 use crate::engine::json::{Members, present};
 use crate::engine::{DenyCode, Json, Mode, Outcome};
@@ -16,9 +16,9 @@ use crate::ledger::reading;
 const LINE: usize = 4 * LONGEST;
 
 /// Something that was recorded.
-pub enum Found {
+pub enum RecordedItem {
     /// A decision.
-    Recorded(Box<Recorded>),
+    Recorded(Box<RecordedDecision>),
     /// A request that was refused before any policy was asked.
     Refusal,
     /// Nothing that was decided.
@@ -28,7 +28,7 @@ pub enum Found {
 }
 
 /// A decision that was recorded.
-pub enum Recorded {
+pub enum RecordedDecision {
     /// What was asked, and what was said.
     Asked(Box<PastDecision>),
     /// What was said of a request with a value that means nothing, and what is wrong with it.
@@ -36,9 +36,9 @@ pub enum Recorded {
 }
 
 /// Reads a source to its end, and gives each thing that was recorded with its place.
-pub fn read(source: &Path, mode: Mode, take: &mut impl FnMut(String, Found)) {
+pub fn read(source: &Path, mode: Mode, take: &mut impl FnMut(String, RecordedItem)) {
     let name = source.display();
-    let broken = |error: &dyn std::fmt::Display| (format!("`{name}`"), Found::Cannot(error.to_string()));
+    let broken = |error: &dyn std::fmt::Display| (format!("`{name}`"), RecordedItem::Cannot(error.to_string()));
     if source.is_dir() {
         match reading::entries(source) {
             Err(error) => {
@@ -68,17 +68,17 @@ pub fn read(source: &Path, mode: Mode, take: &mut impl FnMut(String, Found)) {
         File::open(source).map(|file| Box::new(file) as Box<dyn Read>)
     };
     let read = input.and_then(|input| {
-        let mut lines = Lines::new(BufReader::new(input), LINE);
+        let mut lines = LineReader::new(BufReader::new(input), LINE);
         let mut number = 0_u64;
         while let Some(line) = lines.next()? {
             number += 1;
             let place = format!("`{name}`, line {number}");
             match line {
-                Line::Whole(text) => {
+                InputLine::Whole(text) => {
                     let (id, found) = of_bytes(text, mode);
                     take(id.unwrap_or(place), found);
                 }
-                Line::TooLong => take(place, Found::Cannot(format!("the line is over {LINE} bytes"))),
+                InputLine::TooLong => take(place, RecordedItem::Cannot(format!("the line is over {LINE} bytes"))),
             }
         }
         Ok(())
@@ -90,41 +90,41 @@ pub fn read(source: &Path, mode: Mode, take: &mut impl FnMut(String, Found)) {
 }
 
 /// What the JSON of an entry, or of an input with its decision, is; and its decision's id.
-fn of_bytes(bytes: &[u8], mode: Mode) -> (Option<String>, Found) {
+fn of_bytes(bytes: &[u8], mode: Mode) -> (Option<String>, RecordedItem) {
     let json = match Json::parse(bytes) {
         Ok(json) => json,
-        Err(error) => return (None, Found::Cannot(error.to_string())),
+        Err(error) => return (None, RecordedItem::Cannot(error.to_string())),
     };
     let id = |members: &Members| present(members, "decision_id").and_then(Json::as_str).map(|id| id.to_string());
     let pair = json.as_object().and_then(|members| Some((present(members, "input")?, present(members, "decision")?)));
     if let Some((input, decision)) = pair {
-        let found =
-            of_pair(input, decision, mode).map_or_else(Found::Cannot, |recorded| Found::Recorded(Box::new(recorded)));
+        let found = of_pair(input, decision, mode)
+            .map_or_else(RecordedItem::Cannot, |recorded| RecordedItem::Recorded(Box::new(recorded)));
         return (decision.as_object().and_then(id), found);
     }
     let found = match past::read(&json) {
-        Ok(Entry::Decision(past)) => Found::Recorded(Box::new(Recorded::Asked(past))),
-        Ok(Entry::Refusal) => Found::Refusal,
-        Ok(Entry::Other) => Found::Nothing,
-        Err(why) => Found::Cannot(why),
+        Ok(Entry::Decision(past)) => RecordedItem::Recorded(Box::new(RecordedDecision::Asked(past))),
+        Ok(Entry::Refusal) => RecordedItem::Refusal,
+        Ok(Entry::Other) => RecordedItem::Nothing,
+        Err(why) => RecordedItem::Cannot(why),
     };
     (json.as_object().and_then(id), found)
 }
 
 /// An input, whole, with the decision on it.
-fn of_pair(input: &Json, decision: &Json, mode: Mode) -> Result<Recorded, String> {
+fn of_pair(input: &Json, decision: &Json, mode: Mode) -> Result<RecordedDecision, String> {
     let absent = Absent { tenant: None, correlation_id: &|| Arc::from("hallgate-replay") };
     let written = Written::from_json(input.clone(), &absent).map_err(|why| why.reason("`input`"))?;
     let said = said(decision)?;
     Ok(match written.describe(mode) {
-        Ok(input) => Recorded::Asked(Box::new(PastDecision {
+        Ok(input) => RecordedDecision::Asked(Box::new(PastDecision {
             said,
             input,
             credential_refused: false,
             worker_optional: false,
             is_whole: true,
         })),
-        Err(unacceptable) => Recorded::Unacceptable(unacceptable.message, said),
+        Err(unacceptable) => RecordedDecision::Unacceptable(unacceptable.message, said),
     })
 }
 

@@ -13,7 +13,7 @@ use pingora_core::server::{ListenFds, RuntimeOpts, ShutdownSignal, ShutdownSigna
 use pingora_core::services::{ServiceReadyNotifier, ServiceWithDependents};
 use tokio::sync::watch;
 
-use super::listen::Bound;
+use super::listen::BoundSocket;
 use crate::api::ops::Pulses;
 use crate::config::Shutdown;
 use crate::hall::Hall;
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What the process is told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum End {
+pub enum StopMode {
     /// Go on.
     NotYet,
     /// End when requests in flight are finished.
@@ -34,8 +34,8 @@ pub enum End {
 }
 
 /// Leads the process to its end. pingora asks it when to stop.
-pub struct Ending {
-    told: watch::Receiver<End>,
+pub struct ShutdownSequence {
+    told: watch::Receiver<StopMode>,
     close: watch::Sender<bool>,
     /// Doors that still listen.
     open: Arc<AtomicUsize>,
@@ -48,7 +48,7 @@ pub struct Ending {
     shutdown: Shutdown,
 }
 
-impl Ending {
+impl ShutdownSequence {
     /// An end that comes when the sender says so. `socket` is removed before it closes.
     pub fn new(
         hall: Arc<Hall>,
@@ -56,20 +56,20 @@ impl Ending {
         socket: Option<PathBuf>,
         shutdown: Shutdown,
         pulses: Pulses,
-    ) -> (watch::Sender<End>, Self) {
-        let (end, told) = watch::channel(End::NotYet);
+    ) -> (watch::Sender<StopMode>, Self) {
+        let (end, told) = watch::channel(StopMode::NotYet);
         let (close, _) = watch::channel(false);
         (end, Self { told, close, open: Arc::default(), pulses, hall, ledger, socket, shutdown })
     }
 
     /// The service as a door that closes when this end has come so far.
-    pub fn door(&self, service: Box<dyn ServiceWithDependents>, sockets: Vec<Bound>) -> Door {
+    pub fn door(&self, service: Box<dyn ServiceWithDependents>, sockets: Vec<BoundSocket>) -> DrainingService {
         self.open.fetch_add(1, Ordering::Relaxed);
         let (closing, open, pulses) = (self.close.subscribe(), Arc::clone(&self.open), self.pulses.clone());
-        Door { service, sockets, closing, open, pulses }
+        DrainingService { service, sockets, closing, open, pulses }
     }
 
-    async fn told(&self, end: End) {
+    async fn told(&self, end: StopMode) {
         // An error means that whoever could tell us is gone: that is the end, too.
         let _ = self.told.clone().wait_for(|told| *told >= end).await;
     }
@@ -90,15 +90,15 @@ impl Ending {
 }
 
 #[async_trait]
-impl ShutdownSignalWatch for Ending {
+impl ShutdownSignalWatch for ShutdownSequence {
     async fn recv(&self) -> ShutdownSignal {
         let Shutdown { linger, grace } = self.shutdown;
-        self.told(End::InOrder).await;
+        self.told(StopMode::InOrder).await;
         self.hall.drain();
         tracing::info!(?linger, ?grace, "ending: no longer ready");
         tokio::select! {
             () = tokio::time::sleep(linger) => {}
-            () = self.told(End::AtOnce) => {}
+            () = self.told(StopMode::AtOnce) => {}
         }
         if let Some(socket) = &self.socket {
             // While it is ours: once it is closed, another process may have its own there.
@@ -108,7 +108,7 @@ impl ShutdownSignalWatch for Ending {
         let why = tokio::select! {
             () = self.idle() => None,
             () = tokio::time::sleep(grace) => Some("the grace time is over"),
-            () = self.told(End::AtOnce) => Some("told to end at once"),
+            () = self.told(StopMode::AtOnce) => Some("told to end at once"),
         };
         if let Some(why) = why {
             let exchanges = self.hall.metrics().exchanges_in_flight.get();
@@ -120,16 +120,16 @@ impl ShutdownSignalWatch for Ending {
 }
 
 /// A service of pingora's that listens on our sockets and closes on our signal.
-pub struct Door {
+pub struct DrainingService {
     service: Box<dyn ServiceWithDependents>,
-    sockets: Vec<Bound>,
+    sockets: Vec<BoundSocket>,
     closing: watch::Receiver<bool>,
     open: Arc<AtomicUsize>,
     pulses: Pulses,
 }
 
 #[async_trait]
-impl ServiceWithDependents for Door {
+impl ServiceWithDependents for DrainingService {
     async fn start_service(
         &mut self,
         fds: Option<ListenFds>,

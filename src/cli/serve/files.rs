@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::connections::Most;
+use crate::connections::ConnectionLimits;
 
 /// Files that are not connections: segments, tiles, certificates, names that are looked up.
 const OTHERS: u64 = 256;
@@ -10,11 +10,11 @@ const OTHERS: u64 = 256;
 const FEWEST: usize = 16;
 
 /// Lowers the connections of both doors until they fit into what the process may open: one through the gate has an upstream's, too.
-pub fn fit(gate: Option<&mut Most>, hall: &mut Most) {
+pub fn fit(gate: Option<&mut ConnectionLimits>, hall: &mut ConnectionLimits) {
     fit_into(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), gate, hall);
 }
 
-fn fit_into(files: u64, gate: Option<&mut Most>, hall: &mut Most) {
+fn fit_into(files: u64, gate: Option<&mut ConnectionLimits>, hall: &mut ConnectionLimits) {
     let of_gate = gate.as_ref().map_or(0, |most| most.in_all);
     let wanted = u64::try_from(2 * of_gate + hall.in_all).unwrap_or(u64::MAX);
     let left = files.saturating_sub(OTHERS);
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn connections_leave_files_for_the_ledger() {
-        let usual = |in_all| Most { in_all, per_network: in_all / 2, unknown: 512 };
+        let usual = |in_all| ConnectionLimits { in_all, per_network: in_all / 2, unknown: 512 };
         let (mut gate, mut hall) = (usual(8192), usual(4096));
         fit_into(1 << 20, Some(&mut gate), &mut hall);
         assert_eq!((gate, hall), (usual(8192), usual(4096)));

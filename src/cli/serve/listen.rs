@@ -28,12 +28,12 @@ pub struct TakenError {
 
 /// A socket that listens, under the name by which pingora looks for it.
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundSocket {
     address: String,
     socket: OwnedFd,
 }
 
-impl Bound {
+impl BoundSocket {
     /// Puts the socket where pingora looks for it. Whoever finds it there owns it.
     pub fn hand_over(self, table: &ListenFds) {
         table.lock().add(self.address, self.socket.into_raw_fd());
@@ -41,7 +41,7 @@ impl Bound {
 }
 
 /// Binds the gate's listeners. In what is returned port 0 is the port that was given.
-pub fn bind_gate(mut gate: proxy::Settings, bound: &mut Vec<Bound>) -> Result<proxy::Settings, TakenError> {
+pub fn bind_gate(mut gate: proxy::Settings, bound: &mut Vec<BoundSocket>) -> Result<proxy::Settings, TakenError> {
     match &mut gate.listen {
         Listen::Tcp(address) => *address = tcp("gate.listen", *address, bound)?,
         Listen::Loopback(addresses) => *addresses = loopback("gate.listen", addresses, bound)?,
@@ -54,7 +54,7 @@ pub fn bind_gate(mut gate: proxy::Settings, bound: &mut Vec<Bound>) -> Result<pr
 }
 
 /// Binds the Hall's listener. In what is returned port 0 is the port that was given.
-pub fn bind_hall(mut hall: api::Settings, bound: &mut Vec<Bound>) -> Result<api::Settings, TakenError> {
+pub fn bind_hall(mut hall: api::Settings, bound: &mut Vec<BoundSocket>) -> Result<api::Settings, TakenError> {
     hall.listen = tcp("hall.listen", hall.listen, bound)?;
     Ok(hall)
 }
@@ -72,11 +72,11 @@ pub fn bind_ops(ops: ops::Settings) -> Result<Option<TcpListener>, TakenError> {
     }
 }
 
-fn tcp(key: &'static str, address: SocketAddr, bound: &mut Vec<Bound>) -> Result<SocketAddr, TakenError> {
+fn tcp(key: &'static str, address: SocketAddr, bound: &mut Vec<BoundSocket>) -> Result<SocketAddr, TakenError> {
     let listener = tcp_listener(key, address)?;
     let local = listener.local_addr();
     let address = local.map_err(|source| TakenError { key, address: address.to_string(), source })?;
-    bound.push(Bound { address: address.to_string(), socket: listener.into() });
+    bound.push(BoundSocket { address: address.to_string(), socket: listener.into() });
     Ok(address)
 }
 
@@ -94,7 +94,11 @@ fn tcp_listener(key: &'static str, address: SocketAddr) -> Result<TcpListener, T
 }
 
 /// Binds the first, which must be there, and the others at its port, except those of a family that this machine does not have.
-fn loopback(key: &'static str, asked: &[SocketAddr], bound: &mut Vec<Bound>) -> Result<Vec<SocketAddr>, TakenError> {
+fn loopback(
+    key: &'static str,
+    asked: &[SocketAddr],
+    bound: &mut Vec<BoundSocket>,
+) -> Result<Vec<SocketAddr>, TakenError> {
     let mut there: Vec<SocketAddr> = Vec::new();
     for address in asked {
         let port = there.first().map_or_else(|| address.port(), SocketAddr::port);
@@ -119,7 +123,7 @@ fn has_no_such_family(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-fn unix(key: &'static str, path: &Path, bound: &mut Vec<Bound>) -> Result<(), TakenError> {
+fn unix(key: &'static str, path: &Path, bound: &mut Vec<BoundSocket>) -> Result<(), TakenError> {
     let listen = || {
         // What a killed process left behind is a socket on which nobody answers.
         let left = path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket());
@@ -132,7 +136,7 @@ fn unix(key: &'static str, path: &Path, bound: &mut Vec<Bound>) -> Result<(), Ta
     };
     let address = path.display().to_string();
     let listener = listen().map_err(|source| TakenError { key, address: address.clone(), source })?;
-    bound.push(Bound { address, socket: listener.into() });
+    bound.push(BoundSocket { address, socket: listener.into() });
     Ok(())
 }
 
@@ -140,7 +144,7 @@ fn unix(key: &'static str, path: &Path, bound: &mut Vec<Bound>) -> Result<(), Ta
 ///
 /// # Errors
 /// It wants to listen where nothing was bound.
-pub fn claim(service: &dyn ServiceWithDependents, bound: &mut Vec<Bound>) -> Result<Vec<Bound>, String> {
+pub fn claim(service: &dyn ServiceWithDependents, bound: &mut Vec<BoundSocket>) -> Result<Vec<BoundSocket>, String> {
     let addresses = service.listen_addresses().unwrap_or_default();
     let claim = |address: String| {
         let at = bound.iter().position(|bound| bound.address == address);

@@ -14,9 +14,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use crate::hall::{Abroad, Hall};
+use crate::hall::{Hall, RemoteRegistry};
 use crate::ids::WorkerId;
-use crate::registry::remote::{Account, Failure, Knowledge, Moment, Pace, Seen, Settings};
+use crate::registry::remote::{Account, Failure, Knowledge, Moment, RefreshSchedule, RegistryView, Settings};
 use crate::telemetry::RefreshLabels;
 use crate::telemetry::threads::{self, Thread};
 
@@ -49,7 +49,7 @@ impl Refresher {
             require_standing,
             settings: settings.clone(),
             known: Knowledge::new(settings.required, settings.max_stale),
-            pace: Pace::new(settings.refresh),
+            pace: RefreshSchedule::new(settings.refresh),
             state: State::default(),
         };
         // After a panic, a mistake of ours, what is known is kept, and so grows old.
@@ -85,7 +85,7 @@ struct Asking {
     settings: Settings,
     require_standing: bool,
     known: Knowledge,
-    pace: Pace,
+    pace: RefreshSchedule,
     state: State,
 }
 
@@ -113,20 +113,20 @@ type Answer<T> = (Moment, Result<T, Failure>);
 impl Asking {
     async fn run(&mut self) {
         let hall = Arc::clone(&self.hall);
-        let Some(abroad) = hall.abroad() else { return };
+        let Some(remote_registry) = hall.remote_registry() else { return };
         let mut next = Instant::now();
         loop {
-            self.heed(abroad).await;
+            self.heed(remote_registry).await;
             let now = Instant::now();
             let mut wake = next;
             wake = self.known.next_change(now).map_or(wake, |change| wake.min(change));
             wake = if self.state.unheeded { wake.min(now + HEED) } else { wake };
             tokio::select! {
                 () = sleep_until(wake.into()) => {}
-                () = abroad.changed() => {
+                () = remote_registry.changed() => {
                     // Others may be enrolled: not before the registry wants to be asked, and then in the next round.
                     if self.pace.limited_until(Instant::now()).is_none()
-                        && let Some(failure) = self.ask_for_workers(abroad, None).await
+                        && let Some(failure) = self.ask_for_workers(remote_registry, None).await
                     {
                         next = next.max(self.pace.next(Instant::now(), Some(&failure)));
                         self.note(Some(failure));
@@ -134,13 +134,13 @@ impl Asking {
                 }
             }
             if Instant::now() >= next {
-                next = self.round(abroad).await;
+                next = self.round(remote_registry).await;
             }
         }
     }
 
     /// One round; gives when the next begins.
-    async fn round(&mut self, abroad: &Abroad) -> Instant {
+    async fn round(&mut self, remote_registry: &RemoteRegistry) -> Instant {
         let began = Instant::now();
         // When only some of a round failed, what was answered is not asked for again before it is time for another.
         let since = match self.state.round_began {
@@ -149,16 +149,16 @@ impl Asking {
         };
         self.state.round_began = Some(since);
         let since = Some(since);
-        let mut failure = self.ask_for_bans(abroad, since).await.err();
+        let mut failure = self.ask_for_bans(remote_registry, since).await.err();
         if !failure.as_ref().is_some_and(ends_a_round) {
-            failure = self.ask_for_workers(abroad, since).await.or(failure);
+            failure = self.ask_for_workers(remote_registry, since).await.or(failure);
         }
         if self.require_standing && !failure.as_ref().is_some_and(ends_a_round) {
-            failure = self.ask_for_account(abroad).await.err().or(failure);
+            failure = self.ask_for_account(remote_registry).await.err().or(failure);
         }
         if !failure.as_ref().is_some_and(ends_a_round) {
             // Decisions do not depend on it: only a limit of the rate counts for the round.
-            failure = self.report(abroad).await.err().filter(ends_a_round).or(failure);
+            failure = self.report(remote_registry).await.err().filter(ends_a_round).or(failure);
         }
         let result = failure.as_ref().map_or("ok", Failure::as_str);
         self.hall.metrics().registry_refreshes.get_or_create(&RefreshLabels { result }).inc();
@@ -170,13 +170,14 @@ impl Asking {
         next
     }
 
-    async fn ask_for_bans(&mut self, abroad: &Abroad, since: Option<Instant>) -> Result<(), Failure> {
+    async fn ask_for_bans(&mut self, remote_registry: &RemoteRegistry, since: Option<Instant>) -> Result<(), Failure> {
         let known = self.known.bans().map(|(_, asked)| asked.instant);
         if known.zip(since).is_some_and(|(known, since)| known >= since) {
             return Ok(());
         }
         let asked = Moment::now();
-        let answer = self.meanwhile(abroad, async move { (asked, abroad.client.ban_list().await) }).await;
+        let answer =
+            self.meanwhile(remote_registry, async move { (asked, remote_registry.client.ban_list().await) }).await;
         let list = self.answered(answer)?;
         // Any other failure behind the first page is told as what it costs, and tried again in the next round.
         let limited = list.unread.clone().filter(ends_a_round);
@@ -184,8 +185,9 @@ impl Asking {
         limited.map_or(Ok(()), Err)
     }
 
-    async fn ask_for_account(&mut self, abroad: &Abroad) -> Result<(), Failure> {
-        let answer = self.meanwhile(abroad, async { (Moment::now(), abroad.client.account().await) }).await;
+    async fn ask_for_account(&mut self, remote_registry: &RemoteRegistry) -> Result<(), Failure> {
+        let answer =
+            self.meanwhile(remote_registry, async { (Moment::now(), remote_registry.client.account().await) }).await;
         let account = self.answered(answer)?;
         self.hall.heed_account(&account).await;
         self.state.account = Some(account);
@@ -193,10 +195,10 @@ impl Asking {
     }
 
     /// Asks for the workers of which nothing was heard since then. Gives what failed.
-    async fn ask_for_workers(&mut self, abroad: &Abroad, since: Option<Instant>) -> Option<Failure> {
+    async fn ask_for_workers(&mut self, remote_registry: &RemoteRegistry, since: Option<Instant>) -> Option<Failure> {
         let enrolled: BTreeSet<WorkerId> = self.hall.snapshot().workers.keys().cloned().collect();
         let due = self.known.due(&enrolled, since);
-        let client = &abroad.client;
+        let client = &remote_registry.client;
         let mut answers = iter(due)
             .map(|id| async move {
                 let asked = Moment::now();
@@ -205,7 +207,7 @@ impl Asking {
             })
             .buffer_unordered(AT_ONCE);
         let (mut failure, mut in_a_row) = (None, 0);
-        while let Some((id, answer)) = self.meanwhile(abroad, answers.next()).await {
+        while let Some((id, answer)) = self.meanwhile(remote_registry, answers.next()).await {
             let asked = answer.0;
             self.known.ask(&id, asked.instant);
             match self.answered(answer) {
@@ -227,14 +229,14 @@ impl Asking {
     }
 
     /// Reports dispatches. What could not be reported is kept.
-    async fn report(&mut self, abroad: &Abroad) -> Result<(), Failure> {
-        let counts = abroad.take_counts();
+    async fn report(&mut self, remote_registry: &RemoteRegistry) -> Result<(), Failure> {
+        let counts = remote_registry.take_counts();
         if counts.is_empty() {
             return Ok(());
         }
-        let reported = self.meanwhile(abroad, abroad.client.report(&counts)).await;
+        let reported = self.meanwhile(remote_registry, remote_registry.client.report(&counts)).await;
         if let Err(why) = &reported {
-            abroad.keep_counts(counts);
+            remote_registry.keep_counts(counts);
             if !self.state.unreported {
                 tracing::warn!(%why, "the registry does not take the counts of dispatches: they are kept");
             }
@@ -244,13 +246,13 @@ impl Asking {
     }
 
     /// Waits for something and heeds what is heard meanwhile.
-    async fn meanwhile<T>(&mut self, abroad: &Abroad, waited_for: impl Future<Output = T>) -> T {
+    async fn meanwhile<T>(&mut self, remote_registry: &RemoteRegistry, waited_for: impl Future<Output = T>) -> T {
         let mut waited_for = std::pin::pin!(waited_for);
         let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + HEED, HEED);
         loop {
             tokio::select! {
                 value = &mut waited_for => return value,
-                _ = tick.tick() => self.heed(abroad).await,
+                _ = tick.tick() => self.heed(remote_registry).await,
             }
         }
     }
@@ -263,9 +265,9 @@ impl Asking {
     }
 
     /// Has the hall heed what counts now, and shows what is known.
-    async fn heed(&mut self, abroad: &Abroad) {
+    async fn heed(&mut self, remote_registry: &RemoteRegistry) {
         let now = Instant::now();
-        match self.hall.heed(abroad.client.url(), self.known.vouching(now)).await {
+        match self.hall.heed(remote_registry.client.url(), self.known.overlay(now)).await {
             Ok(_) => self.state.unheeded = false,
             Err(error) => {
                 if !self.state.unheeded {
@@ -280,7 +282,7 @@ impl Asking {
             let micros = Moment::now().micros.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
             Moment { instant: until, micros }
         });
-        abroad.see(Seen {
+        remote_registry.see(RegistryView {
             workers: self.known.workers().clone(),
             bans: self.known.bans().cloned(),
             bans_whole: self.known.bans_whole(),

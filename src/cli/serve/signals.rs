@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::ending::End;
+use super::ending::StopMode;
 use super::reload::Reloader;
 use crate::telemetry::logs;
 
@@ -23,7 +23,7 @@ pub struct Signals {
     runtime: Runtime,
     hangup: Signal,
     /// Where the end is said, once there is something to end in order.
-    end: Arc<OnceLock<watch::Sender<End>>>,
+    end: Arc<OnceLock<watch::Sender<StopMode>>>,
 }
 
 impl Signals {
@@ -34,7 +34,7 @@ impl Signals {
         let mut ends = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let hangup = signal(SignalKind::hangup())?;
         drop(entered);
-        let end: Arc<OnceLock<watch::Sender<End>>> = Arc::default();
+        let end: Arc<OnceLock<watch::Sender<StopMode>>> = Arc::default();
         let running = Arc::clone(&end);
         runtime.spawn(async move {
             told(&mut ends).await;
@@ -43,9 +43,9 @@ impl Signals {
                 logs::flush();
                 process::exit(NOT_RUN)
             };
-            end.send_replace(End::InOrder);
+            end.send_replace(StopMode::InOrder);
             told(&mut ends).await;
-            end.send_replace(End::AtOnce);
+            end.send_replace(StopMode::AtOnce);
         });
         Ok(Self { runtime, hangup, end })
     }
@@ -56,7 +56,7 @@ impl Signals {
     /// Those of `led`.
     pub fn lead<E>(
         self,
-        end: watch::Sender<End>,
+        end: watch::Sender<StopMode>,
         reloader: Reloader,
         led: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {

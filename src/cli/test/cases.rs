@@ -16,12 +16,12 @@ const WIDTH: usize = 120;
 
 /// Why a file or a case cannot be read.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct CaseProblem {
     place: Option<(usize, usize)>,
     message: String,
 }
 
-impl Problem {
+impl CaseProblem {
     /// A problem of the whole file.
     pub fn of_file(message: String) -> Self {
         Self { place: None, message }
@@ -29,7 +29,7 @@ impl Problem {
 }
 
 /// `:line:column: message`, behind the file's name.
-impl fmt::Display for Problem {
+impl fmt::Display for CaseProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((line, column)) = self.place {
             write!(f, ":{line}:{column}")?;
@@ -89,25 +89,25 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
 }
 
 /// The cases of a file: one, or a list of them.
-pub fn parse(text: &str) -> Result<Vec<Case>, Problem> {
+pub fn parse(text: &str) -> Result<Vec<Case>, CaseProblem> {
     let list = text.trim_start().starts_with('[');
     let read =
         if list { serde_json::from_str(text) } else { serde_json::from_str(text).map(|case: CaseText<'_>| vec![case]) };
-    let written: Vec<CaseText<'_>> = read.map_err(|error| Problem {
+    let written: Vec<CaseText<'_>> = read.map_err(|error| CaseProblem {
         place: Some((error.line().max(1), error.column().max(1))),
         message: format!("{error}: write {{\"name\": …, \"input\": {{…}}, \"expect\": {{…}}}}, or a list of such"),
     })?;
     if written.is_empty() {
-        return Err(Problem::of_file("holds no case: a test of nothing would always pass".to_owned()));
+        return Err(CaseProblem::of_file("holds no case: a test of nothing would always pass".to_owned()));
     }
     written.into_iter().map(|case| Case::read(case, text)).collect()
 }
 
 impl Case {
-    fn read(case: CaseText<'_>, text: &str) -> Result<Self, Problem> {
+    fn read(case: CaseText<'_>, text: &str) -> Result<Self, CaseProblem> {
         let input_at = place_of(case.input.get(), text);
         let place = line_and_column(text, input_at.start);
-        let problem = |message: String| Problem { place: Some(place), message };
+        let problem = |message: String| CaseProblem { place: Some(place), message };
         let expect = case.expect.map(|raw| serde_json::from_str::<Value>(raw.get())).transpose();
         let expect = expect.map_err(|error| problem(format!("`expect`: {error}")))?;
         if expect.as_ref().is_some_and(|expect| expect.as_object().is_none_or(serde_json::Map::is_empty)) {
@@ -131,9 +131,9 @@ impl Case {
     }
 
     /// A problem of this case.
-    pub fn problem(&self, message: impl Into<String>) -> Problem {
+    pub fn problem(&self, message: impl Into<String>) -> CaseProblem {
         let name = self.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-        Problem { place: Some(self.place), message: format!("{name}{}", message.into()) }
+        CaseProblem { place: Some(self.place), message: format!("{name}{}", message.into()) }
     }
 
     /// Writes another expectation into the file's text, in its place or behind the input.

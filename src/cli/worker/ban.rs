@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::{body, told};
-use crate::cli::client::{Answer, Hall};
+use crate::cli::client::{HallAddress, HallAnswer};
 
 /// Ban a hash: no worker whose record or code has it may act; needs a token with the scope `admin`
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub struct Ban {
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]
-    hall: Hall,
+    hall: HallAddress,
 }
 
 /// Take the ban of a hash back; needs a token with the scope `admin`
@@ -27,7 +27,7 @@ pub struct Unban {
     #[arg(value_name = "HASH")]
     hash: String,
     #[command(flatten)]
-    hall: Hall,
+    hall: HallAddress,
 }
 
 /// Runs `ban`.
@@ -41,7 +41,7 @@ pub fn unban(options: &Unban) -> ExitCode {
     told(options.hall.post("/wcp/registry/unban", body(&[("hash", Some(&options.hash))])), now)
 }
 
-fn now(answer: &Answer) -> String {
+fn now(answer: &HallAnswer) -> String {
     let hash = answer.text("hash").unwrap_or_default();
     let banned = answer.body.get("banned") == Some(&Value::Bool(true));
     let workers = answer.body.get("workers").and_then(Value::as_array).into_iter().flatten();

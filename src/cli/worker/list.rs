@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::told;
-use crate::cli::client::{Answer, Hall};
+use crate::cli::client::{HallAddress, HallAnswer};
 
 /// List the enrolled workers: id, species, status, risk tier and capabilities, one worker a line
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    hall: Hall,
+    hall: HallAddress,
 }
 
 /// Runs the command.
@@ -19,7 +19,7 @@ pub fn run(options: &Options) -> ExitCode {
     told(options.hall.get("/workers"), lines)
 }
 
-fn lines(answer: &Answer) -> String {
+fn lines(answer: &HallAnswer) -> String {
     let workers = answer.body.get("workers").and_then(Value::as_array);
     let line = |worker: &Value| {
         let text = |key: &str| worker.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
@@ -43,6 +43,6 @@ mod tests {
             {"worker_id": "wrk_b", "worker_species_id": "wrk.data.reader", "status": "revoked", "capabilities": []},
         ]});
         let expected = "wrk_a\twrk.data.reader\tactive\tlow\tcap.a,cap.b\nwrk_b\twrk.data.reader\trevoked\t-\t";
-        assert_eq!(lines(&Answer { status: 200, body }), expected);
+        assert_eq!(lines(&HallAnswer { status: 200, body }), expected);
     }
 }

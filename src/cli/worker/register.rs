@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::told;
 use crate::cli::cannot;
-use crate::cli::client::Hall;
+use crate::cli::client::HallAddress;
 use crate::documents;
 
 /// Enroll a worker, or give an enrolled one another record
@@ -17,7 +17,7 @@ pub struct Options {
     #[arg(value_name = "FILE")]
     record: PathBuf,
     #[command(flatten)]
-    hall: Hall,
+    hall: HallAddress,
 }
 
 /// Runs the command.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{body, segment, told};
-use crate::cli::client::{Answer, Hall};
+use crate::cli::client::{HallAddress, HallAnswer};
 
 /// Take from a worker the right to act, from the next request on
 #[derive(Debug, clap::Args)]
@@ -15,7 +15,7 @@ pub struct Revoke {
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]
-    hall: Hall,
+    hall: HallAddress,
 }
 
 /// Take a worker's revocation back; needs a token with the scope `admin`
@@ -25,7 +25,7 @@ pub struct Restore {
     #[arg(value_name = "WORKER_ID")]
     worker: String,
     #[command(flatten)]
-    hall: Hall,
+    hall: HallAddress,
 }
 
 /// Runs `revoke`.
@@ -40,7 +40,7 @@ pub fn restore(options: &Restore) -> ExitCode {
     told(options.hall.post(&path, body(&[])), now)
 }
 
-fn now(answer: &Answer) -> String {
+fn now(answer: &HallAnswer) -> String {
     let [worker, status] = ["worker_id", "status"].map(|key| answer.text(key).unwrap_or_default());
     let unchanged = if answer.text("receipt_id").is_none() { " (as before)" } else { "" };
     format!("{worker} is {status}{unchanged}")

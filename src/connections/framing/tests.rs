@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::{Found, Framing, Reading, State, Stop};
+use super::{Found, Framing, FramingMode, State, Stop};
 
 /// What is found in these bytes, however they arrive: heads, and where reading stops.
 fn found(bytes: &[u8]) -> (Vec<Found>, Option<Stop>, State) {
-    let mut framing = Framing::new(Reading::Asking);
+    let mut framing = Framing::new(FramingMode::Asking);
     let stop = framing.read(bytes).err().map(|stop| if let Stop::Head(_) = stop { Stop::Head(0) } else { stop });
-    for (size, mut read) in [(1, Framing::new(Reading::Asking)), (3, Framing::new(Reading::Asking))] {
+    for (size, mut read) in [(1, Framing::new(FramingMode::Asking)), (3, Framing::new(FramingMode::Asking))] {
         let mut at = 0;
         let again = bytes.chunks(size).find_map(|piece| {
             let stop = read.read(piece).err();
@@ -55,10 +55,10 @@ fn whoever_does_not_ask_gets_no_head_that_can_be_read_in_two_ways() {
         "GET /  HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
     ] {
-        let mut framing = Framing::new(Reading::Unaware);
+        let mut framing = Framing::new(FramingMode::Unaware);
         assert_eq!(framing.read(format!("{GET}{GET}{bad}{GET}").as_bytes()), Err(Stop::Head(2 * GET.len())), "{bad:?}");
         assert!(framing.has_stopped() && !framing.is_ahead());
-        let mut framing = Framing::new(Reading::Unaware);
+        let mut framing = Framing::new(FramingMode::Unaware);
         let stops = bad.bytes().filter_map(|byte| framing.read(&[byte]).err()).next();
         assert_eq!(stops, Some(Stop::Head(0)), "{bad:?}");
     }
@@ -98,7 +98,7 @@ fn a_body_that_can_be_read_in_two_ways_breaks_off() {
     let trailers = format!("{CHUNKED}0\r\n{}\r\n", "X: y\r\n".repeat(20_000));
     assert!(matches!(found(trailers.as_bytes()).1, Some(Stop::Body(_))));
     // Nothing is read behind it. It is the fault of its own request, not of the one before it.
-    let mut framing = Framing::new(Reading::Asking);
+    let mut framing = Framing::new(FramingMode::Asking);
     framing.read(format!("{GET}{CHUNKED}x").as_bytes()).unwrap_err();
     framing.agrees(GET.len()).unwrap();
     assert!(framing.is_ahead() && framing.fault().is_none());
@@ -169,23 +169,23 @@ fn behind_an_upgrade_nothing_is_read() {
 
 #[test]
 fn a_head_without_an_end_is_not_read_on() {
-    let mut framing = Framing::new(Reading::Asking);
+    let mut framing = Framing::new(FramingMode::Asking);
     let line = format!("X: {}\r\n", "y".repeat(1000));
     framing.read(b"GET / HTTP/1.1\r\n").unwrap();
     let stop = (0..1000).find_map(|_| framing.read(line.as_bytes()).err());
     assert_eq!(stop, Some(Stop::Head(0)));
     // Nor is one that is refused once it is whole.
-    framing = Framing::new(Reading::Asking);
+    framing = Framing::new(FramingMode::Asking);
     framing.read(b"GET / HTTP/1.1\n").unwrap();
     let stop = (0..1000).find_map(|_| framing.read(line.as_bytes()).err());
     assert_eq!(stop, Some(Stop::Head(0)));
-    assert_eq!(Framing::new(Reading::Asking).read(&[b'x'; 100_000]), Err(Stop::Head(0)));
-    assert_eq!(Framing::new(Reading::Asking).read(&b"\r\n".repeat(50_000)), Err(Stop::Head(0)));
+    assert_eq!(Framing::new(FramingMode::Asking).read(&[b'x'; 100_000]), Err(Stop::Head(0)));
+    assert_eq!(Framing::new(FramingMode::Asking).read(&b"\r\n".repeat(50_000)), Err(Stop::Head(0)));
 }
 
 #[test]
 fn a_request_is_held_against_the_head_that_was_found() {
-    let mut framing = Framing::new(Reading::Asking);
+    let mut framing = Framing::new(FramingMode::Asking);
     framing.read(format!("{GET}{GET}").as_bytes()).unwrap();
     assert_eq!(framing.agrees(GET.len()), Ok(()));
     assert!(framing.agrees(GET.len() - 1).is_err());

@@ -33,14 +33,14 @@ fn explained(input: &RouteInput) -> Explanation {
 }
 
 fn refused(explanation: &Explanation) -> Option<&'static str> {
-    let heard = explanation.gates.iter().find(|heard| matches!(heard.said, Said::Refused(..)));
+    let heard = explanation.gates.iter().find(|heard| matches!(heard.said, GateFinding::Refused(..)));
     heard.map(|heard| heard.gate)
 }
 
 #[test]
 fn a_dispatch_names_its_rule_and_every_gate_passes() {
     let explanation = explained(&plain());
-    assert!(explanation.gates.iter().all(|heard| matches!(heard.said, Said::Passed(_))), "{explanation}");
+    assert!(explanation.gates.iter().all(|heard| matches!(heard.said, GateFinding::Passed(_))), "{explanation}");
     assert_eq!(explanation.gates.len(), names().count());
     let rule = explanation.rule.as_ref().unwrap();
     assert_eq!((&*rule.rule_id, rule.number, rule.of), ("low", 1, 2));
@@ -57,7 +57,7 @@ fn a_dispatch_names_its_rule_and_every_gate_passes() {
 fn a_denial_names_the_gate_and_what_to_do() {
     let explanation = explained(&RouteInput { env: Env::Dev, data_label: DataLabel::Restricted, ..plain() });
     assert_eq!(refused(&explanation), Some("controls"));
-    assert_eq!(explanation.gates.last().unwrap().said, Said::NotReached);
+    assert_eq!(explanation.gates.last().unwrap().said, GateFinding::NotReached);
     let text = explanation.to_string();
     for said in ["REFUSED DENY_MISSING_REQUIRED_CONTROLS", "rule `high` matches", "data_label RESTRICTED", "what to do"]
     {
@@ -96,7 +96,7 @@ proptest! {
         prop_assert_eq!(&verdict, &decide(&question, &snapshot));
         prop_assert_eq!(explanation.gates.iter().map(|heard| heard.gate).collect::<Vec<_>>(), names().collect::<Vec<_>>());
         let code = explanation.gates.iter().find_map(|heard| match &heard.said {
-            Said::Refused(code, _) => Some(*code),
+            GateFinding::Refused(code, _) => Some(*code),
             _ => None,
         });
         prop_assert_eq!(code, verdict.denial.map(|denial| denial.code));

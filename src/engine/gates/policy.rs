@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use crate::engine::decision::{Denial, DenyCode, Escalation, Gated};
-use crate::engine::policy_gate::{Answer, Asked, Policies, PolicyGate, Ruling};
-use crate::engine::question::{Capability, Named};
+use crate::engine::policy_gate::{Asked, GateAnswer, Policies, PolicyGate, Ruling};
+use crate::engine::question::{Capability, NamedWorker};
 use crate::engine::snapshot::Mode;
 use crate::ids::SupervisorLevel;
 
@@ -36,7 +36,7 @@ pub(super) fn gate(case: &Case<'_>) -> Result<(), Denial> {
 
 /// A worker that is named and may not act is refused by the next gate: no policy and no human could let it.
 fn is_hopeless(case: &Case<'_>) -> bool {
-    let named = matches!(case.question.worker, Named::Enrolled(_) | Named::NotEnrolled);
+    let named = matches!(case.question.worker, NamedWorker::Enrolled(_) | NamedWorker::NotEnrolled);
     named && case.choice.chosen.is_err()
 }
 
@@ -53,7 +53,7 @@ pub(super) fn asked(case: &Case<'_>) -> Option<Policies> {
 }
 
 /// What the policies answer.
-fn answered(case: &Case<'_>, policies: Policies) -> Result<Answer, Denial> {
+fn answered(case: &Case<'_>, policies: Policies) -> Result<GateAnswer, Denial> {
     let Some(gate) = &case.snapshot.gate else {
         let message = "the rule asks for the policy gate, and none is configured";
         return Err(Denial::new(DenyCode::PolicyGateUnconfigured, message));
@@ -61,14 +61,14 @@ fn answered(case: &Case<'_>, policies: Policies) -> Result<Answer, Denial> {
     Ok(ask(case, &**gate, policies))
 }
 
-fn ask(case: &Case<'_>, gate: &dyn PolicyGate, policies: Policies) -> Answer {
+fn ask(case: &Case<'_>, gate: &dyn PolicyGate, policies: Policies) -> GateAnswer {
     let (question, reads) = (case.question, case.snapshot.reads.gate);
     let said = question.said.as_deref();
     let asked = Asked {
         tenant: said.and_then(|said| said.tenant.as_deref()),
         worker: match &question.worker {
-            Named::Enrolled(id) => Some(id),
-            Named::Nobody | Named::Missing | Named::NotEnrolled => None,
+            NamedWorker::Enrolled(id) => Some(id),
+            NamedWorker::Nobody | NamedWorker::Missing | NamedWorker::NotEnrolled => None,
         },
         capability: match &question.capability {
             Capability::Known(capability) if reads.capability => Some(capability),
@@ -103,9 +103,10 @@ fn wants_human(escalation: &Escalation) -> Option<Arc<str>> {
 }
 
 /// The stricter of what the policies and the rule say.
-fn stricter(policies: Option<Answer>, by_rule: Option<Arc<str>>) -> Option<Answer> {
+fn stricter(policies: Option<GateAnswer>, by_rule: Option<Arc<str>>) -> Option<GateAnswer> {
     let Some(reason) = by_rule else { return policies };
-    let of_rule = Answer { ruling: Ruling::RequireHuman(SupervisorLevel::Gatekeeper), reason, policies: Arc::from([]) };
+    let of_rule =
+        GateAnswer { ruling: Ruling::RequireHuman(SupervisorLevel::Gatekeeper), reason, policies: Arc::from([]) };
     match policies {
         None => Some(of_rule),
         Some(answer) => match answer.ruling {
@@ -116,8 +117,8 @@ fn stricter(policies: Option<Answer>, by_rule: Option<Arc<str>>) -> Option<Answe
 }
 
 /// The denial that an answer means, if it means one.
-fn refused(answer: &Answer, version: &str) -> Option<Denial> {
-    let Answer { ruling, reason, policies } = answer;
+fn refused(answer: &GateAnswer, version: &str) -> Option<Denial> {
+    let GateAnswer { ruling, reason, policies } = answer;
     let who = policies.first().map_or_else(|| "the rule".to_owned(), |policy| format!("policy `{policy}`"));
     // A reason that is only the policy's name says nothing more.
     let why =

@@ -1,7 +1,7 @@
 //! Each gate: a case that it passes, and one that it refuses.
 
+mod overlay;
 mod policy_gate;
-mod vouching;
 
 use serde_json::json;
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::engine::decision::{Candidate, Denial, DenyCode};
-use crate::engine::question::{Capability, Named, Question};
+use crate::engine::question::{Capability, NamedWorker, Question};
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Chosen, Mode, Prepared, Skip, Snapshot, Standing, missing_controls};
 
@@ -24,11 +24,11 @@ pub(super) fn gate(case: &Case<'_>) -> Result<(), Denial> {
 pub(super) fn choose(question: &Question, snapshot: &Snapshot, rule: &Rule, prepared: &Prepared) -> Choice {
     let nobody = |denial| Choice { candidates: Arc::from([]), chosen: Err(denial) };
     match &question.worker {
-        Named::Enrolled(id) => named(id, question, snapshot, rule).unwrap_or_else(nobody),
-        Named::NotEnrolled => {
+        NamedWorker::Enrolled(id) => named(id, question, snapshot, rule).unwrap_or_else(nobody),
+        NamedWorker::NotEnrolled => {
             nobody(Denial::new(DenyCode::WorkerNotEnrolled, "worker_id names a worker that is not enrolled here"))
         }
-        Named::Nobody | Named::Missing => {
+        NamedWorker::Nobody | NamedWorker::Missing => {
             let selection = prepared.unnamed(question.env);
             Choice {
                 candidates: Arc::clone(&selection.candidates),

@@ -1,6 +1,6 @@
 //! A request as it was written, before it is a [`RouteInput`]. Every door and command that reads JSON reads it here.
 //!
-//! Two steps with two kinds of no: JSON that is malformed, lacks a field or has one of another type is [`Unreadable`];
+//! Two steps with two kinds of no: JSON that is malformed, lacks a field or has one of another type is [`InvalidRequest`];
 //! well-formed fields with a value that means nothing are [`Unacceptable`], a denial, so that a client that branches on
 //! `denied` sees it.
 //!
@@ -31,7 +31,7 @@ const CORRELATION_ID_CHARS: usize = 128;
 
 /// Why a text is no request at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unreadable {
+pub enum InvalidRequest {
     /// It is no JSON that is read here.
     Malformed(String),
     /// It is JSON, but no object; what it is instead.
@@ -42,7 +42,7 @@ pub enum Unreadable {
     WrongType(&'static str, &'static str, &'static str),
 }
 
-impl Unreadable {
+impl InvalidRequest {
     /// For programs; stable. `whole` is what the text is called where it was read, such as `the body`.
     #[must_use]
     pub fn error(&self, whole: &str) -> Cow<'static, str> {
@@ -64,7 +64,7 @@ impl Unreadable {
     }
 }
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for InvalidRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(reason) => f.write_str(reason),
@@ -130,49 +130,49 @@ impl Members {
         self.0.remove(name).filter(|value| *value != Json::Null)
     }
 
-    fn text(&mut self, name: &'static str) -> Result<Option<Arc<str>>, Unreadable> {
+    fn text(&mut self, name: &'static str) -> Result<Option<Arc<str>>, InvalidRequest> {
         match self.take(name) {
             None => Ok(None),
             Some(Json::String(text)) => Ok(Some(text)),
-            Some(other) => Err(Unreadable::WrongType(name, "a string", other.kind())),
+            Some(other) => Err(InvalidRequest::WrongType(name, "a string", other.kind())),
         }
     }
 
     /// A text that must be there, blank or not.
-    fn required(&mut self, name: &'static str) -> Result<Arc<str>, Unreadable> {
-        self.text(name)?.ok_or(Unreadable::Missing(name))
+    fn required(&mut self, name: &'static str) -> Result<Arc<str>, InvalidRequest> {
+        self.text(name)?.ok_or(InvalidRequest::Missing(name))
     }
 
     /// A text that need not be there; an empty one is not.
-    fn optional(&mut self, name: &'static str) -> Result<Option<Arc<str>>, Unreadable> {
+    fn optional(&mut self, name: &'static str) -> Result<Option<Arc<str>>, InvalidRequest> {
         Ok(self.text(name)?.filter(|text| !text.is_empty()))
     }
 
-    fn object(&mut self, name: &'static str) -> Result<Option<Json>, Unreadable> {
+    fn object(&mut self, name: &'static str) -> Result<Option<Json>, InvalidRequest> {
         match self.take(name) {
             None => Ok(None),
             Some(object @ Json::Object(_)) => Ok(Some(object)),
-            Some(other) => Err(Unreadable::WrongType(name, "an object", other.kind())),
+            Some(other) => Err(InvalidRequest::WrongType(name, "an object", other.kind())),
         }
     }
 
     /// An integer; `7.0` is 7, as it is for the reference.
-    fn integer(&mut self, name: &'static str) -> Result<Option<Json>, Unreadable> {
+    fn integer(&mut self, name: &'static str) -> Result<Option<Json>, InvalidRequest> {
         match self.take(name) {
             None => Ok(None),
             Some(digits @ Json::Int(_)) => Ok(Some(digits)),
             Some(Json::Float(value)) if value.fract() == 0.0 => Ok(Some(Json::Int(format!("{value:.0}").into()))),
-            Some(Json::Float(_)) => Err(Unreadable::WrongType(name, "an integer", "a fraction")),
-            Some(other) => Err(Unreadable::WrongType(name, "an integer", other.kind())),
+            Some(Json::Float(_)) => Err(InvalidRequest::WrongType(name, "an integer", "a fraction")),
+            Some(other) => Err(InvalidRequest::WrongType(name, "an integer", other.kind())),
         }
     }
 
     /// A boolean, strictly: neither null nor the word. Absent is false.
-    fn flag(&mut self, name: &'static str) -> Result<bool, Unreadable> {
+    fn flag(&mut self, name: &'static str) -> Result<bool, InvalidRequest> {
         match self.0.remove(name) {
             None => Ok(false),
             Some(Json::Bool(value)) => Ok(value),
-            Some(other) => Err(Unreadable::WrongType(name, "true or false", other.kind())),
+            Some(other) => Err(InvalidRequest::WrongType(name, "true or false", other.kind())),
         }
     }
 }
@@ -182,8 +182,8 @@ impl Written {
     ///
     /// # Errors
     /// It is malformed, lacks a field, or has one of another type.
-    pub fn read(text: &[u8], absent: &Absent<'_>) -> Result<Self, Unreadable> {
-        let json = Json::parse(text).map_err(|error| Unreadable::Malformed(error.to_string()))?;
+    pub fn read(text: &[u8], absent: &Absent<'_>) -> Result<Self, InvalidRequest> {
+        let json = Json::parse(text).map_err(|error| InvalidRequest::Malformed(error.to_string()))?;
         Self::from_json(json, absent)
     }
 
@@ -191,11 +191,11 @@ impl Written {
     ///
     /// # Errors
     /// As [`Self::read`], and for a field that has a default there.
-    pub fn read_full(text: &[u8], absent: &Absent<'_>) -> Result<Self, Unreadable> {
-        let json = Json::parse(text).map_err(|error| Unreadable::Malformed(error.to_string()))?;
+    pub fn read_full(text: &[u8], absent: &Absent<'_>) -> Result<Self, InvalidRequest> {
+        let json = Json::parse(text).map_err(|error| InvalidRequest::Malformed(error.to_string()))?;
         if let Some(members) = json.as_object() {
             let missing = DEMANDED.into_iter().find(|name| present(members, name).is_none());
-            missing.map_or(Ok(()), |name| Err(Unreadable::Missing(name)))?;
+            missing.map_or(Ok(()), |name| Err(InvalidRequest::Missing(name)))?;
         }
         Self::from_json(json, absent)
     }
@@ -204,8 +204,8 @@ impl Written {
     ///
     /// # Errors
     /// It lacks a field, or has one of another type.
-    pub fn from_json(json: Json, absent: &Absent<'_>) -> Result<Self, Unreadable> {
-        let Json::Object(members) = json else { return Err(Unreadable::NoObject(json.kind())) };
+    pub fn from_json(json: Json, absent: &Absent<'_>) -> Result<Self, InvalidRequest> {
+        let Json::Object(members) = json else { return Err(InvalidRequest::NoObject(json.kind())) };
         let mut members = Members(members);
         Ok(Self {
             capability_id: members.required("capability_id")?,

@@ -50,12 +50,12 @@ pub fn path_text(steps: &[Step]) -> String {
 
 /// A JSON text with its line beginnings, to find places in it.
 #[derive(Debug)]
-pub struct Lines<'a> {
+pub struct LineIndex<'a> {
     text: &'a str,
     beginnings: Vec<usize>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineIndex<'a> {
     /// The lines of a text.
     #[must_use]
     pub fn of(text: &'a str) -> Self {
@@ -107,15 +107,15 @@ pub struct Elements<'a> {
 impl<'a> Elements<'a> {
     /// The elements of the array that the outermost object holds under a key.
     #[must_use]
-    pub fn of(lines: &Lines<'a>, key: &'static str) -> Self {
+    pub fn of(lines: &LineIndex<'a>, key: &'static str) -> Self {
         let array = inside(lines.text, &Step::from(key)).unwrap_or_default();
         let elements: Vec<&'a RawValue> = serde_json::from_str(array).unwrap_or_default();
         Self { key, parts: elements.into_iter().map(RawValue::get).collect() }
     }
 
-    /// As [`Lines::place`].
+    /// As [`LineIndex::place`].
     #[must_use]
-    pub fn place(&self, lines: &Lines<'a>, steps: &[Step]) -> (usize, usize) {
+    pub fn place(&self, lines: &LineIndex<'a>, steps: &[Step]) -> (usize, usize) {
         if let [Step::Key(key), Step::At(at), rest @ ..] = steps
             && **key == *self.key
             && let Some(part) = self.parts.get(*at)

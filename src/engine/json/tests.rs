@@ -90,7 +90,7 @@ fn truth_is_pythons() {
 #[test]
 fn places_are_lines_and_columns() {
     let text = "{\n  \"rules\": [\n    {\"é\": 1, \"b\": [true]}\n  ]\n}";
-    let lines = Lines::of(text);
+    let lines = LineIndex::of(text);
     let at = |steps: &[Step]| lines.place(steps);
     assert_eq!(at(&[]), (1, 1));
     assert_eq!(at(&["rules".into(), 0.into()]), (3, 5));

@@ -19,7 +19,7 @@ struct Entry {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Index {
+pub(super) struct RuleIndex {
     named: HashMap<Arc<str>, Box<[Entry]>>,
     /// For every capability that no rule names.
     others: Box<[Entry]>,
@@ -32,7 +32,7 @@ pub(super) struct Shadow {
     pub(super) by: Vec<usize>,
 }
 
-impl Index {
+impl RuleIndex {
     pub(super) fn build(rules: &[Rule]) -> (Self, Vec<Shadow>) {
         let mut any = Vec::new();
         let mut by_name: BTreeMap<&Arc<str>, Vec<Entry>> = BTreeMap::new();

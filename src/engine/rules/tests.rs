@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::engine::rules::index::Index;
+use crate::engine::rules::index::RuleIndex;
 
 fn problems(text: &str, mode: Mode) -> Vec<String> {
     let problems = RuleSet::parse(text, mode).expect_err(text);
@@ -185,7 +185,7 @@ fn every_cell() -> impl Iterator<Item = Cells> {
 proptest! {
     #[test]
     fn the_index_finds_the_first_match_and_exactly_the_shadows(rules in any_rules()) {
-        let (index, shadows) = Index::build(&rules);
+        let (index, shadows) = RuleIndex::build(&rules);
         let mut reached = vec![false; rules.len()];
         for name in [Some(NAMES[0]), Some(NAMES[1]), Some(NAMES[2]), None, Some("cap.nobody")] {
             for cell in every_cell() {

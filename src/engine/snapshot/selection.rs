@@ -8,7 +8,7 @@ use crate::engine::json::{Step, path_text};
 use crate::engine::rules::{Rule, RuleCandidate, RuleSet};
 use crate::ids::{Env, WorkerId};
 
-use super::{Acting, Fleet, Mode, Problem, Settings, Standing, Worker};
+use super::{Acting, Fleet, Mode, Settings, SnapshotProblem, Standing, Worker};
 
 /// Why a worker, or all workers of a species, cannot act for a rule. In rising order of how near they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,7 +169,7 @@ impl<'a> Species<'a> {
 }
 
 /// Candidates of a species that no worker has: a rule that waits for a worker that does not exist (S7).
-pub(super) fn dangling(workers: &[Arc<Worker>], rules: &RuleSet) -> Vec<Problem> {
+pub(super) fn dangling(workers: &[Arc<Worker>], rules: &RuleSet) -> Vec<SnapshotProblem> {
     let species: BTreeSet<&str> = workers.iter().map(|worker| worker.species.as_str()).collect();
     let mut problems = Vec::new();
     for (at, rule) in rules.rules.iter().enumerate() {
@@ -183,7 +183,7 @@ pub(super) fn dangling(workers: &[Arc<Worker>], rules: &RuleSet) -> Vec<Problem>
                     Step::At(place),
                     Step::from("worker_species_id"),
                 ];
-                problems.push(Problem {
+                problems.push(SnapshotProblem {
                     path: path_text(&in_rules),
                     in_rules,
                     message: format!("rule `{}` names species `{}`, which no worker has", rule.id, candidate.species),

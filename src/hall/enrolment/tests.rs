@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::cache::{self, Verdicts};
 use crate::engine::input::tests::plain;
-use crate::engine::snapshot::{Required, Roll, Vouching};
+use crate::engine::snapshot::{RegistryOverlay, Required, Roll};
 use crate::engine::{Binding, DenyCode, Mode, RouteInput, RuleSet, Settings, Snapshot};
-use crate::hall::tests::{abroad, ledger_in, settings};
+use crate::hall::tests::{ledger_in, remote_registry, settings};
 use crate::hall::{Ask, Caller, Door, Scope, TokenBook};
 use crate::ids::{Env, TenantRisk};
 use crate::ledger::{Ledger, RegistryAction};
 use crate::registry::change::Change;
 use crate::registry::hash;
-use crate::registry::records::{Enrolled, Reading};
+use crate::registry::records::{Enrolled, RecordFormat};
 use crate::registry::store::Kept;
 use crate::telemetry::Metrics;
 
@@ -46,9 +46,9 @@ fn loaded(filed: Json) -> (Snapshot, Roster) {
     let rules = r#"{"rules": [{"rule_id": "rr_write", "match": {"capability_id": "cap.data.write.v1"},
         "decision": {"candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}}]}"#;
     let rules = RuleSet::parse(rules, Mode::Strict).unwrap();
-    let (filed, _) = claim::read(filed, &Reading::default()).unwrap();
+    let (filed, _) = validate::read(filed, &RecordFormat::default()).unwrap();
     let folder: Vec<Enrolled> = vec![filed];
-    let roster = Roster::of(folder, Reading::default(), Kept::default()).unwrap();
+    let roster = Roster::of(folder, RecordFormat::default(), Kept::default()).unwrap();
     let snapshot = Snapshot::of(Arc::new(settings), Arc::new(rules), roster.workers(), Roll::Open).unwrap();
     (snapshot, roster)
 }
@@ -68,7 +68,7 @@ impl House {
         let verdicts = Verdicts::new(cache::Settings { max_bytes: 1 << 20 });
         let hall =
             Hall::new(loaded(record(FILED, "")), verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new()));
-        let hall = Arc::new(hall.asking(abroad(false)));
+        let hall = Arc::new(hall.asking(remote_registry(false)));
         hall.open_registry(Store::open(&folder.path().join("registry.db")).unwrap()).unwrap();
         let token = Token {
             name: "ops".parse().unwrap(),
@@ -82,8 +82,8 @@ impl House {
     /// Has the registry say this of workers.
     async fn say(&self, said: &[(&str, Standing)]) {
         let said: BTreeMap<_, _> = said.iter().map(|(id, standing)| (id.parse().unwrap(), *standing)).collect();
-        let vouching = Vouching { required: Required::Namespaced, said, banned: BTreeSet::new() };
-        self.hall.heed(&"http://127.0.0.1:9".into(), vouching).await.unwrap();
+        let overlay = RegistryOverlay { required: Required::Namespaced, said, banned: BTreeSet::new() };
+        self.hall.heed(&"http://127.0.0.1:9".into(), overlay).await.unwrap();
     }
 
     async fn enroll(&self, record: Json) -> Registered {
@@ -128,7 +128,7 @@ async fn an_enrolment_lifts_nothing_that_the_registry_took_away() {
     assert_eq!(house.verdict(LATE).await, Some(DenyCode::RegistryUnavailable), "nobody has vouched for it yet");
     assert_ne!(house.hall.snapshot().local, local);
     // Whoever asks the registry is told that there is somebody new.
-    let told = house.hall.abroad().unwrap().changed();
+    let told = house.hall.remote_registry().unwrap().changed();
     tokio::time::timeout(Duration::from_secs(60), told).await.unwrap();
 
     house.reload(record(FILED, r#","note":"other""#)).await;
@@ -162,7 +162,7 @@ async fn what_is_taken_away_here_stays_so_when_the_registry_gives_its_part_back(
     assert_eq!(house.verdict(LATE).await, Some(DenyCode::WorkerBanned));
 }
 
-/// Has the clerk panic while it answers whoever waits with this.
+/// Has the enrolment worker panic while it answers whoever waits with this.
 struct Trap;
 
 impl Wake for Trap {
@@ -179,14 +179,14 @@ async fn after_a_batch_that_panics_what_is_on_record_is_in_force_and_the_next_is
     assert_eq!(house.verdict(LATE).await, None);
     // A batch that panics between the two leaves it so: on record, and not in force.
     let revoked = Change::Revoke { worker_id: LATE.parse().unwrap(), reason: None };
-    let revoked = recorded::record(RegistryAction::Revoked, &clerk::Job::new(&house.token, revoked, None));
+    let revoked = codec::record(RegistryAction::Revoked, &worker::EnrolmentJob::new(&house.token, revoked, None));
     house.hall.ledger.record_change(revoked).await.unwrap();
     assert_eq!(house.verdict(LATE).await, None);
 
     let trap = Waker::from(Arc::new(Trap));
     let mut unknown = Box::pin(house.hall.restore(&house.token, "org.acme.nobody"));
-    // It is not the clerk's turn before somebody waits for its answer.
-    let turn = house.hall.succession.turn().await;
+    // It is not the enrolment worker's turn before somebody waits for its answer.
+    let turn = house.hall.activation.turn().await;
     assert!(unknown.as_mut().poll(&mut Context::from_waker(&trap)).is_pending());
     drop(turn);
     let began = Instant::now();

@@ -121,7 +121,8 @@ async fn who_waits_for_an_entry_has_a_place_already() {
     let folder = tempfile::tempdir().unwrap();
     let (ledger, _, release) = Ledger::open_held(&ledger_in(folder.path(), 64));
     let four = NonZeroU32::new(4).unwrap();
-    let gate = DoorLimits { in_flight: Some(Most { in_all: four, per_tenant: four }), ..DoorLimits::default() };
+    let gate =
+        DoorLimits { in_flight: Some(InFlightLimits { in_all: four, per_tenant: four }), ..DoorLimits::default() };
     let hall =
         Arc::into_inner(crate::hall::tests::over(ledger)).unwrap().limited(Settings { gate, ..Settings::default() });
     // None of them has its entry when the last one asks.

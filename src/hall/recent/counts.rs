@@ -98,7 +98,7 @@ impl ByEnv {
 }
 
 /// A tenant and a worker; the empty name stands for none that is known.
-pub type Names = (Arc<str>, Arc<str>);
+pub type CountKey = (Arc<str>, Arc<str>);
 
 /// Whose count it is.
 #[derive(Debug, Clone)]
@@ -186,7 +186,7 @@ impl Tally {
     }
 
     /// Adds the counts of this day.
-    pub(super) fn add_to(&self, all: &mut BTreeMap<Names, ByEnv>, day: Day) {
+    pub(super) fn add_to(&self, all: &mut BTreeMap<CountKey, ByEnv>, day: Day) {
         if day != self.day {
             return;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::proxy::settings::Peers;
+use crate::proxy::settings::TrustedNetworks;
 
 type Headers<'a> = &'a [(&'static str, &'a str)];
 
@@ -45,14 +45,17 @@ fn upstream(forwarding: Forwarding, keeps_host: bool) -> Upstream {
 }
 
 fn appending(networks: &[&str]) -> Upstream {
-    upstream(Forwarding::Append(networks.iter().map(|network| network.parse::<Peers>().unwrap()).collect()), false)
+    upstream(
+        Forwarding::Append(networks.iter().map(|network| network.parse::<TrustedNetworks>().unwrap()).collect()),
+        false,
+    )
 }
 
 /// What is left of these headers and told besides.
 fn told(upstream: &Upstream, peer: Option<&str>, headers: Headers<'_>) -> Vec<String> {
     let mut request = RequestHeader::build("GET", b"/", None).unwrap();
     let peer = peer.map(|peer| peer.parse::<IpAddr>().unwrap().to_canonical());
-    let seen = Seen { peer, host: Some("shop.example:8080".to_owned()), scheme: "http" };
+    let seen = CallerView { peer, host: Some("shop.example:8080".to_owned()), scheme: "http" };
     let believed = seen.is_believed(upstream);
     for (name, value) in headers {
         if !is_stripped(&name.parse().unwrap(), believed) {

@@ -15,7 +15,7 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(250);
 
 /// What the DNS says of a name.
 #[derive(Debug)]
-pub enum Found {
+pub enum DnsAnswer {
     /// Its addresses, by turns of one family and of the other, and how long they are good.
     Addresses(Vec<IpAddr>, Instant),
     /// That it has none.
@@ -65,7 +65,7 @@ impl Dns {
     }
 
     /// The addresses of a name, in so long at most.
-    pub async fn find(&self, host: &str, patience: Duration) -> Found {
+    pub async fn find(&self, host: &str, patience: Duration) -> DnsAnswer {
         let deadline = tokio::time::Instant::now() + patience;
         let ipv4 = timeout_at(deadline, self.ipv4.lookup_ip(host));
         let ipv6 = timeout_at(deadline, self.ipv6.lookup_ip(host));
@@ -87,16 +87,16 @@ impl Dns {
 }
 
 /// What two answers come to. That one family has no address says nothing of the other.
-fn both(four: Result<LookupIp, NetError>, six: Result<LookupIp, NetError>) -> Found {
+fn both(four: Result<LookupIp, NetError>, six: Result<LookupIp, NetError>) -> DnsAnswer {
     let until = [&four, &six].into_iter().flatten().map(LookupIp::valid_until).min();
     let list = |found: &Result<LookupIp, NetError>| found.iter().flat_map(LookupIp::iter).collect::<Vec<_>>();
     let addresses = by_turns(&list(&six), &list(&four));
     match (until, four, six) {
-        (Some(until), ..) if !addresses.is_empty() => Found::Addresses(addresses, until),
-        (_, Err(four), Err(six)) if four.is_no_records_found() && six.is_no_records_found() => Found::Nothing,
-        (_, Err(error), _) if !error.is_no_records_found() => Found::Unknown(error.to_string()),
-        (_, _, Err(error)) if !error.is_no_records_found() => Found::Unknown(error.to_string()),
-        _ => Found::Nothing,
+        (Some(until), ..) if !addresses.is_empty() => DnsAnswer::Addresses(addresses, until),
+        (_, Err(four), Err(six)) if four.is_no_records_found() && six.is_no_records_found() => DnsAnswer::Nothing,
+        (_, Err(error), _) if !error.is_no_records_found() => DnsAnswer::Unknown(error.to_string()),
+        (_, _, Err(error)) if !error.is_no_records_found() => DnsAnswer::Unknown(error.to_string()),
+        _ => DnsAnswer::Nothing,
     }
 }
 

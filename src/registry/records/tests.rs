@@ -11,8 +11,8 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-fn reference() -> Reading {
-    Reading { mode: Mode::Reference, ..Reading::default() }
+fn reference() -> RecordFormat {
+    RecordFormat { mode: Mode::Reference, ..RecordFormat::default() }
 }
 
 const SOUND: &str = r#"{
@@ -26,7 +26,7 @@ const SOUND: &str = r#"{
 #[test]
 fn a_sound_record_is_read() {
     let folder = folder(&[("a.json", SOUND), ("note.md", "no record"), (".b.json", "{")]);
-    let workers = load(folder.path(), &Reading::default()).unwrap();
+    let workers = load(folder.path(), &RecordFormat::default()).unwrap();
     let [Enrolled { worker, .. }] = &workers[..] else { panic!("{workers:?}") };
     assert_eq!(worker.worker_id.as_str(), "wrk_make_acme_prod");
     assert_eq!(worker.allowed_environments, Some([Env::Dev, Env::Prod].into()));
@@ -44,7 +44,7 @@ fn only_active_is_active() {
     ] {
         let text = SOUND.replacen('{', &format!("{{\"status\": \"{status}\","), 1);
         let folder = folder(&[("a.json", &text)]);
-        assert_eq!(load(folder.path(), &Reading::default()).unwrap()[0].worker.standing, standing, "{status}");
+        assert_eq!(load(folder.path(), &RecordFormat::default()).unwrap()[0].worker.standing, standing, "{status}");
     }
 }
 
@@ -59,7 +59,7 @@ const FAULTY: &str = r#"{
 #[test]
 fn every_problem_of_every_record_is_named_with_its_place() {
     let folder = folder(&[("1.json", FAULTY), ("2.json", SOUND), ("3.json", SOUND), ("4.json", "{\"worker_id\":1,}")]);
-    let problems = load(folder.path(), &Reading::default()).unwrap_err();
+    let problems = load(folder.path(), &RecordFormat::default()).unwrap_err();
     let told: Vec<_> = problems
         .iter()
         .map(|p| format!("{}:{}:{} {}", p.file.file_name().unwrap().display(), p.line, p.column, p.field))
@@ -90,7 +90,7 @@ fn reference_mode_drops_what_the_reference_drops() {
 #[test]
 fn a_missing_folder_is_a_problem_but_in_reference_mode() {
     let missing = Path::new("/nonexistent/enrolled");
-    assert!(load(missing, &Reading::default()).is_err());
+    assert!(load(missing, &RecordFormat::default()).is_err());
     assert!(load(missing, &reference()).unwrap().is_empty());
 }
 
@@ -102,7 +102,7 @@ const ATTESTED: &str = r#"{
 const HASH: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
 fn read_one(text: &str, mode: Mode) -> Worker {
-    let reading = Reading { mode, sources: Sources::new(Path::new("/base"), &[]) };
+    let reading = RecordFormat { mode, sources: Sources::new(Path::new("/base"), &[]) };
     let read = load(folder(&[("a.json", text)]).path(), &reading).unwrap().remove(0);
     Worker::clone(&read.worker)
 }

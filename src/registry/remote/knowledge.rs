@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::{BanList, Verified, Word};
 use crate::clock::now_micros;
-use crate::engine::snapshot::{Required, Standing, Vouching};
+use crate::engine::snapshot::{RegistryOverlay, Required, Standing};
 use crate::ids::WorkerId;
 
 /// A moment by both clocks: one that cannot be set, and one that can be told to others.
@@ -28,7 +28,7 @@ impl Moment {
 
 /// What the registry last said of a worker.
 #[derive(Debug, Clone)]
-pub struct Heard {
+pub struct WorkerAnswer {
     /// What it said.
     pub verified: Arc<Verified>,
     /// When it was asked.
@@ -40,7 +40,7 @@ pub struct Heard {
 pub struct Knowledge {
     required: Required,
     max_stale: Duration,
-    workers: BTreeMap<WorkerId, Heard>,
+    workers: BTreeMap<WorkerId, WorkerAnswer>,
     /// When each worker was last asked for, answered or not.
     asked: BTreeMap<WorkerId, Instant>,
     bans: Option<(Arc<BanList>, Moment)>,
@@ -76,7 +76,7 @@ impl Knowledge {
 
     /// Takes an answer on a worker.
     pub fn hear(&mut self, worker: WorkerId, verified: Verified, asked: Moment) {
-        self.workers.insert(worker, Heard { verified: Arc::new(verified), asked });
+        self.workers.insert(worker, WorkerAnswer { verified: Arc::new(verified), asked });
     }
 
     /// Takes a ban list. One that is not whole takes back nothing that was on those before it, and clears nobody.
@@ -91,7 +91,7 @@ impl Knowledge {
 
     /// What was last said of each worker.
     #[must_use]
-    pub const fn workers(&self) -> &BTreeMap<WorkerId, Heard> {
+    pub const fn workers(&self) -> &BTreeMap<WorkerId, WorkerAnswer> {
         &self.workers
     }
 
@@ -116,10 +116,10 @@ impl Knowledge {
     /// What counts now. What speaks against a worker counts however old it is; what speaks for it while it and the last whole ban
     /// list are young enough: code may be on the part that cannot be read.
     #[must_use]
-    pub fn vouching(&self, now: Instant) -> Vouching {
+    pub fn overlay(&self, now: Instant) -> RegistryOverlay {
         let bans_fresh = self.bans_whole.is_some_and(|asked| self.is_fresh(asked, now));
         let banned = self.bans.as_ref().map(|(list, _)| list.hashes.clone()).unwrap_or_default();
-        let standing = |id: &WorkerId, heard: &Heard| {
+        let standing = |id: &WorkerId, heard: &WorkerAnswer| {
             let by_hash = heard.verified.current().is_some_and(|hash| banned.contains(&hash));
             match heard.verified.word() {
                 Word::Banned => Some(Standing::Banned),
@@ -130,7 +130,7 @@ impl Knowledge {
             }
         };
         let said = self.workers.iter().filter_map(|(id, heard)| Some((id.clone(), standing(id, heard)?))).collect();
-        Vouching { required: self.required, said, banned }
+        RegistryOverlay { required: self.required, said, banned }
     }
 
     /// When the next answer ceases to count.
@@ -165,7 +165,10 @@ mod tests {
     fn what_speaks_for_a_worker_counts_for_a_while_and_what_speaks_against_it_counts_on() {
         let begin = Moment::now();
         let mut known = Knowledge::new(Required::Namespaced, MAX_STALE);
-        assert_eq!(known.vouching(begin.instant), Vouching { required: Required::Namespaced, ..Vouching::default() });
+        assert_eq!(
+            known.overlay(begin.instant),
+            RegistryOverlay { required: Required::Namespaced, ..RegistryOverlay::default() }
+        );
         for (worker, status) in [
             ("org.a", "active"),
             ("org.r", "revoked"),
@@ -177,7 +180,7 @@ mod tests {
             known.hear(id(worker), answer(status, None), begin);
         }
         let said = |known: &Knowledge, now: Moment| {
-            let said = known.vouching(now.instant).said;
+            let said = known.overlay(now.instant).said;
             ["org.a", "org.r", "org.b", "org.u", "wrk_u", "wrk_a"].map(|worker| said.get(&id(worker)).copied())
         };
         let against = [None, Some(Standing::Revoked), Some(Standing::Banned), Some(Standing::Revoked), None, None];
@@ -204,9 +207,9 @@ mod tests {
         known.hear(id("wrk_good"), answer("active", Some(Digest::of(b"good"))), begin);
         known.hear_bans(BanList { hashes: [hash].into(), ..BanList::default() }, begin);
         let long_after = after(begin, 100_000);
-        let vouching = known.vouching(long_after.instant);
-        assert_eq!(vouching.said, BTreeMap::from([(id("wrk_bad"), Standing::Banned)]));
-        assert_eq!(vouching.banned, [hash].into());
+        let overlay = known.overlay(long_after.instant);
+        assert_eq!(overlay.said, BTreeMap::from([(id("wrk_bad"), Standing::Banned)]));
+        assert_eq!(overlay.banned, [hash].into());
     }
 
     #[test]
@@ -217,20 +220,16 @@ mod tests {
         let mut known = Knowledge::new(Required::All, MAX_STALE);
         known.hear(id("w"), answer("active", None), begin);
         known.hear_bans(list(b"a", unread.clone()), begin);
-        assert!(known.vouching(begin.instant).said.is_empty(), "what is on the rest?");
+        assert!(known.overlay(begin.instant).said.is_empty(), "what is on the rest?");
         known.hear_bans(list(b"b", None), begin);
         known.hear_bans(list(b"c", unread), after(begin, 60));
-        let vouching = known.vouching(after(begin, 599).instant);
-        assert_eq!(
-            vouching.said,
-            BTreeMap::from([(id("w"), Standing::Active)]),
-            "the whole list counts as long as any"
-        );
-        assert_eq!(vouching.banned, [b"b", b"c"].map(|code| Digest::of(code)).into());
+        let overlay = known.overlay(after(begin, 599).instant);
+        assert_eq!(overlay.said, BTreeMap::from([(id("w"), Standing::Active)]), "the whole list counts as long as any");
+        assert_eq!(overlay.banned, [b"b", b"c"].map(|code| Digest::of(code)).into());
         known.hear(id("w"), answer("active", None), after(begin, 590));
-        assert!(known.vouching(after(begin, 600).instant).said.is_empty());
+        assert!(known.overlay(after(begin, 600).instant).said.is_empty());
         known.hear_bans(list(b"d", None), after(begin, 601));
-        assert_eq!(known.vouching(after(begin, 601).instant).banned, [Digest::of(b"d")].into());
+        assert_eq!(known.overlay(after(begin, 601).instant).banned, [Digest::of(b"d")].into());
     }
 
     #[test]

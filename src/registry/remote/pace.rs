@@ -9,7 +9,7 @@ const LONGEST_LIMIT: Duration = Duration::from_secs(3600);
 
 /// The pace of asking.
 #[derive(Debug)]
-pub struct Pace {
+pub struct RefreshSchedule {
     refresh: Duration,
     /// Rounds in a row that failed.
     failures: u32,
@@ -17,7 +17,7 @@ pub struct Pace {
     random: fn() -> f64,
 }
 
-impl Pace {
+impl RefreshSchedule {
     /// One round a refresh.
     #[must_use]
     pub const fn new(refresh: Duration) -> Self {
@@ -66,8 +66,8 @@ mod tests {
 
     const REFRESH: Duration = Duration::from_secs(64);
 
-    fn pace(random: fn() -> f64) -> Pace {
-        Pace { random, ..Pace::new(REFRESH) }
+    fn pace(random: fn() -> f64) -> RefreshSchedule {
+        RefreshSchedule { random, ..RefreshSchedule::new(REFRESH) }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::Mode;
-use crate::registry::store::Row;
+use crate::registry::store::StoredWorker;
 
 fn record(id: &str, extra: &str) -> String {
     format!(
@@ -11,11 +11,11 @@ fn record(id: &str, extra: &str) -> String {
 }
 
 fn read(text: &str) -> Enrolled {
-    records::enrolled(Json::parse(text.as_bytes()).unwrap(), &Reading::default()).unwrap()
+    records::enrolled(Json::parse(text.as_bytes()).unwrap(), &RecordFormat::default()).unwrap()
 }
 
 fn kept(records: &[String]) -> Kept {
-    let row = |record: &String| Row {
+    let row = |record: &String| StoredWorker {
         worker_id: read(record).worker.worker_id.to_string(),
         record: record.clone(),
         enrollment_id: Uuid::from_u128(1),
@@ -29,8 +29,8 @@ fn standings(roster: &Roster) -> Vec<(String, Standing)> {
     roster.workers().iter().map(|worker| (worker.worker_id.to_string(), worker.standing)).collect()
 }
 
-fn stamp(n: u128) -> Stamp {
-    Stamp { id: Uuid::from_u128(n), at_micros: i64::try_from(n).unwrap(), by: None }
+fn stamp(n: u128) -> EntryStamp {
+    EntryStamp { id: Uuid::from_u128(n), at_micros: i64::try_from(n).unwrap(), by: None }
 }
 
 #[test]
@@ -40,7 +40,8 @@ fn revocations_and_bans_count_for_folder_and_store_alike() {
     let attested = record("wrk_b", &format!(r#","attestation":{{"code_hash":"{code}"}}"#));
     let (a, own) = (record("wrk_a", ""), record("wrk_own", r#","status":"banned""#));
     let mut roster =
-        Roster::of(vec![read(&a), read(&own)], Reading::default(), kept(&[attested, record("wrk_c", "")])).unwrap();
+        Roster::of(vec![read(&a), read(&own)], RecordFormat::default(), kept(&[attested, record("wrk_c", "")]))
+            .unwrap();
     let now = |roster: &Roster| standings(roster).into_iter().map(|(_, standing)| standing).collect::<Vec<_>>();
     assert_eq!(now(&roster), [Active, Banned, Active, Active]);
     let id = |id: &str| id.parse::<WorkerId>().unwrap();
@@ -62,7 +63,7 @@ fn revocations_and_bans_count_for_folder_and_store_alike() {
 
 #[test]
 fn an_update_keeps_when_the_worker_came_and_a_revocation() {
-    let mut roster = Roster::of(Vec::new(), Reading::default(), Kept::default()).unwrap();
+    let mut roster = Roster::of(Vec::new(), RecordFormat::default(), Kept::default()).unwrap();
     let enroll = |extra| Change::Enroll { worker_id: "wrk_a".parse().unwrap(), record: record("wrk_a", extra).into() };
     roster.apply(&enroll(""), &stamp(1)).unwrap();
     roster.apply(&Change::Revoke { worker_id: "wrk_a".parse().unwrap(), reason: None }, &stamp(2)).unwrap();
@@ -80,16 +81,16 @@ fn a_worker_in_both_and_a_record_that_does_not_load_are_told_together() {
     let folder = || vec![read(&record("wrk_a", ""))];
     let mut both = kept(&[record("wrk_a", ""), record("wrk_b", "")]);
     both.workers[1].record = "{".to_owned();
-    let problems = Roster::of(folder(), Reading::default(), both).unwrap_err();
+    let problems = Roster::of(folder(), RecordFormat::default(), both).unwrap_err();
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].contains("`wrk_b`") && told[0].contains("does not load now"), "{told:?}");
     assert!(told[1].contains("`wrk_a` is in the folder") && told[1].contains("remove its file"), "{told:?}");
 
-    let roster = Roster::of(Vec::new(), Reading::default(), kept(&[record("wrk_a", "")])).unwrap();
-    let other = Roster::of(folder(), Reading::default(), Kept::default()).unwrap();
+    let roster = Roster::of(Vec::new(), RecordFormat::default(), kept(&[record("wrk_a", "")])).unwrap();
+    let other = Roster::of(folder(), RecordFormat::default(), Kept::default()).unwrap();
     assert_eq!(roster.on_folder_of(&other).unwrap_err().len(), 1);
-    let elsewhere = Roster::of(vec![read(&record("wrk_z", ""))], Reading::default(), Kept::default()).unwrap();
+    let elsewhere = Roster::of(vec![read(&record("wrk_z", ""))], RecordFormat::default(), Kept::default()).unwrap();
     let moved = roster.on_folder_of(&elsewhere).unwrap();
     assert_eq!(standings(&moved).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ["wrk_z", "wrk_a"]);
 }
@@ -97,9 +98,9 @@ fn a_worker_in_both_and_a_record_that_does_not_load_are_told_together() {
 #[test]
 fn records_are_read_again_when_they_are_read_otherwise() {
     let prefixed = format!(r#","attestation":{{"code_hash":"sha256:{}"}}"#, "0".repeat(64));
-    let roster = Roster::of(Vec::new(), Reading::default(), kept(&[record("wrk_a", &prefixed)])).unwrap();
+    let roster = Roster::of(Vec::new(), RecordFormat::default(), kept(&[record("wrk_a", &prefixed)])).unwrap();
     assert!(roster.workers()[0].attestation.registered.is_some());
-    let reading = Reading { mode: Mode::Reference, ..Reading::default() };
+    let reading = RecordFormat { mode: Mode::Reference, ..RecordFormat::default() };
     let reference = Roster::of(Vec::new(), reading, Kept::default()).unwrap();
     let moved = roster.on_folder_of(&reference).unwrap();
     assert_eq!(moved.workers()[0].attestation.registered, None, "the reference drops this form");

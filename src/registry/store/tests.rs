@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn stamp(n: u128) -> Stamp {
-    Stamp { id: Uuid::from_u128(n), at_micros: i64::try_from(n).unwrap(), by: Some("ops".parse().unwrap()) }
+fn stamp(n: u128) -> EntryStamp {
+    EntryStamp { id: Uuid::from_u128(n), at_micros: i64::try_from(n).unwrap(), by: Some("ops".parse().unwrap()) }
 }
 
 fn enroll(id: &str, record: &str) -> Change {

@@ -72,9 +72,9 @@ pub fn flush() {
 }
 
 /// Where the lines of `tracing` go.
-pub struct Line;
+pub struct LogLine;
 
-impl Write for Line {
+impl Write for LogLine {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         QUEUE.push(line);
         Ok(line.len())

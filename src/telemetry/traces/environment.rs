@@ -9,7 +9,7 @@ use http::HeaderMap;
 
 use super::sampling::Sampler;
 use crate::outbound::Url;
-use kinds::{Wrong, authorities, headers, number, pairs, protocol, ratio, url, word};
+use kinds::{InvalidValue, authorities, headers, number, pairs, protocol, ratio, url, word};
 
 /// What the environment asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,13 +97,17 @@ impl Variables<'_> {
         (self.variable)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    fn wrong(&mut self, variable: &'static str, value: &str, wrong: Wrong) {
+    fn wrong(&mut self, variable: &'static str, value: &str, wrong: InvalidValue) {
         let message = if wrong.may_be_secret { wrong.is } else { format!("`{value}` {}", wrong.is) };
         self.misset.push(Misset { variable, message, help: wrong.help });
     }
 
     /// The first of these that is set, as its kind: `Some(None)` when none is, `None` when it is wrong.
-    fn maybe<T>(&mut self, names: &[&'static str], kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<Option<T>> {
+    fn maybe<T>(
+        &mut self,
+        names: &[&'static str],
+        kind: impl FnOnce(&str) -> Result<T, InvalidValue>,
+    ) -> Option<Option<T>> {
         let Some((name, value)) = names.iter().find_map(|name| Some((*name, self.get(name)?))) else {
             return Some(None);
         };
@@ -114,7 +118,7 @@ impl Variables<'_> {
         &mut self,
         names: &[&'static str],
         default: T,
-        kind: impl FnOnce(&str) -> Result<T, Wrong>,
+        kind: impl FnOnce(&str) -> Result<T, InvalidValue>,
     ) -> Option<T> {
         self.maybe(names, kind).map(|value| value.unwrap_or(default))
     }
@@ -139,7 +143,7 @@ impl Variables<'_> {
         let gzip = self.read(&COMPRESSION, false, |value| word(value, &[("gzip", true), ("none", false)]));
         let authorities = self.maybe(&CERTIFICATE, authorities);
         let no_client = self.maybe(&CLIENT, |_| {
-            Err::<(), _>(Wrong::new(
+            Err::<(), _>(InvalidValue::new(
                 "cannot be used: no client certificate is sent",
                 "unset it, or authenticate by a header",
             ))
@@ -157,7 +161,7 @@ impl Variables<'_> {
             self.wrong(
                 BATCH,
                 &batch.to_string(),
-                Wrong::new(format!("is more than the {queue} spans that may wait"), help),
+                InvalidValue::new(format!("is more than the {queue} spans that may wait"), help),
             );
         }
         protocol?;
@@ -215,7 +219,7 @@ impl Variables<'_> {
 
     /// The operator's attributes, and ours where there is none of that name.
     fn resource(&mut self) -> Option<Vec<(Cow<'static, str>, String)>> {
-        let pairs = self.read(&[RESOURCE], Vec::new(), |value| pairs(value, Wrong::new));
+        let pairs = self.read(&[RESOURCE], Vec::new(), |value| pairs(value, InvalidValue::new));
         let mut resource: Vec<(Cow<'static, str>, String)> =
             pairs?.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect();
         if let Some(name) = self.get("OTEL_SERVICE_NAME") {

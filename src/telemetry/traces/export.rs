@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::otlp::{self, Request, Resource};
+use super::otlp::{self, OtlpResource, Request};
 use super::{Settings, Span, Traces};
 use crate::outbound::{self, HttpClient, Url};
 use crate::telemetry::{Counter, Metrics, causes, threads};
@@ -54,7 +54,7 @@ impl Exporter {
             endpoint: settings.endpoint,
             headers: settings.headers,
             gzip: settings.gzip,
-            resource: Resource::new(&settings.resource),
+            resource: OtlpResource::new(&settings.resource),
             timeout: settings.timeout,
             delay: settings.delay,
             most: settings.batch,
@@ -111,7 +111,7 @@ struct Sending {
     endpoint: Url,
     headers: HeaderMap,
     gzip: bool,
-    resource: Resource,
+    resource: OtlpResource,
     timeout: Duration,
     delay: Duration,
     most: usize,

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use prost::{Message, Oneof};
 
-use super::{Span, Value};
+use super::{AttributeValue, Span};
 
 /// The longest text of an attribute, in bytes: some of them are a caller's.
 const LONGEST: usize = 1024;
@@ -28,7 +28,7 @@ pub struct Request {
 #[derive(Message)]
 struct ResourceSpans {
     #[prost(message, optional, tag = "1")]
-    resource: Option<Resource>,
+    resource: Option<OtlpResource>,
     #[prost(message, repeated, tag = "2")]
     scopes: Vec<ScopeSpans>,
     #[prost(string, tag = "3")]
@@ -37,7 +37,7 @@ struct ResourceSpans {
 
 /// Which process it is.
 #[derive(Clone, Message)]
-pub struct Resource {
+pub struct OtlpResource {
     #[prost(message, repeated, tag = "1")]
     attributes: Vec<Attribute>,
 }
@@ -127,7 +127,7 @@ struct Partial {
     rejected: i64,
 }
 
-impl Resource {
+impl OtlpResource {
     /// Of these names and values.
     pub fn new(attributes: &[(Cow<'static, str>, String)]) -> Self {
         let attribute = |(name, value): &(Cow<'static, str>, String)| Attribute {
@@ -140,7 +140,7 @@ impl Resource {
 
 impl Request {
     /// One batch of spans of this process.
-    pub fn new(resource: &Resource, spans: &mut Vec<Span>) -> Self {
+    pub fn new(resource: &OtlpResource, spans: &mut Vec<Span>) -> Self {
         let scope = Scope { name: "hallgate".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
         let spans = spans.drain(..).map(Written::from).collect();
         let scopes = vec![ScopeSpans { scope: Some(scope), spans, schema_url: SCHEMA.to_owned() }];
@@ -177,13 +177,13 @@ impl From<Span> for Written {
     }
 }
 
-impl From<(&'static str, Value)> for Attribute {
-    fn from((name, value): (&'static str, Value)) -> Self {
+impl From<(&'static str, AttributeValue)> for Attribute {
+    fn from((name, value): (&'static str, AttributeValue)) -> Self {
         let kind = match value {
-            Value::Word(word) => Kind::Text(word.to_owned()),
-            Value::Text(text) => Kind::Text(cut(&text).to_owned()),
-            Value::Number(number) => Kind::Number(number),
-            Value::Flag(flag) => Kind::Flag(flag),
+            AttributeValue::Word(word) => Kind::Text(word.to_owned()),
+            AttributeValue::Text(text) => Kind::Text(cut(&text).to_owned()),
+            AttributeValue::Number(number) => Kind::Number(number),
+            AttributeValue::Flag(flag) => Kind::Flag(flag),
         };
         Self { name: name.to_owned(), value: Some(Any { kind: Some(kind) }) }
     }
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn long_texts_are_cut_between_characters() {
         let long: String = "é".repeat(LONGEST);
-        let attribute = Attribute::from(("wcp.capability", Value::from(format!("x{long}"))));
+        let attribute = Attribute::from(("wcp.capability", AttributeValue::from(format!("x{long}"))));
         let Some(Kind::Text(text)) = attribute.value.unwrap().kind else { panic!("no text") };
         assert_eq!(text.len(), LONGEST - 1);
         assert!(text.ends_with('é'));

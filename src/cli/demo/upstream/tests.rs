@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::Upstream;
+use super::SampleUpstream;
 use crate::cli::demo::call::client;
 use crate::outbound::{HttpClient, RequestBuilder};
 
-async fn upstream() -> (Upstream, HttpClient, String) {
-    let upstream = Upstream::start("127.0.0.1:0".parse().unwrap(), "held by the gate").await.unwrap();
+async fn upstream() -> (SampleUpstream, HttpClient, String) {
+    let upstream = SampleUpstream::start("127.0.0.1:0".parse().unwrap(), "held by the gate").await.unwrap();
     let base = format!("http://{}", upstream.addr());
     (upstream, client(&base).unwrap(), base)
 }

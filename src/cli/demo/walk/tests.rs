@@ -1,13 +1,13 @@
 //! The walk notices when a house does not do what it must.
 
 use super::super::page::Page;
-use super::super::upstream::Upstream;
+use super::super::upstream::SampleUpstream;
 use super::{Doors, Stream, walk};
 use std::time::Duration;
 
 #[tokio::test]
 async fn without_a_gate_every_step_but_the_way_around_it_goes_wrong() {
-    let upstream = Upstream::start("127.0.0.1:0".parse().unwrap(), "nobody holds this").await.unwrap();
+    let upstream = SampleUpstream::start("127.0.0.1:0".parse().unwrap(), "nobody holds this").await.unwrap();
     let base = format!("http://{}", upstream.addr());
     let doors = Doors { gate: &base, hall: &base, token: "hst_none", upstream: &upstream };
     assert_eq!(walk(&doors, &Page::stdout()).await, Err(7));

@@ -1,7 +1,7 @@
 //! The policy gate, whatever stands behind it, and what needs a human.
 
 use super::*;
-use crate::engine::policy_gate::{Answer, Asked, Claim, GateReads, Policies, PolicyGate, Ruling};
+use crate::engine::policy_gate::{Asked, Claim, GateAnswer, GateReads, Policies, PolicyGate, Ruling};
 use crate::ids::{Digest, SupervisorLevel};
 
 /// A gate that always says the same.
@@ -29,10 +29,10 @@ impl PolicyGate for Says {
         Box::default()
     }
 
-    fn answer(&self, _: Policies, asked: &Asked<'_>) -> Answer {
+    fn answer(&self, _: Policies, asked: &Asked<'_>) -> GateAnswer {
         assert_eq!((asked.tenant, asked.capability), (Some("org.acme"), Some("cap.data.write.v1")));
         assert_eq!((asked.blast, asked.species), (Some(45), Some("wrk.data.writer")));
-        Answer { ruling: self.0, reason: "because".into(), policies: ["p".into()].into() }
+        GateAnswer { ruling: self.0, reason: "because".into(), policies: ["p".into()].into() }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::documents;
 use crate::outbound::{self, Url};
 
 /// Why a value cannot be used.
-pub struct Wrong {
+pub struct InvalidValue {
     /// What is wrong, as the rest of a sentence that begins with the value.
     pub is: String,
     /// What to change.
@@ -20,7 +20,7 @@ pub struct Wrong {
     pub may_be_secret: bool,
 }
 
-impl Wrong {
+impl InvalidValue {
     /// A reason and a help.
     pub fn new(is: impl Into<String>, help: impl Into<String>) -> Self {
         Self { is: is.into(), help: help.into(), may_be_secret: false }
@@ -33,56 +33,61 @@ impl Wrong {
 }
 
 /// One of a few words, in any case.
-pub fn word<T: Copy>(value: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
+pub fn word<T: Copy>(value: &str, words: &[(&str, T)]) -> Result<T, InvalidValue> {
     let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(value));
     found.map(|(_, meaning)| *meaning).ok_or_else(|| {
         let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-        Wrong::new("is not known", format!("write one of {}", known.join(", ")))
+        InvalidValue::new("is not known", format!("write one of {}", known.join(", ")))
     })
 }
 
 /// A whole number within these bounds.
-pub fn number<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, Wrong>
+pub fn number<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, InvalidValue>
 where
     T: FromStr + PartialOrd + fmt::Display + Copy,
 {
     move |value| {
         let number = value.parse::<T>().ok().filter(|number| (least..=most).contains(number));
-        number.ok_or_else(|| Wrong::new("is no such number", format!("write a whole number from {least} to {most}")))
+        number.ok_or_else(|| {
+            InvalidValue::new("is no such number", format!("write a whole number from {least} to {most}"))
+        })
     }
 }
 
 /// A share.
-pub fn ratio(value: &str) -> Result<f64, Wrong> {
+pub fn ratio(value: &str) -> Result<f64, InvalidValue> {
     let ratio = value.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
-    ratio.ok_or_else(|| Wrong::new("is no share of traces", "write a number from 0 to 1, such as `0.1`"))
+    ratio.ok_or_else(|| InvalidValue::new("is no share of traces", "write a number from 0 to 1, such as `0.1`"))
 }
 
 /// The one protocol that is spoken.
-pub fn protocol(value: &str) -> Result<(), Wrong> {
+pub fn protocol(value: &str) -> Result<(), InvalidValue> {
     match value.to_ascii_lowercase().as_str() {
         "http/protobuf" => Ok(()),
-        "grpc" | "http/json" => Err(Wrong::new(
+        "grpc" | "http/json" => Err(InvalidValue::new(
             "is not spoken here",
             "write `http/protobuf`, and the collector's port for OTLP over HTTP (4318 by default) in the endpoint",
         )),
-        _ => Err(Wrong::new("is not known", "write `http/protobuf`")),
+        _ => Err(InvalidValue::new("is not known", "write `http/protobuf`")),
     }
 }
 
 /// An address without a credential.
-pub fn url(value: &str) -> Result<Url, Wrong> {
+pub fn url(value: &str) -> Result<Url, InvalidValue> {
     let help = "write such as `http://collector:4318`";
     let url = Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let url = url.ok_or_else(|| Wrong::of_secret("is no http or https address", help))?;
+    let url = url.ok_or_else(|| InvalidValue::of_secret("is no http or https address", help))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Wrong::of_secret("holds a credential", "send it in OTEL_EXPORTER_OTLP_HEADERS instead"));
+        return Err(InvalidValue::of_secret("holds a credential", "send it in OTEL_EXPORTER_OTLP_HEADERS instead"));
     }
     Ok(url)
 }
 
 /// `name=value` pairs between commas, the values percent-encoded.
-pub fn pairs(value: &str, wrong: impl Fn(&'static str, &'static str) -> Wrong) -> Result<Vec<(String, String)>, Wrong> {
+pub fn pairs(
+    value: &str,
+    wrong: impl Fn(&'static str, &'static str) -> InvalidValue,
+) -> Result<Vec<(String, String)>, InvalidValue> {
     let mut pairs = Vec::new();
     for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let (name, value) = pair
@@ -98,10 +103,10 @@ pub fn pairs(value: &str, wrong: impl Fn(&'static str, &'static str) -> Wrong) -
 }
 
 /// Headers, marked sensitive.
-pub fn headers(value: &str) -> Result<HeaderMap, Wrong> {
+pub fn headers(value: &str) -> Result<HeaderMap, InvalidValue> {
     let mut headers = HeaderMap::new();
-    for (name, value) in pairs(value, Wrong::of_secret)? {
-        let wrong = |is| Wrong::of_secret(is, "write such as `authorization=Bearer%20…,other=value`");
+    for (name, value) in pairs(value, InvalidValue::of_secret)? {
+        let wrong = |is| InvalidValue::of_secret(is, "write such as `authorization=Bearer%20…,other=value`");
         let name = HeaderName::from_str(&name).map_err(|_| wrong("holds a name that is no header's"))?;
         let mut value = HeaderValue::from_str(&value).map_err(|_| wrong("holds a value that no header can carry"))?;
         value.set_sensitive(true);
@@ -111,8 +116,9 @@ pub fn headers(value: &str) -> Result<HeaderMap, Wrong> {
 }
 
 /// The PEM of a file of certificates.
-pub fn authorities(value: &str) -> Result<Vec<u8>, Wrong> {
+pub fn authorities(value: &str) -> Result<Vec<u8>, InvalidValue> {
     let help = "name a PEM file of the authorities that the collector's certificate is signed by";
-    let pem = documents::bytes(Path::new(value), documents::SMALL).map_err(|why| Wrong::new(why.to_string(), help))?;
-    if outbound::are_certificates(&pem) { Ok(pem) } else { Err(Wrong::new("holds no certificate", help)) }
+    let pem =
+        documents::bytes(Path::new(value), documents::SMALL).map_err(|why| InvalidValue::new(why.to_string(), help))?;
+    if outbound::are_certificates(&pem) { Ok(pem) } else { Err(InvalidValue::new("holds no certificate", help)) }
 }

@@ -1,4 +1,4 @@
-//! The ledger's entries of the registry: a change becomes one, and is read back from one when the store lacks it.
+//! Changes of the registry, encoded as ledger entries, and decoded from them when the store lacks one.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::engine::Json;
 use crate::engine::json::{Members, present};
 use crate::ids::{Digest, TokenName, WorkerId};
 use crate::ledger::{Ledger, Record, RegistryAction, RegistryChange};
-use crate::registry::change::{Change, Stamp};
+use crate::registry::change::{Change, EntryStamp};
 use crate::registry::hash;
 use crate::registry::store::Store;
 
@@ -21,10 +21,10 @@ const AT_ONCE: usize = 1000;
 const MARK: &str = "\"kind\":\"registry\"";
 
 /// The record of a change that somebody asks for.
-pub(super) fn record(action: RegistryAction, job: &super::Job) -> Record {
+pub(super) fn record(action: RegistryAction, job: &super::EnrolmentJob) -> Record {
     let hash = job.enrolled.as_ref().map(|enrolled| enrolled.hash);
     let change = of(&job.change, hash, Some(job.token.name.clone()));
-    Record::Registry(RegistryChange { action, tenant: super::judge::tenant(&job.token), ..change })
+    Record::Registry(RegistryChange { action, tenant: super::authorize::tenant(&job.token), ..change })
 }
 
 /// What an entry says of a change; of a record its hash, too.
@@ -110,14 +110,14 @@ fn record_again(store: &mut Store, ledger: &Ledger) -> Result<(), RegistryError>
         let kept: Vec<_> = some
             .iter()
             .zip(receipts)
-            .map(|((change, stamp), receipt)| (change.clone(), Stamp { id: receipt.id(), ..stamp.clone() }))
+            .map(|((change, stamp), receipt)| (change.clone(), EntryStamp { id: receipt.id(), ..stamp.clone() }))
             .collect();
         store.keep(&kept, ledger.health().entries)?;
     }
     Ok(store.keep(&[], ledger.health().entries)?)
 }
 
-fn again(change: &Change, stamp: &Stamp) -> Record {
+fn again(change: &Change, stamp: &EntryStamp) -> Record {
     let of_record = match change {
         Change::Enroll { record, .. } => Json::parse(record.as_bytes()).ok(),
         _ => None,
@@ -127,7 +127,7 @@ fn again(change: &Change, stamp: &Stamp) -> Record {
 }
 
 /// Reads a change from its entry. `None`: it says what a remote registry or an operator did, which no store keeps.
-fn read(json: &[u8]) -> Result<Option<(Change, Stamp)>, String> {
+fn read(json: &[u8]) -> Result<Option<(Change, EntryStamp)>, String> {
     let entry = Json::parse(json).map_err(|error| error.to_string())?;
     let entry = entry.as_object().ok_or("it is no object")?;
     if present(entry, "action").is_none() && present(entry, "cause").is_some() {
@@ -145,7 +145,7 @@ fn read(json: &[u8]) -> Result<Option<(Change, Stamp)>, String> {
     };
     let at: Timestamp = word(entry, "recorded_at")?;
     let by = optional("token").map(|name| name.parse()).transpose();
-    let stamp = Stamp {
+    let stamp = EntryStamp {
         id: word::<Uuid>(entry, "receipt_id")?,
         at_micros: at.as_microsecond(),
         by: by.map_err(|error: crate::ids::InvalidId| error.to_string())?,

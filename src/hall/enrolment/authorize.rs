@@ -1,9 +1,9 @@
-//! Whether a change may be made, given who is enrolled.
+//! Authorization of a change of the registry: whether this token may make it, given who is enrolled.
 
 use std::sync::Arc;
 
-use super::clerk::Job;
-use super::{NotChanged, claim};
+use super::worker::EnrolmentJob;
+use super::{NotChanged, validate};
 use crate::engine::snapshot::Standing;
 use crate::hall::{Scope, Token};
 use crate::ledger::RegistryAction;
@@ -15,7 +15,7 @@ use crate::registry::roster::{Listed, Origin, Roster};
 const MOST: usize = 100_000;
 
 /// What a change comes to: what happens, or nothing where all is so already.
-pub(super) fn judge(job: &Job, roster: &Roster) -> Result<Option<RegistryAction>, NotChanged> {
+pub(super) fn authorize(job: &EnrolmentJob, roster: &Roster) -> Result<Option<RegistryAction>, NotChanged> {
     let token = &job.token;
     match &job.change {
         Change::Enroll { .. } => match &job.enrolled {
@@ -59,7 +59,7 @@ fn enroll(token: &Token, enrolled: &Enrolled, roster: &Roster) -> Result<Option<
         return Ok(Some(RegistryAction::Enrolled));
     };
     // As if it were nobody's: whose it is is not this caller's to learn.
-    if let Err(why) = claim::may_enroll(token, known.enrolled).and_then(|()| claim::may_enroll(token, enrolled)) {
+    if let Err(why) = validate::may_enroll(token, known.enrolled).and_then(|()| validate::may_enroll(token, enrolled)) {
         return Err(NotChanged::NotAllowed(match &token.binding.tenant {
             Some(tenant) => format!("`worker_id`: the token is bound to `{tenant}`, and `{id}` is not its to enroll"),
             None => why,
@@ -92,7 +92,7 @@ fn enroll(token: &Token, enrolled: &Enrolled, roster: &Roster) -> Result<Option<
 /// The worker, if the token may change it; another's is answered as one that is not there.
 fn own<'r>(token: &Token, id: &str, roster: &'r Roster) -> Result<Listed<'r>, NotChanged> {
     let known = roster.find(id).ok_or(NotChanged::Unknown)?;
-    claim::may_enroll(token, known.enrolled).map_err(|_| NotChanged::Unknown)?;
+    validate::may_enroll(token, known.enrolled).map_err(|_| NotChanged::Unknown)?;
     Ok(known)
 }
 

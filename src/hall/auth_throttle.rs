@@ -1,4 +1,4 @@
-//! Those who prove no identity: each gets an answer and is counted, and all of them together get one entry a second.
+//! Throttling of failed authentication, by network. Unauthenticated requests are counted, and one ledger entry a second sums them up.
 //!
 //! Whoever guesses at credentials is answered more and more slowly, network by network. A right credential is never held up by
 //! that: platforms share addresses, and what bounds guessing is the length of the secrets.
@@ -28,7 +28,7 @@ const BUSIEST: usize = 10;
 
 /// Wrong credentials of each network, and everybody who is not on record yet.
 #[derive(Debug)]
-pub(super) struct Strangers {
+pub(super) struct AuthThrottle {
     failures: Buckets,
     tally: Mutex<Tally>,
     /// Somebody is about to record the tally.
@@ -98,7 +98,7 @@ fn named(network: Option<IpAddr>, requests: u64) -> String {
     }
 }
 
-impl Strangers {
+impl AuthThrottle {
     /// Nobody was there yet.
     #[must_use]
     pub(super) fn new(failures: Rate) -> Self {
@@ -127,14 +127,14 @@ impl Hall {
     /// Whether a line may say what one more stranger was answered: they are counted, and a log is not theirs to fill.
     #[must_use]
     pub fn says_of_strangers(&self) -> bool {
-        self.limits.strangers.lines.allows()
+        self.limits.auth_throttle.lines.allows()
     }
 
     /// Counts a request whose caller proves no identity. It has no entry of its own: one entry a second says how many there were.
     pub fn met_a_stranger(self: &Arc<Self>, door: Door, code: DenyCode, peer: Option<IpAddr>) {
         let labels = RefusalLabels { door: door.as_str(), code: code.as_str() };
         self.metrics.refusals.get_or_create(&labels).inc();
-        let strangers = &self.limits.strangers;
+        let strangers = &self.limits.auth_throttle;
         strangers.tally().count((door.as_str(), code.as_str()), peer.map(network), 1);
         if !strangers.telling.swap(true, Ordering::AcqRel)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -142,12 +142,12 @@ impl Hall {
             let hall = Arc::clone(self);
             runtime.spawn(async move {
                 loop {
-                    let telling = Telling(&hall.limits.strangers);
+                    let telling = Telling(&hall.limits.auth_throttle);
                     tokio::time::sleep(EVERY).await;
                     hall.record_strangers().await;
                     drop(telling);
                     // Whoever came while it was told has nobody else to do it.
-                    let strangers = &hall.limits.strangers;
+                    let strangers = &hall.limits.auth_throttle;
                     if strangers.tally().requests.is_empty() || strangers.telling.swap(true, Ordering::AcqRel) {
                         break;
                     }
@@ -163,7 +163,7 @@ impl Hall {
 
     /// The same, for as long as the disk takes, so that nobody is told of twice. Where there is no entry, they are remembered.
     async fn record_strangers(&self) {
-        let tally = std::mem::take(&mut *self.limits.strangers.tally());
+        let tally = std::mem::take(&mut *self.limits.auth_throttle.tally());
         let Some(crowd) = tally.crowd() else { return };
         let row = Row::of_refusal(&Refusal {
             door: crowd.door,
@@ -181,13 +181,13 @@ impl Hall {
         };
         match recorded {
             Ok(receipt) => self.recent.note(row.recorded_as(&receipt)),
-            Err(_) => self.limits.strangers.tally().merge(tally),
+            Err(_) => self.limits.auth_throttle.tally().merge(tally),
         }
     }
 }
 
 /// Held by whoever is about to record the tally; however it ends, the next stranger finds somebody else.
-struct Telling<'a>(&'a Strangers);
+struct Telling<'a>(&'a AuthThrottle);
 
 impl Drop for Telling<'_> {
     fn drop(&mut self) {

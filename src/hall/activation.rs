@@ -1,4 +1,4 @@
-//! A change of what is in force is one task: recorded, and then in force. Whoever asked for it may hang up; that cancels nothing.
+//! Activation: a change of what is in force is one task, recorded and then in force. Whoever asked for it may hang up; that cancels nothing.
 //!
 //! A future that is dropped between the ledger's commit and its effect would leave the ledger saying one thing and the gate doing
 //! another. So the future that a caller holds only waits; what records and brings about is a task of its own, from before the
@@ -18,7 +18,7 @@ const CHANGE_TIME: Duration = Duration::from_millis(1500);
 
 /// Changes come one after the other.
 #[derive(Debug)]
-pub(super) struct Succession {
+pub(super) struct Activation {
     one: Arc<Mutex<()>>,
     unannounced: Arc<AtomicBool>,
 }
@@ -38,7 +38,7 @@ impl Drop for Turn {
     }
 }
 
-impl Succession {
+impl Activation {
     /// Tells by this flag that the policy in force has to go on record.
     pub(super) fn new(unannounced: Arc<AtomicBool>) -> Self {
         Self { one: Arc::default(), unannounced }

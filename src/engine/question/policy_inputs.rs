@@ -1,4 +1,4 @@
-//! What only the policy gate reads of a request. It is part of the question, so it is part of the key.
+//! Policy inputs: what only the policy gate reads of a request. It is part of the question, so it is part of the key.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::engine::snapshot::Snapshot;
 
 /// What only the policies read. `None` stands for what none of them reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Said {
+pub(crate) struct PolicyInputs {
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) dry_run: Option<bool>,
     http: Option<Http>,
@@ -32,7 +32,7 @@ fn bytes_of(claim: &Claim) -> usize {
     }
 }
 
-impl Said {
+impl PolicyInputs {
     /// What the policies read of a request; `None` when that is nothing.
     pub(super) fn of(input: &RouteInput, snapshot: &Snapshot, reads: GateReads) -> Option<Box<Self>> {
         let GateReads { principal, dry_run, http, method, host, path, request, .. } = reads;

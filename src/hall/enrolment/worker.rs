@@ -1,4 +1,4 @@
-//! The clerk: one thread that changes the registry, as many changes at a time as wait.
+//! The enrolment worker: one thread that changes the registry, as many changes at a time as wait.
 //!
 //! A batch is judged in order, recorded in one write to the ledger with the policy that it makes, put in force with one new
 //! snapshot, and kept in the store; only then is anybody answered. When the store cannot be written it is behind: what was recorded
@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::judge::judge;
-use super::{NotChanged, Registered, recorded};
+use super::authorize::authorize;
+use super::{NotChanged, Registered, codec};
 use crate::engine::Snapshot;
 use crate::engine::snapshot::Standing;
-use crate::hall::in_force::in_force;
+use crate::hall::active_policy::in_force;
 use crate::hall::{Hall, Token};
 use crate::ledger::{Cause, Ledger, Receipt, Record, RecordError, RegistryAction};
-use crate::registry::change::{Change, Stamp};
+use crate::registry::change::{Change, EntryStamp};
 use crate::registry::records::Enrolled;
 use crate::registry::roster::Roster;
 use crate::registry::store::Store;
@@ -30,21 +30,21 @@ use crate::telemetry::threads::{self, Thread};
 const WAITING: usize = 1024;
 /// The most changes of one batch.
 const MOST: usize = 1024;
-/// How often the clerk looks up when nothing comes.
+/// How often the enrolment worker looks up when nothing comes.
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest that whoever asks for a change waits for it: it is made in turn, behind all that wait. For a disk that stalls nobody
 /// waits longer than anybody else.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long the end of the thread is waited for.
 const END: Duration = Duration::from_secs(5);
-/// Of its time the clerk leaves as much to deciding as it takes, up to this a batch: a revocation must not wait long.
+/// Of its time the enrolment worker leaves as much to deciding as it takes, up to this a batch: a revocation must not wait long.
 const REST: Duration = Duration::from_millis(50);
-/// Entries after which an idle clerk notes that none of them is the registry's, so that a start need not read them all.
+/// Entries after which an idle worker notes that none of them is the registry's, so that a start need not read them all.
 const MANY: u64 = 100_000;
 
 /// A change that somebody waits for.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct EnrolmentJob {
     pub(super) token: Arc<Token>,
     pub(super) change: Change,
     /// The worker, if one is enrolled.
@@ -52,7 +52,7 @@ pub(super) struct Job {
     answer: Option<oneshot::Sender<Result<Registered, NotChanged>>>,
 }
 
-impl Job {
+impl EnrolmentJob {
     /// A change that a token asks for.
     pub(super) fn new(token: &Arc<Token>, change: Change, enrolled: Option<Enrolled>) -> Self {
         Self { token: Arc::clone(token), change, enrolled, answer: None }
@@ -68,13 +68,13 @@ impl Job {
 
 /// The handle to the thread.
 #[derive(Debug)]
-pub struct Clerk {
+pub struct EnrolmentWorker {
     ledger: Ledger,
-    jobs: Mutex<Option<SyncSender<Job>>>,
+    jobs: Mutex<Option<SyncSender<EnrolmentJob>>>,
     thread: Mutex<Option<Thread>>,
 }
 
-impl Clerk {
+impl EnrolmentWorker {
     /// Starts the thread. It ends with the hall.
     pub(super) fn start(hall: &Arc<Hall>, store: Store) -> io::Result<Self> {
         let (jobs, come) = sync_channel(WAITING);
@@ -86,7 +86,7 @@ impl Clerk {
     }
 
     /// Has a change made, and waits until it is in force. Dropping the future loses the answer, never the change.
-    pub(super) async fn change(&self, mut job: Job) -> Result<Registered, NotChanged> {
+    pub(super) async fn change(&self, mut job: EnrolmentJob) -> Result<Registered, NotChanged> {
         if self.ledger.is_stalled() {
             return Err(NotChanged::Record(RecordError::Stalled));
         }
@@ -116,7 +116,7 @@ impl Clerk {
     }
 }
 
-/// Where the clerk works.
+/// Where the enrolment worker works.
 struct Desk {
     hall: Weak<Hall>,
     store: Store,
@@ -130,13 +130,13 @@ struct Desk {
 
 /// A change that will be made.
 struct Accepted {
-    job: Job,
+    job: EnrolmentJob,
     action: RegistryAction,
     known: bool,
 }
 
 impl Desk {
-    fn run(&mut self, come: &Receiver<Job>) {
+    fn run(&mut self, come: &Receiver<EnrolmentJob>) {
         loop {
             match come.recv_timeout(LOOK) {
                 Ok(first) => {
@@ -169,7 +169,7 @@ impl Desk {
         if self.behind {
             return false;
         }
-        let _turn = hall.succession.turn_blocking();
+        let _turn = hall.activation.turn_blocking();
         let resumed = hall.put_stored_in_force(&self.store);
         if let Err(error) = &resumed {
             tracing::error!(%error, "what the registry has on record cannot be put in force");
@@ -193,7 +193,7 @@ impl Desk {
     }
 
     fn catch_up(&mut self, hall: &Hall) {
-        match recorded::bring_up(&mut self.store, &hall.ledger) {
+        match codec::bring_up(&mut self.store, &hall.ledger) {
             Ok(()) => {
                 self.behind = false;
                 self.noted = hall.ledger.health().entries;
@@ -205,19 +205,19 @@ impl Desk {
     }
 
     /// Makes a batch of changes.
-    fn work(&mut self, hall: &Hall, jobs: Vec<Job>) {
+    fn work(&mut self, hall: &Hall, jobs: Vec<EnrolmentJob>) {
         if self.behind {
             self.catch_up(hall);
         }
-        let turn = hall.succession.turn_blocking();
+        let turn = hall.activation.turn_blocking();
         let before = hall.roster.load_full();
         let mut roster = Roster::clone(&before);
         let (mut accepted, mut settled) = (Vec::new(), Vec::new());
         for job in jobs {
             let known = worker(&job.change).is_some_and(|id| roster.find(id).is_some());
-            match judge(&job, &roster) {
+            match authorize(&job, &roster) {
                 Ok(Some(action)) => {
-                    match enter(&mut roster, &job, &Stamp { id: Uuid::nil(), at_micros: 0, by: None }) {
+                    match enter(&mut roster, &job, &EntryStamp { id: Uuid::nil(), at_micros: 0, by: None }) {
                         Ok(()) => accepted.push(Accepted { job, action, known }),
                         Err(problem) => job.answer(Err(NotChanged::Inside(problem))),
                     }
@@ -251,7 +251,7 @@ impl Desk {
         before: &Roster,
         planned: &Roster,
         accepted: Vec<Accepted>,
-    ) -> Vec<(Accepted, Stamp, Receipt)> {
+    ) -> Vec<(Accepted, EntryStamp, Receipt)> {
         let refuse = |accepted: Vec<Accepted>, why: &NotChanged| {
             accepted.into_iter().for_each(|one| one.job.answer(Err(why.clone())));
             Vec::new()
@@ -265,7 +265,7 @@ impl Desk {
             }
         };
         let replaced = in_force_now.fingerprint;
-        let mut records: Vec<Record> = accepted.iter().map(|one| recorded::record(one.action, &one.job)).collect();
+        let mut records: Vec<Record> = accepted.iter().map(|one| codec::record(one.action, &one.job)).collect();
         let changed = snapshot.fingerprint != replaced;
         if changed {
             records.extend(hall.owed_policy());
@@ -283,7 +283,7 @@ impl Desk {
         let mut changes = Vec::with_capacity(accepted.len());
         for (one, receipt) in accepted.into_iter().zip(receipts) {
             let by = Some(one.job.token.name.clone());
-            let stamp = Stamp { id: receipt.id(), at_micros: receipt.recorded_at_micros(), by };
+            let stamp = EntryStamp { id: receipt.id(), at_micros: receipt.recorded_at_micros(), by };
             match enter(&mut roster, &one.job, &stamp) {
                 Ok(()) => changes.push((one, stamp, receipt)),
                 Err(problem) => one.job.answer(Err(NotChanged::Inside(problem))),
@@ -298,11 +298,11 @@ impl Desk {
     }
 
     /// Has the store keep what is recorded and in force.
-    fn keep(&mut self, hall: &Hall, changes: &[(Accepted, Stamp, Receipt)]) {
+    fn keep(&mut self, hall: &Hall, changes: &[(Accepted, EntryStamp, Receipt)]) {
         if self.behind {
             return;
         }
-        let kept: Vec<(Change, Stamp)> =
+        let kept: Vec<(Change, EntryStamp)> =
             changes.iter().map(|(one, stamp, _)| (one.job.change.clone(), stamp.clone())).collect();
         let entries = hall.ledger.health().entries;
         match self.store.keep(&kept, entries) {
@@ -316,7 +316,7 @@ impl Desk {
 }
 
 /// Enters a change on a roster.
-fn enter(roster: &mut Roster, job: &Job, stamp: &Stamp) -> Result<(), String> {
+fn enter(roster: &mut Roster, job: &EnrolmentJob, stamp: &EntryStamp) -> Result<(), String> {
     match &job.enrolled {
         Some(enrolled) => {
             roster.enroll(enrolled.clone(), stamp);

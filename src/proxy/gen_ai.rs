@@ -1,8 +1,8 @@
-//! Calls of AI models, recognised by where they go. Bodies pass through the gate unread, so what only they say is not known here.
+//! The `gen_ai.*` attributes of spans: calls of AI models, recognised by path. Bodies pass through the gate unread, so what only they say is not known here.
 
 /// A call of a model, in the words of OpenTelemetry's conventions (`gen_ai.*`).
 #[derive(Debug, PartialEq, Eq)]
-pub struct Call<'a> {
+pub struct ModelCall<'a> {
     /// `gen_ai.operation.name`.
     pub operation: &'static str,
     /// `gen_ai.request.model`, where the path holds it.
@@ -47,7 +47,7 @@ fn provider_of_many(host: &str) -> Option<&'static str> {
 
 /// What a POST to this path of an upstream asks for, if it is a call of a model. What anybody's API could have as a path counts
 /// only at a host that serves models.
-pub fn call<'a>(path: &'a str, provider: Option<&str>) -> Option<Call<'a>> {
+pub fn call<'a>(path: &'a str, provider: Option<&str>) -> Option<ModelCall<'a>> {
     let (above, last) = path.trim_end_matches('/').rsplit_once('/')?;
     let parent = above.rsplit('/').next().unwrap_or_default();
     // `…/models/gemini-2.5-flash:generateContent`
@@ -57,7 +57,7 @@ pub fn call<'a>(path: &'a str, provider: Option<&str>) -> Option<Call<'a>> {
             "embedContent" | "batchEmbedContents" => "embeddings",
             _ => return None,
         };
-        return (parent == "models").then_some(Call { operation, model: Some(model) });
+        return (parent == "models").then_some(ModelCall { operation, model: Some(model) });
     }
     // `/model/anthropic.claude-sonnet-4/converse`
     if let Some((root, model)) = above.rsplit_once('/')
@@ -70,7 +70,7 @@ pub fn call<'a>(path: &'a str, provider: Option<&str>) -> Option<Call<'a>> {
             _ => None,
         };
         if let Some(operation) = operation {
-            return Some(Call { operation, model: Some(model) });
+            return Some(ModelCall { operation, model: Some(model) });
         }
     }
     let known = provider.is_some() || parent == "v1";
@@ -81,7 +81,7 @@ pub fn call<'a>(path: &'a str, provider: Option<&str>) -> Option<Call<'a>> {
         (_, "embeddings") if known => "embeddings",
         _ => return None,
     };
-    Some(Call { operation, model: None })
+    Some(ModelCall { operation, model: None })
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
             ("/model/anthropic.claude-3-v1:0/converse", None, "chat", Some("anthropic.claude-3-v1:0")),
             ("/model/m/invoke-with-response-stream", None, "invoke_model", Some("m")),
         ] {
-            assert_eq!(call(path, provider), Some(Call { operation, model }), "{path}");
+            assert_eq!(call(path, provider), Some(ModelCall { operation, model }), "{path}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The networks whose hosts may say who callers are.
+//! Trusted networks: those whose hosts may say who callers are.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// One network, or the gate's own Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peers {
+pub enum TrustedNetworks {
     /// Whoever can open the Unix socket that the gate listens on.
     Unix,
     /// The hosts of a network.
@@ -24,12 +24,12 @@ pub enum NoNetwork {
     /// It is not of the form.
     Malformed,
     /// It has bits behind its prefix; this is the network that they are in.
-    HostBits(Peers),
+    HostBits(TrustedNetworks),
     /// It is everyone.
     Everyone,
 }
 
-impl Peers {
+impl TrustedNetworks {
     /// Whether this is where a connection came from; `None`: from the Unix socket.
     #[must_use]
     pub fn include(self, from: Option<IpAddr>) -> bool {
@@ -56,7 +56,7 @@ fn masked(address: IpAddr, prefix: u8) -> Option<IpAddr> {
     }
 }
 
-impl FromStr for Peers {
+impl FromStr for TrustedNetworks {
     type Err = NoNetwork;
 
     fn from_str(text: &str) -> Result<Self, NoNetwork> {
@@ -82,7 +82,7 @@ impl FromStr for Peers {
     }
 }
 
-impl fmt::Display for Peers {
+impl fmt::Display for TrustedNetworks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix => f.write_str("unix"),
@@ -108,7 +108,7 @@ mod tests {
             ("fd00:1::/32", &["fd00:1::", "fd00:1:ffff::9"], &["fd00:2::", "10.0.0.1", "::"]),
             ("::1", &["::1"], &["::2", "127.0.0.1", "0.0.0.1"]),
         ] {
-            let peers: Peers = network.parse().unwrap();
+            let peers: TrustedNetworks = network.parse().unwrap();
             for host in inside {
                 assert!(peers.include(Some(host.parse().unwrap())), "{host} in {network}");
             }
@@ -117,12 +117,14 @@ mod tests {
             }
             assert!(!peers.include(None), "a Unix socket in {network}");
         }
-        assert!(Peers::Unix.include(None) && !Peers::Unix.include(Some("127.0.0.1".parse().unwrap())));
+        assert!(
+            TrustedNetworks::Unix.include(None) && !TrustedNetworks::Unix.include(Some("127.0.0.1".parse().unwrap()))
+        );
     }
 
     #[test]
     fn what_is_no_network_is_refused() {
-        let read = |text: &str| text.parse::<Peers>();
+        let read = |text: &str| text.parse::<TrustedNetworks>();
         for bad in [
             "",
             "10",

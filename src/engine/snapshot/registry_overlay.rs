@@ -1,4 +1,4 @@
-//! What a remote registry says of workers, as one value: facts that were looked up, and what follows from them.
+//! The registry overlay: what a remote registry says of workers, as one value: facts that were looked up, and what follows from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Required {
 
 /// What a remote registry says of workers. The default says nothing and is needed for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Vouching {
+pub struct RegistryOverlay {
     /// For whom it must vouch.
     pub required: Required,
     /// What it says of each worker, lately enough to count. Without its word a worker for which it must vouch is unverified.
@@ -42,7 +42,7 @@ pub struct Vouching {
     pub banned: BTreeSet<Digest>,
 }
 
-impl Vouching {
+impl RegistryOverlay {
     /// The standing that a worker has by this alone.
     #[must_use]
     pub fn standing(&self, worker: &Worker) -> Standing {

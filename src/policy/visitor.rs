@@ -1,23 +1,23 @@
-//! A walk through a policy's conditions: notes what they read, of which kind it must be, and words that never occur.
+//! A visitor of a policy's conditions: notes what they read, of which kind it must be, and words that never occur.
 //!
 //! The walk may note too much, never too little. What it does not know counts as reading everything; and what it failed to
 //! note would be missing when the policy is evaluated, which is an error, which denies.
 
 use cedar_policy::pst::{BinaryOp, Expr, Literal, UnaryOp, Var};
 
-use super::reads::{ATTRIBUTES, HTTP, Reads};
-use super::request::{Kind, Reader};
+use super::reads::{ATTRIBUTES, HTTP, PolicyReads};
+use super::request::{PolicyClause, ValueKind};
 use crate::ids::{DataLabel, Env, QosClass, TenantRisk};
 
 /// A walk through one policy.
-pub(super) struct Walk<'a> {
-    pub(super) reads: &'a mut Reads,
-    pub(super) by: Reader,
+pub(super) struct Visitor<'a> {
+    pub(super) reads: &'a mut PolicyReads,
+    pub(super) by: PolicyClause,
 }
 
-impl Walk<'_> {
+impl Visitor<'_> {
     /// Looks through an expression, of which a value of the kind `wanted` is expected, where that is known.
-    pub(super) fn expression(&mut self, expression: &Expr, wanted: Option<Kind>) {
+    pub(super) fn expression(&mut self, expression: &Expr, wanted: Option<ValueKind>) {
         if let Some(path) = path_of(expression) {
             return self.reads_path(&path, wanted);
         }
@@ -35,7 +35,7 @@ impl Walk<'_> {
                 }
                 None => self.expression(expr, None),
             },
-            Expr::Like { expr, .. } => self.expression(expr, Some(Kind::Text)),
+            Expr::Like { expr, .. } => self.expression(expr, Some(ValueKind::Text)),
             Expr::Is { expr, in_expr, .. } => {
                 self.reads.hierarchy |= in_expr.is_some();
                 self.expression(expr, None);
@@ -44,12 +44,12 @@ impl Walk<'_> {
                 }
             }
             Expr::IfThenElse { cond, then_expr, else_expr } => {
-                self.expression(cond, Some(Kind::Bool));
+                self.expression(cond, Some(ValueKind::Bool));
                 self.expression(then_expr, wanted.or_else(|| self.kind_of(else_expr)));
                 self.expression(else_expr, wanted.or_else(|| self.kind_of(then_expr)));
             }
             Expr::Set(elements) => {
-                let known = wanted.and_then(Kind::element);
+                let known = wanted.and_then(ValueKind::element);
                 let kind = known.or_else(|| elements.iter().find_map(|element| self.kind_of(element)));
                 for element in elements {
                     self.expression(element, kind);
@@ -68,10 +68,10 @@ impl Walk<'_> {
 
     fn unary(&mut self, op: UnaryOp, operand: &Expr) {
         let wanted = match op {
-            UnaryOp::Not => Some(Kind::Bool),
-            UnaryOp::Neg => Some(Kind::Long),
-            UnaryOp::IsEmpty => Some(Kind::set(None)),
-            UnaryOp::Decimal | UnaryOp::Datetime | UnaryOp::Duration | UnaryOp::Ip => Some(Kind::Text),
+            UnaryOp::Not => Some(ValueKind::Bool),
+            UnaryOp::Neg => Some(ValueKind::Long),
+            UnaryOp::IsEmpty => Some(ValueKind::set(None)),
+            UnaryOp::Decimal | UnaryOp::Datetime | UnaryOp::Duration | UnaryOp::Ip => Some(ValueKind::Text),
             _ => None,
         };
         self.expression(operand, wanted);
@@ -87,17 +87,19 @@ impl Walk<'_> {
                 (of_right, of_left)
             }
             Op::Less | Op::LessEq | Op::Greater | Op::GreaterEq | Op::Add | Op::Sub | Op::Mul => {
-                (Some(Kind::Long), Some(Kind::Long))
+                (Some(ValueKind::Long), Some(ValueKind::Long))
             }
-            Op::And | Op::Or => (Some(Kind::Bool), Some(Kind::Bool)),
+            Op::And | Op::Or => (Some(ValueKind::Bool), Some(ValueKind::Bool)),
             Op::Contains => {
                 if let Expr::Set(elements) = left {
                     elements.iter().for_each(|element| self.can_be(right, element));
                 }
-                (Some(Kind::set(of_right)), of_left.and_then(Kind::element))
+                (Some(ValueKind::set(of_right)), of_left.and_then(ValueKind::element))
             }
             Op::ContainsAll | Op::ContainsAny => {
-                let set = |of: Option<Kind>| of.filter(|kind| matches!(kind, Kind::Set(_))).or(Some(Kind::set(None)));
+                let set = |of: Option<ValueKind>| {
+                    of.filter(|kind| matches!(kind, ValueKind::Set(_))).or(Some(ValueKind::set(None)))
+                };
                 (set(of_right), set(of_left))
             }
             Op::In => {
@@ -111,7 +113,7 @@ impl Walk<'_> {
     }
 
     /// A value is read.
-    fn reads_path(&mut self, path: &[&str], wanted: Option<Kind>) {
+    fn reads_path(&mut self, path: &[&str], wanted: Option<ValueKind>) {
         match path {
             [] => self.problem("reads the context as a whole", "read its attributes one by one"),
             ["request"] => self.problem("reads `context.request` as a whole", "read its attributes one by one"),
@@ -130,7 +132,7 @@ impl Walk<'_> {
     /// Whether something is there is read.
     fn asks_for(&mut self, path: &[&str]) {
         let Some((first, inner)) = path.split_first() else { return };
-        self.reads.attributes.extend(Reads::attribute(first));
+        self.reads.attributes.extend(PolicyReads::attribute(first));
         match (*first, inner) {
             ("request", [_, ..]) => self.reads.request.has(inner, self.by),
             ("http", [name, ..]) => self.reads.http.extend(HTTP.iter().find(|known| *known == name)),
@@ -149,40 +151,40 @@ impl Walk<'_> {
     }
 
     /// Of which kind a value is, as far as that is known by now.
-    fn kind_of(&self, expression: &Expr) -> Option<Kind> {
+    fn kind_of(&self, expression: &Expr) -> Option<ValueKind> {
         if let Some(path) = path_of(expression) {
             return match path.as_slice() {
                 ["request", inner @ ..] => self.reads.request.kind(inner),
-                ["http", _] => Some(Kind::Text),
+                ["http", _] => Some(ValueKind::Text),
                 [name] => ATTRIBUTES.iter().find(|(known, _)| known == name).map(|(_, kind)| *kind),
                 _ => None,
             };
         }
         match expression {
             Expr::Literal(Literal::Bool(_)) | Expr::Like { .. } | Expr::Is { .. } | Expr::HasAttr { .. } => {
-                Some(Kind::Bool)
+                Some(ValueKind::Bool)
             }
-            Expr::Literal(Literal::Long(_)) => Some(Kind::Long),
-            Expr::Literal(Literal::String(_)) => Some(Kind::Text),
+            Expr::Literal(Literal::Long(_)) => Some(ValueKind::Long),
+            Expr::Literal(Literal::String(_)) => Some(ValueKind::Text),
             Expr::IfThenElse { then_expr, else_expr, .. } => {
                 self.kind_of(then_expr).or_else(|| self.kind_of(else_expr))
             }
-            Expr::Set(elements) => Some(Kind::set(elements.iter().find_map(|element| self.kind_of(element)))),
+            Expr::Set(elements) => Some(ValueKind::set(elements.iter().find_map(|element| self.kind_of(element)))),
             Expr::UnaryOp { op, .. } => match op {
                 UnaryOp::Neg
                 | UnaryOp::ToMilliseconds
                 | UnaryOp::ToSeconds
                 | UnaryOp::ToMinutes
                 | UnaryOp::ToHours
-                | UnaryOp::ToDays => Some(Kind::Long),
-                UnaryOp::Not | UnaryOp::IsEmpty => Some(Kind::Bool),
-                UnaryOp::IsIPv4 | UnaryOp::IsIPV6 | UnaryOp::IsLoopback | UnaryOp::IsMulticast => Some(Kind::Bool),
+                | UnaryOp::ToDays => Some(ValueKind::Long),
+                UnaryOp::Not | UnaryOp::IsEmpty => Some(ValueKind::Bool),
+                UnaryOp::IsIPv4 | UnaryOp::IsIPV6 | UnaryOp::IsLoopback | UnaryOp::IsMulticast => Some(ValueKind::Bool),
                 _ => None,
             },
             Expr::BinaryOp { op, .. } => match op {
-                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => Some(Kind::Long),
+                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => Some(ValueKind::Long),
                 BinaryOp::GetTag | BinaryOp::Offset | BinaryOp::DurationSince => None,
-                _ => Some(Kind::Bool),
+                _ => Some(ValueKind::Bool),
             },
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! What a caller claims with a record: that it is one, that it is the one that was hashed, and that it is the caller's to enroll.
+//! Validation of a submitted record: that it is one, that it is the one that was hashed, and that it is the caller's to enroll.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::engine::{Json, Mode};
 use crate::hall::Token;
 use crate::ids::{Digest, TenantId};
 use crate::registry::hash;
-use crate::registry::records::{self, Enrolled, Reading};
+use crate::registry::records::{self, Enrolled, RecordFormat};
 use crate::registry::roster::told;
 
 /// The most bytes of a record: the ledger's entry has it whole, and escaped once more.
@@ -17,7 +17,7 @@ pub const LONGEST: usize = 30_000;
 /// Reads a record that somebody wants to enroll, and gives it as it is recorded. What is missing is told in the reference's order.
 ///
 /// It is held to the strict form whatever the policy's mode is, so that a later policy loads it, too.
-pub(super) fn read(record: Json, reading: &Reading) -> Result<(Enrolled, Arc<str>), NotChanged> {
+pub(super) fn read(record: Json, reading: &RecordFormat) -> Result<(Enrolled, Arc<str>), NotChanged> {
     let members = record.as_object().ok_or_else(|| NotChanged::Field {
         error: "invalid record".to_owned(),
         reason: format!("the body is {}, not an object; send a registry record", record.kind()),
@@ -45,7 +45,7 @@ pub(super) fn read(record: Json, reading: &Reading) -> Result<(Enrolled, Arc<str
             ),
         });
     }
-    let strict = Reading { mode: Mode::Strict, ..reading.clone() };
+    let strict = RecordFormat { mode: Mode::Strict, ..reading.clone() };
     let enrolled = records::enrolled(record, &strict).map_err(|findings| {
         let field = findings.first().map(|finding| path_text(&finding.steps)).unwrap_or_default();
         NotChanged::Field { error: format!("invalid field: {field}"), reason: told(&findings) }

@@ -23,7 +23,7 @@ fn record(id: &str, extra: &str) -> Json {
 }
 
 fn worker(id: &str, extra: &str) -> Enrolled {
-    super::read(record(id, extra), &Reading::default()).unwrap().0
+    super::read(record(id, extra), &RecordFormat::default()).unwrap().0
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_token_enrolls_only_what_it_is_bound_to() {
 
 #[test]
 fn what_is_missing_is_told_in_the_references_order() {
-    let error = |text: &str| match super::read(Json::parse(text.as_bytes()).unwrap(), &Reading::default()) {
+    let error = |text: &str| match super::read(Json::parse(text.as_bytes()).unwrap(), &RecordFormat::default()) {
         Err(NotChanged::Field { error, reason }) => {
             assert!(reason.contains("write ") || reason.contains("send "), "{reason}");
             error
@@ -98,11 +98,11 @@ fn what_is_missing_is_told_in_the_references_order() {
     assert_eq!(error(&with("[\"cap.a\"]", "")), "missing field: artifact_hash");
     assert_eq!(error(&with("[\"cap.a\"]", ",\"artifact_hash\":\"sha256:00\"")), "invalid field: artifact_hash");
     let other = with("[\"cap.a\"]", &format!(",\"artifact_hash\":\"sha256:{}\"", "0".repeat(64)));
-    let read = super::read(Json::parse(other.as_bytes()).unwrap(), &Reading::default());
+    let read = super::read(Json::parse(other.as_bytes()).unwrap(), &RecordFormat::default());
     assert!(matches!(read, Err(NotChanged::Tampered)), "{read:?}");
     // What is whole and hashed is held to the strict form, in reference mode, too.
     for mode in [Mode::Strict, Mode::Reference] {
-        let reading = Reading { mode, ..Reading::default() };
+        let reading = RecordFormat { mode, ..RecordFormat::default() };
         let read = super::read(hashed(&with("[\"cap.a\", \"Cap\"]", "")), &reading);
         let Err(NotChanged::Field { error, reason }) = read else { panic!("{read:?}") };
         assert_eq!(error, "invalid field: worker_species_id");
@@ -113,10 +113,10 @@ fn what_is_missing_is_told_in_the_references_order() {
 #[test]
 fn a_record_is_bounded_and_kept_as_it_is_hashed() {
     let large = record("wrk_a", &format!(r#","note":"{}""#, "x".repeat(LONGEST)));
-    let read = super::read(large, &Reading::default());
+    let read = super::read(large, &RecordFormat::default());
     assert!(matches!(&read, Err(NotChanged::Field { error, .. }) if error == "record too large"), "{read:?}");
     let sound = record("wrk_a", r#","note":"é","n":1e7"#);
-    let (enrolled, text) = super::read(sound.clone(), &Reading::default()).unwrap();
+    let (enrolled, text) = super::read(sound.clone(), &RecordFormat::default()).unwrap();
     assert_eq!(Json::parse(text.as_bytes()).unwrap(), sound);
     assert!(text.contains("\\u00e9") && text.contains("10000000.0"), "{text}");
     assert_eq!(*enrolled.record, sound);

@@ -1,4 +1,4 @@
-//! The way in: connections from a listener, each request's header within a deadline, HTTP/2 only where it is expected.
+//! Downstream connections: from a listener, each request's header within a deadline, HTTP/2 only where it is expected.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 
-use crate::connections::{Connection, Doorway, Reading, SharedFraming, place};
+use crate::connections::{CallerConnection, Doorway, FramingMode, SharedFraming, place};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::gate::Gate;
 use crate::tls;
@@ -33,14 +33,14 @@ pub struct Patience {
 }
 
 /// What a listener hands its connections to.
-pub struct Door {
+pub struct GateListener {
     doorway: Doorway,
     requests: Arc<Requests>,
     h2c: bool,
     patience: Patience,
 }
 
-impl Door {
+impl GateListener {
     /// A door to the gate; `h2c` for the listener of cleartext HTTP/2.
     #[must_use]
     pub fn new(gate: Gate, conf: &Arc<ServerConf>, doorway: Doorway, h2c: bool, patience: Patience) -> Self {
@@ -91,7 +91,7 @@ impl Door {
     }
 
     async fn h1(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let (framed, framing) = Connection::framed(stream, Reading::Asking);
+        let (framed, framing) = CallerConnection::framed(stream, FramingMode::Asking);
         let mut session = ServerSession::new_http1(Box::new(framed));
         let stay = !*shutdown.borrow();
         session.set_keepalive(stay.then(|| self.patience.idle.as_secs().max(1)));
@@ -128,7 +128,7 @@ impl Door {
 }
 
 #[async_trait]
-impl ServerApp for Door {
+impl ServerApp for GateListener {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let (connection, place) = self.doorway.enter(stream)?;
         let serve = async {

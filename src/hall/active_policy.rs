@@ -1,16 +1,16 @@
-//! What is in force changes as a whole or not at all, and is on record first. Decisions under way finish on the snapshot that they
+//! The active policy: it is swapped as a whole or not at all, and is on record first. Decisions under way finish on the snapshot that they
 //! began with.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::alerts::{Kind, Raised};
-use super::{Hall, Receipt, Token, TokenBook, change};
+use super::alerts::{AlertKind, Raised};
+use super::{Hall, Receipt, Token, TokenBook, activation};
 use crate::clock::now_micros;
 use crate::engine::Snapshot;
 use crate::ids::Digest;
 use crate::ledger::{Cause, InForce, Record, RecordError};
-use crate::registry::records::{Enrolled, Reading};
+use crate::registry::records::{Enrolled, RecordFormat};
 use crate::registry::roster::Roster;
 use crate::registry::store::Kept;
 use crate::telemetry::{ReloadLabels, SnapshotLabels};
@@ -34,7 +34,7 @@ impl From<(Snapshot, Roster)> for Loaded {
 impl From<Snapshot> for Loaded {
     fn from(snapshot: Snapshot) -> Self {
         let folder = snapshot.workers.values().map(|worker| Enrolled::from(Arc::clone(worker))).collect();
-        let roster = Roster::of(folder, Reading::default(), Kept::default()).unwrap_or_default();
+        let roster = Roster::of(folder, RecordFormat::default(), Kept::default()).unwrap_or_default();
         Self { snapshot, roster }
     }
 }
@@ -94,10 +94,10 @@ impl Hall {
         if !self.unannounced.load(Ordering::Acquire) {
             return Ok(());
         }
-        let turn = self.succession.turn_in_time().await?;
+        let turn = self.activation.turn_in_time().await?;
         let Some(policy) = self.owed_policy() else { return Ok(()) };
         let (ledger, unannounced) = (self.ledger.clone(), Arc::clone(&self.unannounced));
-        change::make_in_time(async move {
+        activation::make_in_time(async move {
             let _turn = turn;
             ledger.record_change(policy).await?;
             unannounced.store(false, Ordering::Release);
@@ -106,7 +106,7 @@ impl Hall {
         .await?
     }
 
-    /// The entry of the policy in force, if it is not on record yet. To be asked for with the succession's lock held.
+    /// The entry of the policy in force, if it is not on record yet. To be asked for with the activation's lock held.
     pub(super) fn owed_policy(&self) -> Option<Record> {
         let owed = self.unannounced.load(Ordering::Acquire);
         owed.then(|| Record::Policy(in_force(&self.snapshot.load(), Cause::Start, None)))
@@ -125,8 +125,8 @@ impl Hall {
     /// force stays in force.
     pub fn put_in_force(&self, loaded: impl Into<Loaded>, tokens: TokenBook) -> Result<Changed, NotInForce> {
         let Loaded { mut snapshot, mut roster } = loaded.into();
-        let _turn = self.succession.turn_blocking();
-        if self.clerk.get().is_some() {
+        let _turn = self.activation.turn_blocking();
+        if self.enrolment_worker.get().is_some() {
             // What was enrolled between the loading and now is in nobody's file.
             roster = self.roster.load().on_folder_of(&roster).map_err(|problems| {
                 let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -138,9 +138,9 @@ impl Hall {
                 NotInForce::Registry(told.join("; "))
             })?;
         }
-        if self.abroad.is_some() {
+        if self.remote_registry.is_some() {
             // Files know nothing of what a remote registry says.
-            snapshot = snapshot.heeding(Arc::clone(&self.snapshot.load().vouching));
+            snapshot = snapshot.heeding(Arc::clone(&self.snapshot.load().overlay));
         }
         let tokens = (tokens != **self.tokens.load()).then_some(tokens);
         let replaced = self.snapshot.load().fingerprint;
@@ -169,8 +169,10 @@ impl Hall {
         self.source_hashes.keep(&snapshot);
         let snapshot = Arc::new(snapshot);
         let before = self.snapshot.swap(Arc::clone(&snapshot));
-        if let Some(abroad) = self.abroad.as_ref().filter(|_| !snapshot.workers.keys().eq(before.workers.keys())) {
-            abroad.changed.notify_one();
+        if let Some(remote_registry) =
+            self.remote_registry.as_ref().filter(|_| !snapshot.workers.keys().eq(before.workers.keys()))
+        {
+            remote_registry.changed.notify_one();
         }
         if snapshot.fingerprint == before.fingerprint {
             return;
@@ -184,7 +186,7 @@ impl Hall {
         let before = self.refused_change.load_full();
         let since_micros = before.map_or_else(now_micros, |before| before.since_micros);
         let message = format!("what was in force stays in force; problems: {problems}, the first: {first}");
-        self.alert(Raised::of_hall(Kind::ReloadRefused, message));
+        self.alert(Raised::of_hall(AlertKind::ReloadRefused, message));
         self.refused_change.store(Some(Arc::new(RefusedChange { since_micros, problems, first })));
         self.metrics.snapshot_stale.set(1);
         self.count_reload("refused");

@@ -11,11 +11,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::engine::input::tests::plain;
-use crate::engine::snapshot::{Required, Standing, Vouching, Worker};
+use crate::engine::snapshot::{RegistryOverlay, Required, Standing, Worker};
 use crate::engine::{Binding, DenyCode};
-use crate::hall::in_force::in_force;
-use crate::hall::tests::{abroad, abroad_where, hall, ledger_in, over, over_workers};
-use crate::hall::{Ask, Caller, Door, Hall, NotOnline, Scope, Token, change};
+use crate::hall::active_policy::in_force;
+use crate::hall::tests::{hall, ledger_in, over, over_workers, remote_registry, remote_registry_where};
+use crate::hall::{Ask, Caller, Door, Hall, NotOnline, Scope, Token, activation};
 use crate::ids::Digest;
 use crate::ledger::{Cause, InForce, Ledger, Record, RecordError, Refusal};
 use crate::registry::remote::Account;
@@ -33,7 +33,7 @@ impl House {
     /// One that asks a remote registry.
     fn asking() -> Self {
         let (hall, folder) = hall();
-        Self(Arc::new(Arc::into_inner(hall).unwrap().asking(abroad(true))), folder)
+        Self(Arc::new(Arc::into_inner(hall).unwrap().asking(remote_registry(true))), folder)
     }
 
     /// One that enrolls over the API.
@@ -48,7 +48,7 @@ impl House {
         // What waits for the thread that enrolls is made before that ends; whatever else changes holds the turn until it is in force;
         // and what is queued without one is before this.
         self.0.close_registry();
-        drop(self.0.succession.turn().await);
+        drop(self.0.activation.turn().await);
         let refusal = Record::Refusal(Refusal {
             door: Door::Api,
             code: DenyCode::NoRoute,
@@ -177,16 +177,16 @@ async fn what_a_registry_says_is_in_force_as_soon_as_it_is_on_record() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&ledger_in(folder.path(), 8)).unwrap();
         let hall = over_workers(ledger, vec![worker()]);
-        House(Arc::new(Arc::into_inner(hall).unwrap().asking(abroad(false))), folder)
+        House(Arc::new(Arc::into_inner(hall).unwrap().asking(remote_registry(false))), folder)
     };
-    let vouching = || Vouching {
+    let overlay = || RegistryOverlay {
         required: Required::Namespaced,
         said: BTreeMap::from([("org.acme.filed".parse().unwrap(), Standing::Active)]),
         banned: BTreeSet::new(),
     };
     hung_up_at_each_moment(
         filed,
-        |hall| async move { hall.heed(&"http://127.0.0.1:9".into(), vouching()).await },
+        |hall| async move { hall.heed(&"http://127.0.0.1:9".into(), overlay()).await },
         |hall| hall.snapshot().workers.values().all(|worker| worker.standing == Standing::Active),
         |entries| last(entries, "remote").is_some_and(|entry| entry["standing"] == "active"),
     )
@@ -251,8 +251,8 @@ async fn going_online_does_not_overwrite_what_was_heard_since() {
 #[tokio::test]
 async fn a_standing_that_nothing_is_heard_of_does_not_count_for_ever() {
     let (hall, _folder) = hall();
-    let abroad = abroad_where(Some(Duration::from_millis(50)));
-    let hall = Arc::new(Arc::into_inner(hall).unwrap().asking(abroad));
+    let remote_registry = remote_registry_where(Some(Duration::from_millis(50)));
+    let hall = Arc::new(Arc::into_inner(hall).unwrap().asking(remote_registry));
     hall.heed_account(&account("ok")).await;
     assert!(hall.is_online());
     tokio::time::sleep(Duration::from_millis(60)).await;
@@ -277,7 +277,7 @@ async fn who_asks_for_a_change_is_told_in_time_and_it_is_in_force_once_the_disk_
     assert!(waits() && hall.is_online(), "it is not on record yet");
     release();
     let house = House(hall, folder);
-    drop(house.0.succession.turn().await);
+    drop(house.0.activation.turn().await);
     assert!(!house.0.is_online());
     assert!(last(&entries(&house.0.ledger), "go-offline").is_some());
 }
@@ -307,7 +307,7 @@ async fn after_a_panic_between_record_and_effect_what_is_in_force_goes_on_record
     let changes = Arc::clone(hall);
     // As a reload does it, on a thread…
     let reload = std::thread::spawn(move || {
-        let _turn = changes.succession.turn_blocking();
+        let _turn = changes.activation.turn_blocking();
         changes.ledger.record_change_blocking(another(&changes)).unwrap();
         panic!("between record and effect");
     });
@@ -315,8 +315,8 @@ async fn after_a_panic_between_record_and_effect_what_is_in_force_goes_on_record
     decides_by_what_is_on_record(hall).await;
 
     // …and as others do, in a task.
-    let (changes, turn) = (Arc::clone(hall), hall.succession.turn().await);
-    let made: Result<(), _> = change::make(async move {
+    let (changes, turn) = (Arc::clone(hall), hall.activation.turn().await);
+    let made: Result<(), _> = activation::make(async move {
         let _turn = turn;
         changes.ledger.record_change(another(&changes)).await.unwrap();
         panic!("between record and effect");

@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use super::change::{self, Turn};
+use super::activation::{self, Turn};
 use super::{CannotDecide, Hall};
 use crate::engine::Snapshot;
-use crate::engine::snapshot::{Required, Standing, Vouching};
+use crate::engine::snapshot::{RegistryOverlay, Required, Standing};
 use crate::ids::WorkerId;
 use crate::ledger::{Cause, MOST_WORKERS, Record, RecordError, StandingChange};
-use crate::registry::remote::{Client, Seen};
+use crate::registry::remote::{Client, RegistryView};
 
 /// The remote registry that this hall asks.
 #[derive(Debug)]
-pub struct Abroad {
+pub struct RemoteRegistry {
     /// How it is asked. Never on a request's path.
     pub client: Arc<Client>,
     pub(super) required: Required,
     /// Where the hall decides only in good standing: how long what was heard of it counts.
     pub(super) standing_counts_for: Option<Duration>,
-    seen: ArcSwap<Seen>,
+    seen: ArcSwap<RegistryView>,
     /// Dispatches by worker that the registry has not been told of.
     dispatched: Mutex<BTreeMap<Arc<str>, u64>>,
     /// Other workers may be enrolled.
@@ -33,7 +33,7 @@ pub struct Abroad {
 
 /// How the remote registry stands, for `/readyz`.
 #[derive(Debug, Clone)]
-pub struct AbroadState {
+pub struct RemoteRegistryState {
     /// Its address.
     pub url: Arc<str>,
     /// When it last gave an answer, in microseconds since 1970 UTC.
@@ -48,7 +48,7 @@ pub struct AbroadState {
     pub unverified_workers: usize,
 }
 
-impl Abroad {
+impl RemoteRegistry {
     /// A registry of which nothing is known yet. With `standing_counts_for` the hall decides only while the account's standing is
     /// `ok`, and was heard of within this time.
     #[must_use]
@@ -66,12 +66,12 @@ impl Abroad {
 
     /// What is known of it.
     #[must_use]
-    pub fn seen(&self) -> Arc<Seen> {
+    pub fn seen(&self) -> Arc<RegistryView> {
         self.seen.load_full()
     }
 
     /// Says what is known of it.
-    pub fn see(&self, seen: Seen) {
+    pub fn see(&self, seen: RegistryView) {
         self.seen.store(Arc::new(seen));
     }
 
@@ -116,9 +116,9 @@ impl Abroad {
         i64::try_from(since.elapsed().as_secs()).unwrap_or(i64::MAX)
     }
 
-    pub(super) fn state(&self, snapshot: &Snapshot) -> AbroadState {
+    pub(super) fn state(&self, snapshot: &Snapshot) -> RemoteRegistryState {
         let seen = self.seen.load();
-        AbroadState {
+        RemoteRegistryState {
             url: Arc::clone(self.client.url()),
             answered_micros: seen.answered.map(|moment| moment.micros),
             error: seen.failure.as_ref().map(ToString::to_string),
@@ -138,20 +138,21 @@ impl Hall {
     /// The same hall, asking a remote registry. To be said before it begins: until the registry has vouched for them, the
     /// workers for which it must are unverified.
     #[must_use]
-    pub fn asking(mut self, abroad: Abroad) -> Self {
-        let vouching = Vouching { required: abroad.required, ..Vouching::default() };
-        let silent = self.snapshot.load().heeding(Arc::new(vouching));
+    pub fn asking(mut self, remote_registry: RemoteRegistry) -> Self {
+        let overlay = RegistryOverlay { required: remote_registry.required, ..RegistryOverlay::default() };
+        let silent = self.snapshot.load().heeding(Arc::new(overlay));
         self.snapshot.store(Arc::new(silent));
-        self.in_good_standing.store(abroad.standing_counts_for.is_none(), std::sync::atomic::Ordering::Release);
-        self.abroad = Some(abroad);
+        self.in_good_standing
+            .store(remote_registry.standing_counts_for.is_none(), std::sync::atomic::Ordering::Release);
+        self.remote_registry = Some(remote_registry);
         self.show_snapshot();
         self
     }
 
     /// The remote registry, when this hall asks one.
     #[must_use]
-    pub const fn abroad(&self) -> Option<&Abroad> {
-        self.abroad.as_ref()
+    pub const fn remote_registry(&self) -> Option<&RemoteRegistry> {
+        self.remote_registry.as_ref()
     }
 
     /// Puts what a remote registry says in force for every request that begins after this. Whose standing it changes is on
@@ -159,24 +160,24 @@ impl Hall {
     ///
     /// # Errors
     /// The entries could not be committed: what was in force stays in force.
-    pub async fn heed(self: &Arc<Self>, registry: &Arc<str>, vouching: Vouching) -> Result<bool, CannotDecide> {
+    pub async fn heed(self: &Arc<Self>, registry: &Arc<str>, overlay: RegistryOverlay) -> Result<bool, CannotDecide> {
         self.announce().await?;
-        let turn = self.succession.turn().await;
-        if *self.snapshot.load().vouching == vouching {
+        let turn = self.activation.turn().await;
+        if *self.snapshot.load().overlay == overlay {
             return Ok(false);
         }
         let (hall, registry) = (Arc::clone(self), Arc::clone(registry));
-        Ok(change::make(async move { hall.put_vouching_in_force(&turn, registry, vouching).await }).await??)
+        Ok(activation::make(async move { hall.activate_overlay(&turn, registry, overlay).await }).await??)
     }
 
-    async fn put_vouching_in_force(
+    async fn activate_overlay(
         &self,
         _: &Turn,
         registry: Arc<str>,
-        vouching: Vouching,
+        overlay: RegistryOverlay,
     ) -> Result<bool, RecordError> {
         let before = self.snapshot.load_full();
-        let snapshot = before.heeding(Arc::new(vouching));
+        let snapshot = before.heeding(Arc::new(overlay));
         let mut records = Vec::new();
         for (standing, workers) in changes(&before, &snapshot) {
             for workers in workers.chunks(MOST_WORKERS) {
@@ -192,7 +193,7 @@ impl Hall {
         }
         let changed = snapshot.fingerprint != before.fingerprint;
         if changed {
-            let policy = super::in_force::in_force(&snapshot, Cause::Registry, Some(before.fingerprint));
+            let policy = super::active_policy::in_force(&snapshot, Cause::Registry, Some(before.fingerprint));
             records.push(Record::Policy(policy));
         }
         // All of it or nothing: half of it on record would be in force by half.
