@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::json::{Json, Lines, MAX_DEPTH, MAX_DIGITS};
+use super::json::{Json, LineIndex, MAX_DEPTH, MAX_DIGITS};
 
 /// The law of the strict reader of JSON.
 pub fn json(bytes: &[u8]) {
@@ -23,7 +23,7 @@ pub fn json(bytes: &[u8]) {
         Err(error) => {
             assert!(!error.message.is_empty());
             if let Ok(text) = str::from_utf8(bytes) {
-                let (line, column) = Lines::of(text).place_of(&error);
+                let (line, column) = LineIndex::of(text).place_of(&error);
                 // serde_json counts a column in bytes, and one behind the end.
                 let length = text.split('\n').nth(line.saturating_sub(1)).map(str::len);
                 assert!(line > 0 && length.is_some_and(|length| (1..=length + 1).contains(&column)), "{line}:{column}");

@@ -1,4 +1,4 @@
-//! What holds of any request: what is admitted is read in one way, goes where its route says, and claims no more than it may.
+//! What holds of any request: what is valid is read in one way, goes where its route says, and claims no more than it may.
 #![expect(clippy::unwrap_used, reason = "who looks for a breach stops at the first")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,13 +9,14 @@ use http::header::HOST;
 use http::{HeaderName, HeaderValue, Version};
 use pingora_http::RequestHeader;
 
-use super::admit::{Admitted, Claims, admit};
-use super::describe::{Describe, correlation};
+use super::correlation::correlation_id;
+use super::describe::{Describe, RequestFacts};
 use super::identify::{From, Identify, Who};
 use super::pattern::PathPattern;
 use super::routes::readers::{lenient, none_finds_another_route, route, table};
 use super::settings::{CapabilityChoice, Identity, Route, Workloads};
 use super::target;
+use super::validate::{Claims, ValidRequest, validate};
 use crate::engine::Binding;
 use crate::hall::{Scope, Token, TokenBook};
 use crate::ids::{DataLabel, Digest, Env, SpiffeId};
@@ -49,15 +50,15 @@ fn variable(name: &HeaderName) -> String {
 /// The law of admission, of a head.
 pub fn admission(bytes: &[u8]) {
     let Some(request) = head(bytes) else { return };
-    let admitted = match admit(&request) {
-        Ok(admitted) => admitted,
+    let valid = match validate(&request) {
+        Ok(valid) => valid,
         Err(why) => {
             assert!(!why.is_empty() && why.len() < 600 && !why.contains('\n'), "{why}");
             return;
         }
     };
-    one_host(&request, &admitted);
-    one_path(&admitted);
+    one_host(&request, &valid);
+    one_path(&valid);
     let mut claims = BTreeSet::new();
     for (name, value) in &request.headers {
         let variable = variable(name);
@@ -85,8 +86,8 @@ pub fn admission(bytes: &[u8]) {
 }
 
 /// Who asks for what a host is called gets that host, and there is no second name for it.
-fn one_host(request: &RequestHeader, admitted: &Admitted<'_>) {
-    let host = &*admitted.host;
+fn one_host(request: &RequestHeader, valid: &ValidRequest<'_>) {
+    let host = &*valid.host;
     if host.is_empty() {
         assert!(request.version == Version::HTTP_10 && !request.headers.contains_key(HOST), "a host without a name");
         return;
@@ -96,16 +97,16 @@ fn one_host(request: &RequestHeader, admitted: &Admitted<'_>) {
     assert!(v6 || host.bytes().all(plain), "{host}");
     let mut again = RequestHeader::build("GET", b"/", None).unwrap();
     again.append_header("host", if v6 { format!("[{host}]") } else { host.to_owned() }).unwrap();
-    let again = admit(&again).map(|again| again.host.into_owned());
+    let again = validate(&again).map(|again| again.host.into_owned());
     assert_eq!(again.as_deref(), Ok(host));
 }
 
 /// The canonical path is its own canonical form, and so is every way in which it may go on.
-fn one_path(admitted: &Admitted<'_>) {
-    let path = &*admitted.target.path;
+fn one_path(valid: &ValidRequest<'_>) {
+    let path = &*valid.target.path;
     assert_eq!(target::canonical(path).as_deref(), Ok(path));
-    assert_eq!(admitted.target.spelled(&[]), path);
-    let spelled = admitted.target.spelled(std::slice::from_ref(&(0..path.len())));
+    assert_eq!(valid.target.spelled(&[]), path);
+    let spelled = valid.target.spelled(std::slice::from_ref(&(0..path.len())));
     assert_eq!(target::canonical(&spelled).as_deref(), Ok(path));
     assert_eq!(lenient(&spelled), lenient(path));
 }
@@ -175,7 +176,7 @@ pub fn claims(bytes: &[u8]) {
     let (workload, bytes) = bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0));
     let workload: Option<SpiffeId> = str::from_utf8(workload).ok().and_then(|id| id.parse().ok());
     let Some(request) = head(bytes.get(1..).unwrap_or_default()) else { return };
-    let Ok(Admitted { claims, target, .. }) = admit(&request) else { return };
+    let Ok(ValidRequest { claims, target, .. }) = validate(&request) else { return };
     for identify in &*WAYS {
         for address in [None, Some("10.1.2.3".parse().unwrap()), Some("192.0.2.1".parse().unwrap())] {
             let from = From { address, workload: workload.as_ref() };
@@ -222,10 +223,10 @@ fn proved(identify: &Identify, who: &Who, claims: &Claims<'_>, request: &Request
 /// What is asked is within what the route lets anyone ask, and the rest is as it was claimed.
 fn described(route: &Route, who: &Who, claims: &Claims<'_>, request: &RequestHeader, path: &str) {
     let describe = Describe::new(Env::Prod);
-    let id = correlation(claims, &request.headers);
+    let id = correlation_id(claims, &request.headers);
     assert!((1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()), "{id}");
-    let http = describe.http(&request.method, Arc::from("h"), path);
-    let input = match describe.describe(route, who, claims, id, http) {
+    let facts = RequestFacts { method: &request.method, host: Arc::from("h"), path };
+    let input = match describe.describe(route, who, claims, id, facts) {
         Ok(input) => input,
         Err((_, why)) => {
             assert!(!why.is_empty() && why.len() < 1024, "{why}");
