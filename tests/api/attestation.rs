@@ -52,7 +52,7 @@ fn a_changed_file_counts_for_the_next_request_and_no_answer_tells_a_hash() {
         },
     ];
     let told = answers.each_ref().map(|answer| {
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let text = answer.text();
         for hash in [registered, changed] {
             assert!(!text.contains(&hash.to_hex()), "an answer tells a hash: {text}");
         }

@@ -61,7 +61,7 @@ fn no_answer_repeats_the_token() {
     let running = Running::start();
     for body in [BODY, "{", r#"{"capability_id":"x","env":"y"}"#] {
         let answer = running.route(UNBOUND, body);
-        assert!(!String::from_utf8_lossy(&answer.body).contains(UNBOUND));
+        assert!(!answer.text().contains(UNBOUND));
     }
 }
 
@@ -75,7 +75,7 @@ fn metrics_need_a_reader_unless_they_are_public() {
     let answer = running.connect().send(get(&format!("authorization: Bearer {READER}\r\n"))).receive().unwrap();
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
-    let text = String::from_utf8(answer.body).unwrap();
+    let text = answer.text();
     assert!(text.contains("hallgate_refusals_total{") && text.ends_with("# EOF\n"), "{text}");
 
     let public = Running::with(crate::harness::Setup { metrics_need_token: false, ..Default::default() });

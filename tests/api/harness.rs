@@ -1,8 +1,8 @@
 //! A whole Hall API on a port of its own, and a client that says exactly the bytes it is given.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -20,6 +20,7 @@ use hallgate::telemetry::Metrics;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use serde_json::Value;
+use support::Connection;
 use tokio::sync::Notify;
 
 /// A browser origin that may call.
@@ -241,46 +242,34 @@ pub fn snapshot(version: &str) -> Snapshot {
 }
 
 /// One connection.
-pub struct Client {
-    stream: TcpStream,
-    read: Vec<u8>,
-}
+pub struct Client(Connection);
 
 /// One answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub struct Answer(support::Answer);
+
+impl Deref for Answer {
+    type Target = support::Answer;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Client {
     pub fn new(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        Self { stream, read: Vec::new() }
+        Self(Connection::to(addr))
     }
 
     /// Writes; a server that has heard enough may have closed.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        let _ = self.stream.write_all(bytes.as_ref());
+        self.0.send(bytes);
         self
     }
 
     /// Reads one answer with its body; `None` when the connection ends without one.
     pub fn receive(&mut self) -> Option<Answer> {
-        let end = self.until(|read| read.windows(4).position(|four| four == b"\r\n\r\n"))?;
-        let head = String::from_utf8(self.read.drain(..end + 4).collect()).unwrap();
-        let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers: Vec<(String, String)> = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-            .collect();
-        let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, n)| n.parse().unwrap());
-        self.until(|read| (read.len() >= length).then_some(0))?;
-        Some(Answer { status, headers, body: self.read.drain(..length).collect() })
+        self.0.receive().map(Answer)
     }
 
     /// Posts a body to `/api/route` as the Make page does.
@@ -301,38 +290,21 @@ impl Client {
 
     /// Whether the server has closed.
     pub fn closed(&mut self) -> bool {
-        !matches!(self.stream.read(&mut [0; 64]), Ok(1..))
-    }
-
-    fn until<T>(&mut self, done: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
-        loop {
-            if let Some(found) = done(&self.read) {
-                return Some(found);
-            }
-            let mut more = [0; 16 * 1024];
-            match self.stream.read(&mut more) {
-                Ok(n @ 1..) => self.read.extend_from_slice(&more[..n]),
-                _ => return None,
-            }
-        }
+        self.0.closed()
     }
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(given, _)| given == name).map(|(_, value)| &**value)
-    }
-
     /// The body, which must be JSON by its type and by its text.
     pub fn json(&self) -> Value {
         assert_eq!(self.header("content-type"), Some("application/json; charset=utf-8"), "{self:?}");
         assert_eq!(self.header("cache-control"), Some("no-store"));
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// That this is the error envelope with this status, and its JSON.
     pub fn refused(&self, status: u16, error: &str) -> Value {
-        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        assert_eq!(self.status, status, "{}", self.text());
         let body = self.json();
         let fixed = [
             ("error", Value::from(error)),

@@ -41,7 +41,7 @@ fn signed(decisions: u64, public_tiles: bool) -> Running {
 
 fn size(checkpoint: &Answer) -> u64 {
     assert_eq!(checkpoint.status, 200, "{checkpoint:?}");
-    std::str::from_utf8(&checkpoint.body).unwrap().lines().nth(1).unwrap().parse().unwrap()
+    std::str::from_utf8(&checkpoint.bytes).unwrap().lines().nth(1).unwrap().parse().unwrap()
 }
 
 fn served(answer: &Answer, kind: &str, keep: &str) {
@@ -64,12 +64,12 @@ fn checkpoint_tiles_and_bundles_have_the_types_and_lives_that_tlog_tiles_gives_t
     ] {
         let answer = get(&format!("/log/{path}"));
         served(&answer, binary, FOR_EVER);
-        assert_eq!(answer.body.len(), length, "{path}");
+        assert_eq!(answer.bytes.len(), length, "{path}");
     }
     let bundle = get("/log/tile/entries/001.p/4");
     served(&bundle, binary, FOR_EVER);
-    let length = usize::from(u16::from_be_bytes([bundle.body[0], bundle.body[1]]));
-    let entry: Value = serde_json::from_slice(&bundle.body[2..2 + length]).unwrap();
+    let length = usize::from(u16::from_be_bytes([bundle.bytes[0], bundle.bytes[1]]));
+    let entry: Value = serde_json::from_slice(&bundle.bytes[2..2 + length]).unwrap();
     assert_eq!((&entry["kind"], &entry["stream"]), (&"decision".into(), &"org.acme".into()));
     for none in [
         "",
@@ -113,13 +113,13 @@ fn a_bundle_is_compressed_for_those_who_can_read_it() {
     for accept in ["gzip", "br, gzip;q=0.5", "identity, GZIP"] {
         let zipped = get(accept);
         assert_eq!(zipped.header("content-encoding"), Some("gzip"), "{accept}");
-        assert!(zipped.body.len() * 3 < plain.body.len(), "{} of {}", zipped.body.len(), plain.body.len());
+        assert!(zipped.bytes.len() * 3 < plain.bytes.len(), "{} of {}", zipped.bytes.len(), plain.bytes.len());
         let mut bundle = Vec::new();
-        flate2::read::GzDecoder::new(zipped.body.as_slice()).read_to_end(&mut bundle).unwrap();
-        assert_eq!(bundle, plain.body);
+        flate2::read::GzDecoder::new(zipped.bytes.as_slice()).read_to_end(&mut bundle).unwrap();
+        assert_eq!(bundle, plain.bytes);
     }
     for accept in ["identity", "gzip;q=0", "br", "*;q=0", "gzipped"] {
-        assert_eq!(get(accept).body, plain.body, "{accept}");
+        assert_eq!(get(accept).bytes, plain.bytes, "{accept}");
     }
 }
 
@@ -158,7 +158,7 @@ fn a_receipt_is_proved_though_its_checkpoint_was_not_due() {
         let proof = answer.json();
         assert_eq!(answer.status, 200);
         assert_eq!(proof["receipt"]["decision_id"], **id);
-        match verify_proof(&answer.body, &[running.ledger.vkey().to_owned()]) {
+        match verify_proof(&answer.bytes, &[running.ledger.vkey().to_owned()]) {
             Ok(Proved::Receipt { index, size, .. }) => assert!(index < size && size >= 3),
             other => panic!("{other:?}"),
         }
@@ -177,7 +177,7 @@ fn anothers_receipt_looks_like_one_that_never_was() {
     for none in ["01990000-0000-7000-8000-000000000001", "ffffffff-ffff-ffff-ffff-ffffffffffff", "x", "%2e%2e"] {
         for token in [READER, GLOBEX_READER] {
             let answer = get(token, none);
-            assert_eq!((answer.status, &answer.body), (404, &others.body), "{none}");
+            assert_eq!((answer.status, &answer.bytes), (404, &others.bytes), "{none}");
         }
     }
     running.get(None, &format!("/wcp/receipts/{id}")).refused(401, "unauthorized");
@@ -227,7 +227,7 @@ fn root(checkpoint: &str) -> RootHash<Sha256> {
 #[test]
 fn another_implementation_makes_the_signed_root_of_the_bundles_and_accepts_our_proofs() {
     let running = signed(260, false);
-    let text = |path: &str| String::from_utf8(running.get(Some(READER), path).body).unwrap();
+    let text = |path: &str| running.get(Some(READER), path).text();
     let older = text("/log/checkpoint");
     let ids: Vec<String> = (0..300).map(|_| decided(&running)).collect();
     let receipt = running.get(Some(READER), &format!("/wcp/receipts/{}", ids[299])).json();
@@ -237,7 +237,7 @@ fn another_implementation_makes_the_signed_root_of_the_bundles_and_accepts_our_p
 
     let mut tree = MemoryBackedTree::<Sha256, Vec<u8>>::new();
     for bundle in ["000", "001", "002.p/48"] {
-        let bundle = running.get(Some(READER), &format!("/log/tile/entries/{bundle}")).body;
+        let bundle = running.get(Some(READER), &format!("/log/tile/entries/{bundle}")).bytes.clone();
         let mut rest = bundle.as_slice();
         while let Some((length, entries)) = rest.split_first_chunk::<2>() {
             let (entry, others) = entries.split_at(usize::from(u16::from_be_bytes(*length)));
