@@ -41,7 +41,7 @@ use crate::telemetry::traces::Traces;
 use crate::telemetry::{DecisionLabels, Metrics};
 use ingested::Ingested;
 
-pub use crate::ledger::{Door, Ending, Health, ReadError, Receipt, ReceiptProof, Refusal, Resource};
+pub use crate::ledger::{Door, Ending, LedgerHealth, ReadError, Receipt, ReceiptProof, Refusal, LogResource};
 pub use active_policy::{Changed, Loaded, NotInForce, RefusedChange};
 pub use admission::{Admission, Applicant, NotAdmitted};
 pub use alerts::{Alert, Alerts, Raised};
@@ -112,7 +112,7 @@ pub struct Readiness {
     /// The change of files that is not in force because something in it is wrong.
     pub refused_change: Option<Arc<RefusedChange>>,
     /// Whether the ledger takes entries.
-    pub ledger: Health,
+    pub ledger: LedgerHealth,
     /// How the remote registry stands, when there is one.
     pub registry: Option<RemoteRegistryState>,
 }

@@ -17,20 +17,21 @@ mod write;
 
 pub use format::key::{KeyError, LogKey};
 pub use format::record::{
-    Cause, Crowd, Door, Ending, InForce, Outcome, Receipt, Record, RecordError, Refusal, RegistryAction, RegistryChange,
+    ActivationCause, AnonymousRefusals, Door, Ending, ExchangeEnd, PolicyActivation, Receipt, Record, RecordError,
+    Refusal, RegistryAction, RegistryChange,
 };
 pub use format::recovered::{Gap, Recovered, Recovery};
-pub use format::status::{MOST_WORKERS, StandingChange};
-pub use handle::{Health, Ledger};
+pub use format::status::{MOST_WORKERS, StatusChange};
+pub use handle::{Ledger, LedgerHealth};
 pub use lock::OpenError;
-pub use read::filter::{Entries, Filter, Sieve};
-pub use read::history::{Past, Stretch};
+pub use read::filter::{Entries, Filter, Filtered};
+pub use read::history::{EntrySummary, RecallRange};
 pub use read::past;
 pub use read::prove::ReceiptProof;
-pub use read::reader::Published;
+pub use read::reader::LogReader;
 pub use read::reading;
-pub use read::resource::Resource;
-pub use read::search::Found;
+pub use read::resource::LogResource;
+pub use read::search::FoundEntry;
 pub use read::service::ReadError;
 pub use recover::recovery::recover;
 pub use settings::{Durability, Retention, Settings};

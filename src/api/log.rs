@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::api::credential::{self, Credential};
 use crate::api::error::{ApiError, NeedsReader};
-use crate::hall::{Hall, Resource, Scope};
+use crate::hall::{Hall, LogResource, Scope};
 
 /// Whoever asks for it again gets the newest.
 const NEVER: &str = "no-cache";
@@ -58,8 +58,8 @@ async fn serve(
     headers: HeaderMap,
     public: bool,
 ) -> Result<Response, ApiError> {
-    let resource = Resource::parse(&path);
-    let entries = matches!(resource, Some(Resource::Entries { .. }));
+    let resource = LogResource::parse(&path);
+    let entries = matches!(resource, Some(LogResource::Entries { .. }));
     let open = public && resource.is_some() && !entries;
     if !open {
         let token = credential.present(&hall)?;
@@ -72,7 +72,7 @@ async fn serve(
     let bytes = hall.published(resource).await.map_err(|error| ApiError::unread(&error))?;
     let Some(bytes) = bytes else { return Err(ApiError::not_in_log()) };
     let (kind, keep) = match resource {
-        Resource::Checkpoint => ("text/plain; charset=utf-8", NEVER),
+        LogResource::Checkpoint => ("text/plain; charset=utf-8", NEVER),
         _ if open => ("application/octet-stream", FOR_EVER),
         _ => ("application/octet-stream", FOR_EVER_IN_PRIVATE),
     };

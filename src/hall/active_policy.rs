@@ -9,7 +9,7 @@ use super::{Hall, Receipt, Token, TokenBook, activation};
 use crate::clock::now_micros;
 use crate::engine::Snapshot;
 use crate::ids::Digest;
-use crate::ledger::{Cause, InForce, Record, RecordError};
+use crate::ledger::{ActivationCause, PolicyActivation, Record, RecordError};
 use crate::registry::records::{Enrolled, RecordFormat};
 use crate::registry::roster::Roster;
 use crate::registry::store::Kept;
@@ -83,7 +83,9 @@ impl Hall {
     /// entry cannot be committed now, nothing is decided before it is.
     pub fn begin(&self) {
         let snapshot = self.snapshot.load();
-        if let Err(error) = self.ledger.record_blocking(Record::Policy(in_force(&snapshot, Cause::Start, None))) {
+        if let Err(error) =
+            self.ledger.record_blocking(Record::Policy(in_force(&snapshot, ActivationCause::Start, None)))
+        {
             tracing::error!(%error, "the policy could not be recorded: nothing is decided before it is");
             self.unannounced.store(true, Ordering::Release);
         }
@@ -109,7 +111,7 @@ impl Hall {
     /// The entry of the policy in force, if it is not on record yet. To be asked for with the activation's lock held.
     pub(super) fn owed_policy(&self) -> Option<Record> {
         let owed = self.unannounced.load(Ordering::Acquire);
-        owed.then(|| Record::Policy(in_force(&self.snapshot.load(), Cause::Start, None)))
+        owed.then(|| Record::Policy(in_force(&self.snapshot.load(), ActivationCause::Start, None)))
     }
 
     /// Notes that what was owed is on record.
@@ -148,7 +150,7 @@ impl Hall {
             self.ledger.record_change_blocking(policy)?;
             self.announced();
         }
-        let policy = || Record::Policy(in_force(&snapshot, Cause::Reload, Some(replaced)));
+        let policy = || Record::Policy(in_force(&snapshot, ActivationCause::Reload, Some(replaced)));
         let receipt =
             (snapshot.fingerprint != replaced).then(|| self.ledger.record_change_blocking(policy())).transpose()?;
         self.roster.store(Arc::new(roster));
@@ -209,8 +211,8 @@ impl Hall {
     }
 }
 
-pub(super) fn in_force(snapshot: &Snapshot, cause: Cause, replaces: Option<Digest>) -> InForce {
-    InForce {
+pub(super) fn in_force(snapshot: &Snapshot, cause: ActivationCause, replaces: Option<Digest>) -> PolicyActivation {
+    PolicyActivation {
         cause,
         snapshot: snapshot.fingerprint,
         replaces,

@@ -14,7 +14,7 @@ use super::recent::Row;
 use super::{Hall, Refusal};
 use crate::engine::DenyCode;
 use crate::ids::network;
-use crate::ledger::{Crowd, Door, Record};
+use crate::ledger::{AnonymousRefusals, Door, Record};
 use crate::telemetry::{LogThrottle, RefusalLabels};
 
 /// From one entry about them to the next.
@@ -74,13 +74,13 @@ impl Tally {
     }
 
     /// As it is recorded; `None` when there was nobody.
-    fn crowd(&self) -> Option<Crowd> {
+    fn crowd(&self) -> Option<AnonymousRefusals> {
         let (&(door, code), _) = self.requests.iter().max_by_key(|(_, requests)| **requests)?;
         let each: Vec<String> =
             self.requests.iter().map(|((door, code), requests)| format!("{requests} {code} ({door})")).collect();
         let mut networks = self.networks.clone();
         networks.sort_unstable_by_key(|(network, requests)| (std::cmp::Reverse(*requests), *network));
-        Some(Crowd {
+        Some(AnonymousRefusals {
             door: if door == Door::Gate.as_str() { Door::Gate } else { Door::Api },
             code: DenyCode::ALL.iter().copied().find(|known| known.as_str() == code)?,
             message: format!("requests that proved no identity: {}", each.join(", ")),
@@ -176,7 +176,7 @@ impl Hall {
             raw_body: None,
         });
         let recorded = match self.announce().await {
-            Ok(()) => self.ledger.record_change(Record::Crowd(crowd)).await,
+            Ok(()) => self.ledger.record_change(Record::AnonymousRefusals(crowd)).await,
             Err(error) => Err(error),
         };
         match recorded {

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::Hall;
 use crate::engine::Binding;
-use crate::ledger::{ReadError, ReceiptProof, Resource};
+use crate::ledger::{LogResource, ReadError, ReceiptProof};
 
 impl Hall {
     /// The receipt with this id and the proof that it is in the log. `None` when there is none that the reader may see: who is
@@ -23,7 +23,7 @@ impl Hall {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub async fn published(&self, resource: Resource) -> Result<Option<Vec<u8>>, ReadError> {
+    pub async fn published(&self, resource: LogResource) -> Result<Option<Vec<u8>>, ReadError> {
         self.ledger.fetch(resource).await
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::activation::{self, Turn};
 use super::{CannotDecide, Hall};
 use crate::ids::TokenName;
-use crate::ledger::{Door, Record, RecordError, StandingChange};
+use crate::ledger::{Door, Record, RecordError, StatusChange};
 use crate::registry::remote::{Account, Failure};
 use crate::telemetry::RefusalLabels;
 
@@ -147,8 +147,8 @@ impl Hall {
         if online {
             drop(self.nothing_newer_heard(heard)?);
         }
-        let change = StandingChange::Hall { online, token: token.clone(), account_standing };
-        self.ledger.record_change(Record::Standing(change)).await?;
+        let change = StatusChange::Hall { online, token: token.clone(), account_standing };
+        self.ledger.record_change(Record::Status(change)).await?;
         self.switched_off.store(!online, Ordering::Release);
         tracing::warn!(online, token = token.as_str(), "the hall is switched");
         if online {
@@ -191,8 +191,8 @@ impl Hall {
 
     async fn heed_in_turn(&self, _: &Turn, good: bool, standing: &str, heard: u64) {
         if self.good_standing_on_record.load(Ordering::Relaxed) != good {
-            let change = StandingChange::Account { online: good, standing: Arc::from(standing) };
-            let recorded = self.ledger.record_change(Record::Standing(change)).await;
+            let change = StatusChange::Account { online: good, standing: Arc::from(standing) };
+            let recorded = self.ledger.record_change(Record::Status(change)).await;
             if !self.standing_recorded(recorded, good, standing) {
                 return;
             }
@@ -211,8 +211,8 @@ impl Hall {
         }
         let _turn = self.activation.turn_blocking();
         if self.standing_is_stale() {
-            let change = StandingChange::Account { online: false, standing: Arc::from(UNHEARD) };
-            let recorded = self.ledger.record_change_blocking(Record::Standing(change));
+            let change = StatusChange::Account { online: false, standing: Arc::from(UNHEARD) };
+            let recorded = self.ledger.record_change_blocking(Record::Status(change));
             self.standing_recorded(recorded, false, UNHEARD);
         }
     }

@@ -116,7 +116,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let outcome = ledger::Outcome {
+        let outcome = ledger::ExchangeEnd {
             status: self.status,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,

@@ -12,7 +12,7 @@ use super::{CannotDecide, Hall};
 use crate::engine::Snapshot;
 use crate::engine::snapshot::{RegistryOverlay, Required, Standing};
 use crate::ids::WorkerId;
-use crate::ledger::{Cause, MOST_WORKERS, Record, RecordError, StandingChange};
+use crate::ledger::{ActivationCause, MOST_WORKERS, Record, RecordError, StatusChange};
 use crate::registry::remote::{Client, RegistryView};
 
 /// The remote registry that this hall asks.
@@ -188,12 +188,12 @@ impl Hall {
                     first = workers.first().map(WorkerId::as_str),
                     "the standing of workers changes by what the remote registry says, or no longer says"
                 );
-                records.push(Record::Standing(StandingChange::Workers { registry, standing, workers }));
+                records.push(Record::Status(StatusChange::Workers { registry, standing, workers }));
             }
         }
         let changed = snapshot.fingerprint != before.fingerprint;
         if changed {
-            let policy = super::active_policy::in_force(&snapshot, Cause::Registry, Some(before.fingerprint));
+            let policy = super::active_policy::in_force(&snapshot, ActivationCause::Registry, Some(before.fingerprint));
             records.push(Record::Policy(policy));
         }
         // All of it or nothing: half of it on record would be in force by half.

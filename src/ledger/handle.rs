@@ -10,20 +10,20 @@ use uuid::Uuid;
 
 use crate::ids::TokenName;
 use crate::ledger::format::key::LogKey;
-use crate::ledger::format::record::{Ended, Outcome, Receipt, Record, RecordError};
+use crate::ledger::format::record::{ExchangeEnd, OutcomeEntry, Receipt, Record, RecordError};
 use crate::ledger::format::recovered::{self, Recovered, Recovery};
 use crate::ledger::lock::OpenError;
 use crate::ledger::read::prove::ReceiptProof;
-use crate::ledger::read::reader::Published;
-use crate::ledger::read::resource::Resource;
-use crate::ledger::read::search::Found;
+use crate::ledger::read::reader::LogReader;
+use crate::ledger::read::resource::LogResource;
+use crate::ledger::read::search::FoundEntry;
 use crate::ledger::read::service::{ReadError, ReadService};
 use crate::ledger::recover::state::{By, Now};
 use crate::ledger::recover::{boot, recovery};
 use crate::ledger::settings::Settings;
 use crate::ledger::write::active_segment::Through;
 use crate::ledger::write::batch::Batch;
-use crate::ledger::write::checkpointer::{Seal, Sealer};
+use crate::ledger::write::checkpointer::{Checkpointer, Checkpointing};
 use crate::ledger::write::clock::{Clock, now_micros};
 use crate::ledger::write::deadline::{self, Watchdog};
 use crate::ledger::write::job::Delivery;
@@ -35,7 +35,7 @@ use crate::telemetry::threads::{self, Thread};
 
 /// Whether the ledger takes entries now.
 #[derive(Debug, Clone)]
-pub struct Health {
+pub struct LedgerHealth {
     /// True while writes succeed.
     pub writing: bool,
     /// The last write error while not writing.
@@ -100,11 +100,11 @@ impl Ledger {
         let found_offline = restored.streams.is_offline();
         let shared = Arc::new(Shared::new(settings.queue, restored.edge.size(), restored.pruned));
         shared.set_recovered(recovered::open(restored.streams.recovered()));
-        shared.signed.send_replace(restored.sealed.size());
+        shared.signed.send_replace(restored.checkpointed.size());
         let signed = shared.signed.clone();
         let taken = Arc::clone(&shared.taken);
-        let seal = Seal { folder: settings.path.clone(), key: Arc::clone(&key), signed, taken };
-        let sealer = Sealer::start(seal).map_err(started)?;
+        let checkpointing = Checkpointing { folder: settings.path.clone(), key: Arc::clone(&key), signed, taken };
+        let checkpointer = Checkpointer::start(checkpointing).map_err(started)?;
         let pruning = Pruning {
             folder: settings.path.clone(),
             key,
@@ -119,15 +119,15 @@ impl Ledger {
             requeue: Arc::new(move |ended| queue.outcome(ended)),
             clock,
             batch: Batch::after(restored.last, restored.streams),
-            tail: restored.tail,
+            active: restored.active,
             index: restored.index,
             edge: restored.edge,
             tiles: restored.tiles,
-            sealer,
-            sealed: restored.sealed,
+            checkpointer,
+            checkpointed: restored.checkpointed,
             heads_behind: restored.heads_behind,
-            seal_at: Instant::now(),
-            seal_begun: Instant::now(),
+            checkpoint_at: Instant::now(),
+            checkpoint_begun: Instant::now(),
             checkpoint_every: settings.checkpoint_every,
             lost: None,
             owed: Vec::new(),
@@ -249,8 +249,8 @@ impl Ledger {
 
     /// Queues what became of a forwarded request. Never blocks and never refuses: it is bounded by the exchanges in flight,
     /// and is written when writes succeed again.
-    pub fn outcome(&self, receipt: &Receipt, outcome: Outcome) {
-        if !self.0.shared.queue.outcome(Ended::of(receipt, outcome)) {
+    pub fn outcome(&self, receipt: &Receipt, outcome: ExchangeEnd) {
+        if !self.0.shared.queue.outcome(OutcomeEntry::of(receipt, outcome)) {
             tracing::error!(decision_id = %receipt.receipt_id, "the ledger is closed without the end of this exchange");
         }
     }
@@ -276,9 +276,9 @@ impl Ledger {
 
     /// Whether the ledger takes entries now.
     #[must_use]
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> LedgerHealth {
         let error = self.0.shared.failure();
-        Health {
+        LedgerHealth {
             writing: error.is_none(),
             error,
             queue_depth: self.0.shared.queue.depth(),
@@ -308,7 +308,7 @@ impl Ledger {
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub async fn fetch(&self, resource: Resource) -> Result<Option<Vec<u8>>, ReadError> {
+    pub async fn fetch(&self, resource: LogResource) -> Result<Option<Vec<u8>>, ReadError> {
         self.0.reads.fetch(resource).await
     }
 
@@ -316,7 +316,7 @@ impl Ledger {
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub async fn find(&self, id: Uuid) -> Result<Option<Found>, ReadError> {
+    pub async fn find(&self, id: Uuid) -> Result<Option<FoundEntry>, ReadError> {
         self.0.reads.find(id).await
     }
 
@@ -324,13 +324,13 @@ impl Ledger {
     ///
     /// # Errors
     /// A file cannot be read or is damaged, or no checkpoint could be signed in time.
-    pub async fn prove(&self, found: Found) -> Result<ReceiptProof, ReadError> {
+    pub async fn prove(&self, found: FoundEntry) -> Result<ReceiptProof, ReadError> {
         self.0.reads.prove(found).await
     }
 
     /// What reads the log's files, as far as they are committed. It blocks the thread that reads.
     #[must_use]
-    pub fn reader(&self) -> &Published {
+    pub fn reader(&self) -> &LogReader {
         self.0.reads.reader()
     }
 

@@ -105,8 +105,8 @@ pub(super) fn refusal() -> Record {
 }
 
 /// The end of an exchange.
-pub(super) fn ended() -> Outcome {
-    Outcome {
+pub(super) fn ended() -> ExchangeEnd {
+    ExchangeEnd {
         status: Some(200),
         request_bytes: 12,
         response_bytes: u64::MAX,

@@ -28,7 +28,7 @@ use std::io;
 use std::path::Path;
 
 use self::breaks::{CHECKPOINT, in_file, read};
-use self::entries::Entries;
+use self::entries::EntryCheck;
 use self::recovered::newest;
 use self::signed::{Edge, Head, PRUNED};
 use self::stored::{Heads, Place};
@@ -85,7 +85,7 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
         return Err(in_file("heads", problem).into());
     }
 
-    let (entries, tree) = (Entries::after(folder, &pruned)?, Tree::new(folder, head.size));
+    let (entries, tree) = (EntryCheck::after(folder, &pruned)?, Tree::new(folder, head.size));
     let mut check = Check { folder, head, older, heads, pruned, entries, tree };
     check.before_the_edge()?;
     let torn_bytes = check.segments()?;
@@ -99,7 +99,7 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
     if !live {
         check.tree.no_other_tiles()?;
     }
-    let Entries { decisions, outcomes, policies, registry, streams, recoveries, .. } = &check.entries;
+    let EntryCheck { decisions, outcomes, policies, registry, streams, recoveries, .. } = &check.entries;
     let root = Digest::from_bytes(head.root);
     let (decisions, outcomes, policies, registry) = (*decisions, *outcomes, *policies, *registry);
     let streams = streams.len();
@@ -154,7 +154,7 @@ struct Check<'a> {
     older: Option<Head>,
     heads: Heads,
     pruned: Edge,
-    entries: Entries,
+    entries: EntryCheck,
     tree: Tree,
 }
 

@@ -15,7 +15,7 @@ use hallgate::engine::snapshot::{Standing, Worker};
 use hallgate::engine::{Binding, Mode, RuleSet, Settings, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{Digest, TenantRisk};
-use hallgate::ledger::{self, Durability, Ledger, Published};
+use hallgate::ledger::{self, Durability, Ledger, LogReader};
 use hallgate::telemetry::Metrics;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
@@ -177,8 +177,8 @@ impl Running {
     }
 
     /// The ledger's files, as an auditor beside it reads them.
-    pub fn published(&self) -> Published {
-        Published::new(&self.folder.path().join("ledger"))
+    pub fn published(&self) -> LogReader {
+        LogReader::new(&self.folder.path().join("ledger"))
     }
 
     /// Committed ledger entries.

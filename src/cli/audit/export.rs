@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::{LedgerFolder, Written, flushed, write_line};
 use crate::cli::cannot;
-use crate::ledger::Published;
-use crate::ledger::{Filter, Sieve};
+use crate::ledger::LogReader;
+use crate::ledger::{Filter, Filtered};
 
 /// Print entries as JSON lines, oldest first; a line's SHA-256 is its receipt hash
 #[derive(Debug, clap::Args)]
@@ -61,21 +61,21 @@ pub fn run(options: &Options) -> ExitCode {
         capability: capability.clone(),
         policy_decision: verdict.map(Verdict::as_str),
     };
-    let mut entries = match Published::new(&ledger.path).filtered(&filter) {
+    let mut entries = match LogReader::new(&ledger.path).filtered(&filter) {
         Ok(entries) => entries,
         Err(error) => return cannot(error),
     };
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     loop {
         match entries.next() {
-            Ok(Some((_, json))) => match filter.sift(json) {
-                Ok(Sieve::Kept) => match write_line(&mut out, json) {
+            Ok(Some((_, json))) => match filter.apply(json) {
+                Ok(Filtered::Kept) => match write_line(&mut out, json) {
                     Ok(Written::On) => {}
                     Ok(Written::Unread) => return ExitCode::SUCCESS,
                     Err(error) => return cannot(error),
                 },
-                Ok(Sieve::Passed) => {}
-                Ok(Sieve::Over) => return flushed(&mut out),
+                Ok(Filtered::Skipped) => {}
+                Ok(Filtered::Done) => return flushed(&mut out),
                 Err(error) => return cannot(error),
             },
             Ok(None) => return flushed(&mut out),

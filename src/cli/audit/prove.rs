@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::LedgerFolder;
 use crate::cli::cannot;
-use crate::ledger::Published;
+use crate::ledger::LogReader;
 
 /// Print the proof that an entry is in the log, for `verify-proof`: exit code 1 when there is no such entry, or none signed
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct Options {
 
 /// Runs the command.
 pub fn run(options: &Options) -> ExitCode {
-    let published = Published::new(&options.ledger.path);
+    let published = LogReader::new(&options.ledger.path);
     if let Some(file) = &options.since {
         let proof = std::fs::read(file)
             .map_err(|error| io::Error::new(error.kind(), format!("`{}` cannot be read: {error}", file.display())))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{LedgerFolder, Written, complain, flushed, write_line};
 use crate::cli::cannot;
-use crate::ledger::Published;
+use crate::ledger::LogReader;
 
 /// How often to look for more.
 const LOOK: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ pub struct Options {
 
 /// Runs the command.
 pub fn run(options: &Options) -> ExitCode {
-    let mut entries = match Published::new(&options.ledger.path).newest(options.lines) {
+    let mut entries = match LogReader::new(&options.ledger.path).newest(options.lines) {
         Ok(entries) => entries,
         Err(error) => return cannot(error),
     };

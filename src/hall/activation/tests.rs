@@ -17,7 +17,7 @@ use crate::hall::active_policy::in_force;
 use crate::hall::tests::{hall, ledger_in, over, over_workers, remote_registry, remote_registry_where};
 use crate::hall::{Ask, Caller, Door, Hall, NotOnline, Scope, Token, activation};
 use crate::ids::Digest;
-use crate::ledger::{Cause, InForce, Ledger, Record, RecordError, Refusal};
+use crate::ledger::{ActivationCause, Ledger, PolicyActivation, Record, RecordError, Refusal};
 use crate::registry::remote::Account;
 use crate::registry::store::Store;
 
@@ -284,8 +284,8 @@ async fn who_asks_for_a_change_is_told_in_time_and_it_is_in_force_once_the_disk_
 
 /// Another policy than the one in force, as a change that puts it on record.
 fn another(hall: &Hall) -> Record {
-    let other = in_force(&hall.snapshot.load(), Cause::Reload, None);
-    Record::Policy(InForce { snapshot: Digest::of(b"another"), ..other })
+    let other = in_force(&hall.snapshot.load(), ActivationCause::Reload, None);
+    Record::Policy(PolicyActivation { snapshot: Digest::of(b"another"), ..other })
 }
 
 /// The next decision comes behind an entry of the policy that makes it.

@@ -19,7 +19,7 @@ use crate::engine::Snapshot;
 use crate::engine::snapshot::Standing;
 use crate::hall::active_policy::in_force;
 use crate::hall::{Hall, Token};
-use crate::ledger::{Cause, Ledger, Receipt, Record, RecordError, RegistryAction};
+use crate::ledger::{ActivationCause, Ledger, Receipt, Record, RecordError, RegistryAction};
 use crate::registry::change::{Change, EntryStamp};
 use crate::registry::records::Enrolled;
 use crate::registry::roster::Roster;
@@ -269,7 +269,7 @@ impl Desk {
         let changed = snapshot.fingerprint != replaced;
         if changed {
             records.extend(hall.owed_policy());
-            records.push(Record::Policy(in_force(&snapshot, Cause::Registry, Some(replaced))));
+            records.push(Record::Policy(in_force(&snapshot, ActivationCause::Registry, Some(replaced))));
         }
         let receipts = match hall.ledger.record_together(records) {
             Ok(receipts) => receipts,

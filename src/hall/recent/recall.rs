@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::counts::{Day, Of};
 use super::{ROWS, Recent, Row, lock};
 use crate::engine::Outcome;
-use crate::ledger::{Door, Ending, Ledger, Past, Stretch};
+use crate::ledger::{Door, Ending, EntrySummary, Ledger, RecallRange};
 
 /// Entries that are read for the rows alone: decisions have outcomes between them.
 const LEAST: u64 = 4 * ROWS as u64;
@@ -27,7 +27,7 @@ impl Recent {
         // Exchanges whose end is still to come.
         let mut forwarded: HashMap<Uuid, Of> = HashMap::new();
         let mut first = None;
-        let whole = ledger.reader().recall(Stretch { until, since: today, least: LEAST, most: MOST }, |past| {
+        let whole = ledger.reader().recall(RecallRange { until, since: today, least: LEAST, most: MOST }, |past| {
             first.get_or_insert(past.recorded_at_micros());
             self.take_back(&past, &mut forwarded);
         })?;
@@ -36,7 +36,7 @@ impl Recent {
         Ok(())
     }
 
-    fn take_back(&self, past: &Past, forwarded: &mut HashMap<Uuid, Of>) {
+    fn take_back(&self, past: &EntrySummary, forwarded: &mut HashMap<Uuid, Of>) {
         if let Some(row) = Row::recalled(past) {
             if row.outcome == Outcome::Dispatch && row.door == Some(Door::Gate) && !row.dry_run {
                 forwarded.insert(row.id, Of::row(&row));

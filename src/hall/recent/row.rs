@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::engine::{Binding, Decision, DenyCode, Outcome};
 use crate::ids::{Digest, Env};
-use crate::ledger::{Door, Past, Receipt, Refusal};
+use crate::ledger::{Door, EntrySummary, Receipt, Refusal};
 
 /// The most bytes of a text; longer ones are cut.
 const TEXT: usize = 512;
@@ -97,7 +97,7 @@ impl Row {
 
     /// That of an entry of before; `None` when it is of another kind.
     #[must_use]
-    pub fn recalled(past: &Past) -> Option<Self> {
+    pub fn recalled(past: &EntrySummary) -> Option<Self> {
         let text = |text: &Option<String>| text.as_deref().map(|text| Arc::from(cut(text)));
         let outcomes = [Outcome::Dispatch, Outcome::Deny, Outcome::Hold];
         let outcome = outcomes.into_iter().find(|one| Some(one.as_str()) == past.outcome.as_deref());

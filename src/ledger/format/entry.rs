@@ -16,7 +16,9 @@ use uuid::Uuid;
 use crate::engine::{self, Decision, DenyCode};
 use crate::ids::{Digest, SupervisorLevel, TenantRisk, TokenName};
 use crate::ledger::format::canonical::{self, Object};
-use crate::ledger::format::record::{Crowd, Door, Ended, InForce, Record, Refusal, RegistryChange};
+use crate::ledger::format::record::{
+    AnonymousRefusals, Door, OutcomeEntry, PolicyActivation, Record, Refusal, RegistryChange,
+};
 use crate::ledger::format::stamp::{PATH, Stamp, TEXT, cut};
 use crate::ledger::format::{recovered, status};
 
@@ -32,7 +34,7 @@ pub(crate) fn tenant(record: &Record) -> Option<&str> {
             (!unknown).then_some(&*decision.input.tenant_id)
         }
         Record::Refusal(refusal) => refusal.tenant.as_deref(),
-        Record::Crowd(_) | Record::Policy(_) | Record::Standing(_) | Record::Recovery(_) => None,
+        Record::AnonymousRefusals(_) | Record::Policy(_) | Record::Status(_) | Record::Recovery(_) => None,
         Record::Registry(change) => change.tenant.as_deref(),
     }
 }
@@ -50,10 +52,10 @@ pub(crate) fn push_record(out: &mut Vec<u8>, record: &Record, stamp: &Stamp<'_>)
             );
         }
         Record::Refusal(refusal) => push_refusal(out, refusal, stamp),
-        Record::Crowd(crowd) => push_crowd(out, crowd, stamp),
+        Record::AnonymousRefusals(crowd) => push_crowd(out, crowd, stamp),
         Record::Policy(policy) => push_policy(out, policy, stamp),
         Record::Registry(change) => push_registry(out, change, stamp),
-        Record::Standing(change) => status::push(out, change, stamp),
+        Record::Status(change) => status::push(out, change, stamp),
         Record::Recovery(change) => recovered::push(out, change, stamp),
     }
 }
@@ -187,7 +189,7 @@ fn push_refusal(out: &mut Vec<u8>, refusal: &Refusal, stamp: &Stamp<'_>) {
 }
 
 /// A refusal like any other, of more than one request.
-fn push_crowd(out: &mut Vec<u8>, crowd: &Crowd, stamp: &Stamp<'_>) {
+fn push_crowd(out: &mut Vec<u8>, crowd: &AnonymousRefusals, stamp: &Stamp<'_>) {
     let mut id = Uuid::encode_buffer();
     let id = &*stamp.id.as_hyphenated().encode_lower(&mut id);
 
@@ -209,7 +211,7 @@ fn push_crowd(out: &mut Vec<u8>, crowd: &Crowd, stamp: &Stamp<'_>) {
     entry.end();
 }
 
-fn push_policy(out: &mut Vec<u8>, policy: &InForce, stamp: &Stamp<'_>) {
+fn push_policy(out: &mut Vec<u8>, policy: &PolicyActivation, stamp: &Stamp<'_>) {
     let mut id = Uuid::encode_buffer();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
 
@@ -256,7 +258,7 @@ fn push_registry(out: &mut Vec<u8>, change: &RegistryChange, stamp: &Stamp<'_>) 
 }
 
 /// Appends the entry of an exchange's end, bound to the decision that allowed it.
-pub(crate) fn push_outcome(out: &mut Vec<u8>, ended: &Ended, stamp: &Stamp<'_>) {
+pub(crate) fn push_outcome(out: &mut Vec<u8>, ended: &OutcomeEntry, stamp: &Stamp<'_>) {
     let outcome = &ended.outcome;
     let mut buffers = [Uuid::encode_buffer(); 2];
     let [decision, own] = &mut buffers;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::engine::{Decision, DenyCode, Mode};
 use crate::ids::{Digest, TokenName};
 use crate::ledger::format::recovered::Recovery;
-use crate::ledger::format::status::StandingChange;
+use crate::ledger::format::status::StatusChange;
 
 /// Through which door a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,13 +49,13 @@ pub enum Record {
     /// A request that was refused before it could be described.
     Refusal(Refusal),
     /// Requests whose callers proved no identity, counted together.
-    Crowd(Crowd),
+    AnonymousRefusals(AnonymousRefusals),
     /// A policy that comes into force.
-    Policy(InForce),
+    Policy(PolicyActivation),
     /// A change of the registry.
     Registry(RegistryChange),
     /// A change of who may act that no record of ours makes.
-    Standing(StandingChange),
+    Status(StatusChange),
     /// What the log has lost, or that somebody knows of it.
     Recovery(Recovery),
 }
@@ -67,7 +67,7 @@ impl Record {
             Self::Decision { decision, .. } => decision.input.bytes(),
             Self::Refusal(refusal) => refusal.message.len(),
             Self::Registry(change) => change.record.as_ref().map_or(0, |record| record.len()),
-            Self::Crowd(_) | Self::Policy(_) | Self::Standing(_) | Self::Recovery(_) => 0,
+            Self::AnonymousRefusals(_) | Self::Policy(_) | Self::Status(_) | Self::Recovery(_) => 0,
         };
         size_of::<Self>() + texts
     }
@@ -76,9 +76,13 @@ impl Record {
     #[must_use]
     pub const fn takes_away(&self) -> bool {
         match self {
-            Self::Decision { .. } | Self::Refusal(_) | Self::Crowd(_) | Self::Policy(_) | Self::Recovery(_) => false,
+            Self::Decision { .. }
+            | Self::Refusal(_)
+            | Self::AnonymousRefusals(_)
+            | Self::Policy(_)
+            | Self::Recovery(_) => false,
             Self::Registry(change) => change.action.takes_away(),
-            Self::Standing(change) => change.takes_away(),
+            Self::Status(change) => change.takes_away(),
         }
     }
 }
@@ -148,7 +152,7 @@ pub struct RegistryChange {
 
 /// Why a policy comes into force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
+pub enum ActivationCause {
     /// The process starts.
     Start,
     /// Its files have changed.
@@ -157,7 +161,7 @@ pub enum Cause {
     Registry,
 }
 
-impl Cause {
+impl ActivationCause {
     /// `start`, `reload` or `registry`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -171,9 +175,9 @@ impl Cause {
 
 /// A policy that comes into force: what decisions after this entry depend on.
 #[derive(Debug, Clone)]
-pub struct InForce {
+pub struct PolicyActivation {
     /// Why.
-    pub cause: Cause,
+    pub cause: ActivationCause,
     /// The fingerprint of all rules, workers and settings.
     pub snapshot: Digest,
     /// The fingerprint that it replaces in this process.
@@ -211,7 +215,7 @@ pub struct Refusal {
 
 /// Requests whose callers proved no identity: nobody may fill the ledger without one, so they have one entry together.
 #[derive(Debug, Clone)]
-pub struct Crowd {
+pub struct AnonymousRefusals {
     /// Through which door most of them came.
     pub door: Door,
     /// Why most of them were refused.
@@ -279,7 +283,7 @@ impl Ending {
 
 /// What became of a forwarded request; bound to its decision's receipt.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct ExchangeEnd {
     /// The upstream's status, when it answered.
     pub status: Option<u16>,
     /// Body bytes sent upstream.
@@ -293,16 +297,16 @@ pub struct Outcome {
 }
 
 /// The end of an exchange, with what its entry takes from the decision's receipt.
-pub(crate) struct Ended {
+pub(crate) struct OutcomeEntry {
     pub(crate) decision_id: Uuid,
     pub(crate) decision_hash: Digest,
     pub(crate) stream: Arc<str>,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: ExchangeEnd,
 }
 
-impl Ended {
+impl OutcomeEntry {
     /// What became of the decision of this receipt.
-    pub(crate) fn of(receipt: &Receipt, outcome: Outcome) -> Self {
+    pub(crate) fn of(receipt: &Receipt, outcome: ExchangeEnd) -> Self {
         Self {
             decision_id: receipt.receipt_id,
             decision_hash: receipt.receipt_hash,
@@ -313,7 +317,7 @@ impl Ended {
 
     /// A dispatch of which nobody was told.
     pub(crate) fn undelivered(receipt: &Receipt) -> Self {
-        let outcome = Outcome {
+        let outcome = ExchangeEnd {
             status: None,
             request_bytes: 0,
             response_bytes: 0,

@@ -18,7 +18,7 @@ const STANDING: usize = 64;
 
 /// A change of who may act that no record of ours makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StandingChange {
+pub enum StatusChange {
     /// From here on these workers have this standing, by what a remote registry says or no longer says.
     Workers {
         /// The registry's address.
@@ -46,7 +46,7 @@ pub enum StandingChange {
     },
 }
 
-impl StandingChange {
+impl StatusChange {
     /// Whether somebody may do less from then on.
     pub(crate) const fn takes_away(&self) -> bool {
         match self {
@@ -66,32 +66,32 @@ impl StandingChange {
 }
 
 /// Appends the entry.
-pub(crate) fn push(out: &mut Vec<u8>, change: &StandingChange, stamp: &Stamp<'_>) {
+pub(crate) fn push(out: &mut Vec<u8>, change: &StatusChange, stamp: &Stamp<'_>) {
     let mut id = Uuid::encode_buffer();
     let mut entry = Object::begin(out);
     match change {
-        StandingChange::Workers { .. } => {}
-        StandingChange::Hall { account_standing, .. } => entry.maybe("account_standing", account_standing.as_deref()),
-        StandingChange::Account { standing, .. } => entry.string("account_standing", &cut(standing, STANDING)),
+        StatusChange::Workers { .. } => {}
+        StatusChange::Hall { account_standing, .. } => entry.maybe("account_standing", account_standing.as_deref()),
+        StatusChange::Account { standing, .. } => entry.string("account_standing", &cut(standing, STANDING)),
     }
     entry.string("canon", canonical::NAME);
     entry.string("cause", change.cause());
     entry.string("kind", "registry");
-    if let StandingChange::Account { online, .. } = change {
+    if let StatusChange::Account { online, .. } = change {
         entry.boolean("online", *online);
     }
     stamp.previous(&mut entry);
     entry.string("receipt_id", stamp.id.as_hyphenated().encode_lower(&mut id));
     entry.string("recorded_at", stamp.recorded_at);
-    if let StandingChange::Workers { registry, standing, .. } = change {
+    if let StatusChange::Workers { registry, standing, .. } = change {
         entry.string("registry", registry);
         entry.string("standing", standing.as_str());
     }
     entry.string("stream", stamp.stream);
     match change {
-        StandingChange::Workers { workers, .. } => entry.strings("workers", workers.iter().map(WorkerId::as_str)),
-        StandingChange::Hall { token, .. } => entry.string("token", token.as_str()),
-        StandingChange::Account { .. } => {}
+        StatusChange::Workers { workers, .. } => entry.strings("workers", workers.iter().map(WorkerId::as_str)),
+        StatusChange::Hall { token, .. } => entry.string("token", token.as_str()),
+        StatusChange::Account { .. } => {}
     }
     entry.end();
 }
@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    fn written(change: &StandingChange) -> Value {
+    fn written(change: &StatusChange) -> Value {
         let stamp = Stamp { id: Uuid::nil(), recorded_at: "then", stream: ":hall", previous: None };
         let (mut bytes, mut again) = (Vec::new(), Vec::new());
         push(&mut bytes, change, &stamp);
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_change_says_whose_standing_is_what_from_here_on() {
         let id = |n: usize| format!("org.{}.{n:04}", "x".repeat(119)).parse().unwrap();
-        let change = StandingChange::Workers {
+        let change = StatusChange::Workers {
             registry: "https://api.example.org".into(),
             standing: Standing::Revoked,
             workers: (0..MOST_WORKERS).map(id).collect(),
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_switch_says_who_and_on_which_standing() {
         let switched = |online, account_standing| {
-            written(&StandingChange::Hall { online, token: "ops".parse().unwrap(), account_standing })
+            written(&StatusChange::Hall { online, token: "ops".parse().unwrap(), account_standing })
         };
         let on = switched(true, Some("ok".into()));
         assert_eq!(
@@ -146,7 +146,7 @@ mod tests {
         );
         let off = switched(false, None);
         assert_eq!((&off["cause"], off.get("account_standing")), (&json!("go-offline"), None));
-        let account = written(&StandingChange::Account { online: false, standing: "suspended".into() });
+        let account = written(&StatusChange::Account { online: false, standing: "suspended".into() });
         assert_eq!((&account["account_standing"], &account["online"]), (&json!("suspended"), &json!(false)));
     }
 }

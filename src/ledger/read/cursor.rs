@@ -1,6 +1,6 @@
 //! Reading entries in order from some place, in pieces, also while they are written.
 //!
-//! What is not whole yet is not there: [`Scan::next`] gives `None` and may be asked again later. Memory is bounded by a piece
+//! What is not whole yet is not there: [`Cursor::next`] gives `None` and may be asked again later. Memory is bounded by a piece
 //! and one entry, whatever a segment's size.
 
 use std::fs::File;
@@ -16,9 +16,9 @@ const PIECE: usize = 256 * 1024;
 /// The longest frame.
 const LONGEST: usize = frame::HEADER + stamp::LONGEST;
 
-/// A walk through the log.
+/// A place in the log, from which entries are read one after the other.
 #[derive(Debug)]
-pub(crate) struct Scan {
+pub(crate) struct Cursor {
     /// The folder of the segments.
     folder: PathBuf,
     /// `None` until the segment is there.
@@ -34,7 +34,7 @@ pub(crate) struct Scan {
     number: u64,
 }
 
-impl Scan {
+impl Cursor {
     /// From this entry at this place. `None` when its segment is not there: it was pruned.
     pub(crate) fn from(ledger: &Path, number: u64, segment: u64, offset: u64) -> io::Result<Option<Self>> {
         let folder = layout::segments(ledger);

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::ledger::format::{ids, index};
-use crate::ledger::read::cursor::Scan;
-use crate::ledger::read::reader::{Published, damaged};
+use crate::ledger::read::cursor::Cursor;
+use crate::ledger::read::reader::{LogReader, damaged};
 
 /// Entries in order, read from the files as they are asked for.
 #[derive(Debug)]
-pub struct Entries(Scan);
+pub struct Entries(Cursor);
 
 impl Entries {
     /// The next entry: its number and canonical JSON. `None`: none is whole yet, and one may be later.
@@ -41,18 +41,18 @@ pub struct Filter {
 
 /// What becomes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sieve {
+pub enum Filtered {
     /// It is wanted.
     Kept,
     /// It is not.
-    Passed,
+    Skipped,
     /// It is not, and neither is any after it.
-    Over,
+    Done,
 }
 
 /// What a filter reads of an entry.
 #[derive(Deserialize)]
-struct Sifted {
+struct FilteredFields {
     receipt_id: Uuid,
     stream: String,
     capability_id: Option<String>,
@@ -64,29 +64,30 @@ impl Filter {
     ///
     /// # Errors
     /// It is no entry.
-    pub fn sift(&self, json: &[u8]) -> io::Result<Sieve> {
-        let entry: Sifted = serde_json::from_slice(json).map_err(|error| damaged(format!("an entry: {error}")))?;
+    pub fn apply(&self, json: &[u8]) -> io::Result<Filtered> {
+        let entry: FilteredFields =
+            serde_json::from_slice(json).map_err(|error| damaged(format!("an entry: {error}")))?;
         let micros = ids::micros(entry.receipt_id);
         if self.until.is_some_and(|until| micros >= until) {
-            return Ok(Sieve::Over);
+            return Ok(Filtered::Done);
         }
         let wanted = self.since.is_none_or(|since| micros >= since)
             && self.tenant.as_ref().is_none_or(|tenant| *tenant == entry.stream)
             && self.capability.as_ref().is_none_or(|wanted| Some(wanted) == entry.capability_id.as_ref())
             && self.policy_decision.is_none_or(|wanted| Some(wanted) == entry.policy_decision.as_deref());
-        Ok(if wanted { Sieve::Kept } else { Sieve::Passed })
+        Ok(if wanted { Filtered::Kept } else { Filtered::Skipped })
     }
 }
 
-impl Published {
-    /// The entries among which a filter's are; each is still to be sifted.
+impl LogReader {
+    /// The entries among which a filter's are; each is still to be filtered.
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
     pub fn filtered(&self, filter: &Filter) -> io::Result<Entries> {
         Ok(Entries(match filter.since {
-            Some(since) => self.walk_from(since)?,
-            None => Scan::begin(&self.folder)?,
+            Some(since) => self.cursor_from(since)?,
+            None => Cursor::begin(&self.folder)?,
         }))
     }
 
@@ -95,9 +96,9 @@ impl Published {
     /// # Errors
     /// A file cannot be read or is damaged.
     pub fn from_entry(&self, number: u64) -> io::Result<Entries> {
-        let mut scan = self.walk_at(number)?;
-        while scan.number() < number && scan.next()?.is_some() {}
-        Ok(Entries(scan))
+        let mut cursor = self.cursor_at(number)?;
+        while cursor.number() < number && cursor.next()?.is_some() {}
+        Ok(Entries(cursor))
     }
 
     /// The last so many entries, and those that come.
@@ -106,7 +107,7 @@ impl Published {
     /// A file cannot be read or is damaged.
     pub fn newest(&self, count: u64) -> io::Result<Entries> {
         // The end is at most a stretch and what has no record yet after the last record of the index.
-        let mut end = self.walk_at(u64::MAX - index::EVERY)?;
+        let mut end = self.cursor_at(u64::MAX - index::EVERY)?;
         while end.next()?.is_some() {}
         let first = end.number().saturating_sub(count);
         self.from_entry(first)

@@ -6,11 +6,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::ledger::format::ids;
-use crate::ledger::read::reader::Published;
+use crate::ledger::read::reader::LogReader;
 
 /// How far back to read: from a time on, but at least and at most so many entries.
 #[derive(Debug, Clone, Copy)]
-pub struct Stretch {
+pub struct RecallRange {
     /// The number of the first entry that is not wanted any more: how many there were.
     pub until: u64,
     /// From this time, in microseconds since 1970 UTC.
@@ -23,7 +23,7 @@ pub struct Stretch {
 
 /// An entry, as far as lists and counts look at it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Past {
+pub struct EntrySummary {
     /// Its kind.
     pub kind: String,
     /// Its id.
@@ -59,7 +59,7 @@ pub struct Past {
     pub ending: Option<String>,
 }
 
-impl Past {
+impl EntrySummary {
     /// When it was recorded, in microseconds since 1970 UTC.
     #[must_use]
     pub fn recorded_at_micros(&self) -> i64 {
@@ -67,21 +67,21 @@ impl Past {
     }
 }
 
-impl Published {
+impl LogReader {
     /// Reads a stretch of entries from the oldest to the newest; it blocks this thread. Whether all since the wanted time that
     /// are kept were read.
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub fn recall(&self, stretch: Stretch, mut take: impl FnMut(Past)) -> io::Result<bool> {
+    pub fn recall(&self, stretch: RecallRange, mut take: impl FnMut(EntrySummary)) -> io::Result<bool> {
         if stretch.until == 0 {
             return Ok(true);
         }
-        let since = self.walk_from(stretch.since)?.number();
+        let since = self.cursor_from(stretch.since)?.number();
         let wanted = since.min(stretch.until.saturating_sub(stretch.least));
         let first = wanted.max(stretch.until.saturating_sub(stretch.most));
-        let mut scan = self.walk_at(first)?;
-        while let Some((number, json)) = scan.next()? {
+        let mut cursor = self.cursor_at(first)?;
+        while let Some((number, json)) = cursor.next()? {
             if number >= stretch.until {
                 break;
             }

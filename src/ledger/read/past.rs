@@ -14,7 +14,7 @@ use crate::engine::{Binding, Facts, Json, RouteInput};
 
 /// What an entry is to somebody who wants it decided again.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Entry {
+pub enum PastEntry {
     /// A decision.
     Decision(Box<PastDecision>),
     /// A request that was refused before it could be described: no policy was asked.
@@ -69,15 +69,15 @@ pub struct PastVerdict {
 ///
 /// # Errors
 /// It is none, or does not hold what is needed: why.
-pub fn read(entry: &Json) -> Result<Entry, String> {
+pub fn read(entry: &Json) -> Result<PastEntry, String> {
     let members = entry.as_object().ok_or_else(|| format!("an entry is an object, not {}", entry.kind()))?;
     match text(members, "kind")? {
-        "outcome" | "policy" | "registry" | "recovered" => return Ok(Entry::Other),
+        "outcome" | "policy" | "registry" | "recovered" => return Ok(PastEntry::Other),
         "decision" => {}
         other => return Err(format!("an entry of the kind `{other}` is no decision")),
     }
     if !members.contains_key("capability_id") {
-        return Ok(Entry::Refusal);
+        return Ok(PastEntry::Refusal);
     }
     let asked = present(members, "asked").and_then(Json::as_object);
     let asked = asked.ok_or("the entry does not hold what else was asked (`asked`): an older version wrote it")?;
@@ -112,7 +112,7 @@ pub fn read(entry: &Json) -> Result<Entry, String> {
         species: optional("worker_species_id"),
         policy_version: optional("policy_version"),
     };
-    Ok(Entry::Decision(Box::new(PastDecision {
+    Ok(PastEntry::Decision(Box::new(PastDecision {
         said,
         input,
         credential_refused: flag(asked, "credential_refused")?,

@@ -15,8 +15,8 @@ use tlog_tiles::{Hash, HashReader, Tile};
 use crate::ids::Digest;
 use crate::ledger::format::checkpoint::{self, Head};
 use crate::ledger::format::tree::{HEIGHT, WIDTH};
-use crate::ledger::read::reader::{Published, damaged};
-use crate::ledger::read::search::Found;
+use crate::ledger::read::reader::{LogReader, damaged};
+use crate::ledger::read::search::FoundEntry;
 use crate::ledger::verify::proof::{CONSISTENCY, RECEIPT};
 
 /// A receipt, the proof that it is in the log, and the checkpoint under which it is.
@@ -54,7 +54,7 @@ pub struct Consistency {
     hashes: Vec<Digest>,
 }
 
-impl Published {
+impl LogReader {
     /// Entries under the newest checkpoint.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Published {
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub fn prove(&self, found: &Found) -> io::Result<Option<ReceiptProof>> {
+    pub fn prove(&self, found: &FoundEntry) -> io::Result<Option<ReceiptProof>> {
         let (note, head) = self.checkpoint()?;
         if found.number >= head.size {
             return Ok(None);
@@ -120,7 +120,7 @@ type Tiles = HashMap<(u8, u64), (Tile, Vec<u8>)>;
 
 /// The hashes of the tree under a checkpoint, from tiles that are read once each.
 struct Hashes<'a> {
-    published: &'a Published,
+    reader: &'a LogReader,
     size: u64,
     tiles: RefCell<Tiles>,
     /// What stood in the way of reading.
@@ -128,8 +128,8 @@ struct Hashes<'a> {
 }
 
 impl<'a> Hashes<'a> {
-    fn under(published: &'a Published, head: Head) -> Self {
-        Self { published, size: head.size, tiles: RefCell::default(), failure: RefCell::default() }
+    fn under(reader: &'a LogReader, head: Head) -> Self {
+        Self { reader, size: head.size, tiles: RefCell::default(), failure: RefCell::default() }
     }
 
     fn hash(&self, index: u64) -> io::Result<Hash> {
@@ -150,7 +150,7 @@ impl<'a> Hashes<'a> {
         if width == 0 {
             return Err(damaged("the tree has no such hash"));
         }
-        let bytes = self.published.tile(level, number, width as usize)?;
+        let bytes = self.reader.tile(level, number, width as usize)?;
         let bytes = bytes.ok_or_else(|| damaged(format!("tile {number} of level {level} is not there")))?;
         Ok((Tile::new(HEIGHT, level, number, width, false), bytes))
     }

@@ -16,12 +16,12 @@ use crate::ledger::format::index;
 use crate::ledger::format::pruned::Pruned;
 use crate::ledger::format::tree::{HEIGHT, WIDTH, tile_file};
 use crate::ledger::layout;
-use crate::ledger::read::cursor::Scan;
-use crate::ledger::read::resource::Resource;
+use crate::ledger::read::cursor::Cursor;
+use crate::ledger::read::resource::LogResource;
 
 /// A reader of one ledger. Clones share what is remembered of the right edge.
 #[derive(Debug, Clone)]
-pub struct Published {
+pub struct LogReader {
     pub(crate) folder: PathBuf,
     edge: Arc<Mutex<Edge>>,
 }
@@ -29,7 +29,7 @@ pub struct Published {
 /// For each level above the first, its unfinished tile as far as it was asked for: its number and hashes.
 type Edge = HashMap<u8, (u64, Vec<u8>)>;
 
-impl Published {
+impl LogReader {
     /// Of the ledger in this folder.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
@@ -51,15 +51,17 @@ impl Published {
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub fn fetch(&self, resource: Resource) -> io::Result<Option<Vec<u8>>> {
+    pub fn fetch(&self, resource: LogResource) -> io::Result<Option<Vec<u8>>> {
         let (note, head) = self.checkpoint()?;
         match resource {
-            Resource::Checkpoint => Ok(Some(note)),
-            Resource::Tile { level, number, width } if covered(head.size, level, number, width) => {
+            LogResource::Checkpoint => Ok(Some(note)),
+            LogResource::Tile { level, number, width } if covered(head.size, level, number, width) => {
                 self.tile(level, number, width)
             }
-            Resource::Entries { number, width } if covered(head.size, 0, number, width) => self.bundle(number, width),
-            Resource::Tile { .. } | Resource::Entries { .. } => Ok(None),
+            LogResource::Entries { number, width } if covered(head.size, 0, number, width) => {
+                self.bundle(number, width)
+            }
+            LogResource::Tile { .. } | LogResource::Entries { .. } => Ok(None),
         }
     }
 
@@ -149,11 +151,11 @@ impl Published {
         let Some(place) = index::read(&self.index()?, number) else {
             return Err(damaged(format!("the index has no sound record {number}")));
         };
-        let Some(mut scan) = Scan::from(&self.folder, number * index::EVERY, place.segment, place.offset)? else {
+        let Some(mut cursor) = Cursor::from(&self.folder, number * index::EVERY, place.segment, place.offset)? else {
             return Ok(false);
         };
         for _ in 0..width {
-            match scan.next()? {
+            match cursor.next()? {
                 Some((_, entry)) => take(entry)?,
                 None => return Ok(false),
             }

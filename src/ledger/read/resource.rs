@@ -4,7 +4,7 @@ use crate::ledger::format::tree::{HEIGHT, WIDTH};
 
 /// Something that is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resource {
+pub enum LogResource {
     /// The newest signed head.
     Checkpoint,
     /// The hashes of a tile.
@@ -25,7 +25,7 @@ pub enum Resource {
     },
 }
 
-impl Resource {
+impl LogResource {
     /// Reads a path as C2SP tlog-tiles writes it, and no other way.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
@@ -74,12 +74,12 @@ mod tests {
 
     #[test]
     fn a_path_has_one_spelling() {
-        let tile = |level, number, width| Some(Resource::Tile { level, number, width });
-        assert_eq!(Resource::parse("checkpoint"), Some(Resource::Checkpoint));
-        assert_eq!(Resource::parse("tile/0/000"), tile(0, 0, 256));
-        assert_eq!(Resource::parse("tile/63/x001/x234/067"), tile(63, 1_234_067, 256));
-        assert_eq!(Resource::parse("tile/1/x001/234.p/17"), tile(1, 1234, 17));
-        assert_eq!(Resource::parse("tile/entries/007.p/255"), Some(Resource::Entries { number: 7, width: 255 }));
+        let tile = |level, number, width| Some(LogResource::Tile { level, number, width });
+        assert_eq!(LogResource::parse("checkpoint"), Some(LogResource::Checkpoint));
+        assert_eq!(LogResource::parse("tile/0/000"), tile(0, 0, 256));
+        assert_eq!(LogResource::parse("tile/63/x001/x234/067"), tile(63, 1_234_067, 256));
+        assert_eq!(LogResource::parse("tile/1/x001/234.p/17"), tile(1, 1234, 17));
+        assert_eq!(LogResource::parse("tile/entries/007.p/255"), Some(LogResource::Entries { number: 7, width: 255 }));
         for other in [
             "",
             "Checkpoint",
@@ -110,7 +110,7 @@ mod tests {
             "tile/0/x999/x999/x999/x999/x999/x999/999",
             "tile/0/00a",
         ] {
-            assert_eq!(Resource::parse(other), None, "{other}");
+            assert_eq!(LogResource::parse(other), None, "{other}");
         }
     }
 }

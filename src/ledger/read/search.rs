@@ -10,12 +10,12 @@ use crate::engine::Binding;
 use crate::ledger::format::index::{self, Place};
 use crate::ledger::format::pruned::Pruned;
 use crate::ledger::format::{chain, ids};
-use crate::ledger::read::cursor::Scan;
-use crate::ledger::read::reader::{Published, damaged};
+use crate::ledger::read::cursor::Cursor;
+use crate::ledger::read::reader::{LogReader, damaged};
 
 /// An entry that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundEntry {
     /// Its number, from 0.
     pub number: u64,
     /// Its canonical JSON.
@@ -36,7 +36,7 @@ struct Label {
     env: Option<String>,
 }
 
-impl Found {
+impl FoundEntry {
     /// Whether a reader who is bound like this may see it: in the tenant's stream, for a claim to be that tenant is not enough,
     /// and of one of the workers and environments.
     #[must_use]
@@ -53,21 +53,21 @@ impl Found {
     }
 }
 
-impl Published {
+impl LogReader {
     /// The entry with this id; `None` when there is none, or no longer.
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub fn find(&self, id: Uuid) -> io::Result<Option<Found>> {
-        let mut scan = self.walk_up_to(|place| place.id <= id)?;
+    pub fn find(&self, id: Uuid) -> io::Result<Option<FoundEntry>> {
+        let mut cursor = self.cursor_up_to(|place| place.id <= id)?;
         // The newest entries may have no record in the index yet, so this may go on for longer than one stretch.
-        while let Some((number, json)) = scan.next()? {
+        while let Some((number, json)) = cursor.next()? {
             let label: Label =
                 serde_json::from_slice(json).map_err(|error| damaged(format!("entry {number}: {error}")))?;
             if label.receipt_id == id {
                 let json = json.to_vec();
                 let Label { stream, tenant_id: tenant, worker_id: worker, env, .. } = label;
-                return Ok(Some(Found { number, json, stream, tenant, worker, env }));
+                return Ok(Some(FoundEntry { number, json, stream, tenant, worker, env }));
             }
             if label.receipt_id > id {
                 break;
@@ -76,32 +76,32 @@ impl Published {
         Ok(None)
     }
 
-    /// A walk that begins at or shortly before the first entry of this time, in microseconds since 1970 UTC.
-    pub(crate) fn walk_from(&self, micros: i64) -> io::Result<Scan> {
-        self.walk_up_to(|place| ids::micros(place.id) < micros)
+    /// A cursor that begins at or shortly before the first entry of this time, in microseconds since 1970 UTC.
+    pub(crate) fn cursor_from(&self, micros: i64) -> io::Result<Cursor> {
+        self.cursor_up_to(|place| ids::micros(place.id) < micros)
     }
 
-    /// A walk that begins at or before this entry, at most 255 entries before.
-    pub(crate) fn walk_at(&self, number: u64) -> io::Result<Scan> {
+    /// A cursor that begins at or before this entry, at most 255 entries before.
+    pub(crate) fn cursor_at(&self, number: u64) -> io::Result<Cursor> {
         let index = self.index()?;
         let record = (number / index::EVERY).min(records(&index)?.saturating_sub(1));
-        self.walk(index::read(&index, record).map(|place| (record, place)))
+        self.cursor(index::read(&index, record).map(|place| (record, place)))
     }
 
-    /// A walk from the last kept record for which this holds, which holds for all before it; else from the first kept entry.
-    fn walk_up_to(&self, holds: impl Fn(&Place) -> bool) -> io::Result<Scan> {
+    /// A cursor from the last kept record for which this holds, which holds for all before it; else from the first kept entry.
+    fn cursor_up_to(&self, holds: impl Fn(&Place) -> bool) -> io::Result<Cursor> {
         // Records of pruned entries may be blank.
         let kept = Pruned::edge_of(&self.folder)?.div_ceil(index::EVERY);
-        self.walk(last_up_to(&self.index()?, kept, holds)?)
+        self.cursor(last_up_to(&self.index()?, kept, holds)?)
     }
 
-    fn walk(&self, from: Option<(u64, Place)>) -> io::Result<Scan> {
-        let scan = match from {
-            Some((record, place)) => Scan::from(&self.folder, record * index::EVERY, place.segment, place.offset)?,
+    fn cursor(&self, from: Option<(u64, Place)>) -> io::Result<Cursor> {
+        let cursor = match from {
+            Some((record, place)) => Cursor::from(&self.folder, record * index::EVERY, place.segment, place.offset)?,
             None => None,
         };
         // What was before is pruned, or there is nothing yet.
-        scan.map_or_else(|| Scan::begin(&self.folder), Ok)
+        cursor.map_or_else(|| Cursor::begin(&self.folder), Ok)
     }
 }
 

@@ -9,9 +9,9 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::ledger::read::prove::ReceiptProof;
-use crate::ledger::read::reader::Published;
-use crate::ledger::read::resource::Resource;
-use crate::ledger::read::search::Found;
+use crate::ledger::read::reader::LogReader;
+use crate::ledger::read::resource::LogResource;
+use crate::ledger::read::search::FoundEntry;
 use crate::ledger::write::shared::Shared;
 use crate::telemetry::threads;
 
@@ -44,7 +44,7 @@ impl From<io::Error> for ReadError {
 
 /// Reads for whoever may not block: so many at a time, and none for longer than it may take.
 pub(crate) struct ReadService {
-    reader: Published,
+    reader: LogReader,
     shared: Arc<Shared>,
     places: Arc<Semaphore>,
 }
@@ -52,11 +52,11 @@ pub(crate) struct ReadService {
 impl ReadService {
     /// Of the ledger in this folder.
     pub(crate) fn new(folder: &Path, shared: Arc<Shared>) -> Self {
-        Self { reader: Published::new(folder), shared, places: Arc::new(Semaphore::new(READS)) }
+        Self { reader: LogReader::new(folder), shared, places: Arc::new(Semaphore::new(READS)) }
     }
 
     /// What reads the files, for whoever may block.
-    pub(crate) const fn reader(&self) -> &Published {
+    pub(crate) const fn reader(&self) -> &LogReader {
         &self.reader
     }
 
@@ -75,7 +75,7 @@ impl ReadService {
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub(crate) async fn fetch(&self, resource: Resource) -> Result<Option<Vec<u8>>, ReadError> {
+    pub(crate) async fn fetch(&self, resource: LogResource) -> Result<Option<Vec<u8>>, ReadError> {
         self.read(move |reader| reader.fetch(resource)).await
     }
 
@@ -83,7 +83,7 @@ impl ReadService {
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub(crate) async fn find(&self, id: Uuid) -> Result<Option<Found>, ReadError> {
+    pub(crate) async fn find(&self, id: Uuid) -> Result<Option<FoundEntry>, ReadError> {
         self.read(move |reader| reader.find(id)).await
     }
 
@@ -92,7 +92,7 @@ impl ReadService {
     ///
     /// # Errors
     /// A file cannot be read or is damaged, or no checkpoint could be signed in time.
-    pub(crate) async fn prove(&self, found: Found) -> Result<ReceiptProof, ReadError> {
+    pub(crate) async fn prove(&self, found: FoundEntry) -> Result<ReceiptProof, ReadError> {
         let number = found.number;
         if number >= self.read(|reader| reader.signed()).await? {
             let mut signed = self.shared.signed.subscribe();
@@ -110,7 +110,7 @@ impl ReadService {
     /// Reads on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Published) -> io::Result<T> + Send + 'static,
+        read: impl FnOnce(&LogReader) -> io::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
         let read = async {
             let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;

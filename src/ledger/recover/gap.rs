@@ -19,7 +19,7 @@ use crate::ledger::format::recovered::{Gap, Recovered, Recovery};
 use crate::ledger::format::{frame, ids, segment};
 use crate::ledger::lock::{OpenError, broken, failed};
 use crate::ledger::recover::boot::Boot;
-use crate::ledger::recover::state::{By, End, Now, Restored};
+use crate::ledger::recover::state::{By, End, Now, RecoveredState};
 use crate::ledger::settings::Durability;
 use crate::ledger::write::batch::Batch;
 use crate::ledger::write::job::Job;
@@ -29,10 +29,10 @@ const LOST: &str = "lost";
 /// A second recovery by itself within so many microseconds is none: somebody has to look.
 const AGAIN: i64 = 3_600_000_000;
 
-impl Restored {
+impl RecoveredState {
     /// Recovers, or says why not.
     pub(crate) fn recover(&self, end: &End, durability: Durability, now: &Now) -> Result<Gap, OpenError> {
-        let path = segment::path(&self.tail.folder, end.segment);
+        let path = segment::path(&self.active.folder, end.segment);
         let unread = failed(&path);
         let previous = Boot::of(&self.folder).map_err(&unread)?;
         if now.by != By::Hand
@@ -67,7 +67,7 @@ impl Restored {
 
     /// All that is behind the end, and the segments after it.
     fn behind(&self, end: &End) -> io::Result<(Vec<u8>, Vec<u64>)> {
-        let folder = &self.tail.folder;
+        let folder = &self.active.folder;
         let mut later = segment::list(folder)?;
         later.retain(|first| *first > end.segment);
         let mut bytes = segment::read_from(&segment::open(&segment::path(folder, end.segment))?, end.offset)?;
@@ -94,15 +94,15 @@ impl Restored {
         batch.fill(&[Job::Record { record: Record::Recovery(Recovery::Recovered(gap.clone())), waiter: None }], now)?;
         whole.extend_from_slice(batch.bytes());
         files::replace(path, &whole, 0o600)?;
-        files::sync_folder(&self.tail.folder)
+        files::sync_folder(&self.active.folder)
     }
 
     /// Removes segments that are kept under `lost/`, the first one first: what is left then is the end of that file.
     fn remove(&self, later: &[u64]) -> io::Result<()> {
         for first in later {
-            fs::remove_file(segment::path(&self.tail.folder, *first))?;
+            fs::remove_file(segment::path(&self.active.folder, *first))?;
         }
-        files::sync_folder(&self.tail.folder)
+        files::sync_folder(&self.active.folder)
     }
 
     /// Finishes a recovery that was interrupted when this was the last entry: whether these later segments were its.
@@ -113,7 +113,7 @@ impl Restored {
         };
         let mut left = Vec::new();
         for first in later {
-            left.extend(fs::read(segment::path(&self.tail.folder, *first))?);
+            left.extend(fs::read(segment::path(&self.active.folder, *first))?);
         }
         if !fs::read(self.folder.join(file)).is_ok_and(|lost| lost.ends_with(&left)) {
             return Ok(false);

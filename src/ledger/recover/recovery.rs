@@ -24,9 +24,9 @@ use crate::ledger::format::tree::Edge;
 use crate::ledger::layout::{self, VERSION};
 use crate::ledger::lock::{OpenError, broken, failed, lock};
 use crate::ledger::recover::boot::{self, Boot};
-use crate::ledger::recover::state::{By, End, Now, Restored, Start};
+use crate::ledger::recover::state::{By, End, Now, RecoveredState, Start};
 use crate::ledger::settings::{Durability, Settings};
-use crate::ledger::write::active_segment::{Tail, Through};
+use crate::ledger::write::active_segment::{ActiveSegment, Through};
 use crate::ledger::write::clock::now_micros;
 use crate::ledger::write::index::Index;
 use crate::ledger::write::storage::{Latch, Storage};
@@ -45,7 +45,11 @@ pub fn recover(settings: &Settings, look: bool) -> Result<Option<Gap>, OpenError
 }
 
 /// Opens a ledger, or makes it. With the gap that was recovered, or would be.
-pub(crate) fn open(settings: &Settings, through: Through, now: &Now) -> Result<(Restored, Option<Gap>), OpenError> {
+pub(crate) fn open(
+    settings: &Settings,
+    through: Through,
+    now: &Now,
+) -> Result<(RecoveredState, Option<Gap>), OpenError> {
     let folder = &settings.path;
     fs::create_dir_all(folder).map_err(failed(folder))?;
     let lock = lock(folder)?;
@@ -72,7 +76,7 @@ pub(crate) fn open(settings: &Settings, through: Through, now: &Now) -> Result<(
 
     let path = layout::index_file(folder);
     let index_file = index::open(&path).map_err(failed(&path))?;
-    let tail = Tail {
+    let active = ActiveSegment {
         ledger: folder.clone(),
         folder: layout::segments(folder),
         power: settings.durability == Durability::Power,
@@ -90,16 +94,16 @@ pub(crate) fn open(settings: &Settings, through: Through, now: &Now) -> Result<(
         By::Boot | By::Hand => Arc::new(index_file.try_clone().map_err(failed(&path))?),
     };
     let index = Index::resume(Latch::over(index)).map_err(failed(&path))?;
-    let mut restored = Restored {
+    let mut restored = RecoveredState {
         lock,
         key,
         last: Uuid::nil(),
         streams: Streams::new(),
-        tail,
+        active,
         index,
         edge: Edge::empty(),
         tiles: Vec::new(),
-        sealed: Edge::empty(),
+        checkpointed: Edge::empty(),
         heads_behind: true,
         pruned: pruned.edge(),
         folder: folder.clone(),
@@ -113,7 +117,7 @@ pub(crate) fn open(settings: &Settings, through: Through, now: &Now) -> Result<(
             return Ok((restored, gap));
         }
         if let Some(end) = restored.replay(&start, head, now)? {
-            return Err(broken(&segment::path(&restored.tail.folder, end.segment), end.problem));
+            return Err(broken(&segment::path(&restored.active.folder, end.segment), end.problem));
         }
         let Gap { first_lost, bytes, file, sound, .. } = gap.as_ref().ok_or_else(|| broken(folder, "has no gap"))?;
         tracing::error!(
@@ -128,7 +132,7 @@ pub(crate) fn open(settings: &Settings, through: Through, now: &Now) -> Result<(
         return Ok((restored, gap));
     }
     // The process before may have met a sync that failed, and what the kernel shows may not be on the disk.
-    restored.tail.doubtful = restored.edge.size() > restored.sealed.size();
+    restored.active.doubtful = restored.edge.size() > restored.checkpointed.size();
     restored.mend_tiles()?;
     restored.index.flush().map_err(failed(&path))?;
     let boot = now.boot.clone().map(|id| Boot { id, durability: settings.durability });
@@ -218,7 +222,7 @@ impl Start {
     }
 }
 
-impl Restored {
+impl RecoveredState {
     /// Reads to the end, from the chain heads if it can be; where it began, and where the log ends if something follows there.
     fn find_end(
         &mut self,

@@ -12,24 +12,24 @@ use crate::ledger::format::{frame, segment};
 use crate::ledger::layout;
 use crate::ledger::lock::{OpenError, broken, failed};
 use crate::ledger::recover::boot::Boot;
-use crate::ledger::recover::state::{By, End, Now, Restored, Start, in_file};
+use crate::ledger::recover::state::{By, End, Now, RecoveredState, Start, in_file};
 use crate::ledger::settings::Durability;
-use crate::ledger::write::active_segment::Segment;
+use crate::ledger::write::active_segment::OpenSegment;
 use crate::ledger::write::prune;
 use crate::ledger::write::storage::Latch;
 
-impl Restored {
+impl RecoveredState {
     /// Reads what is after the start and leaves the writer's state at its end; where that is, if something follows that is not to be.
     pub(crate) fn replay(&mut self, start: &Start, head: Head, now: &Now) -> Result<Option<End>, OpenError> {
         self.begin(start, head)?;
-        let folder = self.tail.folder.clone();
+        let folder = self.active.folder.clone();
         let firsts = segment::list(&folder).map_err(failed(&folder))?;
         let from = start.segment;
         let mut offset = start.offset;
         if from == self.pruned && !firsts.is_empty() && firsts.first() != Some(&from) {
             return Err(broken(&segment::path(&folder, from), "is missing"));
         }
-        self.keep_sealed(head);
+        self.keep_checkpointed(head);
         self.check_root(head)?;
         // The segment before, and its bytes.
         let mut before = None;
@@ -80,15 +80,15 @@ impl Restored {
 
     /// Goes on in the last segment after so many bytes.
     fn resume_segment(&mut self, first: u64, length: u64, now: &Now) -> Result<(), OpenError> {
-        let path = segment::path(&self.tail.folder, first);
+        let path = segment::path(&self.active.folder, first);
         let file = segment::open(&path).map_err(failed(&path))?;
         if file.metadata().map_err(failed(&path))?.len() > length && now.by != By::Nobody {
             tracing::warn!(segment = %path.display(), length, "cut the torn end of a write that was never acknowledged");
             file.set_len(length).and_then(|()| file.sync_data()).map_err(failed(&path))?;
         }
         let since = prune::first_time(&path).map_err(failed(&path))?.unwrap_or(i64::MAX);
-        let file = Latch::over((self.tail.through)(file));
-        self.tail.segment = Some(Segment { file, first, length, since });
+        let file = Latch::over((self.active.through)(file));
+        self.active.segment = Some(OpenSegment { file, first, length, since });
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Restored {
         head: Head,
         before: Option<(u64, u64)>,
     ) -> Result<(Option<End>, u64), Stop> {
-        let file = segment::open(&segment::path(&self.tail.folder, first))?;
+        let file = segment::open(&segment::path(&self.active.folder, first))?;
         let mut header = [0; segment::HEADER];
         match file.read_exact_at(&mut header, 0) {
             // What is too short for a header has a damaged one.
@@ -131,7 +131,7 @@ impl Restored {
                 .map_err(|problem| Stop::Broken(format!("has entry {entry}, {problem}")))?;
             self.index.note(entry, Place { id: place, segment: first, offset: offset + at as u64 });
             self.edge.push(record_hash(frame.entry), &mut self.tiles);
-            self.keep_sealed(head);
+            self.keep_checkpointed(head);
             // Tiles under the checkpoint are in their files, or must be put there.
             while let Some(tile) = self.tiles.pop_if(|tile| tile.complete_at() <= head.size) {
                 self.unsound.extend((!in_file(&self.folder, &tile)).then_some(tile));

@@ -13,7 +13,7 @@ use crate::ledger::format::pruned;
 use crate::ledger::format::tree::{Edge, FullTile};
 use crate::ledger::layout;
 use crate::ledger::lock::{OpenError, broken, failed};
-use crate::ledger::write::active_segment::Tail;
+use crate::ledger::write::active_segment::ActiveSegment;
 use crate::ledger::write::index::Index;
 
 /// Whether a gap is recovered.
@@ -54,17 +54,17 @@ pub(crate) struct End {
 }
 
 /// The state in which the writer goes on.
-pub(crate) struct Restored {
+pub(crate) struct RecoveredState {
     pub(crate) lock: File,
     pub(crate) key: LogKey,
     pub(crate) last: Uuid,
     pub(crate) streams: Streams,
-    pub(crate) tail: Tail,
+    pub(crate) active: ActiveSegment,
     pub(crate) index: Index,
     pub(crate) edge: Edge,
     pub(crate) tiles: Vec<FullTile>,
     /// The tree under the checkpoint.
-    pub(crate) sealed: Edge,
+    pub(crate) checkpointed: Edge,
     /// Whether the stored chain heads are older than the checkpoint, or not to be used.
     pub(crate) heads_behind: bool,
     /// The first entry that is kept.
@@ -90,13 +90,13 @@ pub(crate) struct Start {
     pub(crate) root: Option<Head>,
 }
 
-impl Restored {
+impl RecoveredState {
     /// The state at the start.
     pub(crate) fn begin(&mut self, start: &Start, head: Head) -> Result<(), OpenError> {
         let path = layout::heads_file(&self.folder);
         self.streams = Streams::resume(&start.heads).ok_or_else(|| broken(&path, "holds a bad digest"))?;
         (self.last, self.heads_behind) = (start.heads.last, start.heads.size < head.size || start.root.is_some());
-        (self.tiles, self.unsound, self.tail.segment) = (Vec::new(), Vec::new(), None);
+        (self.tiles, self.unsound, self.active.segment) = (Vec::new(), Vec::new(), None);
         // At the chain heads the index has led there by that record.
         let known = start.root.is_none() && start.heads.size > 0;
         self.index.cut(start.records, known).map_err(failed(&layout::index_file(&self.folder)))?;
@@ -129,9 +129,9 @@ impl Restored {
     }
 
     /// From the checkpoint's tree on entries may not be on the disk.
-    pub(crate) fn keep_sealed(&mut self, head: Head) {
+    pub(crate) fn keep_checkpointed(&mut self, head: Head) {
         if self.edge.size() == head.size {
-            self.sealed = self.edge.clone();
+            self.checkpointed = self.edge.clone();
         }
     }
 

@@ -28,7 +28,7 @@ fn id(entry: &Value) -> Uuid {
 fn every_receipt_and_every_older_checkpoint_is_proved_at_many_sizes() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { segment_bytes: 40_000, ..settings(folder.path()) };
-    let published = Published::new(&settings.path);
+    let published = LogReader::new(&settings.path);
     let mut notes = Vec::new();
     for rounds in [0, 1, 1, 2, 80, 1, 1, 90, 20, 60] {
         let ledger = Ledger::open(&settings).unwrap();
@@ -63,7 +63,7 @@ fn every_receipt_and_every_older_checkpoint_is_proved_at_many_sizes() {
 fn a_proof_with_any_byte_changed_proves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
-    let published = Published::new(&settings.path);
+    let published = LogReader::new(&settings.path);
     let ledger = Ledger::open(&settings).unwrap();
     fill(&ledger, 2);
     ledger.close();
@@ -101,7 +101,7 @@ fn refuted(proof: &Value, keys: &[String], change: impl FnOnce(&mut Value)) -> &
 fn a_proof_for_another_entry_tree_or_key_is_refuted_by_field() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
-    let published = Published::new(&settings.path);
+    let published = LogReader::new(&settings.path);
     let ledger = Ledger::open(&settings).unwrap();
     let receipts = fill(&ledger, 3);
     ledger.close();
@@ -176,7 +176,7 @@ fn a_checkpoint_of_a_rewritten_log_does_not_follow_from_the_older_one() {
         Err(VerifyError::Broken(found)) => assert_eq!(found.field, "the older checkpoint"),
         other => panic!("{other:?}"),
     }
-    let proof = text(&Published::new(&second.path).prove_since(&older).unwrap());
+    let proof = text(&LogReader::new(&second.path).prove_since(&older).unwrap());
     let refuted = verify_proof(proof.as_bytes(), &[key]);
     assert!(matches!(refuted, Err(ProofError::Refuted { field: "hashes", .. })), "{refuted:?}");
 }
@@ -249,7 +249,7 @@ fn a_range_is_verified_without_the_rest_and_its_first_break_is_named() {
 fn what_is_kept_is_proved_and_ranged_after_pruning_also_under_a_new_key() {
     let folder = tempfile::tempdir().unwrap();
     let (settings, clock) = (retaining::keeping(folder.path()), retaining::clock());
-    let published = Published::new(&settings.path);
+    let published = LogReader::new(&settings.path);
     let ledger = retaining::open(&Settings { retention: Retention::default(), ..settings.clone() }, &clock);
     let gone = fill(&ledger, 20)[0].id();
     ledger.close();
@@ -269,7 +269,7 @@ fn what_is_kept_is_proved_and_ranged_after_pruning_also_under_a_new_key() {
         assert!(matches!(verify_proof(proof.as_bytes(), &keys), Ok(Proved::Receipt { index, .. }) if index == number));
     }
     verify_proof(text(&published.prove_since(&older).unwrap()).as_bytes(), &keys).unwrap();
-    let fetch = |path: String| published.fetch(Resource::parse(&path).unwrap()).unwrap();
+    let fetch = |path: String| published.fetch(LogResource::parse(&path).unwrap()).unwrap();
     let stretch = edge / 256;
     assert_eq!((fetch("tile/entries/000".to_owned()), fetch(format!("tile/entries/{stretch:03}"))), (None, None));
     assert!(fetch(format!("tile/entries/{:03}.p/{}", size / 256, size % 256)).is_some());

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::*;
 use crate::engine::Binding;
 
-fn fetch(published: &Published, path: &str) -> Option<Vec<u8>> {
-    published.fetch(Resource::parse(path).unwrap_or_else(|| panic!("{path}"))).unwrap()
+fn fetch(published: &LogReader, path: &str) -> Option<Vec<u8>> {
+    published.fetch(LogResource::parse(path).unwrap_or_else(|| panic!("{path}"))).unwrap()
 }
 
 /// The entries of a bundle.
@@ -37,7 +37,7 @@ fn tiles_and_bundles_are_those_of_the_entries_and_make_up_the_signed_root() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings { segment_bytes: 150_000, ..settings(folder.path()) };
         long(&settings, size);
-        let published = Published::new(&settings.path);
+        let published = LogReader::new(&settings.path);
         let (note, head) = published.checkpoint().unwrap();
         assert_eq!((head.size, fetch(&published, "checkpoint")), (size, Some(note)));
 
@@ -113,7 +113,7 @@ fn what_was_pruned_is_not_there_and_what_is_damaged_is_said() {
     let ledger = Ledger::open(&settings).unwrap();
     let receipts = fill(&ledger, 234);
     ledger.close();
-    let published = Published::new(&settings.path);
+    let published = LogReader::new(&settings.path);
     let firsts = segment::list(&segments(&settings.path)).unwrap();
     fs::remove_file(segment::path(&segments(&settings.path), firsts[0])).unwrap();
     assert_eq!(fetch(&published, "tile/entries/000"), None);
@@ -122,13 +122,13 @@ fn what_was_pruned_is_not_there_and_what_is_damaged_is_said() {
     assert!(fetch(&published, "tile/0/000").is_some(), "tiles stay");
 
     fs::write(settings.path.join("tile/0/000"), [0; 100]).unwrap();
-    let error = published.fetch(Resource::parse("tile/0/000").unwrap()).unwrap_err();
+    let error = published.fetch(LogResource::parse("tile/0/000").unwrap()).unwrap_err();
     assert!(error.to_string().contains("tile/0/000` has 100 bytes"), "{error}");
     let index = index_file(&settings.path);
     let mut bytes = fs::read(&index).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&index, bytes).unwrap();
-    let error = published.fetch(Resource::parse("tile/entries/002.p/1").unwrap()).unwrap_err();
+    let error = published.fetch(LogResource::parse("tile/entries/002.p/1").unwrap()).unwrap_err();
     assert!(error.to_string().contains("no sound record 2"), "{error}");
 }
 
@@ -137,7 +137,7 @@ fn an_entry_is_found_by_its_id_also_while_it_is_written_and_nothing_else_is() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { segment_bytes: 30_000, ..settings(folder.path()) };
     let ledger = Ledger::open(&settings).unwrap();
-    let published = Published::new(&settings.path);
+    let published = LogReader::new(&settings.path);
     assert_eq!(published.find(Uuid::max()).unwrap(), None);
     let receipts = fill(&ledger, 200);
     for (number, entry) in (0_u64..).zip(entries(&settings)) {
@@ -172,7 +172,7 @@ fn a_bound_reader_sees_its_own_stream_workers_and_environments() {
     };
     let claim = record(&ledger, claim).unwrap();
     ledger.close();
-    let published = Published::new(&settings.path);
+    let published = LogReader::new(&settings.path);
     let sees =
         |binding: &Binding| [&acme, &claim].map(|of| published.find(of.id()).unwrap().unwrap().visible_to(binding));
     let tenant = |name: &str| Binding { tenant: Some(name.parse().unwrap()), ..Binding::default() };
@@ -232,7 +232,7 @@ fn the_newest_and_the_entries_of_a_time_tenant_and_verdict_are_found() {
     let middle = fill(&ledger, 1)[0].recorded_at_micros();
     fill(&ledger, 150);
     ledger.close();
-    let published = Published::new(&settings.path);
+    let published = LogReader::new(&settings.path);
     let all = entries(&settings);
     for count in [0, 1, 10, 300, 2000] {
         let mut newest = published.newest(count).unwrap();
@@ -246,10 +246,10 @@ fn the_newest_and_the_entries_of_a_time_tenant_and_verdict_are_found() {
         let mut found = Vec::new();
         let mut entries = published.filtered(filter).unwrap();
         while let Some((_, json)) = entries.next().unwrap() {
-            match filter.sift(json).unwrap() {
-                Sieve::Kept => found.push(serde_json::from_slice::<serde_json::Value>(json).unwrap()),
-                Sieve::Passed => {}
-                Sieve::Over => break,
+            match filter.apply(json).unwrap() {
+                Filtered::Kept => found.push(serde_json::from_slice::<serde_json::Value>(json).unwrap()),
+                Filtered::Skipped => {}
+                Filtered::Done => break,
             }
         }
         found

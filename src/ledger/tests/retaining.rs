@@ -349,8 +349,8 @@ fn a_hall_that_was_switched_off_is_found_so_however_its_ledger_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let (settings, clock) = (keeping(folder.path()), clock());
     let switch = |ledger: &Ledger, online: bool| {
-        let change = StandingChange::Hall { online, token: "ops".parse().unwrap(), account_standing: None };
-        record(ledger, Record::Standing(change)).unwrap()
+        let change = StatusChange::Hall { online, token: "ops".parse().unwrap(), account_standing: None };
+        record(ledger, Record::Status(change)).unwrap()
     };
     let found = |what: &str, offline: bool| {
         let ledger = open(&settings, &clock);
@@ -373,7 +373,7 @@ fn a_hall_that_was_switched_off_is_found_so_however_its_ledger_is_left() {
     // The switch itself is pruned, the segment it was in exported nowhere.
     let edge = prune(&settings, &clock, 300);
     assert!(edge > 2);
-    let published = Published::new(&settings.path);
+    let published = LogReader::new(&settings.path);
     assert!(published.find(receipt.id()).unwrap().is_none());
     found("behind the edge", true);
     fs::remove_file(heads_file(&settings.path)).unwrap();

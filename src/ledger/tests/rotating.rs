@@ -15,7 +15,7 @@ fn the_old_key_leads_to_the_new_one_and_earlier_proofs_stay_valid() {
     let old = LogKey::read(&first.key_file, &first.origin).unwrap();
     assert!(matches!(rotate(&first.path, &old, &second_key), Err(RotateError::Open(OpenError::InUse(_)))));
     ledger.close();
-    let published = Published::new(&first.path);
+    let published = LogReader::new(&first.path);
     let proof = published.prove(&published.find(receipts[0].id()).unwrap().unwrap()).unwrap().unwrap();
     let older = fs::read(checkpoint_file(&first.path)).unwrap();
 

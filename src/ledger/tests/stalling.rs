@@ -16,8 +16,8 @@ fn allowed() -> Record {
 
 fn policy() -> Record {
     let decision = decision("org.acme", engine::Outcome::Dispatch);
-    Record::Policy(InForce {
-        cause: Cause::Start,
+    Record::Policy(PolicyActivation {
+        cause: ActivationCause::Start,
         snapshot: decision.snapshot,
         replaces: None,
         version: Arc::from("policy.test"),

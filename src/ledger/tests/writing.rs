@@ -318,9 +318,8 @@ fn what_takes_a_right_away_is_on_the_disk_before_it_is_answered() {
             tenant: None,
         })
     };
-    let online = |online| {
-        Record::Standing(StandingChange::Hall { online, token: "ops".parse().unwrap(), account_standing: None })
-    };
+    let online =
+        |online| Record::Status(StatusChange::Hall { online, token: "ops".parse().unwrap(), account_standing: None });
     let syncs = || faults.syncs.load(Ordering::SeqCst);
     let before = syncs();
     for gives in [change(RegistryAction::Enrolled), change(RegistryAction::Unbanned), online(true), allowed("org.acme")]

@@ -11,7 +11,7 @@ use super::fault::{Fault, HALL, fault, text};
 use super::recovered::{Recoveries, newest};
 use super::registry;
 use super::signed::{Edge, PRUNED};
-use super::stored::{self, EVERY, Place, Walk};
+use super::stored::{self, EVERY, FrameReader, Place};
 use super::tree::EMPTY;
 use crate::ids::Digest;
 use crate::ledger::format::canonical;
@@ -20,7 +20,7 @@ use crate::ledger::format::canonical;
 const RECENT: usize = 1 << 16;
 
 /// What is known of the entries so far.
-pub(super) struct Entries {
+pub(super) struct EntryCheck {
     /// The ledger's folder.
     folder: PathBuf,
     /// Whether the first entry that is checked is not the first of all.
@@ -70,7 +70,7 @@ impl Decided {
     }
 }
 
-impl Entries {
+impl EntryCheck {
     /// Goes on after what was pruned.
     pub(super) fn after(folder: &Path, pruned: &Edge) -> Result<Self, Break> {
         let mut streams = HashMap::new();
@@ -272,7 +272,7 @@ impl Entries {
         let start = (self.edge, self.edge, stored::HEADER as u64);
         let (number, segment, offset) =
             found.map_or(start, |(record, place)| (record * EVERY, place.segment, place.offset));
-        let mut walk = Walk::from(&self.folder, number, segment, offset).map_err(unreadable)?;
+        let mut walk = FrameReader::from(&self.folder, number, segment, offset).map_err(unreadable)?;
         // The newest entries may have no record yet.
         while let Some(json) = walk.next().map_err(unreadable)? {
             let entry: Value = serde_json::from_slice(&json).unwrap_or_default();

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::entries::{self, Entries};
+use super::entries::{self, EntryCheck};
 use super::signed::{self, Head};
 use super::tree::{Hash, node};
 use crate::ids::Digest;
@@ -87,24 +87,24 @@ impl fmt::Display for Proved {
 }
 
 #[derive(Deserialize)]
-struct Form {
+struct FormatOnly {
     format: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Receipt {
+struct ReceiptForm {
     #[serde(rename = "format")]
     _format: String,
     receipt: Value,
     receipt_hash: String,
-    inclusion: Inclusion,
+    inclusion: InclusionForm,
     checkpoint: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Inclusion {
+struct InclusionForm {
     leaf_index: u64,
     tree_size: u64,
     hashes: Vec<String>,
@@ -112,17 +112,17 @@ struct Inclusion {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Extension {
+struct ConsistencyProofForm {
     #[serde(rename = "format")]
     _format: String,
     older_checkpoint: String,
-    consistency: Consistency,
+    consistency: ConsistencyForm,
     checkpoint: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Consistency {
+struct ConsistencyForm {
     older_size: u64,
     tree_size: u64,
     hashes: Vec<String>,
@@ -138,7 +138,7 @@ fn refuted<T>(field: &'static str, problem: impl Into<String>) -> Result<T, Proo
 /// It is no proof, or does not hold.
 pub fn verify_proof(document: &[u8], vkeys: &[String]) -> Result<Proved, ProofError> {
     let unreadable = |error: serde_json::Error| ProofError::Unreadable(error.to_string());
-    let form: Form = serde_json::from_slice(document).map_err(unreadable)?;
+    let form: FormatOnly = serde_json::from_slice(document).map_err(unreadable)?;
     match form.format.as_str() {
         RECEIPT => receipt(serde_json::from_slice(document).map_err(unreadable)?, vkeys),
         CONSISTENCY => extension(serde_json::from_slice(document).map_err(unreadable)?, vkeys),
@@ -146,21 +146,21 @@ pub fn verify_proof(document: &[u8], vkeys: &[String]) -> Result<Proved, ProofEr
     }
 }
 
-fn receipt(proof: Receipt, vkeys: &[String]) -> Result<Proved, ProofError> {
-    let Receipt { receipt, receipt_hash, inclusion, checkpoint, .. } = proof;
+fn receipt(proof: ReceiptForm, vkeys: &[String]) -> Result<Proved, ProofError> {
+    let ReceiptForm { receipt, receipt_hash, inclusion, checkpoint, .. } = proof;
     let mut bytes = Vec::new();
     if let Err(error) = canonical::canonicalise(&receipt, &mut bytes) {
         return refuted("receipt", error.to_string());
     }
     let id = entries::id(&receipt).map_err(|(field, problem)| ProofError::Refuted { field, problem })?;
-    let alone = Entries::none().map_err(|found| ProofError::Unreadable(found.to_string()))?;
+    let alone = EntryCheck::none().map_err(|found| ProofError::Unreadable(found.to_string()))?;
     alone.sound(&receipt, id, &bytes).map_err(|(field, problem)| ProofError::Refuted { field, problem })?;
     let hash = Digest::of(&bytes);
     if receipt_hash != hash.to_hex() {
         return refuted("receipt_hash", format!("is not the hash of the receipt, {hash}"));
     }
     let (head, key) = signed(&checkpoint, vkeys, "checkpoint")?;
-    let Inclusion { leaf_index: index, tree_size: size, hashes } = inclusion;
+    let InclusionForm { leaf_index: index, tree_size: size, hashes } = inclusion;
     if size != head.size {
         return refuted("tree_size", format!("is not the checkpoint's, {}", head.size));
     }
@@ -171,11 +171,11 @@ fn receipt(proof: Receipt, vkeys: &[String]) -> Result<Proved, ProofError> {
     }
 }
 
-fn extension(proof: Extension, vkeys: &[String]) -> Result<Proved, ProofError> {
-    let Extension { older_checkpoint, consistency, checkpoint, .. } = proof;
+fn extension(proof: ConsistencyProofForm, vkeys: &[String]) -> Result<Proved, ProofError> {
+    let ConsistencyProofForm { older_checkpoint, consistency, checkpoint, .. } = proof;
     let (before, _) = signed(&older_checkpoint, vkeys, "older_checkpoint")?;
     let (head, key) = signed(&checkpoint, vkeys, "checkpoint")?;
-    let Consistency { older_size: older, tree_size: size, hashes } = consistency;
+    let ConsistencyForm { older_size: older, tree_size: size, hashes } = consistency;
     if older != before.size {
         return refuted("older_size", format!("is not the older checkpoint's, {}", before.size));
     }

@@ -10,9 +10,9 @@ use std::{fmt, fs, io};
 use sha2::{Digest as _, Sha256};
 
 use super::breaks::{Break, CHECKPOINT, VerifyError, in_file, read};
-use super::entries::Entries;
+use super::entries::EntryCheck;
 use super::signed::{self, Edge, Head, PRUNED};
-use super::stored::{Walk, check_version};
+use super::stored::{FrameReader, check_version};
 use super::tree::{EMPTY, Hash, node, tile_name};
 use crate::ids::Digest;
 
@@ -73,7 +73,7 @@ pub fn verify_range(folder: &Path, vkey: &str, from: u64, to: Option<u64>) -> Re
 
     let reader = Reader { folder, head };
     let mut above = Above::build(&reader)?;
-    let mut entries = Entries::within(folder, &pruned)?;
+    let mut entries = EntryCheck::within(folder, &pruned)?;
     // Whole tiles, so that each can be compared with the hash above it.
     let mut tile = from / WIDTH;
     let mut scan = reader.scan((tile * WIDTH).max(pruned.entry()))?;
@@ -114,12 +114,12 @@ impl Reader<'_> {
         VerifyError::Unreadable { path: self.folder.join("segments"), source }
     }
 
-    fn scan(&self, number: u64) -> Result<Walk<'_>, VerifyError> {
-        Walk::at(self.folder, number).map_err(|source| self.unreadable(source))
+    fn scan(&self, number: u64) -> Result<FrameReader<'_>, VerifyError> {
+        FrameReader::at(self.folder, number).map_err(|source| self.unreadable(source))
     }
 
     /// The entry with this number, which the walk has not passed.
-    fn entry(&self, scan: &mut Walk<'_>, number: u64) -> Result<Vec<u8>, VerifyError> {
+    fn entry(&self, scan: &mut FrameReader<'_>, number: u64) -> Result<Vec<u8>, VerifyError> {
         while scan.number() < number {
             if scan.next().map_err(|source| self.unreadable(source))?.is_none() {
                 break;

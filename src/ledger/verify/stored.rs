@@ -174,13 +174,13 @@ impl Heads {
 }
 
 /// A walk through the entries, from one on.
-pub(super) struct Walk<'l> {
+pub(super) struct FrameReader<'l> {
     ledger: &'l Path,
     file: BufReader<File>,
     number: u64,
 }
 
-impl<'l> Walk<'l> {
+impl<'l> FrameReader<'l> {
     /// From the entry with this number at this place.
     pub(super) fn from(ledger: &'l Path, number: u64, segment: u64, offset: u64) -> io::Result<Self> {
         let mut file = BufReader::new(File::open(ledger.join(segment_file(segment)))?);

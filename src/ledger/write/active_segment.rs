@@ -19,7 +19,7 @@ use crate::ledger::write::storage::{Latch, Storage};
 pub(crate) type Through = Box<dyn Fn(File) -> Arc<dyn Storage> + Send>;
 
 /// The segment that is written.
-pub(crate) struct Segment {
+pub(crate) struct OpenSegment {
     pub(crate) file: Arc<dyn Storage>,
     /// The number of its first entry.
     pub(crate) first: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Segment {
 }
 
 /// The end of the log.
-pub(crate) struct Tail {
+pub(crate) struct ActiveSegment {
     /// The ledger's folder.
     pub(crate) ledger: PathBuf,
     /// The folder of the segments.
@@ -43,7 +43,7 @@ pub(crate) struct Tail {
     pub(crate) segment_span: i64,
     pub(crate) through: Through,
     /// `None` before the first entry.
-    pub(crate) segment: Option<Segment>,
+    pub(crate) segment: Option<OpenSegment>,
     /// True when bytes that do not count may follow the committed ones: they must go before the next write.
     pub(crate) untrimmed: bool,
     /// Segments before the present one that may not be on the disk.
@@ -54,7 +54,7 @@ pub(crate) struct Tail {
     pub(crate) doubtful: bool,
 }
 
-impl Tail {
+impl ActiveSegment {
     /// Writes a batch whose first entry has this number, and syncs it and all before it if asked to. Gives the segment's first entry
     /// and the batch's offset in it.
     pub(crate) fn append(&mut self, batch: &[u8], entry: u64, now: i64, sync: bool) -> io::Result<(u64, u64)> {
@@ -104,13 +104,13 @@ impl Tail {
         result
     }
 
-    /// Writes what no checkpoint signs into new files. `sealed` is the tree under the checkpoint, `whole` the tree over all entries.
-    pub(crate) fn renew(&mut self, sealed: &Edge, whole: &Edge) -> Result<(), RenewError> {
+    /// Writes what no checkpoint signs into new files. `signed` is the tree under the checkpoint, `whole` the tree over all entries.
+    pub(crate) fn renew(&mut self, signed: &Edge, whole: &Edge) -> Result<(), RenewError> {
         let Some(segment) = &mut self.segment else {
             self.doubtful = false;
             return Ok(());
         };
-        renew::segments(&self.ledger, sealed, whole, segment.length)?;
+        renew::segments(&self.ledger, signed, whole, segment.length)?;
         let file = segment::open(&segment::path(&self.folder, segment.first))?;
         segment.file = Latch::over((self.through)(file));
         self.full.clear();
@@ -129,7 +129,7 @@ impl Tail {
     }
 
     /// The segment to write into: trimmed, untouched by others, and a new one if the last is full.
-    fn ready(&mut self, entry: u64, now: i64) -> io::Result<&mut Segment> {
+    fn ready(&mut self, entry: u64, now: i64) -> io::Result<&mut OpenSegment> {
         if self.doubtful {
             return Err(io::Error::other("a sync has failed, and what it was to sync is not written anew yet"));
         }
@@ -140,7 +140,7 @@ impl Tail {
             self.untrimmed = true;
             return Err(error);
         }
-        let ends = |segment: &Segment| {
+        let ends = |segment: &OpenSegment| {
             let spans = segment.first < entry && now.saturating_sub(segment.since) >= self.segment_span;
             segment.length >= self.segment_bytes || spans
         };
@@ -150,7 +150,7 @@ impl Tail {
                 files::sync_folder(&self.folder)?;
             }
             self.unnamed = !self.power;
-            let next = Segment { file, first: entry, length: segment::HEADER as u64, since: now };
+            let next = OpenSegment { file, first: entry, length: segment::HEADER as u64, since: now };
             self.full.extend(self.segment.replace(next).map(|full| full.file));
         }
         self.segment.as_mut().ok_or_else(|| io::Error::other("no segment"))

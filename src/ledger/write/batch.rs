@@ -9,9 +9,9 @@ use crate::ids::Digest;
 use crate::ledger::format::chain::Streams;
 use crate::ledger::format::record::{Receipt, Record, RecordError};
 use crate::ledger::format::stamp::{LONGEST, Stamp};
-use crate::ledger::format::status::StandingChange;
+use crate::ledger::format::status::StatusChange;
 use crate::ledger::format::{entry, frame};
-use crate::ledger::write::id_generator::{Mint, TimeText};
+use crate::ledger::write::id_generator::{IdGenerator, TimeText};
 use crate::ledger::write::job::Job;
 
 /// What an entry has come to.
@@ -22,18 +22,18 @@ const KEPT: usize = 1 << 20;
 
 /// The batch that is being made, and the state that it moves on: ids and chains.
 pub(crate) struct Batch {
-    mint: Mint,
+    ids: IdGenerator,
     streams: Streams,
     time: TimeText,
     committed: Uuid,
     bytes: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<BatchEntry>,
     answers: Vec<Answer>,
 }
 
 /// Where an entry is in the batch.
 #[derive(Clone, Copy)]
-pub(crate) struct Entry {
+pub(crate) struct BatchEntry {
     pub(crate) id: Uuid,
     /// Where its frame begins.
     pub(crate) frame: usize,
@@ -45,7 +45,7 @@ impl Batch {
     /// Goes on from this state.
     pub(crate) const fn after(last: Uuid, streams: Streams) -> Self {
         Self {
-            mint: Mint::after(last),
+            ids: IdGenerator::after(last),
             streams,
             time: TimeText::new(),
             committed: last,
@@ -67,7 +67,7 @@ impl Batch {
 
     /// Appends a job's entry. What cannot be an entry is refused by itself and leaves no trace.
     fn add(&mut self, job: &Job, now: i64) -> io::Result<Answer> {
-        let (id, micros) = self.mint.next(now)?;
+        let (id, micros) = self.ids.next(now)?;
         let stream = match job {
             Job::Record { record, .. } => self.streams.choose(entry::tenant(record)),
             Job::Outcome(ended) => Arc::clone(&ended.stream),
@@ -91,12 +91,12 @@ impl Batch {
         self.streams.advance(&stream, hash);
         if let Job::Record { record, .. } = job {
             match record {
-                Record::Standing(StandingChange::Hall { online, .. }) => self.streams.switch(*online),
+                Record::Status(StatusChange::Hall { online, .. }) => self.streams.switch(*online),
                 Record::Recovery(recovery) => self.streams.recover(id, Some(recovery.cause()), recovery.file()),
                 _ => {}
             }
         }
-        self.entries.push(Entry { id, frame, end });
+        self.entries.push(BatchEntry { id, frame, end });
         Ok(Ok(Receipt { receipt_id: id, receipt_hash: hash, recorded_at_micros: micros, stream }))
     }
 
@@ -106,26 +106,26 @@ impl Batch {
     }
 
     /// The batch's entries.
-    pub(crate) fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[BatchEntry] {
         &self.entries
     }
 
     /// An entry's canonical JSON.
-    pub(crate) fn json(&self, entry: &Entry) -> &[u8] {
+    pub(crate) fn json(&self, entry: &BatchEntry) -> &[u8] {
         self.bytes.get(entry.frame + frame::HEADER..entry.end).unwrap_or_default()
     }
 
     /// The batch is committed: an answer for each job.
     pub(crate) fn commit(&mut self) -> std::vec::Drain<'_, Answer> {
         self.streams.keep();
-        self.committed = self.mint.last();
+        self.committed = self.ids.last();
         self.answers.drain(..)
     }
 
     /// The batch never was: ids and chains go back to the last commit.
     pub(crate) fn roll_back(&mut self) {
         self.streams.roll_back();
-        self.mint.roll_back(self.committed);
+        self.ids.roll_back(self.committed);
         self.clear();
     }
 

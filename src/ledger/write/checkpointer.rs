@@ -1,4 +1,4 @@
-//! Sealing: what makes a stretch of the log final. Entries synced, tiles written, head signed, chain heads kept, in this order.
+//! Checkpoints of what is new: entries synced, tiles written, head signed, chain heads kept, in this order.
 //!
 //! A disk may take long to sync and nothing on a request's path waits for it, so this has a thread of its own, which shares
 //! nothing with the writer but messages. A checkpoint never covers what a power cut could take back.
@@ -17,8 +17,8 @@ use crate::ledger::write::storage::Storage;
 use crate::ledger::{files, layout};
 use crate::telemetry::threads;
 
-/// What is to be sealed.
-pub(crate) struct Stretch {
+/// What a checkpoint is to be made of.
+pub(crate) struct PendingCheckpoint {
     /// The head to be signed.
     pub(crate) head: Head,
     /// The bytes of the file `heads` at this head.
@@ -31,9 +31,9 @@ pub(crate) struct Stretch {
     pub(crate) edge: Edge,
 }
 
-/// Why a stretch is not sealed.
+/// Why there is no checkpoint.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SealError {
+pub(crate) enum CheckpointError {
     /// The entries may not be on the disk, and no later sync of these files would prove that they are.
     #[error("the entries cannot be synced: {0}")]
     Unsynced(io::Error),
@@ -42,8 +42,8 @@ pub(crate) enum SealError {
     Unwritten(#[from] io::Error),
 }
 
-/// Where and by whom it is sealed.
-pub(crate) struct Seal {
+/// Where it is written, and by whom signed.
+pub(crate) struct Checkpointing {
     /// The ledger's folder.
     pub(crate) folder: PathBuf,
     /// The log's key.
@@ -57,25 +57,25 @@ pub(crate) struct Seal {
 /// So many tiles are counted as one step.
 const TILES: usize = 16;
 
-impl Seal {
-    /// Seals a stretch.
-    pub(crate) fn put(&self, stretch: &Stretch) -> Result<(), SealError> {
+impl Checkpointing {
+    /// Makes a checkpoint.
+    pub(crate) fn put(&self, checkpoint: &PendingCheckpoint) -> Result<(), CheckpointError> {
         let taken = || {
             self.taken.fetch_add(1, Ordering::Relaxed);
         };
-        let synced = stretch.written.iter().try_for_each(|file| file.sync_data().inspect(|()| taken()));
-        synced.and_then(|()| files::sync_folder(&layout::segments(&self.folder))).map_err(SealError::Unsynced)?;
-        for tiles in stretch.tiles.chunks(TILES) {
+        let synced = checkpoint.written.iter().try_for_each(|file| file.sync_data().inspect(|()| taken()));
+        synced.and_then(|()| files::sync_folder(&layout::segments(&self.folder))).map_err(CheckpointError::Unsynced)?;
+        for tiles in checkpoint.tiles.chunks(TILES) {
             put_tiles(&self.folder, tiles)?;
             taken();
         }
-        let note = checkpoint::sign(&self.key, stretch.head).map_err(io::Error::other)?;
+        let note = checkpoint::sign(&self.key, checkpoint.head).map_err(io::Error::other)?;
         files::replace(&layout::checkpoint_file(&self.folder), &note, 0o644)?;
         // Heads that are newer than the checkpoint would look as if it had been set back.
         files::sync_folder(&self.folder)?;
-        files::replace(&layout::heads_file(&self.folder), &stretch.heads, 0o600)?;
+        files::replace(&layout::heads_file(&self.folder), &checkpoint.heads, 0o600)?;
         files::sync_folder(&self.folder)?;
-        self.signed.send_replace(stretch.head.size);
+        self.signed.send_replace(checkpoint.head.size);
         Ok(())
     }
 }
@@ -97,50 +97,50 @@ pub(crate) fn put_tiles(ledger: &Path, tiles: &[FullTile]) -> io::Result<()> {
     Ok(())
 }
 
-/// A thread that seals one stretch at a time.
-pub(crate) struct Sealer {
-    stretches: mpsc::Sender<Stretch>,
-    done: mpsc::Receiver<(Stretch, Result<(), SealError>)>,
+/// A thread that makes one checkpoint at a time.
+pub(crate) struct Checkpointer {
+    pending: mpsc::Sender<PendingCheckpoint>,
+    done: mpsc::Receiver<(PendingCheckpoint, Result<(), CheckpointError>)>,
     busy: bool,
 }
 
-impl Sealer {
+impl Checkpointer {
     /// Starts the thread; it ends when this is dropped.
-    pub(crate) fn start(seal: Seal) -> io::Result<Self> {
-        let (stretches, todo) = mpsc::channel::<Stretch>();
+    pub(crate) fn start(checkpointing: Checkpointing) -> io::Result<Self> {
+        let (pending, todo) = mpsc::channel::<PendingCheckpoint>();
         let (results, done) = mpsc::channel();
         // What was in hand when it panicked goes back, too: the writer waits for it.
         let mut in_hand = None;
         threads::start("ledger-seal", move || {
-            if let Some(stretch) = in_hand.take() {
+            if let Some(checkpoint) = in_hand.take() {
                 // In the midst of a sync, for all that is known.
-                let panicked = SealError::Unsynced(io::Error::other("sealing has panicked"));
-                let _writer_is_gone = results.send((stretch, Err(panicked)));
+                let panicked = CheckpointError::Unsynced(io::Error::other("sealing has panicked"));
+                let _writer_is_gone = results.send((checkpoint, Err(panicked)));
             }
-            for stretch in &todo {
-                let result = seal.put(in_hand.insert(stretch));
-                if in_hand.take().is_none_or(|stretch| results.send((stretch, result)).is_err()) {
+            for checkpoint in &todo {
+                let result = checkpointing.put(in_hand.insert(checkpoint));
+                if in_hand.take().is_none_or(|checkpoint| results.send((checkpoint, result)).is_err()) {
                     break;
                 }
             }
         })?;
-        Ok(Self { stretches, done, busy: false })
+        Ok(Self { pending, done, busy: false })
     }
 
-    /// Whether a stretch is being sealed.
+    /// Whether a checkpoint is being made.
     pub(crate) const fn busy(&self) -> bool {
         self.busy
     }
 
-    /// Begins to seal a stretch; it comes back from [`Self::finished`], or at once if the thread is gone.
-    pub(crate) fn begin(&mut self, stretch: Stretch) -> Result<(), Box<Stretch>> {
-        self.stretches.send(stretch).map_err(|refused| Box::new(refused.0))?;
+    /// Begins a checkpoint; it comes back from [`Self::finished`], or at once if the thread is gone.
+    pub(crate) fn begin(&mut self, checkpoint: PendingCheckpoint) -> Result<(), Box<PendingCheckpoint>> {
+        self.pending.send(checkpoint).map_err(|refused| Box::new(refused.0))?;
         self.busy = true;
         Ok(())
     }
 
-    /// The stretch that has been sealed, or could not be; waits for it if asked to.
-    pub(crate) fn finished(&mut self, wait: bool) -> Option<(Stretch, Result<(), SealError>)> {
+    /// The checkpoint that has been made, or could not be; waits for it if asked to.
+    pub(crate) fn finished(&mut self, wait: bool) -> Option<(PendingCheckpoint, Result<(), CheckpointError>)> {
         if !self.busy {
             return None;
         }

@@ -16,13 +16,13 @@ const RANDOM_BITS: u32 = 62;
 const LAST_MICROS: i64 = 253_402_207_199_999_999;
 
 /// Where ids come from.
-pub(crate) struct Mint {
+pub(crate) struct IdGenerator {
     last: Uuid,
     random: [u8; 4096],
     used: usize,
 }
 
-impl Mint {
+impl IdGenerator {
     /// Goes on after the last id of the file; `Uuid::nil()` for an empty one.
     pub(crate) const fn after(last: Uuid) -> Self {
         Self { last, random: [0; 4096], used: 4096 }
@@ -104,12 +104,12 @@ mod tests {
 
     #[test]
     fn ids_rise_while_the_clock_jumps_stands_and_goes_back() {
-        let mut mint = Mint::after(Uuid::nil());
+        let mut ids = IdGenerator::after(Uuid::nil());
         let clock =
             [1_000_000, 1_000_000, 2_000_001, 1_500_000, 0, -5, i64::MIN, 2_000_001, 2_000_002, i64::MAX, i64::MAX];
         let mut last = (Uuid::nil(), 0);
         for now in clock.into_iter().flat_map(|now| [now; 300]) {
-            let next = mint.next(now).unwrap();
+            let next = ids.next(now).unwrap();
             assert!(next.0 > last.0 && next.1 >= last.1, "{last:?} {next:?}");
             assert_eq!((next.0.get_version_num(), next.0.get_variant()), (7, uuid::Variant::RFC4122));
             assert_eq!(micros(next.0), next.1);
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn an_exhausted_microsecond_moves_to_the_next() {
         let top = Uuid::from_u128(7 << 76 | 2 << RANDOM_BITS | ((1 << RANDOM_BITS) - 1));
-        let (id, time) = Mint::after(top).next(0).unwrap();
+        let (id, time) = IdGenerator::after(top).next(0).unwrap();
         assert!(id > top);
         assert_eq!(time, 1);
     }

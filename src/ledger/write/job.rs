@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::engine;
-use crate::ledger::format::record::{Ended, Receipt, Record, RecordError};
+use crate::ledger::format::record::{OutcomeEntry, Receipt, Record, RecordError};
 
 /// Queues the end of an exchange; false when the ledger is closed.
-pub(crate) type Requeue = Arc<dyn Fn(Ended) -> bool + Send + Sync>;
+pub(crate) type Requeue = Arc<dyn Fn(OutcomeEntry) -> bool + Send + Sync>;
 
 /// What becomes of a record.
 pub(crate) type Answer = Result<Delivery, RecordError>;
@@ -18,7 +18,7 @@ pub(crate) enum Job {
     /// A decision, refusal or change, and who waits for it; `None` while it is being written.
     Record { record: Record, waiter: Option<Waiter> },
     /// The end of an exchange; nobody waits.
-    Outcome(Ended),
+    Outcome(OutcomeEntry),
 }
 
 impl Job {
@@ -63,14 +63,14 @@ impl Delivery {
 
     /// It will not come: the outcome that says so.
     pub(crate) fn undelivered(mut self) -> Option<Job> {
-        self.back.take().map(|_| Job::Outcome(Ended::undelivered(&self.receipt)))
+        self.back.take().map(|_| Job::Outcome(OutcomeEntry::undelivered(&self.receipt)))
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
         if let Some(requeue) = self.back.take()
-            && !requeue(Ended::undelivered(&self.receipt))
+            && !requeue(OutcomeEntry::undelivered(&self.receipt))
         {
             tracing::error!(decision_id = %self.receipt.id(), "the ledger is closed without the end of this exchange");
         }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::ledger::format::record::{Ended, Record, RecordError};
+use crate::ledger::format::record::{OutcomeEntry, Record, RecordError};
 use crate::ledger::write::job::{Answer, Job, Waiter};
 
 /// The most bytes of records that wait, whatever their number: callers choose how much they ask.
@@ -162,7 +162,7 @@ impl Queue {
     }
 
     /// Queues an outcome; false when the ledger is closed.
-    pub(crate) fn outcome(&self, ended: Ended) -> bool {
+    pub(crate) fn outcome(&self, ended: OutcomeEntry) -> bool {
         let mut waiting = self.lock();
         let open = !waiting.closed;
         if open {

@@ -27,17 +27,17 @@ pub(crate) enum RenewError {
     Lost(String),
 }
 
-/// Renews the segments with entries after `sealed`; the last one has so many bytes that count. `whole` is the tree over all of them.
-pub(crate) fn segments(ledger: &Path, sealed: &Edge, whole: &Edge, length: u64) -> Result<(), RenewError> {
+/// Renews the segments with entries after `signed`; the last one has so many bytes that count. `whole` is the tree over all of them.
+pub(crate) fn segments(ledger: &Path, signed: &Edge, whole: &Edge, length: u64) -> Result<(), RenewError> {
     let folder = layout::segments(ledger);
     let firsts = segment::list(&folder)?;
-    let from = firsts.iter().rposition(|first| *first <= sealed.size()).unwrap_or(0);
-    let mut edge = sealed.clone();
-    let unsealed = firsts.get(from..).unwrap_or_default();
-    for first in unsealed {
+    let from = firsts.iter().rposition(|first| *first <= signed.size()).unwrap_or(0);
+    let mut edge = signed.clone();
+    let unsigned = firsts.get(from..).unwrap_or_default();
+    for first in unsigned {
         let path = segment::path(&folder, *first);
         let mut bytes = fs::read(&path)?;
-        if Some(first) == unsealed.last() {
+        if Some(first) == unsigned.last() {
             bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
         }
         if let Some(problem) = segment::header_problem(&bytes, *first) {
@@ -67,7 +67,7 @@ pub(crate) fn segments(ledger: &Path, sealed: &Edge, whole: &Edge, length: u64) 
             whole.size()
         )));
     }
-    for first in unsealed {
+    for first in unsigned {
         files::put_in_place(&segment::path(&folder, *first))?;
     }
     Ok(files::sync_folder(&folder)?)

@@ -18,7 +18,7 @@ pub(crate) struct Shared {
     pub(crate) failure: Mutex<Option<Arc<str>>>,
     /// Entries under the newest checkpoint.
     pub(crate) signed: watch::Sender<u64>,
-    /// Counts what is done, entry by entry and of what is sealed: whoever waits for the end sees that it goes on.
+    /// Counts what is done, entry by entry and step by step of a checkpoint: whoever waits for the end sees that it goes on.
     pub(crate) taken: Arc<AtomicU64>,
     /// Somebody waits for a checkpoint over what is committed.
     pub(crate) wanted: AtomicBool,

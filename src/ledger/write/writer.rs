@@ -14,9 +14,9 @@ use crate::ledger::format::index::{self, EVERY, Place};
 use crate::ledger::format::record::RecordError;
 use crate::ledger::format::tree::{Edge, FullTile};
 use crate::ledger::layout;
-use crate::ledger::write::active_segment::Tail;
+use crate::ledger::write::active_segment::ActiveSegment;
 use crate::ledger::write::batch::Batch;
-use crate::ledger::write::checkpointer::{SealError, Sealer, Stretch};
+use crate::ledger::write::checkpointer::{CheckpointError, Checkpointer, PendingCheckpoint};
 use crate::ledger::write::clock::Clock;
 use crate::ledger::write::index::Index;
 use crate::ledger::write::job::{Delivery, Job, Requeue};
@@ -30,7 +30,7 @@ const RETRY: Duration = Duration::from_millis(500);
 const SOONEST: Duration = Duration::from_millis(200);
 /// Whole tiles that may wait for a disk that takes entries but no tiles: about a million entries.
 const MOST_TILES: usize = 4096;
-/// Whole tiles that are sealed before the time is up, so that a busy log keeps little in memory.
+/// Whole tiles for which a checkpoint is made before the time is up, so that a busy log keeps little in memory.
 const MANY_TILES: usize = 256;
 
 /// Everything that the writing thread owns.
@@ -40,20 +40,20 @@ pub(crate) struct Writer {
     pub(crate) requeue: Requeue,
     pub(crate) clock: Clock,
     pub(crate) batch: Batch,
-    pub(crate) tail: Tail,
+    pub(crate) active: ActiveSegment,
     pub(crate) index: Index,
     pub(crate) edge: Edge,
-    /// Whole tiles that are not sealed.
+    /// Whole tiles that no checkpoint has written.
     pub(crate) tiles: Vec<FullTile>,
-    pub(crate) sealer: Sealer,
+    pub(crate) checkpointer: Checkpointer,
     /// The tree under the last checkpoint.
-    pub(crate) sealed: Edge,
+    pub(crate) checkpointed: Edge,
     /// Whether the stored chain heads are older than the checkpoint.
     pub(crate) heads_behind: bool,
     /// Why nothing is recorded any more: what was recorded is not to be read back.
     pub(crate) lost: Option<Arc<str>>,
-    pub(crate) seal_at: Instant,
-    pub(crate) seal_begun: Instant,
+    pub(crate) checkpoint_at: Instant,
+    pub(crate) checkpoint_begun: Instant,
     pub(crate) checkpoint_every: Duration,
     /// Outcomes of batches that failed.
     pub(crate) owed: Vec<Job>,
@@ -92,14 +92,14 @@ impl Writer {
             if closed {
                 break;
             }
-            if let Some(error) = self.note_sealed(false) {
+            if let Some(error) = self.note_checkpoint(false) {
                 self.fail(&error, &mut jobs);
             }
             if self.shared.wanted.swap(false, Ordering::Relaxed) {
-                self.seal_at = self.seal_at.min(self.seal_begun + SOONEST);
+                self.checkpoint_at = self.checkpoint_at.min(self.checkpoint_begun + SOONEST);
             }
-            if self.unsealed() && (self.seal_at <= Instant::now() || self.tiles.len() >= MANY_TILES) {
-                self.begin_seal();
+            if self.behind() && (self.checkpoint_at <= Instant::now() || self.tiles.len() >= MANY_TILES) {
+                self.begin_checkpoint();
             }
         }
         self.finish();
@@ -110,12 +110,12 @@ impl Writer {
 
     /// When there is something to do even if nothing comes.
     fn wake_at(&self) -> Option<Instant> {
-        let seal_at = self.unsealed().then_some(self.seal_at);
-        [self.retry_at, seal_at].into_iter().flatten().min()
+        let checkpoint_at = self.behind().then_some(self.checkpoint_at);
+        [self.retry_at, checkpoint_at].into_iter().flatten().min()
     }
 
-    const fn unsealed(&self) -> bool {
-        self.heads_behind || self.edge.size() > self.sealed.size()
+    const fn behind(&self) -> bool {
+        self.heads_behind || self.edge.size() > self.checkpointed.size()
     }
 
     /// Writes a batch, answers, and then does what nobody waits for. Some of it may wait since then.
@@ -172,11 +172,11 @@ impl Writer {
         let now = (self.clock)();
         self.batch.fill(jobs, now)?;
         if self.batch.bytes().is_empty() {
-            return self.tail.probe(self.edge.size(), now).map(|()| (0, 0));
+            return self.active.probe(self.edge.size(), now).map(|()| (0, 0));
         }
         // What takes a right away is not in force before it is sure to stay.
         let sync = jobs.iter().any(Job::takes_away);
-        self.tail.append(self.batch.bytes(), self.edge.size(), now, sync)
+        self.active.append(self.batch.bytes(), self.edge.size(), now, sync)
     }
 
     /// After a sync that failed, or may have: what no checkpoint signs is read back and written into new files, before anything more
@@ -185,21 +185,21 @@ impl Writer {
         if let Some(lost) = &self.lost {
             return Err(io::Error::other(lost.to_string()));
         }
-        if !self.tail.doubtful {
+        if !self.active.doubtful {
             return Ok(());
         }
-        // What is being sealed was begun before, and its files are about to be others. How it ends is no news.
-        self.note_sealed(true);
+        // A checkpoint that is being made was begun before, and its files are about to be others. How it ends is no news.
+        self.note_checkpoint(true);
         let gone = self.shared.pruned.load(Ordering::Relaxed).div_ceil(EVERY);
         let records = self.index.written();
-        let folder = &self.tail.ledger;
+        let folder = &self.active.ledger;
         let renewed = renew::index(folder, gone, records)
             .and_then(|()| Ok(index::open(&layout::index_file(folder))?))
-            .and_then(|file| self.tail.renew(&self.sealed, &self.edge).map(|()| file));
+            .and_then(|file| self.active.renew(&self.checkpointed, &self.edge).map(|()| file));
         match renewed {
             Ok(file) => {
                 self.index.move_to(Latch::over(Arc::new(file)));
-                let entries = self.edge.size() - self.sealed.size();
+                let entries = self.edge.size() - self.checkpointed.size();
                 tracing::info!(entries, "what no checkpoint signs was read back and is in new files");
                 Ok(())
             }
@@ -246,16 +246,16 @@ impl Writer {
         flushed.is_ok()
     }
 
-    /// Hands what is new to the sealing thread.
-    fn begin_seal(&mut self) {
-        self.seal_begun = Instant::now();
-        self.seal_at = self.seal_begun + self.checkpoint_every;
-        if self.tail.doubtful {
+    /// Hands what is new to the checkpointer.
+    fn begin_checkpoint(&mut self) {
+        self.checkpoint_begun = Instant::now();
+        self.checkpoint_at = self.checkpoint_begun + self.checkpoint_every;
+        if self.active.doubtful {
             return;
         }
-        if self.sealer.busy() {
+        if self.checkpointer.busy() {
             // Whoever waits for what came meanwhile does not wait for a whole interval more.
-            self.seal_at = self.seal_begun + SOONEST.min(self.checkpoint_every);
+            self.checkpoint_at = self.checkpoint_begun + SOONEST.min(self.checkpoint_every);
             return;
         }
         if !self.flush_index() {
@@ -267,30 +267,30 @@ impl Writer {
             (Err(error), _) => return tracing::error!(%error, "the ledger's tree has no root"),
             (_, Err(error)) => return tracing::error!(%error, "the ledger's chain heads cannot be written"),
         };
-        let mut written = self.tail.unsynced();
+        let mut written = self.active.unsynced();
         written.push(self.index.file());
         let (tiles, edge) = (std::mem::take(&mut self.tiles), self.edge.clone());
-        let stretch = Stretch { head: Head { size, root }, heads, tiles, written, edge };
-        if let Err(refused) = self.sealer.begin(stretch) {
+        let checkpoint = PendingCheckpoint { head: Head { size, root }, heads, tiles, written, edge };
+        if let Err(refused) = self.checkpointer.begin(checkpoint) {
             tracing::error!("the ledger's sealing thread is gone: no checkpoint can be signed");
             self.tiles = refused.tiles;
         }
     }
 
-    /// Takes back what the sealing thread has done, or could not do. Gives why nothing can be recorded now, if it cannot.
-    fn note_sealed(&mut self, wait: bool) -> Option<io::Error> {
-        let (stretch, result) = self.sealer.finished(wait)?;
+    /// Takes back what the checkpointer has done, or could not do. Gives why nothing can be recorded now, if it cannot.
+    fn note_checkpoint(&mut self, wait: bool) -> Option<io::Error> {
+        let (checkpoint, result) = self.checkpointer.finished(wait)?;
         match result {
             Ok(()) => {
-                self.tail.synced(&stretch.written);
-                (self.sealed, self.heads_behind) = (stretch.edge, false);
+                self.active.synced(&checkpoint.written);
+                (self.checkpointed, self.heads_behind) = (checkpoint.edge, false);
             }
             Err(error) => {
                 tracing::error!(%error, "the ledger's checkpoint cannot be written");
-                let newer = std::mem::replace(&mut self.tiles, stretch.tiles);
+                let newer = std::mem::replace(&mut self.tiles, checkpoint.tiles);
                 self.tiles.extend(newer);
-                if let SealError::Unsynced(error) = error {
-                    self.tail.doubtful = true;
+                if let CheckpointError::Unsynced(error) = error {
+                    self.active.doubtful = true;
                     return Some(error);
                 }
             }
@@ -300,17 +300,17 @@ impl Writer {
 
     /// A last try for what is owed, and the last checkpoint.
     fn finish(&mut self) {
-        self.note_sealed(true);
-        if !self.owed.is_empty() || self.tail.doubtful {
+        self.note_checkpoint(true);
+        if !self.owed.is_empty() || self.active.doubtful {
             self.commit(&mut Vec::new(), None);
         }
         if !self.owed.is_empty() {
             tracing::error!(outcomes = self.owed.len(), "the ledger is closed without the ends of these exchanges");
         }
-        self.note_sealed(true);
-        if self.unsealed() {
-            self.begin_seal();
-            self.note_sealed(true);
+        self.note_checkpoint(true);
+        if self.behind() {
+            self.begin_checkpoint();
+            self.note_checkpoint(true);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::engine::Mode;
 use crate::engine::input::HttpFacts;
 use crate::ids::SupervisorLevel;
-use crate::ledger::format::record::{Cause, Ending, Outcome, RegistryAction};
+use crate::ledger::format::record::{ActivationCause, Ending, ExchangeEnd, RegistryAction};
 use crate::ledger::format::stamp::LONGEST;
 use crate::ledger::tests::decision;
 
@@ -122,8 +122,8 @@ fn the_stream_is_a_tenants_only_when_the_tenant_is_known() {
 #[test]
 fn a_policy_that_comes_into_force_is_on_record_by_its_fingerprint() {
     let policy = |replaces| {
-        Record::Policy(InForce {
-            cause: if replaces { Cause::Reload } else { Cause::Start },
+        Record::Policy(PolicyActivation {
+            cause: if replaces { ActivationCause::Reload } else { ActivationCause::Start },
             snapshot: Digest::of(b"snapshot"),
             replaces: replaces.then(|| Digest::of(b"before")),
             version: Arc::from("policy.v1"),
@@ -216,9 +216,9 @@ proptest! {
         prop_assert!(bytes.len() <= LONGEST);
         assert_canonical(&bytes);
 
-        let ended = Ended {
+        let ended = OutcomeEntry {
             decision_id: ID, decision_hash: Digest::of(b"y"), stream: text(0),
-            outcome: Outcome {
+            outcome: ExchangeEnd {
                 status: counts.3, request_bytes: counts.0, response_bytes: counts.1,
                 duration: Duration::from_micros(counts.2), ending: Ending::ClientGone,
             },

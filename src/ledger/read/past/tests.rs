@@ -26,7 +26,7 @@ fn recorded(decision: engine::Decision, worker_optional: bool) -> Json {
 
 fn past(entry: &Json) -> PastDecision {
     match read(entry) {
-        Ok(Entry::Decision(past)) => *past,
+        Ok(PastEntry::Decision(past)) => *past,
         other => panic!("{other:?}"),
     }
 }
@@ -102,8 +102,8 @@ fn what_does_not_hold_enough_says_so() {
         correlation_id: None,
         raw_body: None,
     };
-    assert_eq!(read(&written(&Record::Refusal(refusal))), Ok(Entry::Refusal));
-    assert_eq!(read(&Json::parse(br#"{"kind":"registry","action":"banned"}"#).unwrap()), Ok(Entry::Other));
+    assert_eq!(read(&written(&Record::Refusal(refusal))), Ok(PastEntry::Refusal));
+    assert_eq!(read(&Json::parse(br#"{"kind":"registry","action":"banned"}"#).unwrap()), Ok(PastEntry::Other));
     assert!(read(&Json::parse(br#"{"kind":"approval"}"#).unwrap()).is_err());
     assert!(read(&Json::Null).is_err());
 }

@@ -48,8 +48,13 @@ async fn record(queue: &Queue) -> Result<Receipt, RecordError> {
     answer.await.unwrap_or(Err(RecordError::Closed)).map(Delivery::take)
 }
 
-fn outcome() -> Ended {
-    Ended { decision_id: Uuid::nil(), decision_hash: Digest::of(b""), stream: Arc::from("org.acme"), outcome: ended() }
+fn outcome() -> OutcomeEntry {
+    OutcomeEntry {
+        decision_id: Uuid::nil(),
+        decision_hash: Digest::of(b""),
+        stream: Arc::from("org.acme"),
+        outcome: ended(),
+    }
 }
 
 /// Runs it to its end, or says that it hangs.
