@@ -41,7 +41,7 @@ use crate::telemetry::traces::Traces;
 use crate::telemetry::{DecisionLabels, Metrics};
 use ingested::Ingested;
 
-pub use crate::ledger::{Door, Ending, LedgerHealth, ReadError, Receipt, ReceiptProof, Refusal, LogResource};
+pub use crate::ledger::{Door, Ending, LedgerHealth, LogResource, ReadError, Receipt, ReceiptProof, Refusal};
 pub use active_policy::{Changed, Loaded, NotInForce, RefusedChange};
 pub use admission::{Admission, Applicant, NotAdmitted};
 pub use alerts::{Alert, Alerts, Raised};

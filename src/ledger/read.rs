@@ -6,7 +6,6 @@ pub(crate) mod history;
 pub mod past;
 pub(crate) mod prove;
 pub(crate) mod reader;
-pub mod reading;
 pub(crate) mod resource;
 pub(crate) mod search;
 pub(crate) mod service;

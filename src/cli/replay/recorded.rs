@@ -9,8 +9,8 @@ use crate::cli::lines::{InputLine, LineReader};
 use crate::engine::input::written::{Absent, LONGEST, Written};
 use crate::engine::json::{Members, present};
 use crate::engine::{DenyCode, Json, Mode, Outcome};
-use crate::ledger::past::{self, Entry, PastDecision, PastVerdict};
-use crate::ledger::reading;
+use crate::ledger::LogReader;
+use crate::ledger::past::{self, PastDecision, PastEntry, PastVerdict};
 
 /// The most bytes of a line: an input and its decision.
 const LINE: usize = 4 * LONGEST;
@@ -40,25 +40,9 @@ pub fn read(source: &Path, mode: Mode, take: &mut impl FnMut(String, RecordedIte
     let name = source.display();
     let broken = |error: &dyn std::fmt::Display| (format!("`{name}`"), RecordedItem::Cannot(error.to_string()));
     if source.is_dir() {
-        match reading::entries(source) {
-            Err(error) => {
-                let (place, found) = broken(&error);
-                take(place, found);
-            }
-            Ok(entries) => {
-                for (number, entry) in entries.enumerate() {
-                    match entry {
-                        Ok(json) => {
-                            let (id, found) = of_bytes(&json, mode);
-                            take(id.unwrap_or_else(|| format!("`{name}`, entry {number}")), found);
-                        }
-                        Err(error) => {
-                            let (place, found) = broken(&error);
-                            take(place, found);
-                        }
-                    }
-                }
-            }
+        if let Err(error) = read_ledger(source, mode, take) {
+            let (place, found) = broken(&error);
+            take(place, found);
         }
         return;
     }
@@ -89,6 +73,16 @@ pub fn read(source: &Path, mode: Mode, take: &mut impl FnMut(String, RecordedIte
     }
 }
 
+/// Reads a ledger's entries to their end.
+fn read_ledger(folder: &Path, mode: Mode, take: &mut impl FnMut(String, RecordedItem)) -> io::Result<()> {
+    let mut entries = LogReader::new(folder).entries()?;
+    while let Some((number, json)) = entries.next()? {
+        let (id, found) = of_bytes(json, mode);
+        take(id.unwrap_or_else(|| format!("`{}`, entry {number}", folder.display())), found);
+    }
+    entries.ends()
+}
+
 /// What the JSON of an entry, or of an input with its decision, is; and its decision's id.
 fn of_bytes(bytes: &[u8], mode: Mode) -> (Option<String>, RecordedItem) {
     let json = match Json::parse(bytes) {
@@ -103,9 +97,9 @@ fn of_bytes(bytes: &[u8], mode: Mode) -> (Option<String>, RecordedItem) {
         return (decision.as_object().and_then(id), found);
     }
     let found = match past::read(&json) {
-        Ok(Entry::Decision(past)) => RecordedItem::Recorded(Box::new(RecordedDecision::Asked(past))),
-        Ok(Entry::Refusal) => RecordedItem::Refusal,
-        Ok(Entry::Other) => RecordedItem::Nothing,
+        Ok(PastEntry::Decision(past)) => RecordedItem::Recorded(Box::new(RecordedDecision::Asked(past))),
+        Ok(PastEntry::Refusal) => RecordedItem::Refusal,
+        Ok(PastEntry::Other) => RecordedItem::Nothing,
         Err(why) => RecordedItem::Cannot(why),
     };
     (json.as_object().and_then(id), found)

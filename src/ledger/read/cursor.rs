@@ -18,7 +18,7 @@ const LONGEST: usize = frame::HEADER + stamp::LONGEST;
 
 /// A place in the log, from which entries are read one after the other.
 #[derive(Debug)]
-pub(crate) struct Cursor {
+pub struct Cursor {
     /// The folder of the segments.
     folder: PathBuf,
     /// `None` until the segment is there.
@@ -38,7 +38,7 @@ impl Cursor {
     /// From this entry at this place. `None` when its segment is not there: it was pruned.
     pub(crate) fn from(ledger: &Path, number: u64, segment: u64, offset: u64) -> io::Result<Option<Self>> {
         let folder = layout::segments(ledger);
-        match File::open(segment::path(&folder, segment)) {
+        match open(&folder, segment) {
             Ok(file) => {
                 Ok(Some(Self { folder, file: Some(file), first: segment, offset, bytes: Vec::new(), done: 0, number }))
             }
@@ -56,7 +56,8 @@ impl Cursor {
     }
 
     /// The number of the entry that comes next.
-    pub(crate) const fn number(&self) -> u64 {
+    #[must_use]
+    pub const fn number(&self) -> u64 {
         self.number
     }
 
@@ -64,7 +65,8 @@ impl Cursor {
     ///
     /// # Errors
     /// A file cannot be read, or is damaged where an entry should be.
-    pub(crate) fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
+    #[expect(clippy::should_implement_trait, reason = "an entry is lent, and there may be more after a `None`")]
+    pub fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
         loop {
             if let Some(length) = frame::at(&self.bytes, self.done).map(|frame| frame.entry.len()) {
                 let start = self.done + frame::HEADER;
@@ -102,7 +104,7 @@ impl Cursor {
 
     fn opened(&mut self) -> io::Result<Option<&File>> {
         if self.file.is_none() {
-            match File::open(segment::path(&self.folder, self.first)) {
+            match open(&self.folder, self.first) {
                 Ok(file) => self.file = Some(file),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error),
@@ -116,7 +118,7 @@ impl Cursor {
         if self.number == self.first {
             return Ok(false);
         }
-        match File::open(segment::path(&self.folder, self.number)) {
+        match open(&self.folder, self.number) {
             Ok(file) => {
                 self.file = Some(file);
                 self.first = self.number;
@@ -127,4 +129,51 @@ impl Cursor {
             Err(error) => Err(error),
         }
     }
+
+    /// Whether the log ends where [`Self::next`] gave `None`: nothing follows there but, at most, the torn end of a write.
+    ///
+    /// # Errors
+    /// A file cannot be read, is missing, or is damaged where an entry should be.
+    pub fn ends(&self) -> io::Result<()> {
+        let later = segment::list(&self.folder)?.into_iter().find(|first| *first > self.first);
+        let path = segment::path(&self.folder, self.first);
+        let at = self.offset + self.done as u64;
+        let rest = match File::open(&path) {
+            Ok(file) => segment::read_from(&file, at)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && later.is_none() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        // What was written meanwhile is no matter of this reading.
+        if frame::at(&rest, 0).is_some() || (rest.is_empty() && later.is_none_or(|first| first == self.number)) {
+            return Ok(());
+        }
+        if later.is_none() && frame::later_batch(&rest, 0).is_none() {
+            return Ok(());
+        }
+        if rest.is_empty() {
+            let missing = segment::path(&self.folder, self.number);
+            return Err(damaged(format!("`{}` is missing: verify the ledger", missing.display())));
+        }
+        Err(damaged(format!("`{}` has a damaged frame at byte {at}: verify the ledger", path.display())))
+    }
+}
+
+/// Opens a segment whose header is the one of this segment.
+fn open(folder: &Path, first: u64) -> io::Result<File> {
+    let path = segment::path(folder, first);
+    let file = File::open(&path)?;
+    let mut header = [0; segment::HEADER];
+    match file.read_exact_at(&mut header, 0) {
+        // What is too short for a header has a damaged one.
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+        _ => {}
+    }
+    match segment::header_problem(&header, first) {
+        Some(problem) => Err(damaged(format!("`{}` {problem}", path.display()))),
+        None => Ok(file),
+    }
+}
+
+fn damaged(problem: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
 }

@@ -1,28 +1,14 @@
 //! Choosing entries: the newest, or those of a time, tenant, capability or verdict.
 
-use std::io;
+use std::{fs, io};
 
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::ledger::format::{ids, index};
+use crate::ledger::layout;
 use crate::ledger::read::cursor::Cursor;
-use crate::ledger::read::reader::{LogReader, damaged};
-
-/// Entries in order, read from the files as they are asked for.
-#[derive(Debug)]
-pub struct Entries(Cursor);
-
-impl Entries {
-    /// The next entry: its number and canonical JSON. `None`: none is whole yet, and one may be later.
-    ///
-    /// # Errors
-    /// A file cannot be read or is damaged.
-    #[expect(clippy::should_implement_trait, reason = "an entry is lent, and there may be more after a `None`")]
-    pub fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
-        self.0.next()
-    }
-}
+use crate::ledger::read::reader::{LogReader, damaged, named};
 
 /// Which entries are wanted.
 #[derive(Debug, Clone, Default)]
@@ -84,28 +70,41 @@ impl LogReader {
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub fn filtered(&self, filter: &Filter) -> io::Result<Entries> {
-        Ok(Entries(match filter.since {
-            Some(since) => self.cursor_from(since)?,
-            None => Cursor::begin(&self.folder)?,
-        }))
+    pub fn filtered(&self, filter: &Filter) -> io::Result<Cursor> {
+        match filter.since {
+            Some(since) => self.cursor_from(since),
+            None => Cursor::begin(&self.folder),
+        }
+    }
+
+    /// All entries that are kept. Whoever reads them to the end asks the cursor whether that [is one](Cursor::ends).
+    ///
+    /// # Errors
+    /// There is no ledger, or one of another version.
+    pub fn entries(&self) -> io::Result<Cursor> {
+        let path = layout::version_file(&self.folder);
+        let found = fs::read(&path).map_err(|error| named(&path, &error))?;
+        if found != layout::VERSION.as_bytes() {
+            return Err(damaged(format!("`{}` is not `{}`", path.display(), layout::VERSION.trim())));
+        }
+        Cursor::begin(&self.folder)
     }
 
     /// The entries from this number on, or from the first that is kept.
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub fn from_entry(&self, number: u64) -> io::Result<Entries> {
+    pub fn from_entry(&self, number: u64) -> io::Result<Cursor> {
         let mut cursor = self.cursor_at(number)?;
         while cursor.number() < number && cursor.next()?.is_some() {}
-        Ok(Entries(cursor))
+        Ok(cursor)
     }
 
     /// The last so many entries, and those that come.
     ///
     /// # Errors
     /// A file cannot be read or is damaged.
-    pub fn newest(&self, count: u64) -> io::Result<Entries> {
+    pub fn newest(&self, count: u64) -> io::Result<Cursor> {
         // The end is at most a stretch and what has no record yet after the last record of the index.
         let mut end = self.cursor_at(u64::MAX - index::EVERY)?;
         while end.next()?.is_some() {}

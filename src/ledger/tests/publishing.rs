@@ -271,3 +271,46 @@ fn the_newest_and_the_entries_of_a_time_tenant_and_verdict_are_found() {
     assert_eq!(select(&capability).len(), 301);
     assert_eq!(select(&Filter { since: Some(i64::MAX), ..filter() }), [] as [serde_json::Value; 0]);
 }
+
+#[test]
+fn a_reading_to_the_end_tells_damage_from_the_torn_end_of_a_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { segment_bytes: 4000, ..settings(folder.path()) };
+    let ledger = Ledger::open(&settings).unwrap();
+    fill(&ledger, 20);
+    ledger.close();
+    let reader = LogReader::new(&settings.path);
+    let read = || {
+        let mut entries = reader.entries()?;
+        let mut count = 0;
+        while entries.next()?.is_some() {
+            count += 1;
+        }
+        entries.ends().map(|()| count)
+    };
+    assert_eq!(read().unwrap(), 60);
+    let folder = segments(&settings.path);
+    let firsts = segment::list(&folder).unwrap();
+    let [first, second, .., last] = *firsts.as_slice() else { panic!("{firsts:?}") };
+    let [first, second, last] = [first, second, last].map(|first| segment::path(&folder, first));
+    let with = |path: &Path, change: &dyn Fn(&mut Vec<u8>)| {
+        let whole = fs::read(path).unwrap();
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        fs::write(path, &bytes).unwrap();
+        let found = read();
+        fs::write(path, whole).unwrap();
+        found
+    };
+    let problem = |found: std::io::Result<u64>| found.unwrap_err().to_string();
+    assert_eq!(with(&last, &|bytes| bytes.truncate(bytes.len() - 1)).unwrap(), 59);
+    assert_eq!(with(&last, &|bytes| bytes.extend([0; 5000])).unwrap(), 60);
+    for path in [&first, &second] {
+        let cut = problem(with(path, &|bytes| bytes.truncate(bytes.len() - 1)));
+        assert!(cut.contains("has a damaged frame at byte") && cut.contains(path.to_str().unwrap()), "{cut}");
+    }
+    assert!(problem(with(&last, &|bytes| bytes[segment::HEADER + 20] ^= 1)).contains("damaged frame at byte 32"));
+    assert!(problem(with(&second, &|bytes| bytes[0] ^= 1)).contains("damaged header"));
+    fs::remove_file(&second).unwrap();
+    assert!(problem(read()).contains("is missing"));
+}
