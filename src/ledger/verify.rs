@@ -30,8 +30,8 @@ use std::path::Path;
 use self::breaks::{CHECKPOINT, in_file, read};
 use self::entries::EntryCheck;
 use self::recovered::newest;
-use self::signed::{Edge, Head, PRUNED};
-use self::stored::{Heads, Place};
+use self::signed::{PRUNED, PrunedEdge, SignedHead};
+use self::stored::{ChainHeads, StoredPlace};
 use self::tree::{EMPTY, Tree};
 use crate::ids::Digest;
 
@@ -67,7 +67,7 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
     stored::check_version(folder)?;
     // In the reverse order of their writing, so that one is never newer than what it rests on.
     let heads = read(folder, "heads")?;
-    let heads = Heads::read(&heads).ok_or_else(|| in_file("heads", "is damaged"))?;
+    let heads = ChainHeads::read(&heads).ok_or_else(|| in_file("heads", "is damaged"))?;
     let note = read(folder, CHECKPOINT)?;
     let key = signed::newest_key(folder, vkey)?;
     let head = signed::checkpoint(&note, &key).map_err(|problem| in_file(CHECKPOINT, problem))?;
@@ -77,7 +77,7 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
         return Err(in_file(CHECKPOINT, problem).into());
     }
 
-    let pruned = Edge::load(folder, &key, EMPTY)
+    let pruned = PrunedEdge::load(folder, &key, EMPTY)
         .map_err(|source| VerifyError::Unreadable { path: folder.join(PRUNED), source })?;
     let pruned = pruned.map_err(|problem| in_file(PRUNED, problem))?;
     if heads.size < pruned.entry() {
@@ -123,7 +123,7 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
 }
 
 /// The head of an older checkpoint, which one of these keys must have signed.
-fn older_head(note: &[u8], vkeys: [&str; 2], newest: Head) -> Result<Head, Break> {
+fn older_head(note: &[u8], vkeys: [&str; 2], newest: SignedHead) -> Result<SignedHead, Break> {
     let [given, key] = vkeys.map(|vkey| signed::checkpoint(note, vkey));
     let older = given.or(key).map_err(|problem| in_file("the older checkpoint", problem))?;
     if older.size > newest.size {
@@ -150,10 +150,10 @@ fn is_live(folder: &Path) -> Result<bool, VerifyError> {
 
 struct Check<'a> {
     folder: &'a Path,
-    head: Head,
-    older: Option<Head>,
-    heads: Heads,
-    pruned: Edge,
+    head: SignedHead,
+    older: Option<SignedHead>,
+    heads: ChainHeads,
+    pruned: PrunedEdge,
     entries: EntryCheck,
     tree: Tree,
 }
@@ -244,7 +244,7 @@ impl Check<'_> {
         let Some(records) = bytes.strip_prefix(stored::INDEX) else {
             return Err(in_file("index", "has a damaged header").into());
         };
-        let places: &[Place] = &self.entries.places;
+        let places: &[StoredPlace] = &self.entries.places;
         let (records, torn) = records.as_chunks::<{ stored::RECORD }>();
         let gone = usize::try_from(self.pruned.entry().div_ceil(stored::EVERY)).unwrap_or(usize::MAX);
         let total = gone.saturating_add(places.len());

@@ -10,8 +10,8 @@ use super::breaks::{self, Break, VerifyError};
 use super::fault::{Fault, HALL, fault, text};
 use super::recovered::{Recoveries, newest};
 use super::registry;
-use super::signed::{Edge, PRUNED};
-use super::stored::{self, EVERY, FrameReader, Place};
+use super::signed::{PRUNED, PrunedEdge};
+use super::stored::{self, EVERY, FrameReader, StoredPlace};
 use super::tree::EMPTY;
 use crate::ids::Digest;
 use crate::ledger::format::canonical;
@@ -38,7 +38,7 @@ pub(super) struct EntryCheck {
     /// Where entries were lost.
     pub(super) recoveries: Recoveries,
     /// Where every 256th entry is that is kept.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<StoredPlace>,
     /// The last id that was pruned.
     pruned: Uuid,
     /// The first entry that is kept.
@@ -72,7 +72,7 @@ impl Decided {
 
 impl EntryCheck {
     /// Goes on after what was pruned.
-    pub(super) fn after(folder: &Path, pruned: &Edge) -> Result<Self, Break> {
+    pub(super) fn after(folder: &Path, pruned: &PrunedEdge) -> Result<Self, Break> {
         let mut streams = HashMap::new();
         for (stream, hash) in &pruned.heads.streams {
             let hash = hash.parse().map_err(|_| breaks::in_file(PRUNED, "holds a bad digest"))?;
@@ -100,13 +100,13 @@ impl EntryCheck {
     }
 
     /// From somewhere within: what a stream's first entry follows cannot be told, and older decisions are looked up.
-    pub(super) fn within(folder: &Path, pruned: &Edge) -> Result<Self, Break> {
+    pub(super) fn within(folder: &Path, pruned: &PrunedEdge) -> Result<Self, Break> {
         Ok(Self { within: true, streams: HashMap::new(), last: Uuid::nil(), ..Self::after(folder, pruned)? })
     }
 
     /// For an entry by itself.
     pub(super) fn none() -> Result<Self, Break> {
-        Self::after(Path::new(""), &Edge::none(EMPTY))
+        Self::after(Path::new(""), &PrunedEdge::none(EMPTY))
     }
 
     /// Checks the next entry.
@@ -120,7 +120,7 @@ impl EntryCheck {
         let id = id(&entry).map_err(at(None))?;
         self.sound(&entry, id, json).map_err(at(Some(id)))?;
         if number.is_multiple_of(EVERY) {
-            self.places.push(Place { id, segment, offset });
+            self.places.push(StoredPlace { id, segment, offset });
         }
         let hash = Digest::of(json);
         let stream = self.chained(&entry, hash).map_err(at(Some(id)))?;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use sha2::{Digest as _, Sha256};
 
 use super::proof::{Proved, extends, root_of_inclusion, verify_proof};
-use super::signed::{self, Edge, Head};
+use super::signed::{self, PrunedEdge, SignedHead};
 use super::tree::{EMPTY, Hash, node};
 
 /// Of a log of which nothing else was ever signed.
@@ -25,7 +25,7 @@ static PROVED: LazyLock<Vec<Proved>> = LazyLock::new(|| {
     let keys = [KEY.to_owned()];
     PROOFS.iter().filter_map(|proof| verify_proof(proof, &keys).ok()).collect()
 });
-static HEADS: LazyLock<Vec<Head>> =
+static HEADS: LazyLock<Vec<SignedHead>> =
     LazyLock::new(|| CHECKPOINTS.iter().filter_map(|note| signed::checkpoint(note, KEY).ok()).collect());
 
 /// The law of documents that prove something: a receipt, an extension, a checkpoint, an edge.
@@ -38,7 +38,7 @@ pub fn proofs(bytes: &[u8]) {
         assert!(HEADS.contains(&head), "the log never signed {head:?}");
     }
     // Behind no edge of it was anything pruned, and its key was never changed.
-    assert!(Edge::read(bytes, KEY).is_err());
+    assert!(PrunedEdge::read(bytes, KEY).is_err());
     assert!(signed::rotation(bytes).is_err());
 }
 

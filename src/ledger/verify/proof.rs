@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::entries::{self, EntryCheck};
-use super::signed::{self, Head};
+use super::signed::{self, SignedHead};
 use super::tree::{Hash, node};
 use crate::ids::Digest;
 use crate::ledger::format::canonical;
@@ -190,7 +190,7 @@ fn extension(proof: ConsistencyProofForm, vkeys: &[String]) -> Result<Proved, Pr
 }
 
 /// The head of a checkpoint that one of these keys signed, and that key's name and id.
-fn signed(note: &str, vkeys: &[String], field: &'static str) -> Result<(Head, String), ProofError> {
+fn signed(note: &str, vkeys: &[String], field: &'static str) -> Result<(SignedHead, String), ProofError> {
     let mut problem = "no key was given".to_owned();
     for vkey in vkeys {
         match signed::checkpoint(note.as_bytes(), vkey) {

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::breaks::{Break, CHECKPOINT, VerifyError, in_file, read};
 use super::entries::EntryCheck;
-use super::signed::{self, Edge, Head, PRUNED};
+use super::signed::{self, PRUNED, PrunedEdge, SignedHead};
 use super::stored::{FrameReader, check_version};
 use super::tree::{EMPTY, Hash, node, tile_name};
 use crate::ids::Digest;
@@ -60,7 +60,7 @@ pub fn verify_range(folder: &Path, vkey: &str, from: u64, to: Option<u64>) -> Re
     }
 
     let edge_file = folder.join(PRUNED);
-    let pruned = Edge::load(folder, &key, EMPTY)
+    let pruned = PrunedEdge::load(folder, &key, EMPTY)
         .map_err(|source| VerifyError::Unreadable { path: edge_file.clone(), source })?;
     let pruned = pruned.map_err(|problem| in_file(PRUNED, problem))?;
     if from < pruned.entry() {
@@ -106,7 +106,7 @@ pub fn verify_range(folder: &Path, vkey: &str, from: u64, to: Option<u64>) -> Re
 
 struct Reader<'a> {
     folder: &'a Path,
-    head: Head,
+    head: SignedHead,
 }
 
 impl Reader<'_> {

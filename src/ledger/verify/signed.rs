@@ -7,7 +7,7 @@ use signed_note::{Note, StandardVerifier, Verifier as _, VerifierList};
 use tlog_tiles::Checkpoint;
 
 use super::breaks::{UNFINISHED, VerifyError, in_file};
-use super::stored::Heads;
+use super::stored::ChainHeads;
 use super::tree::Hash;
 
 /// The file of the edge.
@@ -15,7 +15,7 @@ pub(super) const PRUNED: &str = "pruned";
 
 /// A tree head that was signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct SignedHead {
     /// Entries in the tree.
     pub(super) size: u64,
     /// The root over them.
@@ -23,7 +23,7 @@ pub(super) struct Head {
 }
 
 /// Reads a checkpoint that this key must have signed and that is exactly as it is written.
-pub(super) fn checkpoint(bytes: &[u8], vkey: &str) -> Result<Head, String> {
+pub(super) fn checkpoint(bytes: &[u8], vkey: &str) -> Result<SignedHead, String> {
     match with_lines(bytes, vkey)? {
         (head, lines) if lines.is_empty() => Ok(head),
         _ => Err("has extension lines, and a checkpoint of this program has none".to_owned()),
@@ -42,7 +42,7 @@ fn note(bytes: &[u8], vkey: &str) -> Result<(Note, String), String> {
     Ok((note, name))
 }
 
-fn with_lines(bytes: &[u8], vkey: &str) -> Result<(Head, String), String> {
+fn with_lines(bytes: &[u8], vkey: &str) -> Result<(SignedHead, String), String> {
     let (note, name) = note(bytes, vkey)?;
     let checkpoint = Checkpoint::from_bytes(note.text()).map_err(|error| error.to_string())?;
     if checkpoint.to_bytes() != note.text() {
@@ -51,20 +51,20 @@ fn with_lines(bytes: &[u8], vkey: &str) -> Result<(Head, String), String> {
     if checkpoint.origin() != name {
         return Err(format!("is of the log `{}`, not of `{name}`", checkpoint.origin()));
     }
-    Ok((Head { size: checkpoint.size(), root: checkpoint.hash().0 }, checkpoint.extension().to_owned()))
+    Ok((SignedHead { size: checkpoint.size(), root: checkpoint.hash().0 }, checkpoint.extension().to_owned()))
 }
 
 /// The edge behind which entries were pruned: the tree over them, and how each chain goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Edge {
-    pub(super) head: Head,
-    pub(super) heads: Heads,
+pub(super) struct PrunedEdge {
+    pub(super) head: SignedHead,
+    pub(super) heads: ChainHeads,
 }
 
-impl Edge {
+impl PrunedEdge {
     /// Where nothing was pruned.
     pub(super) fn none(empty: Hash) -> Self {
-        Self { head: Head { size: 0, root: empty }, heads: Heads::empty() }
+        Self { head: SignedHead { size: 0, root: empty }, heads: ChainHeads::empty() }
     }
 
     /// The edge of a ledger, or the problem with its file; `empty` is the root of a tree without entries.
@@ -78,7 +78,8 @@ impl Edge {
 
     pub(super) fn read(bytes: &[u8], vkey: &str) -> Result<Self, String> {
         let (head, line) = with_lines(bytes, vkey)?;
-        let heads: Heads = serde_json::from_str(&line).map_err(|error| format!("holds no chain heads: {error}"))?;
+        let heads: ChainHeads =
+            serde_json::from_str(&line).map_err(|error| format!("holds no chain heads: {error}"))?;
         if heads.size != head.size {
             return Err(format!("is signed for {} entries with the chain heads of {}", head.size, heads.size));
         }

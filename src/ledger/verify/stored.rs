@@ -65,7 +65,7 @@ pub(super) fn header_problem(bytes: &[u8], first: u64) -> Option<String> {
 }
 
 /// An entry as it is framed.
-pub(super) struct Frame<'a> {
+pub(super) struct StoredFrame<'a> {
     pub(super) entry: &'a [u8],
     /// Bytes from the beginning of its batch to the frame.
     in_batch: u32,
@@ -74,12 +74,12 @@ pub(super) struct Frame<'a> {
 }
 
 /// The frame at this place, if it is whole and has its checksum.
-pub(super) fn frame(bytes: &[u8], at: usize) -> Option<Frame<'_>> {
+pub(super) fn frame(bytes: &[u8], at: usize) -> Option<StoredFrame<'_>> {
     let rest = bytes.get(at..)?;
     let length = usize::from(u16::try_from(word(rest, 4)?).ok().filter(|length| *length > 0)?);
     let covered = rest.get(4..FRAME + length)?;
     (word(rest, 0)? == checksum(&[covered])).then_some(())?;
-    Some(Frame { entry: rest.get(FRAME..FRAME + length)?, in_batch: word(rest, 8)?, end: at + FRAME + length })
+    Some(StoredFrame { entry: rest.get(FRAME..FRAME + length)?, in_batch: word(rest, 8)?, end: at + FRAME + length })
 }
 
 /// Whether an entry of a later batch follows a bad frame: then it is not the torn end of the last write.
@@ -92,7 +92,7 @@ pub(super) fn later_batch(bytes: &[u8], bad: usize) -> bool {
 
 /// Where an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct StoredPlace {
     pub(super) id: Uuid,
     /// The first entry of its segment.
     pub(super) segment: u64,
@@ -101,17 +101,17 @@ pub(super) struct Place {
 }
 
 /// The index record with this number; `None` when it is not sound.
-pub(super) fn record(bytes: &[u8], number: u64) -> Option<Place> {
+pub(super) fn record(bytes: &[u8], number: u64) -> Option<StoredPlace> {
     let long = |at: usize| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
     let id = Uuid::from_bytes(*bytes.first_chunk()?);
     let sound = i64::try_from(long(16)?) == Ok(micros(id))
         && u64::from(word(bytes, 40)?) == number & u64::from(u32::MAX)
         && word(bytes, 44)? == checksum(&[bytes.get(..44)?]);
-    sound.then_some(Place { id, segment: long(24)?, offset: long(32)? })
+    sound.then_some(StoredPlace { id, segment: long(24)?, offset: long(32)? })
 }
 
 /// The last record of the index, from this one on, whose id is not after this one.
-pub(super) fn last_record(ledger: &Path, from: u64, id: Uuid) -> io::Result<Option<(u64, Place)>> {
+pub(super) fn last_record(ledger: &Path, from: u64, id: Uuid) -> io::Result<Option<(u64, StoredPlace)>> {
     let bytes = fs::read(ledger.join("index"))?;
     let (records, _) = bytes.get(INDEX.len()..).unwrap_or_default().as_chunks::<RECORD>();
     let sound = |(number, bytes): (u64, &[u8; RECORD])| Some((number, record(bytes, number)?));
@@ -130,7 +130,7 @@ pub(super) fn micros(id: Uuid) -> i64 {
 /// The state of the chains after so many entries.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Heads {
+pub(super) struct ChainHeads {
     /// The last id.
     pub(super) last: Uuid,
     /// Whether the hall is switched off.
@@ -159,7 +159,7 @@ pub(super) struct Newest {
     pub(super) id: Uuid,
 }
 
-impl Heads {
+impl ChainHeads {
     /// Of a log without entries.
     pub(super) const fn empty() -> Self {
         Self { last: Uuid::nil(), offline: false, recovered: None, size: 0, streams: BTreeMap::new() }
