@@ -8,6 +8,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 use uuid::Uuid;
 
@@ -91,7 +92,11 @@ impl RecoveredState {
         // No id behind the gap is given again.
         let last = gap.sound.iter().map(|(id, _)| *id).chain([self.last]).max().unwrap_or(self.last);
         let mut batch = Batch::after(last, streams);
-        batch.fill(&[Job::Record { record: Record::Recovery(Recovery::Recovered(gap.clone())), waiter: None }], now)?;
+        batch.fill(
+            &[Job::Record { record: Record::Recovery(Recovery::Recovered(gap.clone())), waiter: None }],
+            now,
+            &AtomicU64::new(0),
+        )?;
         whole.extend_from_slice(batch.bytes());
         files::replace(path, &whole, 0o600)?;
         files::sync_folder(&self.active.folder)

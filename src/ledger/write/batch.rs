@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
@@ -55,12 +56,13 @@ impl Batch {
         }
     }
 
-    /// Makes entries of jobs, and an answer for each job.
-    pub(crate) fn fill(&mut self, jobs: &[Job], now: i64) -> io::Result<()> {
+    /// Makes entries of jobs, and an answer for each job. Counts each in `done`.
+    pub(crate) fn fill(&mut self, jobs: &[Job], now: i64, done: &AtomicU64) -> io::Result<()> {
         self.clear();
         for job in jobs {
             let answer = self.add(job, now)?;
             self.answers.push(answer);
+            done.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }

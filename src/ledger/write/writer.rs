@@ -170,7 +170,7 @@ impl Writer {
         }
         self.renew()?;
         let now = (self.clock)();
-        self.batch.fill(jobs, now)?;
+        self.batch.fill(jobs, now, &self.shared.taken)?;
         if self.batch.bytes().is_empty() {
             return self.active.probe(self.edge.size(), now).map(|()| (0, 0));
         }
