@@ -41,7 +41,7 @@ kills: build-tools ## 300 kills at random moments under load, some with pages lo
 	HALLGATE_KILLS=300 $(CARGO) test --locked --test endurance kill -- --nocapture
 
 # Not in .ci/run, whose `make test` replays every seed and finding in a second: this compiles every dependency once more, instrumented,
-# which takes more than six minutes on two cores, and a minute for each target is eleven.
+# which takes ten minutes on two cores, and a minute for each target is eleven.
 fuzz: build-tools $(FUZZ) ## SECONDS (600) for each: random exchanges through the gate, and every law of fuzz/ against random bytes
 	HALLGATE_EXCHANGES_SECONDS=$(SECONDS) $(CARGO) test --locked --test gate exchanges -- --nocapture
 	$(FUZZ) fuzz build $(FUZZ_OPTIONS)

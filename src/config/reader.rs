@@ -66,9 +66,9 @@ impl<'a> Reading<'a> {
         Problem {
             file: self.file.to_owned(),
             place: Some(place),
-            key: key.to_owned(),
-            message: message.into(),
-            help: help.into(),
+            key: in_one_line(key.to_owned()),
+            message: in_one_line(message.into()),
+            help: in_one_line(help.into()),
         }
     }
 
@@ -106,6 +106,14 @@ impl<'a> Reading<'a> {
     pub fn document(&'a self, node: &'a MarkedMappingNode) -> Map<'a> {
         Map { reading: self, node: Some(node), place: (1, 1), path: String::new(), known: Vec::new() }
     }
+}
+
+/// What is quoted may hold line feeds, and characters that do something to a terminal.
+fn in_one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 fn place(span: &Span) -> (usize, usize) {
