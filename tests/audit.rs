@@ -39,7 +39,7 @@ const READ: &str = "cap.data.read.v1";
 fn a_ledger_is_read_and_proved_beside_its_writer_and_after_it() {
     let fixture = Fixture::sample(NOWHERE).shutdown("{ linger: 0s, grace: 1m }");
     let process = fixture.serve();
-    assert!(process.log().contains("made a new signing key"), "{}", process.log());
+    until(|| process.log().contains("made a new signing key"));
     let mut ids = vec![ask(&process, WRITE), ask(&process, READ), ask(&process, "cap.no.such")];
 
     // While it runs.

@@ -35,7 +35,7 @@ fn a_file_that_cannot_grow_is_503_until_it_can() {
         serves(&process, &upstream);
     }
     process.end();
-    assert!(process.log().contains("the ledger cannot be written") && process.log().contains("is written again"));
+    until(|| process.log().contains("the ledger cannot be written") && process.log().contains("is written again"));
     fixture.verify();
 }
 

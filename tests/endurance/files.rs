@@ -40,7 +40,7 @@ fn derived_files_are_made_again_and_the_log_says_so() {
             let process = fixture.serve();
             serves(&process, &upstream);
             process.end();
-            assert!(process.log().contains("made again"), "{name}: {}", process.log());
+            until(|| process.log().contains("made again"));
             fixture.verify();
         }
     }
@@ -84,7 +84,7 @@ fn a_broken_ledger_starts_allows_nothing_and_says_why_until_it_is_put_right() {
         assert!(metrics.contains("\nhallgate_ledger_broken 1\n"), "{metrics}");
         assert!(get(&process, "/readyz").contains("\"broken\":true"));
         process.end();
-        assert!(process.log().contains("\"level\":\"ERROR\"") && process.log().contains("the ledger is broken"));
+        until(|| process.log().contains("\"level\":\"ERROR\"") && process.log().contains("the ledger is broken"));
         assert_eq!(fixture.run(&["audit", "verify"]).0, Some(1), "{why}");
         restore();
         let process = fixture.serve();

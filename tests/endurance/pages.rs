@@ -89,7 +89,7 @@ pub fn comes_back(fixture: &Fixture, lost: &Lost) -> (Process, bool) {
     let by_hand = broken(&process);
     if by_hand {
         process.kill();
-        assert!(process.log().contains("hallgate ledger recover"), "{}", process.log());
+        until(|| process.log().contains("hallgate ledger recover"));
         let (code, out, err) = fixture.run(&["ledger", "recover", "--dry-run"]);
         assert_eq!(code, Some(1), "{out}{err}");
         let (code, done, err) = fixture.run(&["ledger", "recover"]);
@@ -127,7 +127,7 @@ fn after_another_boot_it_serves_again_and_a_second_time_somebody_has_to_look() {
         serves(&process, &upstream);
         until(|| get(&process, "/metrics").contains("\nhallgate_ledger_recovered 1\n"));
         process.end();
-        assert!(process.log().contains("LEDGER_RECOVERED"), "{}", process.log());
+        until(|| process.log().contains("LEDGER_RECOVERED"));
         let (code, out, err) = fixture.run(&["audit", "verify"]);
         assert_eq!((code, out.matches("LOST from entry").count()), (Some(0), turn + 1), "{out}{err}");
     }

@@ -67,7 +67,7 @@ fn an_enrolment_lifts_no_ban_and_whoever_is_enrolled_is_asked_for_at_once() {
     // The store is made again from a ledger that has entries of both kinds.
     std::fs::remove_file(fixture.path("registry.db")).unwrap();
     let process = fixture.serve();
-    assert!(process.log().contains("brought up to it"));
+    until(|| process.log().contains("brought up to it"));
     until(|| process.verdict(LATE, "prod") == "ALLOWED" && process.verdict("wrk_two", "prod") == "ALLOWED");
     until(|| process.verdict(NAMESPACED, "prod") == "DENY_WORKER_BANNED");
 }
