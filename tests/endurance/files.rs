@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::stored::{build, get, refuses, serves};
-use support::{Fixture, Upstream, until};
+use support::{Fixture, Upstream, ask, until};
 
 /// A fixture whose ledger has so many entries under its checkpoint, in several segments.
 fn filled(upstream: &Upstream) -> Fixture {
     let fixture = build(upstream, "{ checkpoint_every: 20ms }");
+    fixture.add("ops: { listen: 127.0.0.1:0 }");
     let process = fixture.serve();
     for _ in 0..100 {
         serves(&process, upstream);
@@ -83,6 +84,8 @@ fn a_broken_ledger_starts_allows_nothing_and_says_why_until_it_is_put_right() {
         let metrics = get(&process, "/metrics");
         assert!(metrics.contains("\nhallgate_ledger_broken 1\n"), "{metrics}");
         assert!(get(&process, "/readyz").contains("\"broken\":true"));
+        // The operations door is opened last: who hears there that it runs may end it in order.
+        assert_eq!(ask(process.door("ops"), "GET /livez", &[], "").status, 200);
         process.end();
         until(|| process.log().contains("\"level\":\"ERROR\"") && process.log().contains("the ledger is broken"));
         assert_eq!(fixture.run(&["audit", "verify"]).0, Some(1), "{why}");
