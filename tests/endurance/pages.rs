@@ -88,8 +88,8 @@ pub fn comes_back(fixture: &Fixture, lost: &Lost) -> (Process, bool) {
     until(|| process.readiness() == Some(200) || broken(&process));
     let by_hand = broken(&process);
     if by_hand {
-        process.kill();
         until(|| process.log().contains("hallgate ledger recover"));
+        process.kill();
         let (code, out, err) = fixture.run(&["ledger", "recover", "--dry-run"]);
         assert_eq!(code, Some(1), "{out}{err}");
         let (code, done, err) = fixture.run(&["ledger", "recover"]);
