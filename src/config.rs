@@ -198,7 +198,7 @@ fn read_text<Read, T>(
     read: impl FnOnce(Map<'_>) -> Read,
     put_together: impl FnOnce(Read, &mut Vec<Problem>) -> Option<T>,
 ) -> (Result<T, Problems>, Files, Vec<Problem>) {
-    let reading = Reading::new(file, environment);
+    let reading = Reading::new(file, text, environment);
     let (document, faults) = yaml::parse(text);
     for fault in faults {
         reading.note(fault.place, "", fault.message, fault.help);

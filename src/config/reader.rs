@@ -32,6 +32,8 @@ impl Wrong {
 /// One reading of one file: where values come from, and what was found wrong.
 pub struct Reading<'a> {
     file: &'a Path,
+    /// Line and column at which it ends.
+    end: (usize, usize),
     environment: &'a Environment<'a>,
     problems: RefCell<Vec<Problem>>,
     /// What is sound and yet not wise.
@@ -44,10 +46,11 @@ pub struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// Of this file, with this environment.
-    pub fn new(file: &'a Path, environment: &'a Environment<'a>) -> Self {
+    /// Of this file with this text, in this environment.
+    pub fn new(file: &'a Path, text: &str, environment: &'a Environment<'a>) -> Self {
         Self {
             file,
+            end: yaml::end(text),
             environment,
             problems: RefCell::default(),
             warnings: RefCell::default(),
@@ -65,7 +68,7 @@ impl<'a> Reading<'a> {
     fn found(&self, place: (usize, usize), key: &str, message: impl Into<String>, help: impl Into<String>) -> Problem {
         Problem {
             file: self.file.to_owned(),
-            place: Some(place),
+            place: Some(place.min(self.end)),
             key: in_one_line(key.to_owned()),
             message: in_one_line(message.into()),
             help: in_one_line(help.into()),
@@ -223,7 +226,7 @@ impl<'a> Value<'a> {
                 return None;
             }
         };
-        let reading = Reading::new(&path, self.reading.environment);
+        let reading = Reading::new(&path, &text, self.reading.environment);
         let (document, faults) = yaml::parse(&text);
         let whole = faults.is_empty();
         for fault in faults {

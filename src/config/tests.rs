@@ -15,7 +15,7 @@ fn environment(name: &str) -> Option<String> {
 
 /// The sections of a text, printed, and the keys that it could have had and has not.
 fn read(text: &str) -> (String, Vec<String>) {
-    let reading = Reading::new(Path::new("conf/hallgate.yaml"), &environment);
+    let reading = Reading::new(Path::new("conf/hallgate.yaml"), text, &environment);
     let (document, faults) = yaml::parse(text);
     assert!(faults.is_empty(), "{faults:?}");
     let Parts { gate, hall, policy, registry, cache, ledger, alerts, telemetry, ops, shutdown } =

@@ -93,6 +93,17 @@ fn fault(error: &LoadError) -> YamlFault {
     YamlFault { place: place(marker), message, help }
 }
 
+/// Line and column at which a text ends. The parser's own end may be beyond it: to it a last line without an end has one.
+pub fn end(text: &str) -> (usize, usize) {
+    let mut end = (1, 1);
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let is_break = c == '\n' || (c == '\r' && characters.peek() != Some(&'\n'));
+        end = if is_break { (end.0 + 1, 1) } else { (end.0, end.1 + 1) };
+    }
+    end
+}
+
 /// Line and column of a marker.
 pub fn place(marker: &Marker) -> (usize, usize) {
     (marker.line(), marker.column())
@@ -146,5 +157,12 @@ mod tests {
         assert_eq!(faults("a: 1\n...\nb: 2\n")[0].0, 2);
         assert!(faults("# comment\n---\na: 1\n").is_empty());
         assert!(faults("").is_empty());
+    }
+
+    #[test]
+    fn a_text_ends_behind_its_last_character() {
+        for (text, place) in [("", (1, 1)), ("a: é", (1, 5)), ("a\n", (2, 1)), ("a\r\nb\rc\n\nd", (5, 2))] {
+            assert_eq!(end(text), place, "{text:?}");
+        }
     }
 }
