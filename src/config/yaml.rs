@@ -53,7 +53,10 @@ pub fn parse(text: &str) -> (Option<MarkedMappingNode>, Vec<YamlFault>) {
                 // Each another character, so that the renamed ones do not repeat each other; as long, so that places stay.
                 let mark = RENAMED.clone().nth(faults.len()).and_then(char::from_u32);
                 match (mark, text.get_mut(from..from + length)) {
-                    (Some(mark), Some(key)) if !key.is_empty() => key.fill(mark),
+                    (Some(mark), Some(key)) if !key.is_empty() => {
+                        // A key in quotes may have several lines, which stay, too.
+                        key.iter_mut().filter(|c| !matches!(c, '\n' | '\r')).for_each(|c| *c = mark);
+                    }
                     _ => return (None, faults),
                 }
             }
@@ -144,6 +147,13 @@ mod tests {
         let map = map.unwrap();
         assert_eq!(map.get_scalar("c").unwrap().as_str(), "5");
         assert_eq!(map.get_scalar("a").unwrap().as_str(), "1");
+    }
+
+    #[test]
+    fn a_repeated_key_of_several_lines_moves_no_other() {
+        let found = faults("{ a: 1,\n \"b\n\n c\": 1,\n \"b\n\n c\": 2,\n a: 3 }\n");
+        let places: Vec<_> = found.iter().map(|(line, column, _)| (*line, *column)).collect();
+        assert_eq!(places, [(5, 2), (8, 2)]);
     }
 
     #[test]
