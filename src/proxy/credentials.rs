@@ -218,30 +218,18 @@ fn unwritable() -> Box<Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::proxy::settings::Forwarding;
+    use crate::proxy::routes::readers;
 
     fn beside(host: &str, held: &[&'static str]) -> Credentials {
         Credentials::beside(&Upstream {
-            name: "u".into(),
-            tls: false,
-            authorities: None,
-            h2: false,
             host: host.to_owned(),
-            port: 1,
-            base_path: String::new(),
             headers: held.iter().map(|name| (name.parse().unwrap(), HeaderValue::from_static("ours"))).collect(),
             strip_headers: vec!["x-tenant-pass".parse().unwrap()],
             strip_query: vec!["sig".to_owned()],
-            forwarding: Forwarding::Drop,
-            keeps_host: false,
-            connect_timeout: Duration::from_secs(1),
-            read_timeout: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(1),
+            ..Upstream::clone(&readers::upstream())
         })
     }
 

@@ -122,38 +122,12 @@ fn read<T: FromStr<Err: Display>>(name: &str, claim: Option<&str>) -> Result<Opt
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::hall::Caller;
-    use crate::proxy::settings::{Forwarding, Upstream};
+    use crate::proxy::routes::readers;
 
     fn route(capability: CapabilityChoice) -> Route {
-        Route {
-            host: None,
-            path: "/*".parse().unwrap(),
-            keeps_encoded_slash: false,
-            methods: Vec::new(),
-            capability,
-            data_label: DataLabel::Internal,
-            upstream: Arc::new(Upstream {
-                name: "u".into(),
-                tls: false,
-                authorities: None,
-                h2: false,
-                host: "127.0.0.1".to_owned(),
-                port: 1,
-                base_path: String::new(),
-                headers: Vec::new(),
-                strip_headers: Vec::new(),
-                strip_query: Vec::new(),
-                forwarding: Forwarding::Drop,
-                keeps_host: false,
-                connect_timeout: Duration::from_secs(1),
-                read_timeout: Duration::from_secs(1),
-                idle_timeout: Duration::from_secs(1),
-            }),
-        }
+        Route { capability, data_label: DataLabel::Internal, ..readers::route(None, "/*", &[]) }
     }
 
     fn fixed() -> CapabilityChoice {

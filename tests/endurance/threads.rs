@@ -37,6 +37,16 @@ fn panics(faults: &Faults, process: &Process, thread: &str) {
     }
 }
 
+/// A program that serves and whose threads can be met by faults.
+fn served() -> (Upstream, Fixture, Faults, Process) {
+    let upstream = Upstream::start();
+    let fixture = fixture(&upstream, "{ checkpoint_every: 1h }");
+    let faults = Faults::of(&fixture, "ledger");
+    let process = faults.serve(&fixture);
+    serves(&process, &upstream);
+    (upstream, fixture, faults, process)
+}
+
 fn ends(fixture: &Fixture, process: &Process, code: i32) {
     let began = Instant::now();
     process.terminate();
@@ -88,11 +98,7 @@ fn where_there_can_be_no_more_threads_changes_are_recorded_and_in_force() {
 
 #[test]
 fn a_writer_that_panics_takes_readiness_with_it_and_the_next_start_serves() {
-    let upstream = Upstream::start();
-    let fixture = fixture(&upstream, "{ checkpoint_every: 1h }");
-    let faults = Faults::of(&fixture, "ledger");
-    let process = faults.serve(&fixture);
-    serves(&process, &upstream);
+    let (upstream, fixture, faults, process) = served();
     let ops = process.door("ops");
     panics(&faults, &process, "ledger-write");
     until(|| ask(ops, "GET /readyz", &[], "").status == 503);
@@ -109,11 +115,7 @@ fn a_writer_that_panics_takes_readiness_with_it_and_the_next_start_serves() {
 
 #[test]
 fn a_door_that_no_longer_turns_is_dead_to_the_operations_door_and_the_end_comes_all_the_same() {
-    let upstream = Upstream::start();
-    let fixture = fixture(&upstream, "{ checkpoint_every: 1h }");
-    let faults = Faults::of(&fixture, "ledger");
-    let process = faults.serve(&fixture);
-    serves(&process, &upstream);
+    let (upstream, fixture, faults, process) = served();
     let ops = process.door("ops");
     assert!(threads(&process).iter().any(|name| name == "gate"), "{:?}", threads(&process));
     for turn in 0..2 {

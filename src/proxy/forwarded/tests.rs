@@ -1,9 +1,7 @@
 //! What an upstream is told, by each of its words.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use super::*;
+use crate::proxy::routes::readers;
 use crate::proxy::settings::TrustedNetworks;
 
 type Headers<'a> = &'a [(&'static str, &'a str)];
@@ -25,23 +23,7 @@ const FORGED: Headers<'_> = &[
 ];
 
 fn upstream(forwarding: Forwarding, keeps_host: bool) -> Upstream {
-    Upstream {
-        name: Arc::from("u"),
-        tls: false,
-        authorities: None,
-        h2: false,
-        host: "127.0.0.1".to_owned(),
-        port: 1,
-        base_path: String::new(),
-        headers: Vec::new(),
-        strip_headers: Vec::new(),
-        strip_query: Vec::new(),
-        forwarding,
-        keeps_host,
-        connect_timeout: Duration::from_secs(1),
-        read_timeout: Duration::from_secs(1),
-        idle_timeout: Duration::from_secs(1),
-    }
+    Upstream { forwarding, keeps_host, ..Upstream::clone(&readers::upstream()) }
 }
 
 fn appending(networks: &[&str]) -> Upstream {
