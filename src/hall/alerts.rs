@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::clock::timestamp;
 use crate::engine::Binding;
 use webhook::Webhook;
 
@@ -282,7 +283,6 @@ fn make_room(alerts: &mut VecDeque<Alert>, kind: AlertKind) {
 
 fn told(alert: Alert) -> Told {
     let Alert { id, last, last_event_micros, count, .. } = alert;
-    let time = jiff::Timestamp::from_microsecond(last_event_micros).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     Told {
         alert_id: id,
         kind: last.kind.as_str(),
@@ -292,7 +292,7 @@ fn told(alert: Alert) -> Told {
         worker_id: last.worker,
         tenant_id: last.tenant,
         count,
-        last_event: time.to_string(),
+        last_event: timestamp(last_event_micros),
     }
 }
 
@@ -324,6 +324,14 @@ mod tests {
         alerts.raise(denials("org.acme", "a"), 6);
         let again = &alerts.seen_by(&all)[0];
         assert_eq!((again.id, again.count, again.acknowledged_at_micros), (id, 3, None));
+    }
+
+    #[test]
+    fn a_webhook_is_told_a_time_as_it_is_written_everywhere() {
+        let alerts = Alerts::default();
+        alerts.raise(denials("org.acme", "a"), 42);
+        let alert = alerts.seen_by(&Binding::default()).remove(0);
+        assert_eq!(told(alert).last_event, "1970-01-01T00:00:00.000042+00:00");
     }
 
     #[test]
