@@ -2,22 +2,22 @@
 //!
 //! Answers go to stdout, everything else to stderr.
 
-pub mod audit;
-pub mod check;
-pub mod client;
-pub mod decide;
-pub mod demo;
-pub mod key;
-pub mod ledger;
+mod audit;
+mod check;
+mod client;
+mod decide;
+mod demo;
+mod key;
+mod ledger;
 mod lines;
-pub mod manual;
-pub mod replay;
-pub mod route;
+mod manual;
+mod replay;
+mod route;
 pub mod serve;
-pub mod status;
-pub mod test;
-pub mod token;
-pub mod worker;
+mod status;
+mod test;
+mod token;
+mod worker;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -44,10 +44,15 @@ enum Command {
     Decide(decide::Options),
     Test(test::Options),
     Replay(replay::Options),
+    #[command(subcommand)]
     Audit(audit::Options),
+    #[command(subcommand)]
     Ledger(ledger::Options),
+    #[command(subcommand)]
     Key(key::Options),
+    #[command(subcommand)]
     Token(token::Options),
+    #[command(subcommand)]
     Worker(worker::Options),
     Route(route::Options),
     Status(status::Options),

@@ -14,14 +14,8 @@ use super::cannot;
 use crate::documents;
 
 /// Hold a ledger to account, read it, and prove what is in it; also while it is written
-#[derive(Debug, clap::Args)]
-pub struct Options {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub enum Options {
     Verify(verify::Options),
     Tail(tail::Options),
     Export(export::Options),
@@ -32,12 +26,12 @@ enum Command {
 /// Runs the command.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    match &options.command {
-        Command::Verify(options) => verify::run(options),
-        Command::Tail(options) => tail::run(options),
-        Command::Export(options) => export::run(options),
-        Command::Prove(options) => prove::run(options),
-        Command::VerifyProof(options) => verify_proof::run(options),
+    match options {
+        Options::Verify(options) => verify::run(options),
+        Options::Tail(options) => tail::run(options),
+        Options::Export(options) => export::run(options),
+        Options::Prove(options) => prove::run(options),
+        Options::VerifyProof(options) => verify_proof::run(options),
     }
 }
 

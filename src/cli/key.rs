@@ -10,14 +10,8 @@ use crate::ledger::{KeyError, LogKey, rotate};
 const ORIGIN: &str = "hallgate.local/ledger";
 
 /// Make, show and change the ledger's signing key
-#[derive(Debug, clap::Args)]
-pub struct Options {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub enum Options {
     /// Make a signing key, and the public key in FILE.pub beside it; never overwrites one
     New(KeyFile),
     /// Print the public key of a signing key: what auditors need
@@ -26,7 +20,7 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-struct KeyFile {
+pub struct KeyFile {
     /// The signing key's file
     #[arg(value_name = "FILE", default_value = "hallgate.key")]
     file: PathBuf,
@@ -37,7 +31,7 @@ struct KeyFile {
 
 /// Change the key of a ledger that is not in use: the old key signs the new one. Then set `ledger.key_file` to the new one
 #[derive(Debug, clap::Args)]
-struct Rotate {
+pub struct Rotate {
     /// The ledger's folder
     #[arg(long, value_name = "FOLDER", default_value = "ledger")]
     ledger: PathBuf,
@@ -55,10 +49,10 @@ struct Rotate {
 /// Runs the command.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    match &options.command {
-        Command::New(KeyFile { file, origin }) => show(LogKey::make(file, &origin_of(file, origin.as_deref()))),
-        Command::Show(KeyFile { file, origin }) => show(LogKey::read(file, &origin_of(file, origin.as_deref()))),
-        Command::Rotate(options) => run_rotate(options),
+    match options {
+        Options::New(KeyFile { file, origin }) => show(LogKey::make(file, &origin_of(file, origin.as_deref()))),
+        Options::Show(KeyFile { file, origin }) => show(LogKey::read(file, &origin_of(file, origin.as_deref()))),
+        Options::Rotate(options) => run_rotate(options),
     }
 }
 

@@ -9,21 +9,15 @@ use super::{cannot, say};
 use crate::ledger::{Durability, Gap, OpenError, Retention, Settings, recover};
 
 /// Go on behind a gap in a ledger that is not in use
-#[derive(Debug, clap::Args)]
-pub struct Options {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub enum Options {
     Recover(Recover),
 }
 
 /// Keep what is behind a gap in a file of its own, name it in the log, and have the log go on. Exit code 0 when that is done or there
 /// is no gap, 1 when what is signed is damaged, or with --dry-run when there is a gap; 2 when the ledger cannot be read
 #[derive(Debug, clap::Args)]
-struct Recover {
+pub struct Recover {
     /// The ledger's folder
     #[arg(long, value_name = "FOLDER", default_value = "ledger")]
     ledger: PathBuf,
@@ -41,7 +35,7 @@ struct Recover {
 /// Runs the command.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    let Command::Recover(Recover { ledger, key, origin, dry_run }) = &options.command;
+    let Options::Recover(Recover { ledger, key, origin, dry_run }) = options;
     let settings = Settings {
         path: ledger.clone(),
         durability: Durability::Process,

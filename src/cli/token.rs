@@ -13,14 +13,8 @@ use crate::ids::{Digest, Env, TenantId, TokenName, WorkerId};
 const RANDOM: usize = 32;
 
 /// Make session tokens
-#[derive(Debug, Args)]
-pub struct Options {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub enum Options {
     New(New),
 }
 
@@ -31,7 +25,7 @@ enum Command {
 ///
 /// hallgate token new make --scope route >> tokens.yaml
 #[derive(Debug, Args)]
-struct New {
+pub struct New {
     /// Its name in records and logs
     name: TokenName,
     /// What it may be used for: route, read, enroll, ingest, approve or admin; may be repeated
@@ -54,7 +48,7 @@ struct New {
 /// Runs the command. 0: a token is made; 2: there is no randomness, or nobody to hear the secret.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    let Command::New(new) = &options.command;
+    let Options::New(new) = options;
     let secret = match secret() {
         Ok(secret) => secret,
         Err(error) => return cannot(format_args!("there is no randomness for a secret: {error}")),

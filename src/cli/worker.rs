@@ -16,14 +16,8 @@ use super::{cannot, say};
 /// Enroll workers in a running Hall, revoke and ban them, and hash records and code
 ///
 /// The session token is `HALL_SESSION_TOKEN` in the environment.
-#[derive(Debug, clap::Args)]
-pub struct Options {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Options {
     Register(register::Options),
     List(list::Options),
     Revoke(standing::Revoke),
@@ -36,14 +30,14 @@ enum Command {
 /// Runs the command. 0: done; 1: the Hall refuses; 2: it could not be asked.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    match &options.command {
-        Command::Register(options) => register::run(options),
-        Command::List(options) => list::run(options),
-        Command::Revoke(options) => standing::revoke(options),
-        Command::Restore(options) => standing::restore(options),
-        Command::Ban(options) => ban::ban(options),
-        Command::Unban(options) => ban::unban(options),
-        Command::Hash(options) => hash::run(options),
+    match options {
+        Options::Register(options) => register::run(options),
+        Options::List(options) => list::run(options),
+        Options::Revoke(options) => standing::revoke(options),
+        Options::Restore(options) => standing::restore(options),
+        Options::Ban(options) => ban::ban(options),
+        Options::Unban(options) => ban::unban(options),
+        Options::Hash(options) => hash::run(options),
     }
 }
 
