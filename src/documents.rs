@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The largest configuration, rules, catalogue or list of tests, in bytes.
@@ -75,6 +76,35 @@ pub fn bytes(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
         bytes.drain(..MARK.len());
     }
     Ok(bytes)
+}
+
+/// What tells one state of a file from another without reading it. The times are in seconds and nanoseconds since 1970 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileState {
+    /// The device on which it is.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When its content changed last.
+    pub modified: (i64, i64),
+    /// When anything about it changed last; nobody can set it.
+    pub changed: (i64, i64),
+}
+
+impl FileState {
+    /// By what the system says of a file.
+    #[must_use]
+    pub fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 /// What lies in a folder and is not read: what it is, as the rest of a sentence that begins with its name, and what to do.

@@ -7,15 +7,16 @@
 //! Not seen: a writer that had the file mapped and dirty for longer than that, and a clock that was set back.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
 use super::sources::admits;
+use crate::documents::FileState;
 use crate::engine::snapshot::{Acting, Attestation, Source};
 use crate::engine::{Code, Question, Snapshot, whose_code};
 use crate::ids::Digest;
@@ -38,19 +39,9 @@ pub struct SourceHashes {
 /// One source file.
 #[derive(Debug, Default)]
 struct Slot {
-    known: Mutex<Option<(Identity, Digest)>>,
+    known: Mutex<Option<(FileState, Digest)>>,
     /// Held while the file is read, so that it is read by one thread at a time, and one that hangs costs no second.
     reading: Arc<tokio::sync::Mutex<()>>,
-}
-
-/// What tells one state of a file from another without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 impl SourceHashes {
@@ -129,15 +120,15 @@ fn attested(acting: &Acting) -> Option<&Source> {
 impl Slot {
     /// The hash as it is remembered, if the file is still as it was then.
     fn unchanged(&self, source: &Source) -> Option<Code> {
-        let (identity, hash) = (*lock(&self.known))?;
-        let now = std::fs::metadata(&source.path).ok().map(|metadata| Identity::of(&metadata));
-        (now == Some(identity)).then_some(Code::Is(hash))
+        let (state, hash) = (*lock(&self.known))?;
+        let now = std::fs::metadata(&source.path).ok().map(|metadata| FileState::of(&metadata));
+        (now == Some(state)).then_some(Code::Is(hash))
     }
 
     fn read(&self, source: &Source) -> Code {
         let began = SystemTime::now();
         let read = Opened::open(source).and_then(|opened| opened.hash(source));
-        *lock(&self.known) = read.as_ref().ok().copied().filter(|(identity, _)| identity.is_settled(began));
+        *lock(&self.known) = read.as_ref().ok().copied().filter(|(state, _)| is_settled(state, began));
         match read {
             Ok((_, hash)) => Code::Is(hash),
             Err(error) => {
@@ -152,7 +143,7 @@ impl Slot {
 #[derive(Debug)]
 struct Opened {
     file: File,
-    identity: Identity,
+    state: FileState,
 }
 
 impl Opened {
@@ -172,17 +163,17 @@ impl Opened {
         if metadata.len() > MAX_BYTES {
             return Err(io::Error::other(format!("it is larger than {MAX_BYTES} bytes")));
         }
-        Ok(Self { file, identity: Identity::of(&metadata) })
+        Ok(Self { file, state: FileState::of(&metadata) })
     }
 
     /// Reads the file whole; an error where anything about it, or about what is at its path, changed meanwhile.
-    fn hash(self, source: &Source) -> io::Result<(Identity, Digest)> {
+    fn hash(self, source: &Source) -> io::Result<(FileState, Digest)> {
         let (digest, length) = digest(&self.file)?;
         let end = [self.file.metadata()?, std::fs::metadata(&source.path)?];
-        if length != self.identity.size || end.iter().any(|end| Identity::of(end) != self.identity) {
+        if length != self.state.size || end.iter().any(|end| FileState::of(end) != self.state) {
             return Err(io::Error::other("it changed while it was read"));
         }
-        Ok((self.identity, digest))
+        Ok((self.state, digest))
     }
 }
 
@@ -201,24 +192,12 @@ fn digest(file: &File) -> io::Result<(Digest, u64)> {
     Ok((Digest::from_bytes(hasher.finalize().into()), length))
 }
 
-impl Identity {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// Whether both stamps are so old that whatever is written from `began` on gets others.
-    fn is_settled(&self, began: SystemTime) -> bool {
-        let Ok(began) = began.duration_since(SystemTime::UNIX_EPOCH) else { return false };
-        let Some(latest) = began.checked_sub(SETTLED) else { return false };
-        let latest = (latest.as_secs().try_into().unwrap_or(0), i64::from(latest.subsec_nanos()));
-        self.modified <= latest && self.changed <= latest
-    }
+/// Whether both stamps are so old that whatever is written from `began` on gets others.
+fn is_settled(state: &FileState, began: SystemTime) -> bool {
+    let Ok(began) = began.duration_since(SystemTime::UNIX_EPOCH) else { return false };
+    let Some(latest) = began.checked_sub(SETTLED) else { return false };
+    let latest = (latest.as_secs().try_into().unwrap_or(0), i64::from(latest.subsec_nanos()));
+    state.modified <= latest && state.changed <= latest
 }
 
 /// What a panic left behind is still whole: each lock guards one assignment.

@@ -10,14 +10,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::{Config, Files, Fixed, Problems};
-use crate::documents;
+use crate::documents::{self, FileState};
 use crate::hall::{Changed, Hall, NotInForce, TokenBook};
 use crate::telemetry::threads::{self, Thread};
 
@@ -229,26 +228,17 @@ impl Watch {
 
 /// How files look from the outside, what names lead to included.
 #[derive(Debug, PartialEq, Eq)]
-struct Looks(Vec<(PathBuf, Option<Look>)>);
-
-#[derive(Debug, PartialEq, Eq)]
-struct Look {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
+struct Looks(Vec<(PathBuf, Option<FileState>)>);
 
 impl Looks {
     /// Of these files, and of what is in those that are folders.
     fn of(files: &BTreeSet<PathBuf>) -> Self {
         let mut looks = Vec::new();
         for file in files {
-            looks.push((file.clone(), Look::of(file)));
+            looks.push((file.clone(), look(file)));
             looks.extend(documents::below(file).into_iter().map(|path| {
-                let look = Look::of(&path);
-                (path, look)
+                let found = look(&path);
+                (path, found)
             }));
         }
         Self(looks)
@@ -264,17 +254,11 @@ impl Looks {
     }
 }
 
-impl Look {
-    /// Symlinks are followed. `None`: nothing is there, or nothing that may be seen.
-    fn of(path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok()?;
-        Some(Self {
-            device: found.dev(),
-            inode: found.ino(),
-            // A folder's own size and times change with its names, which are looked at one by one.
-            size: if found.is_dir() { 0 } else { found.len() },
-            modified: if found.is_dir() { (0, 0) } else { (found.mtime(), found.mtime_nsec()) },
-            changed: if found.is_dir() { (0, 0) } else { (found.ctime(), found.ctime_nsec()) },
-        })
-    }
+/// Symlinks are followed. `None`: nothing is there, or nothing that may be seen.
+fn look(path: &Path) -> Option<FileState> {
+    let found = fs::metadata(path).ok()?;
+    let state = FileState::of(&found);
+    // A folder's own size and times change with its names, which are looked at one by one.
+    let of_folder = FileState { size: 0, modified: (0, 0), changed: (0, 0), ..state };
+    Some(if found.is_dir() { of_folder } else { state })
 }

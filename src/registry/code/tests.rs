@@ -43,16 +43,16 @@ fn an_old_file_is_read_once_and_a_young_one_each_time() {
     // What is remembered is what is answered: the file itself is not opened again.
     let forged = Digest::of(b"forged");
     let slot = hashes.slot(&old);
-    let identity = (*lock(&slot.known)).unwrap().0;
-    *lock(&slot.known) = Some((identity, forged));
+    let state = (*lock(&slot.known)).unwrap().0;
+    *lock(&slot.known) = Some((state, forged));
     assert_eq!(current(&hashes, &old), Code::Is(forged));
     // Unless anything about it differs.
     for other in [
-        Identity { device: identity.device + 1, ..identity },
-        Identity { inode: identity.inode + 1, ..identity },
-        Identity { size: identity.size + 1, ..identity },
-        Identity { modified: (identity.modified.0, identity.modified.1 + 1), ..identity },
-        Identity { changed: (identity.changed.0, identity.changed.1 + 1), ..identity },
+        FileState { device: state.device + 1, ..state },
+        FileState { inode: state.inode + 1, ..state },
+        FileState { size: state.size + 1, ..state },
+        FileState { modified: (state.modified.0, state.modified.1 + 1), ..state },
+        FileState { changed: (state.changed.0, state.changed.1 + 1), ..state },
     ] {
         *lock(&slot.known) = Some((other, forged));
         assert_eq!(current(&hashes, &old), Code::Is(Digest::of(&content)));
@@ -71,7 +71,7 @@ fn an_old_file_is_read_once_and_a_young_one_each_time() {
 #[test]
 fn a_file_settles_once_both_stamps_are_old() {
     let began = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-    let at = |modified, changed| Identity { device: 1, inode: 1, size: 1, modified, changed };
+    let at = |modified, changed| FileState { device: 1, inode: 1, size: 1, modified, changed };
     for (modified, changed, settled) in [
         ((999_998, 0), (999_998, 0), true),
         ((5, 0), (999_998, 0), true),
@@ -81,9 +81,9 @@ fn a_file_settles_once_both_stamps_are_old() {
         ((1_000_001, 0), (5, 0), false),
         ((-1, 0), (-1, 0), true),
     ] {
-        assert_eq!(at(modified, changed).is_settled(began), settled, "{modified:?} {changed:?}");
+        assert_eq!(is_settled(&at(modified, changed), began), settled, "{modified:?} {changed:?}");
     }
-    assert!(!at((5, 0), (5, 0)).is_settled(SystemTime::UNIX_EPOCH), "a clock at its beginning");
+    assert!(!is_settled(&at((5, 0), (5, 0)), SystemTime::UNIX_EPOCH), "a clock at its beginning");
 }
 
 #[test]
