@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::kinds;
 use super::reader::{Map, Value, Wrong};
 use crate::ids::{SpiffeId, TenantId, WorkerId};
-use crate::proxy::settings::{Identity, NoNetwork, Pattern, TrustedNetworks, Workloads};
+use crate::proxy::settings::{Identity, NoNetwork, Pattern, TrustedHeaders, TrustedNetworks, Workloads};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -121,7 +121,7 @@ fn trusted_headers(map: &mut Map<'_>) -> Option<Identity> {
         map.wrong("tenant_header", "is the header of the worker, too", "name another header");
         return None;
     }
-    Some(Identity::TrustedHeaders { peers: peers?, worker: worker?, tenant: tenant? })
+    Some(Identity::TrustedHeaders(TrustedHeaders { peers: peers?, worker: worker?, tenant: tenant? }))
 }
 
 /// A network whose word counts.

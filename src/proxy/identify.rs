@@ -11,7 +11,7 @@ use crate::engine::Binding;
 use crate::hall::{Caller, Scope, TokenBook};
 use crate::ids::{InvalidId, SpiffeId, TenantId, WorkerId};
 use crate::proxy::header_names;
-use crate::proxy::settings::{Identity, TrustedNetworks, Workloads};
+use crate::proxy::settings::{Identity, TrustedHeaders, Workloads};
 use crate::proxy::validate::Claims;
 
 /// Who asks, and as which worker and for which tenant; the hall checks both against the caller's binding.
@@ -53,14 +53,7 @@ pub enum Identify {
     /// By client certificate.
     Mtls(Workloads),
     /// By the headers of a peer that is listed.
-    TrustedHeaders {
-        /// Who may send them.
-        peers: Vec<TrustedNetworks>,
-        /// Names the worker.
-        worker: HeaderName,
-        /// Names the tenant.
-        tenant: HeaderName,
-    },
+    TrustedHeaders(TrustedHeaders),
 }
 
 impl Identify {
@@ -71,7 +64,7 @@ impl Identify {
             Identity::Fixed { worker_id, tenant_id } => Self::Fixed(one(worker_id, tenant_id)),
             Identity::Token => Self::Token,
             Identity::Mtls(workloads) => Self::Mtls(workloads),
-            Identity::TrustedHeaders { peers, worker, tenant } => Self::TrustedHeaders { peers, worker, tenant },
+            Identity::TrustedHeaders(trusted) => Self::TrustedHeaders(trusted),
         }
     }
 
@@ -79,7 +72,7 @@ impl Identify {
     #[must_use]
     pub fn headers(&self) -> Vec<HeaderName> {
         match self {
-            Self::TrustedHeaders { worker, tenant, .. } => vec![worker.clone(), tenant.clone()],
+            Self::TrustedHeaders(TrustedHeaders { worker, tenant, .. }) => vec![worker.clone(), tenant.clone()],
             Self::Fixed(_) | Self::Token | Self::Mtls(_) => Vec::new(),
         }
     }
@@ -101,7 +94,7 @@ impl Identify {
                 "mutual-tls realm=\"hallgate\"",
                 "present a client certificate that has not expired, with one URI name: a SPIFFE id of `gate.identity`",
             ),
-            Self::TrustedHeaders { .. } => (
+            Self::TrustedHeaders(_) => (
                 "trusted-headers realm=\"hallgate\"",
                 "come by way of a peer of `gate.identity.peers` that names worker and tenant",
             ),
@@ -126,7 +119,7 @@ impl Identify {
                 let named = from.workload.and_then(|id| workloads.named(id));
                 named.map(|(worker, tenant)| one(worker, tenant)).ok_or(Unknown::Unproved)
             }
-            Self::TrustedHeaders { peers, worker, tenant } => {
+            Self::TrustedHeaders(TrustedHeaders { peers, worker, tenant }) => {
                 // Whatever others write into these headers is not even read.
                 if !peers.iter().any(|peers| peers.include(from.address)) {
                     return Err(Unknown::Unproved);
@@ -261,11 +254,11 @@ mod tests {
 
     #[test]
     fn headers_are_believed_from_listed_peers_only() {
-        let identify = Identify::new(Identity::TrustedHeaders {
+        let identify = Identify::new(Identity::TrustedHeaders(TrustedHeaders {
             peers: vec!["10.0.0.0/8".parse().unwrap()],
             worker: HeaderName::from_static("x-worker"),
             tenant: HeaderName::from_static("x-tenant"),
-        });
+        }));
         let who = |address: Option<&str>, headers: &[(&'static str, &'static str)]| {
             let mut map = HeaderMap::new();
             for (name, value) in headers {

@@ -14,7 +14,7 @@ use super::describe::{Describe, RequestFacts};
 use super::identify::{From, Identify, Who};
 use super::pattern::PathPattern;
 use super::routes::readers::{lenient, none_finds_another_route, route, table};
-use super::settings::{CapabilityChoice, Identity, Route, Workloads};
+use super::settings::{CapabilityChoice, Identity, Route, TrustedHeaders, Workloads};
 use super::target;
 use super::validate::{Claims, ValidRequest, validate};
 use crate::engine::Binding;
@@ -141,7 +141,7 @@ static WAYS: LazyLock<Vec<Identify>> = LazyLock::new(|| {
         Identity::Fixed { worker_id: "wrk_fixed".parse().unwrap(), tenant_id: "org.fixed".parse().unwrap() },
         Identity::Token,
         Identity::Mtls(workloads),
-        Identity::TrustedHeaders { peers, worker, tenant },
+        Identity::TrustedHeaders(TrustedHeaders { peers, worker, tenant }),
     ]
     .map(Identify::new)
     .into()
@@ -207,7 +207,7 @@ fn proved(identify: &Identify, who: &Who, claims: &Claims<'_>, request: &Request
                 id == "spiffe://example.org/ns/default/sa/writer" && who.worker.as_deref() == Some("wrk_listed");
             assert!(listed || id == name, "{id} is {name}");
         }
-        Identify::TrustedHeaders { worker, tenant, .. } => {
+        Identify::TrustedHeaders(TrustedHeaders { worker, tenant, .. }) => {
             assert_eq!(from.address, Some("10.1.2.3".parse().unwrap()));
             for (name, id) in [(worker, who.worker.as_deref().unwrap_or_default()), (tenant, &who.tenant)] {
                 let spelled = request.headers.iter().filter(|(other, _)| variable(other) == variable(name));

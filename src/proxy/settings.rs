@@ -80,14 +80,18 @@ pub enum Identity {
     /// Whoever proves a known workload by a client certificate.
     Mtls(Workloads),
     /// Whoever a listed peer says it is.
-    TrustedHeaders {
-        /// Where such requests may come from; one at least.
-        peers: Vec<TrustedNetworks>,
-        /// The header that names the worker.
-        worker: HeaderName,
-        /// The header that names the tenant.
-        tenant: HeaderName,
-    },
+    TrustedHeaders(TrustedHeaders),
+}
+
+/// The peers that say in headers who their callers are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedHeaders {
+    /// Where such requests may come from; one at least.
+    pub peers: Vec<TrustedNetworks>,
+    /// The header that names the worker.
+    pub worker: HeaderName,
+    /// The header that names the tenant.
+    pub tenant: HeaderName,
 }
 
 /// Where requests may go.

@@ -1,6 +1,6 @@
 //! Names in other spellings: what could be taken for a header of ours or of the upstream's never gets there beside it.
 
-use hallgate::proxy::settings::Identity;
+use hallgate::proxy::settings::{Identity, TrustedHeaders};
 
 use crate::house::{self, CREDENTIAL, House, TENANT, WORKER, at, fixed};
 use crate::upstream::Upstream;
@@ -87,11 +87,11 @@ async fn a_claim_that_there_is_none_of_is_refused_by_name() {
 #[tokio::test]
 async fn an_identity_has_one_spelling() {
     let upstream = Upstream::ok().await;
-    let identity = Identity::TrustedHeaders {
+    let identity = Identity::TrustedHeaders(TrustedHeaders {
         peers: vec!["127.0.0.0/8".parse().unwrap()],
         worker: "x-auth-worker".parse().unwrap(),
         tenant: "x-auth-tenant".parse().unwrap(),
-    };
+    });
     let house = House::start(house::settings(identity, at(upstream.address))).await;
     let proved = format!("X-Auth-Worker: {WORKER}\r\nX-Auth-Tenant: {TENANT}\r\n");
     for spelling in spellings("x-auth-worker").filter(|spelling| !spelling.eq_ignore_ascii_case("x-auth-worker")) {
