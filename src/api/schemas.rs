@@ -1,7 +1,8 @@
 //! The schemas of bodies that rooms without HTTP read and write; that they are as described is tested on real answers.
 
-use utoipa::ToSchema;
-use utoipa::openapi::schema::{Object, SchemaType, Type};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A request for a decision. A value that means nothing is a denial, not an error; other keys are ignored.
 #[derive(ToSchema)]
@@ -43,35 +44,33 @@ pub(super) struct RouteRequest {
     dry_run: bool,
 }
 
-/// A whole RouteInput (WCP_SPEC 4.1).
-#[derive(ToSchema)]
-#[schema(example = json!({
-    "capability_id": "cap.data.read.v1", "worker_id": "wrk_make_acme_prod", "env": "prod", "data_label": "PUBLIC",
-    "tenant_id": "org.acme", "tenant_risk": "low", "qos_class": "P2",
-    "correlation_id": "11111111-1111-4111-8111-111111111111"
-}))]
-#[expect(dead_code, reason = "only described")]
-pub(super) struct FullRouteRequest {
-    capability_id: String,
-    env: String,
-    data_label: String,
-    tenant_id: String,
-    tenant_risk: String,
-    qos_class: String,
-    correlation_id: String,
-    worker_id: Option<String>,
-    #[schema(value_type = Option<Object>)]
-    request: Option<()>,
-    #[schema(value_type = Option<Object>)]
-    blast_radius: Option<()>,
-    #[schema(schema_with = any_integer_or_null)]
-    blast_score: Option<i64>,
-    #[schema(value_type = Option<Object>)]
-    privilege_context: Option<()>,
-    tenant_credential: Option<String>,
-    #[schema(value_type = bool, required = false)]
-    dry_run: bool,
+/// A whole RouteInput: a [`RouteRequest`] in which the specification lets less be left out.
+pub(super) struct FullRouteRequest;
+
+impl PartialSchema for FullRouteRequest {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = RouteRequest::schema();
+        if let RefOr::T(Schema::Object(whole)) = &mut schema {
+            whole.description = Some("A whole RouteInput (WCP_SPEC 4.1).".to_owned());
+            for (key, example) in [
+                ("data_label", "PUBLIC"),
+                ("tenant_id", "org.acme"),
+                ("tenant_risk", "low"),
+                ("qos_class", "P2"),
+                ("correlation_id", "11111111-1111-4111-8111-111111111111"),
+            ] {
+                whole.required.push(key.to_owned());
+                whole.properties.insert(key.to_owned(), Object::with_type(Type::String).into());
+                if let Some(serde_json::Value::Object(all)) = &mut whole.example {
+                    all.insert(key.to_owned(), example.into());
+                }
+            }
+        }
+        schema
+    }
 }
+
+impl ToSchema for FullRouteRequest {}
 
 /// An integer of any size: one that is too large is put within bounds.
 pub(super) fn any_integer() -> Object {
