@@ -86,8 +86,21 @@ pub(super) fn decision(tenant: &str, outcome: engine::Outcome) -> Decision {
 
 /// An allowed decision to be recorded.
 fn allowed(tenant: &str) -> Record {
-    let decision = Arc::new(decision(tenant, engine::Outcome::Dispatch));
+    decided(decision(tenant, engine::Outcome::Dispatch))
+}
+
+/// A decision to be recorded.
+pub(super) fn decided(decision: Decision) -> Record {
+    let decision = Arc::new(decision);
     Record::Decision { decision, door: Door::Gate, token: None, raw_body: None, worker_optional: false }
+}
+
+/// A denial because the tenant is not known.
+pub(super) fn of_unknown_tenant(tenant: &str) -> Decision {
+    let mut unknown = decision(tenant, engine::Outcome::Deny);
+    let verdict = Arc::make_mut(&mut unknown.verdict);
+    verdict.denial.as_mut().unwrap().code = DenyCode::UnknownTenant;
+    unknown
 }
 
 /// A refusal to be recorded.
@@ -129,6 +142,14 @@ fn fill(ledger: &Ledger, rounds: usize) -> Vec<Receipt> {
         receipts.push(receipt);
         receipts.push(record(ledger, refusal()).unwrap());
     }
+    receipts
+}
+
+/// A ledger that was filled so and closed.
+fn filled(settings: &Settings, rounds: usize) -> Vec<Receipt> {
+    let ledger = Ledger::open(settings).unwrap();
+    let receipts = fill(&ledger, rounds);
+    ledger.close();
     receipts
 }
 

@@ -137,12 +137,12 @@ impl HashReader for Edge {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use tlog_tiles::{record_hash, stored_hashes, tree_hash};
 
-    /// The crate's own storage order, in memory.
-    struct All(Vec<Hash>);
+    /// All hashes of a tree in memory, in the crate's own storage order.
+    pub(crate) struct All(pub(crate) Vec<Hash>);
     impl HashReader for All {
         fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog_tiles::tlog::Error> {
             Ok(indexes.iter().map(|index| self.0[*index as usize]).collect())

@@ -31,9 +31,7 @@ fn every_receipt_and_every_older_checkpoint_is_proved_at_many_sizes() {
     let published = LogReader::new(&settings.path);
     let mut notes = Vec::new();
     for rounds in [0, 1, 1, 2, 80, 1, 1, 90, 20, 60] {
-        let ledger = Ledger::open(&settings).unwrap();
-        fill(&ledger, rounds);
-        ledger.close();
+        filled(&settings, rounds);
         let keys = [vkey(&settings)];
         let all = entries(&settings);
         let size = all.len() as u64;
@@ -64,13 +62,9 @@ fn a_proof_with_any_byte_changed_proves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
     let published = LogReader::new(&settings.path);
-    let ledger = Ledger::open(&settings).unwrap();
-    fill(&ledger, 2);
-    ledger.close();
+    filled(&settings, 2);
     let older = fs::read(checkpoint_file(&settings.path)).unwrap();
-    let ledger = Ledger::open(&settings).unwrap();
-    let receipts = fill(&ledger, 3);
-    ledger.close();
+    let receipts = filled(&settings, 3);
     let keys = [vkey(&settings)];
     let receipt = published.prove(&published.find(receipts[0].id()).unwrap().unwrap()).unwrap().unwrap();
     for proof in [text(&receipt), text(&published.prove_since(&older).unwrap())] {
@@ -102,13 +96,9 @@ fn a_proof_for_another_entry_tree_or_key_is_refuted_by_field() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
     let published = LogReader::new(&settings.path);
-    let ledger = Ledger::open(&settings).unwrap();
-    let receipts = fill(&ledger, 3);
-    ledger.close();
+    let receipts = filled(&settings, 3);
     let older = fs::read(checkpoint_file(&settings.path)).unwrap();
-    let ledger = Ledger::open(&settings).unwrap();
-    fill(&ledger, 3);
-    ledger.close();
+    filled(&settings, 3);
     let keys = [vkey(&settings)];
     let proof = |n: usize| {
         let found = published.find(receipts[n].id()).unwrap().unwrap();
@@ -164,9 +154,7 @@ fn a_checkpoint_of_a_rewritten_log_does_not_follow_from_the_older_one() {
     let folder = tempfile::tempdir().unwrap();
     let [first, second] = ["first", "second"].map(|name| {
         let settings = Settings { key_file: folder.path().join("hallgate.key"), ..settings(&folder.path().join(name)) };
-        let ledger = Ledger::open(&settings).unwrap();
-        fill(&ledger, if name == "first" { 3 } else { 5 });
-        ledger.close();
+        filled(&settings, if name == "first" { 3 } else { 5 });
         settings
     });
     // One key, two ledgers: what each signs is sound by itself, and only the older checkpoint tells.
@@ -198,9 +186,7 @@ fn reindex(settings: &Settings) {
 fn a_range_is_verified_without_the_rest_and_its_first_break_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let sound = Settings { segment_bytes: 40_000, ..settings(&folder.path().join("sound")) };
-    let ledger = Ledger::open(&sound).unwrap();
-    fill(&ledger, 300);
-    ledger.close();
+    filled(&sound, 300);
     let key = vkey(&sound);
     for (from, to) in
         [(0, Some(0)), (0, None), (255, Some(256)), (300, Some(700)), (768, None), (899, Some(899)), (512, Some(767))]

@@ -110,9 +110,7 @@ impl HashReader for Leaves<'_> {
 fn what_was_pruned_is_not_there_and_what_is_damaged_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { segment_bytes: 50_000, ..settings(folder.path()) };
-    let ledger = Ledger::open(&settings).unwrap();
-    let receipts = fill(&ledger, 234);
-    ledger.close();
+    let receipts = filled(&settings, 234);
     let published = LogReader::new(&settings.path);
     let firsts = segment::list(&segments(&settings.path)).unwrap();
     fs::remove_file(segment::path(&segments(&settings.path), firsts[0])).unwrap();
@@ -159,18 +157,7 @@ fn a_bound_reader_sees_its_own_stream_workers_and_environments() {
     let ledger = Ledger::open(&settings).unwrap();
     let acme = record(&ledger, allowed("org.acme")).unwrap();
     // A claim to be a tenant is not that tenant's: the refusal is in the hall's own stream.
-    let mut unknown = decision("org.acme", engine::Outcome::Deny);
-    let mut verdict = (*unknown.verdict).clone();
-    verdict.denial.as_mut().unwrap().code = DenyCode::UnknownTenant;
-    unknown.verdict = Arc::new(verdict);
-    let claim = Record::Decision {
-        decision: Arc::new(unknown),
-        door: Door::Api,
-        token: None,
-        raw_body: None,
-        worker_optional: false,
-    };
-    let claim = record(&ledger, claim).unwrap();
+    let claim = record(&ledger, decided(of_unknown_tenant("org.acme"))).unwrap();
     ledger.close();
     let published = LogReader::new(&settings.path);
     let sees =
@@ -276,9 +263,7 @@ fn the_newest_and_the_entries_of_a_time_tenant_and_verdict_are_found() {
 fn a_reading_to_the_end_tells_damage_from_the_torn_end_of_a_write() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { segment_bytes: 4000, ..settings(folder.path()) };
-    let ledger = Ledger::open(&settings).unwrap();
-    fill(&ledger, 20);
-    ledger.close();
+    filled(&settings, 20);
     let reader = LogReader::new(&settings.path);
     let read = || {
         let mut entries = reader.entries()?;

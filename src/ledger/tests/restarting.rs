@@ -59,14 +59,10 @@ fn a_restart_goes_on_with_chains_ids_tree_and_index() {
 fn a_restart_reads_only_what_is_after_the_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { segment_bytes: 50_000, ..settings(folder.path()) };
-    let ledger = Ledger::open(&settings).unwrap();
-    fill(&ledger, 200);
-    ledger.close();
+    filled(&settings, 200);
     // Were the first segment read, this would be found.
     fs::remove_file(segment::path(&segments(&settings.path), 0)).unwrap();
-    let ledger = Ledger::open(&settings).unwrap();
-    fill(&ledger, 1);
-    ledger.close();
+    filled(&settings, 1);
     assert!(check(&settings).unwrap_err().to_string().contains("segments/"));
 }
 
@@ -100,9 +96,7 @@ fn a_torn_end_is_cut_wherever_it_is_torn() {
         fs::write(&segment, flipped).unwrap();
         assert_eq!(opened().edge.size(), total - 1, "byte {at}");
     }
-    let ledger = Ledger::open(&settings).unwrap();
-    fill(&ledger, 1);
-    ledger.close();
+    filled(&settings, 1);
     assert_eq!(check(&settings).unwrap().entries, total + 2);
 }
 
@@ -148,9 +142,7 @@ fn only_one_process_writes() {
 fn an_unknown_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
-    let ledger = Ledger::open(&settings).unwrap();
-    fill(&ledger, 1);
-    ledger.close();
+    filled(&settings, 1);
     let segment = last_segment(&settings);
     let mut bytes = fs::read(&segment).unwrap();
     bytes[16] = 2;
@@ -182,9 +174,7 @@ fn a_ledger_goes_on_only_with_its_key() {
 fn derived_files_are_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { segment_bytes: 50_000, ..settings(folder.path()) };
-    let ledger = Ledger::open(&settings).unwrap();
-    fill(&ledger, 200);
-    ledger.close();
+    filled(&settings, 200);
     let index = fs::read(index_file(&settings.path)).unwrap();
     let mut total = 600;
     for (name, bytes) in
@@ -192,9 +182,7 @@ fn derived_files_are_made_again() {
     {
         fs::write(settings.path.join(name), bytes).unwrap();
         assert!(check(&settings).is_err(), "{name}");
-        let ledger = Ledger::open(&settings).unwrap();
-        fill(&ledger, 1);
-        ledger.close();
+        filled(&settings, 1);
         total += 3;
         assert_eq!(check(&settings).unwrap().entries, total, "{name}");
     }
@@ -229,9 +217,7 @@ fn derived_files_are_made_again() {
 fn chain_heads_and_an_index_that_are_forged_with_care_do_not_lead_a_start_astray() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { segment_bytes: 50_000, ..settings(folder.path()) };
-    let ledger = Ledger::open(&settings).unwrap();
-    fill(&ledger, 200);
-    ledger.close();
+    filled(&settings, 200);
     let sound = Heads::from_bytes(&fs::read(heads_file(&settings.path)).unwrap()).unwrap();
     let index = fs::read(index_file(&settings.path)).unwrap();
     let file = index::open(&index_file(&settings.path)).unwrap();
@@ -294,13 +280,9 @@ fn a_broken_ledger_is_stood_in_for_and_takes_nothing() {
 fn what_is_missing_or_set_back_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let whole = Settings { segment_bytes: 20_000, ..settings(&folder.path().join("whole")) };
-    let ledger = Ledger::open(&whole).unwrap();
-    fill(&ledger, 30);
-    ledger.close();
+    filled(&whole, 30);
     let early = fs::read(checkpoint_file(&whole.path)).unwrap();
-    let ledger = Ledger::open(&whole).unwrap();
-    fill(&ledger, 100);
-    ledger.close();
+    filled(&whole, 100);
     let copies = std::cell::Cell::new(0);
     let tampered = |tamper: &dyn Fn(&Path)| {
         copies.set(copies.get() + 1);

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::AtomicI64;
 
-use tlog_tiles::{Hash, HashReader, record_hash};
+use tlog_tiles::record_hash;
 
 use super::*;
 use crate::ledger::format::chain::Heads;
 use crate::ledger::format::pruned::PRUNED;
+use crate::ledger::format::tree::tests::All;
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -69,14 +70,6 @@ fn what_is_old_goes_and_what_stays_verifies_and_goes_on() {
     assert!(firsts(&settings).len() < 8, "files do not grow for ever");
     for n in 0..total / 256 {
         assert!(settings.path.join(format!("tile/0/{n:03}")).is_file(), "tile {n}");
-    }
-}
-
-/// All hashes of the tree, from the tiles and the last entries.
-struct All(Vec<Hash>);
-impl HashReader for All {
-    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog_tiles::tlog::Error> {
-        Ok(indexes.iter().map(|index| self.0[*index as usize]).collect())
     }
 }
 

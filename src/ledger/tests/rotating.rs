@@ -29,14 +29,10 @@ fn the_old_key_leads_to_the_new_one_and_earlier_proofs_stay_valid() {
     assert_eq!(fs::read_dir(rotations(&first.path)).unwrap().count(), 1);
 
     let second = Settings { key_file: folder.path().join("second.key"), ..first.clone() };
-    let ledger = Ledger::open(&second).unwrap();
-    fill(&ledger, 2);
-    ledger.close();
+    filled(&second, 2);
     assert_eq!(rotate(&first.path, &second_key, &third_key).unwrap(), 15);
     let third = Settings { key_file: folder.path().join("third.key"), ..first.clone() };
-    let ledger = Ledger::open(&third).unwrap();
-    fill(&ledger, 1);
-    ledger.close();
+    filled(&third, 1);
     assert!(matches!(Ledger::open(&first), Err(OpenError::OtherKey { .. })), "the old key is no longer the ledger's");
     for key in [&old, &second_key, &third_key] {
         assert_eq!(verify(&first.path, key.vkey()).unwrap().signed, 18);

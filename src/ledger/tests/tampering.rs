@@ -9,9 +9,7 @@ use crate::ledger::verify::{Break, VerifyError};
 
 fn sealed(folder: &Path, rounds: usize) -> Settings {
     let settings = Settings { segment_bytes: 4000, ..settings(folder) };
-    let ledger = Ledger::open(&settings).unwrap();
-    fill(&ledger, rounds);
-    ledger.close();
+    filled(&settings, rounds);
     check(&settings).unwrap();
     settings
 }
@@ -217,9 +215,7 @@ fn a_tail_that_is_replaced_whole_does_not_have_the_signed_root() {
     // All the chains hold: the forger had the program, but not the key.
     let forged =
         Settings { path: folder.path().join("forged"), key_file: folder.path().join("forged.key"), ..settings.clone() };
-    let ledger = Ledger::open(&forged).unwrap();
-    fill(&ledger, 4);
-    ledger.close();
+    filled(&forged, 4);
     check(&forged).unwrap();
     let note = fs::read(checkpoint_file(&settings.path)).unwrap();
     fs::write(checkpoint_file(&forged.path), note).unwrap();
@@ -255,9 +251,7 @@ fn a_tail_that_is_made_again_from_any_entry_on_with_all_that_can_be_computed_is_
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("whole");
     let genuine = Settings { segment_bytes: 60_000, ..settings(&place) };
-    let ledger = Ledger::open(&genuine).unwrap();
-    fill(&ledger, 100);
-    ledger.close();
+    filled(&genuine, 100);
     let note = fs::read(checkpoint_file(&genuine.path)).unwrap();
     for (kept, rounds) in [(0, 100), (1, 100), (150, 10), (150, 50), (290, 30), (299, 1)] {
         let forged = Settings {

@@ -413,14 +413,7 @@ fn an_entry_that_is_too_long_is_refused_alone() {
     verdict.required_controls =
         Arc::new((0..2500).map(|n| Arc::from(format!("ctrl.a-rather-long-name.{n}"))).collect());
     long.verdict = Arc::new(verdict);
-    let long = Record::Decision {
-        decision: Arc::new(long),
-        door: Door::Gate,
-        token: None,
-        raw_body: None,
-        worker_optional: false,
-    };
-    assert!(matches!(record(&ledger, long), Err(RecordError::Write(_))));
+    assert!(matches!(record(&ledger, decided(long)), Err(RecordError::Write(_))));
     assert!(ledger.health().writing);
     record(&ledger, allowed("org.acme")).unwrap();
     ledger.close();

@@ -13,7 +13,7 @@ use crate::engine::input::HttpFacts;
 use crate::ids::SupervisorLevel;
 use crate::ledger::format::record::{ActivationCause, Ending, ExchangeEnd, RegistryAction};
 use crate::ledger::format::stamp::LONGEST;
-use crate::ledger::tests::decision;
+use crate::ledger::tests::{decided, decision, of_unknown_tenant};
 
 const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
 
@@ -73,19 +73,12 @@ fn an_allowed_decision_has_the_receipt_of_the_specification() {
 
 #[test]
 fn a_denial_and_a_dry_run_are_not_dispatched() {
-    let record = |decision: Decision| Record::Decision {
-        decision: Arc::new(decision),
-        door: Door::Api,
-        token: None,
-        raw_body: None,
-        worker_optional: false,
-    };
-    let denied = assert_canonical(&written(&record(decision("org.acme", engine::Outcome::Deny))));
+    let denied = assert_canonical(&written(&decided(decision("org.acme", engine::Outcome::Deny))));
     assert_eq!(denied["policy_decision"], "DENY");
     assert_eq!(denied["deny_code"], DenyCode::NoMatchingRule.as_str());
     assert_eq!(denied["controls_verified"], json!([]));
     assert_eq!(denied.get("dispatched_at"), None);
-    let held = assert_canonical(&written(&record(decision("org.acme", engine::Outcome::Hold))));
+    let held = assert_canonical(&written(&decided(decision("org.acme", engine::Outcome::Hold))));
     assert_eq!((&held["policy_decision"], &held["outcome"]), (&json!("REQUIRE_HUMAN"), &json!("STEWARD_HOLD")));
     assert_eq!((held.get("policies"), held.get("supervisor_level")), (None, None));
     let mut by_policy = decision("org.acme", engine::Outcome::Hold);
@@ -93,30 +86,19 @@ fn a_denial_and_a_dry_run_are_not_dispatched() {
     verdict.gated.policies = Arc::from([Arc::from("restricted_in_prod"), Arc::from("large")]);
     verdict.gated.supervisor = Some(SupervisorLevel::Executor);
     by_policy.verdict = Arc::new(verdict);
-    let by_policy = assert_canonical(&written(&record(by_policy)));
+    let by_policy = assert_canonical(&written(&decided(by_policy)));
     assert_eq!(by_policy["policies"], json!(["restricted_in_prod", "large"]));
     assert_eq!(by_policy["supervisor_level"], "executor");
     let mut dry = decision("org.acme", engine::Outcome::Dispatch);
     dry.input.dry_run = true;
-    let dry = assert_canonical(&written(&record(dry)));
+    let dry = assert_canonical(&written(&decided(dry)));
     assert_eq!((&dry["policy_decision"], dry.get("dispatched_at")), (&json!("ALLOW"), None));
 }
 
 #[test]
 fn the_stream_is_a_tenants_only_when_the_tenant_is_known() {
-    let mut unknown = decision("rogue", engine::Outcome::Deny);
-    let mut verdict = (*unknown.verdict).clone();
-    verdict.denial.as_mut().unwrap().code = DenyCode::UnknownTenant;
-    unknown.verdict = Arc::new(verdict);
-    let record = |decision: Decision| Record::Decision {
-        decision: Arc::new(decision),
-        door: Door::Api,
-        token: None,
-        raw_body: None,
-        worker_optional: false,
-    };
-    assert_eq!(tenant(&record(unknown)), None);
-    assert_eq!(tenant(&record(decision("org.acme", engine::Outcome::Deny))), Some("org.acme"));
+    assert_eq!(tenant(&decided(of_unknown_tenant("rogue"))), None);
+    assert_eq!(tenant(&decided(decision("org.acme", engine::Outcome::Deny))), Some("org.acme"));
 }
 
 #[test]

@@ -191,14 +191,7 @@ fn what_waits_takes_no_more_than_its_bytes_and_one_always_has_room() {
     let of = |bytes: usize| {
         let mut decision = crate::ledger::tests::decision("org.acme", crate::engine::Outcome::Dispatch);
         decision.input.request = crate::engine::Json::String("x".repeat(bytes).into());
-        let decision = Arc::new(decision);
-        Record::Decision {
-            decision,
-            door: crate::ledger::format::record::Door::Api,
-            token: None,
-            raw_body: None,
-            worker_optional: false,
-        }
+        crate::ledger::tests::decided(decision)
     };
     assert!(queue.record(of(BYTES + 1), false).is_ok(), "alone it has room");
     assert!(matches!(queue.record(of(1), false), Err(RecordError::QueueFull)));
