@@ -195,20 +195,22 @@ impl<'a> Value<'a> {
 
     /// The content of the file that this value names, without the newline at its end. Never quoted.
     pub fn read_file<T>(&self, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
-        let path = self.path()?;
-        let content = match documents::text(&path, documents::SMALL) {
-            Ok(content) => content,
-            Err(why) => {
-                self.wrong(format!("`{}` {why}", path.display()), "name a file that can be read");
-                return None;
-            }
-        };
+        let (path, content) = self.text_of_file(documents::SMALL)?;
         let line = content.strip_suffix('\n').map_or(&*content, |line| line.strip_suffix('\r').unwrap_or(line));
         let checked =
             if line.is_empty() { Err(Wrong::new("is empty", "write the secret into it")) } else { kind(line) };
         checked
             .map_err(|wrong| self.wrong(format!("the content of `{}` {}", path.display(), wrong.is), wrong.help))
             .ok()
+    }
+
+    /// The file that this value names, and its text of at most so many bytes.
+    fn text_of_file(&self, most: u64) -> Option<(PathBuf, String)> {
+        let path = self.path()?;
+        let text = documents::text(&path, most);
+        let text =
+            text.map_err(|why| self.wrong(format!("`{}` {why}", path.display()), "name a file that can be read"));
+        Some((path, text.ok()?))
     }
 
     /// A path, relative to the folder of the configuration file.
@@ -218,14 +220,7 @@ impl<'a> Value<'a> {
 
     /// The mapping in the file that this value names. `help` says what to write into it.
     pub fn document<T>(&self, help: &str, read: impl FnOnce(Map<'_>) -> Option<T>) -> Option<T> {
-        let path = self.path()?;
-        let text = match documents::text(&path, documents::LARGE) {
-            Ok(text) => text,
-            Err(why) => {
-                self.wrong(format!("`{}` {why}", path.display()), "name a file that can be read");
-                return None;
-            }
-        };
+        let (path, text) = self.text_of_file(documents::LARGE)?;
         let reading = Reading::new(&path, &text, self.reading.environment);
         let (document, faults) = yaml::parse(&text);
         let whole = faults.is_empty();

@@ -233,6 +233,19 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
+    /// Everything.
+    #[cfg(test)]
+    pub(crate) const ALL: Self = Self {
+        label: true,
+        tenant_risk: true,
+        qos: true,
+        correlation: true,
+        blast: true,
+        blast_in_production: true,
+        gate: GateReads::ALL,
+        code: true,
+    };
+
     fn of(settings: &Settings, rules: &RuleSet) -> Self {
         let constrains = rules.rules.iter().map(|rule| rule.cells.constrains());
         let [_, label, tenant_risk, qos] =

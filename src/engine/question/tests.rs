@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::Json;
 use crate::engine::input::tests::plain;
-use crate::engine::policy_gate::GateReads;
 use crate::engine::snapshot::{Acting, Attestation, Envelope, Settings, Standing, Worker};
 use crate::engine::{Decision, Outcome, RuleSet, decide, route_decision, whose_code};
 use crate::ids::Digest;
@@ -179,17 +178,6 @@ fn input() -> impl Strategy<Value = RouteInput> {
     )
 }
 
-const EVERYTHING: Reads = Reads {
-    label: true,
-    tenant_risk: true,
-    qos: true,
-    correlation: true,
-    blast: true,
-    blast_in_production: true,
-    gate: GateReads::ALL,
-    code: true,
-};
-
 /// The question with the code of whoever may act: all of it as attested, or not.
 fn knowing(question: Question, snapshot: &Snapshot, intact: bool) -> Question {
     let Some(acting) = whose_code(&question, snapshot) else { return question };
@@ -207,7 +195,7 @@ proptest! {
     #[test]
     fn what_is_unread_changes_nothing(snapshot in policy(), inputs in proptest::collection::vec((input(), any::<bool>()), 1..20)) {
         for (input, intact) in inputs {
-            let whole = Question::project(&input, &Facts::default(), &snapshot, EVERYTHING);
+            let whole = Question::project(&input, &Facts::default(), &snapshot, Reads::ALL);
             let whole = knowing(whole, &snapshot, intact);
             let asked = knowing(Question::ask(&input, &Facts::default(), &snapshot), &snapshot, intact);
             prop_assert_eq!(decide(&whole, &snapshot), decide(&asked, &snapshot));

@@ -102,19 +102,19 @@ pub(super) fn of(
 
 /// The fingerprint of a snapshot with a policy gate.
 pub(super) fn with_gate(snapshot: &Fingerprint, policies: &Digest) -> Fingerprint {
-    let mut all = Description(Vec::with_capacity(128));
-    all.text("hallgate gated snapshot 1");
-    all.0.extend(snapshot.as_bytes());
-    all.0.extend(policies.as_bytes());
-    Digest::of(&all.0)
+    with("hallgate gated snapshot 1", snapshot, policies)
 }
 
 /// The fingerprint of a snapshot with another catalogue than the built-in one.
 pub(super) fn with_catalogue(snapshot: &Fingerprint, catalogue: &Digest) -> Fingerprint {
+    with("hallgate catalogued snapshot 1", snapshot, catalogue)
+}
+
+fn with(heading: &str, snapshot: &Fingerprint, more: &Digest) -> Fingerprint {
     let mut all = Description(Vec::with_capacity(128));
-    all.text("hallgate catalogued snapshot 1");
+    all.text(heading);
     all.0.extend(snapshot.as_bytes());
-    all.0.extend(catalogue.as_bytes());
+    all.0.extend(more.as_bytes());
     Digest::of(&all.0)
 }
 

@@ -205,18 +205,8 @@ proptest! {
         prop_assume!(gate.is_ok());
         let gate = gate.unwrap();
         let snapshot = snapshot(if strict { Mode::Strict } else { Mode::Reference }, blast, marked).gated_by(std::sync::Arc::new(gate));
-        const EVERYTHING: Reads = Reads {
-            label: true,
-            tenant_risk: true,
-            qos: true,
-            correlation: true,
-            blast: true,
-            blast_in_production: true,
-            gate: GateReads::ALL,
-            code: true,
-        };
         for input in inputs {
-            let whole = Question::project(&input, &Facts::default(), &snapshot, EVERYTHING);
+            let whole = Question::project(&input, &Facts::default(), &snapshot, Reads::ALL);
             let asked = Question::ask(&input, &Facts::default(), &snapshot);
             prop_assert_eq!(decide(&whole, &snapshot), decide(&asked, &snapshot), "{}", text);
         }
