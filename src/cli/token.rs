@@ -15,7 +15,7 @@ const RANDOM: usize = 32;
 /// Make session tokens
 #[derive(Debug, clap::Subcommand)]
 pub enum Options {
-    New(New),
+    New(NewToken),
 }
 
 /// Make a session token: its entry for the configuration on stdout, its secret, this once, on stderr
@@ -25,7 +25,7 @@ pub enum Options {
 ///
 /// hallgate token new make --scope route >> tokens.yaml
 #[derive(Debug, Args)]
-pub struct New {
+pub struct NewToken {
     /// Its name in records and logs
     name: TokenName,
     /// What it may be used for: route, read, enroll, ingest, approve or admin; may be repeated
@@ -68,7 +68,7 @@ fn secret() -> Result<String, getrandom::Error> {
     Ok(format!("hst_{}", Digest::from_bytes(bytes)))
 }
 
-impl New {
+impl NewToken {
     /// The token's entry, an item of a list that is indented by two. All that is put in is free of what YAML would take otherwise.
     fn entry(&self, digest: &Digest) -> String {
         let list = |values: Vec<String>| format!("[{}]", values.join(", "));
