@@ -94,10 +94,10 @@ $(FUZZ): | build-tools
 
 # The clients that the tests drive: curl, Node's fetch, Python's requests, and the SDKs of the pages about apps; and what shows a
 # process's system calls and takes its disk away: strace, and util-linux. What pods are made of: iproute2 for namespaces, iptables. And
-# the proxies that stand before a gate: nginx, HAProxy, Caddy; Envoy is among the Python packages.
+# the proxies that stand before a gate: nginx, HAProxy, Caddy; Envoy is among the Python packages. And a browser: Chromium.
 tools: build-tools $(VENV)/installed $(NODE)/installed $(KUBECTL)/installed
 	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates strace prlimit=util-linux unshare=util-linux mount \
-		ip=iproute2 iptables ip6tables=iptables setpriv=util-linux nginx haproxy caddy
+		ip=iproute2 iptables ip6tables=iptables setpriv=util-linux nginx haproxy caddy chromium-headless-shell
 	@node -e 'typeof fetch === "function" || process.exit(1)' || \
 		{ echo "node $$(node --version) has no fetch; install Node.js 18 or later" >&2; exit 1; }
 
@@ -112,7 +112,7 @@ $(VENV)/installed: tests/clients/requirements.txt tests/apps/requirements.txt te
 	tar --extract --strip-components=1 --directory $(REFERENCE) --file $(REFERENCE)/pyhall_wcp-*.tar.gz
 	@touch $@
 
-# The JavaScript clients of the pages about apps.
+# The JavaScript clients of the pages about apps, and the Node.js that the newest of them want; the system's has npm.
 $(NODE)/installed: tests/apps/package.json
 	@.ci/need node=nodejs npm
 	@mkdir -p $(NODE)

@@ -24,6 +24,7 @@ mod pattern;
 mod persistence;
 mod pipeline;
 mod pooling;
+mod problem;
 mod reject;
 mod resolve;
 mod response;

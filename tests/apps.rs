@@ -159,6 +159,33 @@ fn a_slow_model_is_waited_for() {
     assert!(access.len() == 4 && access.iter().all(|line| line["status"] == 200), "{access:#?}");
 }
 
+/// The text of each SDK's exception has what was recorded: code, reason and the decision's id.
+#[test]
+fn every_sdk_shows_why_it_was_refused() {
+    let app = Behind::gate(Page::open("langchain.md"), &[], &[]);
+    let shown = app.refusals();
+    assert_eq!(shown.len(), 84);
+    app.recorded_as_shown(shown);
+    app.finish(&[]);
+}
+
+#[test]
+fn a_web_page_of_another_origin_shows_why_it_was_refused() {
+    let model_api = Upstream::start("model_api.py");
+    let site = Upstream::start("page.py");
+    let origin = format!("gate:\n  cors_origins: [\"http://{}\"]\n", site.address);
+    let app = Behind::gate(Page::open("openai.md"), &[(OPENAI, &model_api)], &[("gate:\n", &origin)]);
+    let mut shown = app.browse(&site);
+    let refused = shown.split_off(2);
+    assert_eq!((shown.len(), refused.len()), (2, 6));
+    app.recorded_as_shown(refused);
+    let access = app.finish(&[&model_api]);
+    for (line, access) in shown.iter().zip(access.iter().filter(|line| line["upstream"].is_string())) {
+        let text = line["text"].as_str().unwrap();
+        assert!(text.starts_with(access["decision_id"].as_str().unwrap()) && text.contains("rules"), "{line:#}");
+    }
+}
+
 #[test]
 fn every_page_with_an_apps_samples_is_run() {
     let mut about: Vec<String> = pages()

@@ -1,14 +1,15 @@
 //! The one place where the gate's own answers are made. A no is `application/problem+json`, or a gRPC status for a gRPC call. The connection
 //! stays usable.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use pingora_core::Result;
 use pingora_core::protocols::http::ServerSession;
-use pingora_http::ResponseHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
-use serde::Serialize;
 
 use crate::clock::timestamp;
 use crate::engine::{Decision, DenyCode, route_decision};
@@ -16,6 +17,7 @@ use crate::hall::{Receipt, Recorded};
 use crate::proxy::cors::{Cors, Headers};
 use crate::proxy::forward::{DECISION_ID, RECEIPT};
 use crate::proxy::grpc;
+use crate::proxy::problem::ProblemDetails;
 
 /// A denied body of at most this many bytes is read and thrown away, so that its connection can go on.
 const DRAINED: u64 = 64 * 1024;
@@ -30,7 +32,7 @@ pub struct OwnAnswer {
     status: StatusCode,
     code: &'static str,
     message: String,
-    body: Vec<u8>,
+    body: Body,
     content_type: &'static str,
     receipt: Option<(HeaderValue, HeaderValue)>,
     /// What else its head says.
@@ -39,21 +41,11 @@ pub struct OwnAnswer {
     retry_after: Option<u64>,
 }
 
-/// RFC 9457, with the fields that callers of the Hall API know. The `type` is `about:blank`: `code` tells problems apart.
-#[derive(Debug, Serialize)]
-struct Problem<'a> {
-    r#type: &'static str,
-    title: &'a str,
-    status: u16,
-    detail: String,
-    /// All that a client shows that knows no problems, as most SDKs do.
-    message: &'a str,
-    decision_id: Option<&'a str>,
-    denied: bool,
-    code: &'a str,
-    reason: &'a str,
-    artifact_hash: Option<String>,
-    correlation_id: Option<&'a str>,
+/// What follows the head.
+#[derive(Debug)]
+enum Body {
+    Ready(Bytes),
+    Problem(Box<ProblemDetails>),
 }
 
 impl OwnAnswer {
@@ -144,7 +136,7 @@ impl OwnAnswer {
             status: StatusCode::OK,
             code,
             message: message(code, denial.map_or("it would be allowed", |denial| &*denial.message), Some(&id)),
-            body,
+            body: Body::Ready(body.into()),
             content_type: "application/json",
             receipt: stamp(receipt),
             headers: Headers::new(),
@@ -175,12 +167,12 @@ impl OwnAnswer {
         Self { headers, ..Self::plain(StatusCode::NO_CONTENT, "") }
     }
 
-    fn plain(status: StatusCode, body: &str) -> Self {
+    fn plain(status: StatusCode, body: &'static str) -> Self {
         Self {
             status,
             code: "",
             message: String::new(),
-            body: body.into(),
+            body: Body::Ready(Bytes::from_static(body.as_bytes())),
             content_type: "text/plain; charset=utf-8",
             receipt: None,
             headers: Headers::new(),
@@ -198,7 +190,7 @@ impl OwnAnswer {
         code: DenyCode,
         reason: &str,
         receipt: Option<&Receipt>,
-        decision: Option<&std::sync::Arc<Decision>>,
+        decision: Option<&Arc<Decision>>,
         correlation: Option<&str>,
     ) -> Self {
         let detail = format!("{}: {}", code.meaning(), code.remedy());
@@ -216,25 +208,24 @@ impl OwnAnswer {
     ) -> Self {
         let id = receipt.map(|receipt| receipt.id().to_string());
         let message = message(code, reason, id.as_deref());
-        let problem = Problem {
-            r#type: "about:blank",
-            title: status.canonical_reason().unwrap_or_default(),
-            status: status.as_u16(),
+        let problem = ProblemDetails {
             detail,
-            message: &message,
-            decision_id: id.as_deref(),
-            denied: true,
-            code,
-            reason,
+            decision_id: id,
+            reason: reason.to_owned(),
             artifact_hash: decision.map(|decision| decision.artifact_hash.to_hex()),
-            correlation_id: correlation,
+            correlation_id: correlation.map(Arc::from),
         };
-        // Texts and numbers always make JSON.
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS);
-        let receipt = receipt.and_then(stamp);
-        let content_type = "application/problem+json";
-        Self { status, code, message, body, content_type, receipt, headers: Headers::new(), retry_after }
+        Self {
+            status,
+            code,
+            message,
+            body: Body::Problem(Box::new(problem)),
+            content_type: "application/problem+json",
+            receipt: receipt.and_then(stamp),
+            headers: Headers::new(),
+            retry_after,
+        }
     }
 
     /// The same for a gRPC call.
@@ -251,11 +242,19 @@ impl OwnAnswer {
         Ok(())
     }
 
-    fn head(&self) -> Result<ResponseHeader> {
+    /// What is written to this request.
+    fn body(&self, request: &RequestHeader) -> Bytes {
+        match &self.body {
+            Body::Ready(body) => body.clone(),
+            Body::Problem(problem) => problem.json(self.status, self.code, &self.message, &request.headers).into(),
+        }
+    }
+
+    fn head(&self, length: usize) -> Result<ResponseHeader> {
         let mut head = ResponseHeader::build_no_case(self.status, Some(8))?;
         if self.status != StatusCode::NO_CONTENT {
             head.insert_header(CONTENT_TYPE, HeaderValue::from_static(self.content_type))?;
-            head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
+            head.insert_header(CONTENT_LENGTH, HeaderValue::from(length))?;
         }
         head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
         self.stamp(&mut head)?;
@@ -285,11 +284,12 @@ impl OwnAnswer {
         if small_body_follows(session) {
             session.set_close_on_response_before_downstream_finish(false);
         }
-        let mut head = self.head()?;
+        let body = self.body(session.req_header());
+        let mut head = self.head(body.len())?;
         cors.mark(session.req_header(), &mut head)?;
-        let bodiless = session.req_header().method == Method::HEAD || self.body.is_empty();
+        let bodiless = session.req_header().method == Method::HEAD || body.is_empty();
         session.write_response_header(Box::new(head), bodiless).await?;
-        let body = if bodiless { Bytes::new() } else { Bytes::from(self.body) };
+        let body = if bodiless { Bytes::new() } else { body };
         session.write_response_body(Some(body), true).await
     }
 

@@ -3,10 +3,10 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{Fixture, Process, TOKEN, root, run, venv};
+use support::{Fixture, Process, TOKEN, node, root, run, venv};
 
 use crate::page::{Block, agrees, blocks};
 use crate::upstream::{CREDENTIAL, Upstream};
@@ -133,11 +133,7 @@ impl Behind {
             match &*block.language {
                 "python app" => said = printed.next(),
                 "js app" => {
-                    let node = root().join("target/node");
-                    assert!(node.exists(), "{} is missing; run `make test`, which makes it", node.display());
-                    let file = node.join(format!("{}.mjs", block.at.replace(':', "-")));
-                    fs::write(&file, self.here(&block.text)).unwrap();
-                    said = Some(self.fed(self.command(Path::new("node")).arg(file), &Value::Null));
+                    said = Some(self.run_js(&block.at.replace(':', "-"), &self.here(&block.text)));
                 }
                 "text app" => {
                     let said = said.take().unwrap_or_else(|| panic!("{}: nothing was run before it", block.at));
@@ -158,6 +154,57 @@ impl Behind {
             }
         }
         assert_eq!(said.unwrap_or_default(), "", "what the last block prints is not shown");
+    }
+
+    /// Runs JavaScript where its imports are found, and gives what it prints.
+    fn run_js(&self, name: &str, text: &str) -> String {
+        let file = root().join("target/node").join(format!("{name}.mjs"));
+        fs::write(&file, text).unwrap();
+        self.fed(self.command(&node()).arg(file), &Value::Null)
+    }
+
+    /// Runs `refusals` in both languages and gives the lines that they print.
+    pub fn refusals(&self) -> Vec<Value> {
+        let scripts = root().join("tests/apps");
+        let mut said = self.fed(self.command(&venv("python")).arg(scripts.join("refusals.py")), &Value::Null);
+        said += &self.run_js("refusals", &fs::read_to_string(scripts.join("refusals.mjs")).unwrap());
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Opens a web site's page in a browser, and gives what the page has seen.
+    pub fn browse(&self, site: &Upstream) -> Vec<Value> {
+        let folder = tempfile::tempdir().unwrap();
+        // Whoever runs the tests as root has no sandbox of Chromium's.
+        let mut browser = Command::new("chromium-headless-shell")
+            .args(["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"])
+            .arg(format!("--user-data-dir={}", folder.path().display()))
+            .arg(format!("http://{}/?gate={}", site.address, self.process.gate()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("Chromium cannot be run: {error}; `make test` installs it"));
+        let seen = site.wait_for("seen");
+        browser.kill().unwrap();
+        browser.wait().unwrap();
+        seen.as_array().unwrap().clone()
+    }
+
+    /// That the texts are those of the refusals on record, one of each.
+    pub fn recorded_as_shown(&self, shown: Vec<Value>) {
+        let entries = self.fixture.entries();
+        let refusals = entries.iter().filter(|entry| entry["deny_code"].is_string());
+        let mut recorded: Vec<String> = refusals
+            .map(|entry| {
+                let text = |key: &str| entry[key].as_str().unwrap();
+                format!("{}: {} (decision {})", text("deny_code"), text("deny_message"), text("decision_id"))
+            })
+            .collect();
+        for line in shown {
+            let text = line["text"].as_str().unwrap();
+            let at = recorded.iter().position(|refusal| text.contains(refusal)).unwrap_or_else(|| panic!("{line:#}"));
+            recorded.swap_remove(at);
+        }
+        assert_eq!(recorded, [""; 0], "what is on record was shown");
     }
 
     /// Runs a script beside this file, which says on its last line that it has seen all it should.

@@ -49,6 +49,16 @@ impl Upstream {
         Self { child, told, address }
     }
 
+    /// The first thing that it tells by this name.
+    pub fn wait_for(&self, name: &str) -> Value {
+        loop {
+            let mut what = self.told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("`{name}` is not told"));
+            if what[name] != Value::Null {
+                return what[name].take();
+            }
+        }
+    }
+
     /// What it has told and nobody has heard yet: each request, with its headers.
     pub fn told(&self) -> Vec<Value> {
         self.told.try_iter().collect()

@@ -22,6 +22,14 @@ fn problem(response: &Message, status: u16, code: &str) -> serde_json::Value {
         assert!(body.get(field).is_some(), "{field}: {body}");
     }
     assert_eq!(body["decision_id"].as_str(), response.header("wcp-decision-id"));
+    // Where the SDKs of model APIs look there is all of it again.
+    let members = body.as_object().unwrap().iter().filter(|(name, _)| *name != "type" && *name != "error");
+    let error = body["error"].as_object().expect("an error object");
+    assert!(members.clone().all(|(name, value)| error.get(name) == Some(value)) && members.count() > 8, "{body}");
+    assert!(
+        error["message"].as_str().unwrap().starts_with(code) && error["type"].as_str().unwrap().ends_with("_error")
+    );
+    assert!(error["param"].is_null() && error.contains_key("param"), "{body}");
     body
 }
 

@@ -53,6 +53,13 @@ pub fn venv(program: &str) -> PathBuf {
     path
 }
 
+/// The Node.js that `make test` installs beside the JavaScript clients.
+pub fn node() -> PathBuf {
+    let path = root().join("target/node/node_modules/.bin/node");
+    assert!(path.exists(), "{} is missing; run `make test`, which installs it", path.display());
+    path
+}
+
 /// Runs a command to its end with this input: exit code, stdout, stderr. One that does not end has failed.
 pub fn run(command: &mut Command, input: &str) -> (Option<i32>, String, String) {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
