@@ -54,10 +54,10 @@ fn comparable(mut ours: Value, denied: bool) -> Value {
 #[test]
 fn every_decision_is_the_references() {
     let (seed, policies, requests) = (setting("SEED", 1), setting("POLICIES", 150), setting("REQUESTS", 12));
-    let house = tempfile::tempdir().unwrap();
+    let inputs = tempfile::tempdir().unwrap();
     let made = Command::new(python())
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/reference.py"))
-        .arg(house.path())
+        .arg(inputs.path())
         .args([seed, policies, requests].map(|number| number.to_string()))
         .output()
         .unwrap();
@@ -66,7 +66,7 @@ fn every_decision_is_the_references() {
     let mut codes = BTreeMap::<String, usize>::new();
     let mut differing = Vec::new();
     for at in 0..policies {
-        let folder = house.path().join(format!("{at:05}"));
+        let folder = inputs.path().join(format!("{at:05}"));
         let policy = Folder::load(&folder).unwrap_or_else(|problems| panic!("{}: {problems}", folder.display()));
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
         for (line, expected) in read("inputs.jsonl").lines().zip(read("decisions.jsonl").lines()) {
@@ -87,7 +87,7 @@ fn every_decision_is_the_references() {
         }
     }
     if !differing.is_empty() {
-        let kept = house.keep();
+        let kept = inputs.keep();
         let first: Vec<_> = differing.iter().take(10).map(String::as_str).collect();
         panic!("seed {seed}, kept in {}: {} differ:\n{}", kept.display(), differing.len(), first.join("\n\n"));
     }

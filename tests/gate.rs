@@ -16,14 +16,14 @@ mod doors;
 mod endings;
 #[path = "gate/exchanges.rs"]
 mod exchanges;
+#[path = "gate/fixture.rs"]
+mod fixture;
 #[path = "gate/forwarded.rs"]
 mod forwarded;
 #[path = "gate/forwarding.rs"]
 mod forwarding;
 #[path = "gate/grpc.rs"]
 mod grpc;
-#[path = "gate/house.rs"]
-mod house;
 #[path = "gate/http2.rs"]
 mod http2;
 #[path = "gate/logs.rs"]
@@ -36,6 +36,8 @@ mod own_answers;
 mod random;
 #[path = "gate/rejecting.rs"]
 mod rejecting;
+#[path = "gate/server.rs"]
+mod server;
 #[path = "gate/slow.rs"]
 mod slow;
 #[path = "gate/streams.rs"]

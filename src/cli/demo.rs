@@ -1,7 +1,7 @@
 //! `hallgate demo`: the whole journey on embedded defaults, walked through with its own requests.
 
 mod call;
-mod house;
+mod folder;
 mod page;
 pub mod upstream;
 mod walk;
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use call::TOKEN_VARIABLE;
-use house::{DemoAddresses, House};
+use folder::{DemoAddresses, DemoFolder};
 use page::Page;
 use upstream::SampleUpstream;
 use walk::{Doors, Expected, walk};
@@ -61,21 +61,21 @@ pub fn run(options: &Options) -> ExitCode {
 async fn demo(options: &Options) -> Result<bool, String> {
     let page = Page::stdout();
     let (at, ports) = ports(options)?;
-    let house = House::make().map_err(|error| format!("the demo's folder cannot be made: {error}"))?;
+    let folder = DemoFolder::make().map_err(|error| format!("the demo's folder cannot be made: {error}"))?;
     // Free again for those who shall listen there.
     drop(ports);
-    let upstream = SampleUpstream::start(at.upstream, house.upstream_credential()).await;
+    let upstream = SampleUpstream::start(at.upstream, folder.upstream_credential()).await;
     let upstream = upstream.map_err(|error| taken(at.upstream.port(), "--upstream-port", &error))?;
-    let config = house.configuration(at).map_err(|problems| problems.to_string())?;
+    let config = folder.configuration(at).map_err(|problems| problems.to_string())?;
     let mut running = serve::start(config).map_err(|error| error.to_string())?;
     running.open_ops().map_err(|error| error.to_string())?;
 
-    introduce(&page, at, &house, running.vkey());
+    introduce(&page, at, &folder, running.vkey());
     let gate = format!("http://{}", at.gate);
     let hall = format!("http://{}", at.hall);
-    let doors = Doors { gate: &gate, hall: &hall, token: house.token(), upstream: &upstream };
+    let doors = Doors { gate: &gate, hall: &hall, token: folder.token(), upstream: &upstream };
     let mut held = match walk(&doors, &page).await {
-        Ok(expected) => prove(&page, &house, &running, &expected).await,
+        Ok(expected) => prove(&page, &folder, &running, &expected).await,
         Err(wrong) => {
             page.line(format_args!("\n{} {wrong} steps went another way than they must", page.no("FAILED:")));
             false
@@ -88,7 +88,7 @@ async fn demo(options: &Options) -> Result<bool, String> {
     let vkey = running.vkey().to_owned();
     running.shutdown();
     if held {
-        held = match verify::verify(&house.ledger(), &vkey) {
+        held = match verify::verify(&folder.ledger(), &vkey) {
             Ok(Report { entries, .. }) => {
                 page.line(format_args!(
                     "\nEnded. All {entries} entries of the ledger were verified once more; the folder is removed."
@@ -99,7 +99,7 @@ async fn demo(options: &Options) -> Result<bool, String> {
         };
     }
     if !held {
-        page.line(format_args!("The demo's folder is kept for you to look at: {}", house.keep().display()));
+        page.line(format_args!("The demo's folder is kept for you to look at: {}", folder.keep().display()));
     }
     Ok(held)
 }
@@ -121,7 +121,7 @@ fn taken(port: u16, flag: &str, error: &io::Error) -> String {
     format!("port {port} cannot be used ({error}): end what listens there, or name another port with {flag}")
 }
 
-fn introduce(page: &Page, at: DemoAddresses, house: &House, vkey: &str) {
+fn introduce(page: &Page, at: DemoAddresses, folder: &DemoFolder, vkey: &str) {
     page.title("hallgate demo: every request is decided and recorded before it is forwarded");
     page.line("");
     page.line(format_args!("  gate      http://{}   the proxy: an app needs nothing but this base URL", at.gate));
@@ -130,17 +130,17 @@ fn introduce(page: &Page, at: DemoAddresses, house: &House, vkey: &str) {
         at.hall
     ));
     page.line(format_args!("  upstream  http://{}   a sample model API and orders API", at.upstream));
-    page.line(format_args!("  folder    {}", house.path().display()));
+    page.line(format_args!("  folder    {}", folder.path().display()));
     page.line("\nFor the lines below, in another terminal:\n");
-    page.line(format_args!("  export {TOKEN_VARIABLE}={}", house.token()));
-    page.line(format_args!("  export {READ_TOKEN_VARIABLE}={}", house.read_token()));
-    page.line(format_args!("  export HALLGATE_LEDGER={}", house.ledger().display()));
+    page.line(format_args!("  export {TOKEN_VARIABLE}={}", folder.token()));
+    page.line(format_args!("  export {READ_TOKEN_VARIABLE}={}", folder.read_token()));
+    page.line(format_args!("  export HALLGATE_LEDGER={}", folder.ledger().display()));
     page.line(format_args!("  export HALLGATE_KEY={vkey}"));
 }
 
 /// Verifies the ledger while it is written, and says what was proved. Waits until all that the walk caused is on the disk.
-async fn prove(page: &Page, house: &House, running: &Running, expected: &Expected) -> bool {
-    let ledger = house.ledger();
+async fn prove(page: &Page, folder: &DemoFolder, running: &Running, expected: &Expected) -> bool {
+    let ledger = folder.ledger();
     page.title("The ledger, verified from its files alone");
     page.line(format_args!(
         "   {}",

@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn a_source_is_inside_of_an_allowed_folder_however_it_is_written() {
-        let house = tempfile::tempdir().unwrap();
-        let base = house.path().canonicalize().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap();
         for folder in ["workers/deep", "workers-of-others"] {
             std::fs::create_dir_all(base.join(folder)).unwrap();
         }

@@ -21,12 +21,12 @@ fn recorded(ledger: &Path) -> String {
 
 #[test]
 fn a_changed_file_counts_for_the_next_request_and_no_answer_tells_a_hash() {
-    let house = tempfile::tempdir().unwrap();
-    copy_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strict/s5-attestation"), house.path());
+    let folder = tempfile::tempdir().unwrap();
+    copy_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strict/s5-attestation"), folder.path());
     let running = Running::start();
-    let changed = Folder::load(house.path()).unwrap().snapshot;
+    let changed = Folder::load(folder.path()).unwrap().snapshot;
     running.hall.put_in_force(changed, (*running.hall.tokens()).clone()).unwrap();
-    let source = house.path().join("src/sound.py");
+    let source = folder.path().join("src/sound.py");
     let sound = fs::read(&source).unwrap();
     let [registered, changed] = [Digest::of(&sound), Digest::of(b"changed")];
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 
-use crate::house::{self, House, fixed};
+use crate::fixture::{self, Fixture, fixed};
 use crate::upstream::Upstream;
 use crate::wire::{Message, PATIENCE, ask, get};
 
@@ -81,17 +81,17 @@ async fn two() -> (u16, [Upstream; 2]) {
     (port, [one, two])
 }
 
-async fn house(dns: &Dns, port: u16) -> House {
-    let mut settings = house::settings(fixed(), house::upstream("upstream.example", port));
+async fn fixture(dns: &Dns, port: u16) -> Fixture {
+    let mut settings = fixture::settings(fixed(), fixture::upstream("upstream.example", port));
     settings.dns_servers = vec![dns.address];
-    House::start(settings).await
+    Fixture::start(settings).await
 }
 
 /// Asks until the answer is this one. What is known is used while it is looked up again.
-async fn until(house: &House, done: impl Fn(&Message) -> bool) {
+async fn until(fixture: &Fixture, done: impl Fn(&Message) -> bool) {
     let began = Instant::now();
     loop {
-        let answer = ask(house.gate, get("/public/a", "")).await;
+        let answer = ask(fixture.gate, get("/public/a", "")).await;
         if done(&answer) {
             return;
         }
@@ -104,42 +104,42 @@ async fn until(house: &House, done: impl Fn(&Message) -> bool) {
 async fn a_name_is_looked_up_again_when_it_changes() {
     let (port, _upstreams) = two().await;
     let dns = Dns::start(&["127.0.0.1"]).await;
-    let house = house(&dns, port).await;
-    assert_eq!(ask(house.gate, get("/public/a", "")).await.body, b"one");
+    let fixture = fixture(&dns, port).await;
+    assert_eq!(ask(fixture.gate, get("/public/a", "")).await.body, b"one");
     dns.now_holds(&["127.0.0.2"]);
-    until(&house, |answer| answer.body == b"two").await;
+    until(&fixture, |answer| answer.body == b"two").await;
     dns.now_holds(&[]);
-    until(&house, |answer| answer.status() == 502).await;
+    until(&fixture, |answer| answer.status() == 502).await;
     dns.now_holds(&["127.0.0.1"]);
-    until(&house, |answer| answer.body == b"one").await;
+    until(&fixture, |answer| answer.body == b"one").await;
 }
 
 #[tokio::test]
 async fn no_request_waits_for_the_dns_where_something_is_known() {
     let (port, _upstreams) = two().await;
     let dns = Dns::start(&["127.0.0.1"]).await;
-    let house = house(&dns, port).await;
-    assert_eq!(ask(house.gate, get("/public/a", "")).await.body, b"one");
+    let fixture = fixture(&dns, port).await;
+    assert_eq!(ask(fixture.gate, get("/public/a", "")).await.body, b"one");
     // Its answer is good for a second; then the DNS is asked, and says nothing for longer than a request may take.
     dns.silent.store(true, Ordering::Relaxed);
     let before = dns.asked();
     while dns.asked() == before {
         let began = Instant::now();
-        assert_eq!(ask(house.gate, get("/public/a", "")).await.body, b"one");
+        assert_eq!(ask(fixture.gate, get("/public/a", "")).await.body, b"one");
         assert!(began.elapsed() < Duration::from_millis(1500), "a request waited {:?}", began.elapsed());
     }
     for _ in 0..20 {
-        assert_eq!(ask(house.gate, get("/public/a", "")).await.body, b"one");
+        assert_eq!(ask(fixture.gate, get("/public/a", "")).await.body, b"one");
     }
 }
 
 #[tokio::test]
 async fn that_there_is_no_address_is_remembered() {
     let dns = Dns::start(&[]).await;
-    let house = house(&dns, 1).await;
+    let fixture = fixture(&dns, 1).await;
     let began = Instant::now();
     for _ in 0..200 {
-        assert_eq!(ask(house.gate, get("/public/a", "")).await.status(), 502);
+        assert_eq!(ask(fixture.gate, get("/public/a", "")).await.status(), 502);
     }
     // Both kinds are asked for once a second, and not for each request.
     let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
@@ -154,16 +154,16 @@ async fn the_family_that_works_is_found() {
     // Nobody listens on the others.
     for dead in [&["127.0.0.9", "::1"][..], &["127.0.0.9", "127.0.0.10", "127.0.0.11", "127.0.0.12", "::1"], &["::1"]] {
         let dns = Dns::start(dead).await;
-        let house = house(&dns, port).await;
+        let fixture = fixture(&dns, port).await;
         for _ in 0..6 {
-            assert_eq!(ask(house.gate, get("/public/a", "")).await.body, b"six", "{dead:?}");
+            assert_eq!(ask(fixture.gate, get("/public/a", "")).await.body, b"six", "{dead:?}");
         }
     }
     let (port, _upstreams) = two().await;
     let dns = Dns::start(&["::1", "100::1", "127.0.0.1"]).await;
-    let house = house(&dns, port).await;
+    let fixture = fixture(&dns, port).await;
     for _ in 0..4 {
-        assert_eq!(ask(house.gate, get("/public/a", "")).await.body, b"one");
+        assert_eq!(ask(fixture.gate, get("/public/a", "")).await.body, b"one");
     }
 }
 
@@ -171,19 +171,19 @@ async fn the_family_that_works_is_found() {
 async fn addresses_take_turns_and_one_that_fails_is_passed_over() {
     let (port, _upstreams) = two().await;
     let dns = Dns::start(&["127.0.0.1", "127.0.0.2"]).await;
-    let house = house(&dns, port).await;
-    let who = async || String::from_utf8(ask(house.gate, get("/public/a", "")).await.body).unwrap();
+    let fixture = fixture(&dns, port).await;
+    let who = async || String::from_utf8(ask(fixture.gate, get("/public/a", "")).await.body).unwrap();
     let mut both = [who().await, who().await];
     both.sort();
     assert_eq!(both, ["one", "two"]);
     // Nobody listens on the first of these: the request goes to the other, whatever its method.
     dns.now_holds(&["127.0.0.3", "127.0.0.2"]);
-    until(&house, |_| dns.asked() > 4).await;
-    until(&house, |answer| answer.body == b"two").await;
-    until(&house, |answer| answer.body == b"two").await;
+    until(&fixture, |_| dns.asked() > 4).await;
+    until(&fixture, |answer| answer.body == b"two").await;
+    until(&fixture, |answer| answer.body == b"two").await;
     for _ in 0..4 {
         assert_eq!(who().await, "two");
     }
     let post = "POST /public/a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi";
-    assert_eq!(ask(house.gate, post).await.body, b"two");
+    assert_eq!(ask(fixture.gate, post).await.body, b"two");
 }

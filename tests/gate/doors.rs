@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 use crate::wire::Wire;
 
 /// Whose certificate the gate has.
@@ -29,7 +29,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection for S {}
 /// A gate with its HTTP/1.1 in clear text or over TLS, where it speaks HTTP/2, too.
 pub struct Doors {
     /// The gate.
-    pub house: House,
+    pub fixture: Fixture,
     tls: Option<TlsConnector>,
 }
 
@@ -41,7 +41,7 @@ impl Doors {
             settings.tls = Some(server);
             client
         });
-        Self { house: House::start(settings).await, tls }
+        Self { fixture: Fixture::start(settings).await, tls }
     }
 
     async fn over_tls(&self, connector: &TlsConnector, protocol: &[u8], socket: TcpStream) -> Box<dyn Connection> {
@@ -54,12 +54,12 @@ impl Doors {
 
     /// A connection for HTTP/1.1.
     pub async fn http1(&self) -> Wire<Box<dyn Connection>> {
-        self.http1_on(Wire::to(self.house.gate).await.stream).await
+        self.http1_on(Wire::to(self.fixture.gate).await.stream).await
     }
 
     /// The same; dropped, it is reset.
     pub async fn http1_reset(&self) -> Wire<Box<dyn Connection>> {
-        self.http1_on(resetting(self.house.gate).await).await
+        self.http1_on(resetting(self.fixture.gate).await).await
     }
 
     async fn http1_on(&self, socket: TcpStream) -> Wire<Box<dyn Connection>> {
@@ -81,7 +81,7 @@ impl Doors {
     }
 
     const fn http2_address(&self) -> SocketAddr {
-        if self.tls.is_some() { self.house.gate } else { self.house.h2c }
+        if self.tls.is_some() { self.fixture.gate } else { self.fixture.h2c }
     }
 
     async fn http2_on(&self, socket: TcpStream) -> (SendRequest<Bytes>, AbortHandle) {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::doors::Doors;
-use crate::house::{self, at, fixed};
+use crate::fixture::{self, at, fixed};
 use crate::upstream::Upstream;
 use crate::wire::{PATIENCE, Wire};
 
@@ -170,7 +170,7 @@ async fn over_http1(doors: &Doors, upstream: &mut Strict, pieces: Pieces, target
 async fn a_body_has_one_end() {
     for over_tls in [false, true] {
         let mut upstream = Strict::start().await;
-        let doors = Doors::open(house::settings(fixed(), at(upstream.upstream.address)), over_tls).await;
+        let doors = Doors::open(fixture::settings(fixed(), at(upstream.upstream.address)), over_tls).await;
         let mut expected = Vec::new();
         for steps in [false, true] {
             for (nth, frames) in FRAMES.into_iter().enumerate() {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::doors::Doors;
-use crate::house::{self, House, at, fixed};
+use crate::fixture::{self, Fixture, at, fixed};
 use crate::random::Random;
 use plan::{Abilities, Fate, Leaves, Plan};
 
@@ -103,13 +103,13 @@ impl Book {
     }
 
     /// Holds all of it against the ledger.
-    async fn hold(&self, house: &House) -> usize {
-        house.metric("hallgate_exchanges_in_flight 0").await;
-        house.metric("hallgate_ledger_queue_depth 0").await;
+    async fn hold(&self, fixture: &Fixture) -> usize {
+        fixture.metric("hallgate_exchanges_in_flight 0").await;
+        fixture.metric("hallgate_ledger_queue_depth 0").await;
         let deadline = Instant::now() + Duration::from_secs(20);
         let permitted = loop {
             let (mut permitted, mut ended) = (HashMap::new(), HashMap::new());
-            for entry in house.entries() {
+            for entry in fixture.entries() {
                 let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
                 match &*text("kind") {
                     "decision" if entry["outcome"] == "DISPATCH" => {
@@ -171,7 +171,7 @@ async fn round(over_tls: bool, http1_upstream: bool, spell: Duration, seed: u64)
     let book = Book::new(http1_upstream);
     let mut to = at(upstream::start(&book, http1_upstream).await);
     to.h2 = !http1_upstream;
-    let doors = Arc::new(Doors::open(house::settings(fixed(), to), over_tls).await);
+    let doors = Arc::new(Doors::open(fixture::settings(fixed(), to), over_tls).await);
     let end = Instant::now() + spell;
     let callers: Vec<_> = (0..2 * CALLERS)
         .map(|caller| {
@@ -190,7 +190,7 @@ async fn round(over_tls: bool, http1_upstream: bool, spell: Duration, seed: u64)
     for caller in callers {
         caller.await.unwrap();
     }
-    let permitted = book.hold(&doors.house).await;
+    let permitted = book.hold(&doors.fixture).await;
     let kept = book.kept.lock().unwrap();
     let planned = book.next.load(Ordering::Relaxed) - 1;
     assert!(kept.faults.is_empty(), "seed {seed}: {}", kept.faults[..kept.faults.len().min(TOLD)].join("\n\n"));

@@ -5,7 +5,7 @@ use hallgate::proxy::settings::{Forwarding, Upstream as Settings};
 use http::Request;
 use http_body_util::Full;
 
-use crate::house::{self, House, at, fixed};
+use crate::fixture::{self, Fixture, at, fixed};
 use crate::http2;
 use crate::upstream::Upstream;
 use crate::wire::{Message, ask};
@@ -18,9 +18,9 @@ async fn got(change: impl Fn(&mut Settings)) -> Message {
     let upstream = Upstream::ok().await;
     let mut to = at(upstream.address);
     change(&mut to);
-    let house = House::start(house::settings(fixed(), to)).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), to)).await;
     let request = format!("GET /public/a HTTP/1.1\r\nHost: Shop.Example:8080\r\n{INVENTED}\r\n");
-    assert_eq!(ask(house.gate, request).await.status(), 200);
+    assert_eq!(ask(fixture.gate, request).await.status(), 200);
     upstream.only()
 }
 
@@ -74,8 +74,8 @@ async fn an_app_may_get_the_host_that_its_caller_asks_for() {
     let mut to = at(upstream.address);
     to.keeps_host = true;
     to.forwarding = Forwarding::Set;
-    let house = House::start(house::settings(fixed(), to)).await;
-    let mut sender = http2::connect(house.h2c).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), to)).await;
+    let mut sender = http2::connect(fixture.h2c).await;
     let request = Request::get("http://Shop.Example./public/a").body(Full::<Bytes>::from("")).unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
     let got = upstream.only();
@@ -84,8 +84,8 @@ async fn an_app_may_get_the_host_that_its_caller_asks_for() {
     let (address, got) = http2::http2_upstream().await;
     let mut to = at(address);
     (to.h2, to.keeps_host) = (true, true);
-    let house = House::start(house::settings(fixed(), to)).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), to)).await;
     let request = "GET /public/a HTTP/1.1\r\nHost: shop.example\r\n\r\n";
-    assert_eq!(ask(house.gate, request).await.status(), 200);
+    assert_eq!(ask(fixture.gate, request).await.status(), 200);
     assert_eq!(got.lock().unwrap()[0].1, "http://shop.example/public/a");
 }

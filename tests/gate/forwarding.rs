@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hallgate::proxy::settings::Identity;
 
-use crate::house::{self, CREDENTIAL, House, TENANT, TOKEN, WORKER, at, fixed};
+use crate::fixture::{self, CREDENTIAL, Fixture, TENANT, TOKEN, WORKER, at, fixed};
 use crate::upstream::Upstream;
 use crate::wire::{Wire, ask, get};
 
@@ -16,10 +16,10 @@ async fn an_allowed_request_is_forwarded_under_its_decision() {
         "HTTP/1.1 201 Created\r\nContent-Length: 2\r\nWcp-Receipt: forged\r\nwcp-else: x\r\nKeep-Alive: timeout=5\r\nX-Own: 1\r\n\r\nok",
     )
     .await;
-    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), at(upstream.address))).await;
     let request = "POST /public/things?q=%2F..&r HTTP/1.1\r\nHost: Gate.Example:8080\r\nContent-Length: 5\r\n\
         WCP-Correlation-Id: c-1\r\nAuthorization: Bearer mine\r\nX-Other: 2\r\n\r\nhello";
-    let response = ask(house.gate, request).await;
+    let response = ask(fixture.gate, request).await;
 
     assert_eq!((response.status(), &*response.body), (201, &b"ok"[..]));
     let id = response.header("wcp-decision-id").unwrap().to_owned();
@@ -39,19 +39,19 @@ async fn an_allowed_request_is_forwarded_under_its_decision() {
     assert_eq!(got.header("wcp-artifact-hash").map(str::len), Some(64));
     assert_eq!(got.header("wcp-correlation-id"), Some("c-1"));
 
-    let decision = house.entry("decision", &id).await;
+    let decision = fixture.entry("decision", &id).await;
     assert_eq!(decision["outcome"], "DISPATCH");
     assert_eq!((&decision["worker_id"], &decision["tenant_id"]), (&WORKER.into(), &TENANT.into()));
     assert_eq!(decision["http"]["path"], "/public/things");
     assert_eq!(decision["artifact_hash"], got.header("wcp-artifact-hash").unwrap());
-    let outcome = house.entry("outcome", &id).await;
+    let outcome = fixture.entry("outcome", &id).await;
     assert_eq!(outcome["ending"], "complete");
     assert_eq!(
         (&outcome["status"], &outcome["request_bytes"], &outcome["response_bytes"]),
         (&201.into(), &5.into(), &2.into())
     );
-    house.metric(r#"upstream_responses_total{upstream="u",status="201"} 1"#).await;
-    house.metric("exchanges_in_flight 0").await;
+    fixture.metric(r#"upstream_responses_total{upstream="u",status="201"} 1"#).await;
+    fixture.metric("exchanges_in_flight 0").await;
 }
 
 #[tokio::test]
@@ -59,11 +59,11 @@ async fn claims_and_credentials_never_reach_the_upstream() {
     let upstream = Upstream::ok().await;
     let mut to = at(upstream.address);
     to.headers.push(("x-api-key".parse().unwrap(), "k".parse().unwrap()));
-    let house = House::start(house::settings(fixed(), to)).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), to)).await;
     let headers = "wcp-decision-id: forged\r\nWCP-Artifact-Hash: forged\r\nwcp-token: hst_mine\r\nwcp-worker-id: wrk_other\r\n\
         wcp-tenant-id: org.other\r\nwcp-env: dev\r\nwcp-qos-class: P1\r\nwcp-receipt: 1\r\nwcp-receipt: 2\r\n\
         X_Api-Key: forged\r\nX-Api-Key: forged\r\n";
-    let response = ask(house.gate, get("/public/a", headers)).await;
+    let response = ask(fixture.gate, get("/public/a", headers)).await;
     assert_eq!(response.status(), 200);
     let got = upstream.only();
     let ours: Vec<_> =
@@ -73,7 +73,7 @@ async fn claims_and_credentials_never_reach_the_upstream() {
     assert!(!format!("{got:?}").contains("hst_mine"));
     assert_eq!(got.header("x-api-key"), Some("k"));
     // A fixed identity believes no claim.
-    let decision = house.entry("decision", response.header("wcp-decision-id").unwrap()).await;
+    let decision = fixture.entry("decision", response.header("wcp-decision-id").unwrap()).await;
     assert_eq!((&decision["worker_id"], &decision["tenant_id"]), (&WORKER.into(), &TENANT.into()));
     assert_eq!(decision["env"], "prod");
 }
@@ -87,8 +87,8 @@ async fn where_the_gate_holds_a_credential_no_other_gets_there() {
         let upstream = Upstream::ok().await;
         let mut to = at(upstream.address);
         to.headers = ours.map(|name| (name.parse().unwrap(), "ours".parse().unwrap())).into_iter().collect();
-        let house = House::start(house::settings(fixed(), to)).await;
-        assert_eq!(ask(house.gate, get("/public/a", APPS)).await.status(), 200);
+        let fixture = Fixture::start(fixture::settings(fixed(), to)).await;
+        assert_eq!(ask(fixture.gate, get("/public/a", APPS)).await.status(), 200);
         let got = upstream.only();
         let mine = got.headers.iter().filter(|(_, value)| value.contains("mine")).count();
         assert_eq!(mine, if passes { 5 } else { 0 }, "{ours:?}: {got:?}");
@@ -103,7 +103,7 @@ async fn a_key_in_the_query_or_a_subprotocol_does_not_get_there_beside_ours() {
     let upstream = Upstream::ok().await;
     let mut to = at(upstream.address);
     to.headers = vec![("x-goog-api-key".parse().unwrap(), "ours".parse().unwrap())];
-    let house = House::start(house::settings(fixed(), to)).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), to)).await;
     let apps = "Ocp-Apim-Subscription-Key: mine\r\nX-Functions-Key: mine\r\n\
         Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.mine\r\nIdempotency-Key: kept\r\n";
     for (asked, got) in [
@@ -112,7 +112,7 @@ async fn a_key_in_the_query_or_a_subprotocol_does_not_get_there_beside_ours() {
         ("/public/%61?api_key=mine", "/public/a"),
         ("/public/m?keys=kept", "/public/m?keys=kept"),
     ] {
-        assert_eq!(ask(house.gate, get(asked, apps)).await.status(), 200, "{asked}");
+        assert_eq!(ask(fixture.gate, get(asked, apps)).await.status(), 200, "{asked}");
         let last = upstream.seen().pop().unwrap();
         assert_eq!(last.target(), got);
         assert!(!format!("{last:?}").contains("mine"), "{last:?}");
@@ -124,12 +124,12 @@ async fn a_key_in_the_query_or_a_subprotocol_does_not_get_there_beside_ours() {
 #[tokio::test]
 async fn a_token_says_who_asks() {
     let upstream = Upstream::ok().await;
-    let house = House::start(house::settings(Identity::Token, at(upstream.address))).await;
-    let status = async |headers: &str| ask(house.gate, get("/public/a", headers)).await.status();
+    let fixture = Fixture::start(fixture::settings(Identity::Token, at(upstream.address))).await;
+    let status = async |headers: &str| ask(fixture.gate, get("/public/a", headers)).await.status();
 
-    let response = ask(house.gate, get("/public/a", &format!("wcp-token: {TOKEN}\r\n"))).await;
+    let response = ask(fixture.gate, get("/public/a", &format!("wcp-token: {TOKEN}\r\n"))).await;
     assert_eq!(response.status(), 200);
-    let decision = house.entry("decision", response.header("wcp-decision-id").unwrap()).await;
+    let decision = fixture.entry("decision", response.header("wcp-decision-id").unwrap()).await;
     assert_eq!(decision["token"], "a");
     assert_eq!((&decision["worker_id"], &decision["tenant_id"]), (&WORKER.into(), &TENANT.into()));
     assert_eq!(
@@ -156,11 +156,11 @@ async fn a_token_says_who_asks() {
 #[tokio::test]
 async fn a_label_is_only_raised_and_a_capability_only_chosen() {
     let upstream = Upstream::ok().await;
-    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), at(upstream.address))).await;
     let decided = async |path: &str, headers: &str| {
-        let response = ask(house.gate, get(path, headers)).await;
+        let response = ask(fixture.gate, get(path, headers)).await;
         let id = response.header("wcp-decision-id").unwrap();
-        (response.status(), house.entries().into_iter().find(|entry| entry["receipt_id"] == id).unwrap())
+        (response.status(), fixture.entries().into_iter().find(|entry| entry["receipt_id"] == id).unwrap())
     };
     let (status, entry) = decided("/choose/a", "wcp-capability: cap.data.write.v1\r\nwcp-data-label: PUBLIC\r\n").await;
     assert_eq!(
@@ -186,13 +186,13 @@ async fn a_base_path_goes_before_the_path_that_was_matched() {
     let upstream = Upstream::ok().await;
     let mut to = at(upstream.address);
     to.base_path = "/api/v2".to_owned();
-    let house = House::start(house::settings(fixed(), to)).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), to)).await;
     for (asked, got) in [
         ("/public/a?x=1", "/api/v2/public/a?x=1"),
         ("/public/%61%2e", "/api/v2/public/a."),
         ("/public/?", "/api/v2/public/?"),
     ] {
-        assert_eq!(ask(house.gate, get(asked, "")).await.status(), 200);
+        assert_eq!(ask(fixture.gate, get(asked, "")).await.status(), 200);
         assert_eq!(upstream.seen().last().unwrap().target(), got);
     }
 }
@@ -200,8 +200,8 @@ async fn a_base_path_goes_before_the_path_that_was_matched() {
 #[tokio::test]
 async fn a_connection_goes_on_after_answers_of_every_kind() {
     let upstream = Upstream::ok().await;
-    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
-    let mut wire = Wire::to(house.gate).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), at(upstream.address))).await;
+    let mut wire = Wire::to(fixture.gate).await;
     let post = "POST /secret/a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
     for _ in 0..2 {
         assert_eq!(wire.ask(get("/secret/a", "")).await.status(), 403);
@@ -221,8 +221,8 @@ async fn a_connection_goes_on_after_answers_of_every_kind() {
 #[tokio::test]
 async fn requests_that_are_sent_early_are_answered_in_order() {
     let upstream = Upstream::ok().await;
-    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
-    let mut wire = Wire::to(house.gate).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), at(upstream.address))).await;
+    let mut wire = Wire::to(fixture.gate).await;
     let all =
         [get("/public/1", ""), get("/secret/2", ""), get("/public/3", ""), get("/nowhere", ""), get("/public/5", "")];
     wire.send(all.concat()).await;
@@ -235,10 +235,10 @@ async fn requests_that_are_sent_early_are_answered_in_order() {
     let targets: Vec<_> = upstream.seen().iter().map(|got| got.target().to_owned()).collect();
     assert_eq!(targets, ["/public/1", "/public/3", "/public/5"]);
     for (n, kind) in [(0, "outcome"), (1, "decision"), (2, "outcome"), (4, "outcome")] {
-        house.entry(kind, &ids[n]).await;
+        fixture.entry(kind, &ids[n]).await;
     }
     let outcomes =
-        house.entries().iter().filter(|entry| entry["kind"] == "outcome" && entry["ending"] == "complete").count();
+        fixture.entries().iter().filter(|entry| entry["kind"] == "outcome" && entry["ending"] == "complete").count();
     assert_eq!(outcomes, 3);
 }
 
@@ -260,9 +260,9 @@ async fn a_connection_that_the_upstream_soon_closes_is_not_used_again() {
             }
         });
         let upstream = upstream.await;
-        let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+        let fixture = Fixture::start(fixture::settings(fixed(), at(upstream.address))).await;
         for _ in 0..3 {
-            assert_eq!(ask(house.gate, get("/public/a", "")).await.status(), 200);
+            assert_eq!(ask(fixture.gate, get("/public/a", "")).await.status(), 200);
             // Longer than the first connection waits, of which nothing is known when it is made, and shorter than four seconds.
             tokio::time::sleep(Duration::from_millis(600)).await;
         }

@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::house::{self, House, at, fixed};
+use crate::fixture::{self, Fixture, at, fixed};
 use crate::upstream::Upstream;
 use crate::wire::ask;
 
@@ -53,8 +53,8 @@ const NONE: (&str, &str) = ("x-nothing", "1");
 async fn a_denied_call_gets_a_grpc_status() {
     // Nobody listens there any more.
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let house = House::start(house::settings(fixed(), at(nobody))).await;
-    let mut sender = connect(house.h2c).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), at(nobody))).await;
+    let mut sender = connect(fixture.h2c).await;
     let denied = only_head(&mut sender, call("/secret/Get", NONE)).await;
     let id = text(&denied, "wcp-decision-id").to_owned();
     assert_eq!((text(&denied, "grpc-status"), text(&denied, "wcp-code")), ("7", "DENY_NO_MATCHING_RULE"));
@@ -63,7 +63,7 @@ async fn a_denied_call_gets_a_grpc_status() {
         message.starts_with("DENY_NO_MATCHING_RULE: ") && message.ends_with(&format!(" (decision {id})")),
         "{message}"
     );
-    assert_eq!(house.entry("decision", &id).await["outcome"], "DENY");
+    assert_eq!(fixture.entry("decision", &id).await["outcome"], "DENY");
     assert_eq!(text(&denied, "wcp-receipt").len(), 64);
 
     for (request, status, code) in [
@@ -79,7 +79,7 @@ async fn a_denied_call_gets_a_grpc_status() {
         assert!(!answer.contains_key("grpc-retry-pushback-ms"), "{path}");
     }
     // Not decided: worth another try.
-    house.break_ledger();
+    fixture.break_ledger();
     let answer = only_head(&mut sender, call("/public/Get", NONE)).await;
     assert_eq!((text(&answer, "grpc-status"), text(&answer, "wcp-code")), ("14", "DENY_AUDIT_UNAVAILABLE"));
     assert_eq!(text(&answer, "grpc-retry-pushback-ms"), "1000");
@@ -89,10 +89,10 @@ async fn a_denied_call_gets_a_grpc_status() {
 #[tokio::test]
 async fn what_is_no_call_gets_a_problem() {
     let upstream = Upstream::ok().await;
-    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), at(upstream.address))).await;
     let old = "POST /secret/Get HTTP/1.1\r\nHost: h\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n";
-    assert_eq!(ask(house.gate, old).await.status(), 403);
-    let mut sender = connect(house.h2c).await;
+    assert_eq!(ask(fixture.gate, old).await.status(), 403);
+    let mut sender = connect(fixture.h2c).await;
     let mut web = call("/secret/Get", NONE);
     web.headers_mut().insert("content-type", "application/grpc-web+proto".parse().unwrap());
     let response = sender.send_request(web).await.unwrap();
@@ -132,8 +132,8 @@ async fn with_trailers() -> SocketAddr {
 async fn trailers_pass_but_what_they_say_about_decisions_is_not_believed() {
     let mut to = at(with_trailers().await);
     to.h2 = true;
-    let house = House::start(house::settings(fixed(), to)).await;
-    let mut sender = connect(house.h2c).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), to)).await;
+    let mut sender = connect(fixture.h2c).await;
     let response = sender.send_request(call("/public/Get", NONE)).await.unwrap();
     assert_eq!(text(response.headers(), "wcp-decision-id").len(), 36);
     let body = response.into_body().collect().await.unwrap();

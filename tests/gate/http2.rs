@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::house::{self, CREDENTIAL, House, at, fixed};
+use crate::fixture::{self, CREDENTIAL, Fixture, at, fixed};
 use crate::upstream::Upstream;
 use crate::wire::{Wire, ask, get};
 
@@ -35,8 +35,8 @@ fn request(method: &str, uri: &str, body: &'static str) -> Request<Full<Bytes>> 
 #[tokio::test]
 async fn http2_comes_in() {
     let upstream = Upstream::ok().await;
-    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
-    let mut sender = connect(house.h2c).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), at(upstream.address))).await;
+    let mut sender = connect(fixture.h2c).await;
     let response = sender.send_request(request("POST", "http://gate.example/public/%61?x", "hello")).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let id = response.headers()["wcp-decision-id"].to_str().unwrap().to_owned();
@@ -45,8 +45,8 @@ async fn http2_comes_in() {
     assert_eq!(got.first, "POST /public/a?x HTTP/1.1");
     assert_eq!((&*got.body, got.header("wcp-decision-id")), (&b"hello"[..], Some(&*id)));
     assert_eq!(got.header("host"), Some(&*upstream.address.to_string()));
-    assert_eq!(house.entry("decision", &id).await["http"]["host"], "gate.example");
-    assert_eq!(house.entry("outcome", &id).await["ending"], "complete");
+    assert_eq!(fixture.entry("decision", &id).await["http"]["host"], "gate.example");
+    assert_eq!(fixture.entry("outcome", &id).await["ending"], "complete");
 
     // The same connection goes on after a no.
     for (uri, status) in [
@@ -59,10 +59,10 @@ async fn http2_comes_in() {
         response.into_body().collect().await.unwrap();
     }
     // HTTP/1.1 has no business there, nor HTTP/2 at the other door.
-    let mut wire = Wire::to(house.h2c).await;
+    let mut wire = Wire::to(fixture.h2c).await;
     wire.send(get("/public/a", "")).await;
     assert!(wire.closed().await);
-    let mut wire = Wire::to(house.gate).await;
+    let mut wire = Wire::to(fixture.gate).await;
     wire.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     assert_eq!(upstream.seen().len(), 2);
 }
@@ -70,14 +70,14 @@ async fn http2_comes_in() {
 #[tokio::test]
 async fn cookies_that_http2_splits_arrive_in_one_line() {
     let upstream = Upstream::ok().await;
-    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
-    let mut sender = connect(house.h2c).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), at(upstream.address))).await;
+    let mut sender = connect(fixture.h2c).await;
     let request = Request::get("http://gate.example/public/a");
     let request = ["a=1", "b=2; c=3", "d=4"].into_iter().fold(request, |request, line| request.header("cookie", line));
     let response = sender.send_request(request.body(Full::from("")).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(upstream.only().header("cookie"), Some("a=1; b=2; c=3; d=4"));
-    let response = ask(house.gate, get("/public/a", "Cookie: a=1\r\ncookie: b=2\r\n")).await;
+    let response = ask(fixture.gate, get("/public/a", "Cookie: a=1\r\ncookie: b=2\r\n")).await;
     assert_eq!(response.status(), 200);
     assert_eq!(upstream.seen().last().unwrap().header("cookie"), Some("a=1; b=2"));
 }
@@ -115,13 +115,13 @@ async fn http2_goes_out() {
     let (address, got) = http2_upstream().await;
     let mut to = at(address);
     to.h2 = true;
-    let house = House::start(house::settings(fixed(), to)).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), to)).await;
     let asked = "POST /public/a?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nwcp-token: t\r\n\r\nhello";
-    let response = ask(house.gate, asked).await;
+    let response = ask(fixture.gate, asked).await;
     assert_eq!((response.status(), &*response.body), (200, &b"hello"[..]));
     assert_ne!(response.header("wcp-receipt"), Some("forged"));
 
-    let mut sender = connect(house.h2c).await;
+    let mut sender = connect(fixture.h2c).await;
     let response = sender.send_request(request("POST", "http://gate.example/public/b", "both")).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "both");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::house::{CREDENTIAL, TOKEN};
+use crate::fixture::{CREDENTIAL, TOKEN};
 
 /// Set in the child: the filter to log by.
 pub const LEVEL: &str = "HALLGATE_TEST_LOG";

@@ -8,7 +8,7 @@ use hallgate::proxy::settings::Identity;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 
-use crate::house::{self, House, TOKEN, at, fixed};
+use crate::fixture::{self, Fixture, TOKEN, at, fixed};
 use crate::http2;
 use crate::upstream::Upstream;
 use crate::wire::{Message, Wire, ask, get};
@@ -16,7 +16,7 @@ use crate::wire::{Message, Wire, ask, get};
 const PAGE: &str = "https://app.example";
 
 fn settings(identity: Identity, upstream: SocketAddr) -> Settings {
-    let mut settings = house::settings(identity, at(upstream));
+    let mut settings = fixture::settings(identity, at(upstream));
     settings.health_path = Some("/public/-/health".parse().unwrap());
     settings.cors_origins = vec![PAGE.parse().unwrap()];
     settings
@@ -40,9 +40,9 @@ fn readable(answer: &Message) -> bool {
 #[tokio::test]
 async fn the_gates_health_is_told_to_anybody_and_nobody_else_is_asked() {
     let upstream = Upstream::ok().await;
-    let house = House::start(settings(Identity::Token, upstream.address)).await;
-    let before = house.entries().len();
-    let mut wire = Wire::to(house.gate).await;
+    let fixture = Fixture::start(settings(Identity::Token, upstream.address)).await;
+    let before = fixture.entries().len();
+    let mut wire = Wire::to(fixture.gate).await;
     for path in ["/public/-/health", "/public/%2D/health", "/public/-/health/", "/public/-/health?from=lb"] {
         let answer = wire.ask(get(path, "")).await;
         assert_eq!((answer.status(), &*answer.body), (200, &b"ok\n"[..]), "{path}");
@@ -55,15 +55,15 @@ async fn the_gates_health_is_told_to_anybody_and_nobody_else_is_asked() {
             wire.ask(format!("{method} /public/-/health HTTP/1.1\r\nHost: h\r\nwcp-token: {TOKEN}\r\n\r\n")).await;
         assert_eq!((answer.status(), answer.header("allow")), (405, Some("GET, HEAD")), "{method}");
     }
-    assert_eq!(house.entries().len(), before);
+    assert_eq!(fixture.entries().len(), before);
     // What is unsound is nobody's probe, and the path has no more than its own.
     assert_eq!(wire.ask(get("/public/-/../-/health", "")).await.status(), 400);
-    assert_eq!(ask(house.gate, get("/public/-/healthy", "")).await.status(), 401);
-    assert_eq!(ask(house.gate, get("/public/-/health/x", "")).await.status(), 401);
+    assert_eq!(ask(fixture.gate, get("/public/-/healthy", "")).await.status(), 401);
+    assert_eq!(ask(fixture.gate, get("/public/-/health/x", "")).await.status(), 401);
     assert_eq!(upstream.seen().len(), 0);
 
-    house.break_ledger();
-    let answer = ask(house.gate, get("/public/-/health", "")).await;
+    fixture.break_ledger();
+    let answer = ask(fixture.gate, get("/public/-/health", "")).await;
     assert_eq!((answer.status(), &*answer.body), (503, &b"not ready\n"[..]));
 }
 
@@ -72,9 +72,9 @@ async fn a_listed_pages_preflight_needs_no_credential_and_goes_no_further() {
     let upstream = Upstream::ok().await;
     for identity in [Identity::Token, fixed()] {
         let known = identity != Identity::Token;
-        let house = House::start(settings(identity, upstream.address)).await;
-        let before = house.entries().len();
-        let mut wire = Wire::to(house.gate).await;
+        let fixture = Fixture::start(settings(identity, upstream.address)).await;
+        let before = fixture.entries().len();
+        let mut wire = Wire::to(fixture.gate).await;
         for path in ["/public/a", "/get", "/nowhere"] {
             wire.send(preflight(path, PAGE, "Authorization,content-type,x-stainless-lang")).await;
             let answer = wire.head().await.unwrap();
@@ -85,7 +85,7 @@ async fn a_listed_pages_preflight_needs_no_credential_and_goes_no_further() {
             assert_eq!(answer.header("access-control-allow-headers"), Some(allowed));
             assert_eq!(answer.header("vary"), Some("origin"));
         }
-        assert_eq!((house.entries().len(), upstream.seen().len()), (before, 0));
+        assert_eq!((fixture.entries().len(), upstream.seen().len()), (before, 0));
         let answer = wire.ask(preflight("/public/a", PAGE, "a b")).await;
         assert_eq!((answer.status(), readable(&answer)), (400, true));
         assert!(answer.json()["reason"].as_str().unwrap().contains("access-control-request-headers"));
@@ -100,8 +100,8 @@ async fn a_listed_pages_preflight_needs_no_credential_and_goes_no_further() {
 #[tokio::test]
 async fn by_http2_it_is_the_same() {
     let upstream = Upstream::ok().await;
-    let house = House::start(settings(Identity::Token, upstream.address)).await;
-    let mut sender = http2::connect(house.h2c).await;
+    let fixture = Fixture::start(settings(Identity::Token, upstream.address)).await;
+    let mut sender = http2::connect(fixture.h2c).await;
     let request = |method: &str, path: &str| {
         let request = Request::builder().method(method).uri(format!("http://gate.example{path}"));
         request.header("origin", PAGE).header("access-control-request-method", "PUT")
@@ -128,20 +128,20 @@ async fn a_listed_page_reads_every_answer() {
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAccess-Control-Allow-Origin: *\r\nAccess-Control-Allow-Credentials: true\r\n\r\nok",
     )
     .await;
-    let house = House::start(settings(fixed(), upstream.address)).await;
+    let fixture = Fixture::start(settings(fixed(), upstream.address)).await;
     let page = format!("Origin: {PAGE}\r\n");
     for (path, status) in [("/public/a", 200), ("/secret/a", 403), ("/nowhere", 404), ("/public//a", 400)] {
-        let answer = ask(house.gate, get(path, &page)).await;
+        let answer = ask(fixture.gate, get(path, &page)).await;
         assert_eq!((answer.status(), readable(&answer)), (status, true), "{answer:?}");
         assert_eq!(answer.header("access-control-allow-credentials"), None);
         for other in ["", "Origin: https://evil.example\r\n", "Origin: null\r\n"] {
-            let answer = ask(house.gate, get(path, other)).await;
+            let answer = ask(fixture.gate, get(path, other)).await;
             assert_eq!((answer.status(), answer.header("vary")), (status, Some("origin")));
             assert!(!answer.headers.iter().any(|(name, _)| name.starts_with("access-control-")), "{answer:?}");
         }
     }
     // Neither does one that the upstream never gave.
-    let house = House::start(settings(fixed(), ([127, 0, 0, 1], 9).into())).await;
-    let answer = ask(house.gate, get("/public/a", &page)).await;
+    let fixture = Fixture::start(settings(fixed(), ([127, 0, 0, 1], 9).into())).await;
+    let answer = ask(fixture.gate, get("/public/a", &page)).await;
     assert_eq!((answer.status(), readable(&answer)), (502, true));
 }

@@ -13,31 +13,31 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::house::{self, House, at, fixed};
+use crate::fixture::{self, Fixture, at, fixed};
 use crate::upstream::Upstream;
 use crate::wire::{PATIENCE, Wire};
 
-/// A house whose gate has little patience, before an upstream that waits for bodies to end.
-async fn house(idle: Duration, min_body_rate: u32) -> House {
+/// A fixture whose gate has little patience, before an upstream that waits for bodies to end.
+async fn fixture(idle: Duration, min_body_rate: u32) -> Fixture {
     let upstream = Upstream::script(|mut wire, _| async move {
         wire.message().await;
     })
     .await;
-    let settings = house::settings(fixed(), at(upstream.address));
-    House::start(proxy::Settings { idle_timeout: idle, min_body_rate, ..settings }).await
+    let settings = fixture::settings(fixed(), at(upstream.address));
+    Fixture::start(proxy::Settings { idle_timeout: idle, min_body_rate, ..settings }).await
 }
 
-/// How the one exchange of a house ended.
-async fn ending(house: &House) -> String {
-    let decision = house.entries().into_iter().find(|entry| entry["kind"] == "decision").unwrap();
-    let outcome = house.entry("outcome", decision["decision_id"].as_str().unwrap()).await;
+/// How the one exchange of a fixture ended.
+async fn ending(fixture: &Fixture) -> String {
+    let decision = fixture.entries().into_iter().find(|entry| entry["kind"] == "decision").unwrap();
+    let outcome = fixture.entry("outcome", decision["decision_id"].as_str().unwrap()).await;
     outcome["ending"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn a_body_that_stalls_over_http2_is_reset() {
-    let house = house(Duration::from_millis(300), 0).await;
-    let stream = TcpStream::connect(house.h2c).await.unwrap();
+    let fixture = fixture(Duration::from_millis(300), 0).await;
+    let stream = TcpStream::connect(fixture.h2c).await.unwrap();
     let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let piece = futures_util::stream::iter([Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"some")))]);
@@ -45,13 +45,13 @@ async fn a_body_that_stalls_over_http2_is_reset() {
     let request = Request::post("http://gate.example/public/a").body(body).unwrap();
     let answer = timeout(PATIENCE, sender.send_request(request)).await.expect("it is not reset");
     assert!(answer.is_err(), "{answer:?}");
-    assert_eq!(ending(&house).await, "aborted");
+    assert_eq!(ending(&fixture).await, "aborted");
 }
 
 #[tokio::test]
 async fn a_body_that_drips_is_408() {
-    let house = house(Duration::from_millis(400), 1000).await;
-    let mut wire = Wire::to(house.gate).await;
+    let fixture = fixture(Duration::from_millis(400), 1000).await;
+    let mut wire = Wire::to(fixture.gate).await;
     wire.send("POST /public/a HTTP/1.1\r\nhost: gate.example\r\ncontent-length: 100000\r\n\r\n").await;
     let answer = timeout(PATIENCE, async {
         loop {
@@ -63,5 +63,5 @@ async fn a_body_that_drips_is_408() {
         }
     });
     assert_eq!(answer.await.expect("it may drip for ever").status(), 408);
-    assert_eq!(ending(&house).await, "aborted");
+    assert_eq!(ending(&fixture).await, "aborted");
 }

@@ -5,14 +5,14 @@ use hallgate::proxy::settings::Route;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::house::{self, House, at, fixed};
+use crate::fixture::{self, Fixture, at, fixed};
 use crate::upstream::Upstream;
 use crate::wire::{PATIENCE, Wire, get};
 
 #[tokio::test]
 async fn a_target_is_refused_or_forwarded_as_it_was_matched() {
     let upstream = Upstream::ok().await;
-    let mut settings = house::settings(fixed(), at(upstream.address));
+    let mut settings = fixture::settings(fixed(), at(upstream.address));
     let like = settings.routes[0].clone();
     settings.routes.extend(["/slash/a/get", "/slash/*:get", "/slash/*"].map(|path| Route {
         path: path.parse().unwrap(),
@@ -20,7 +20,7 @@ async fn a_target_is_refused_or_forwarded_as_it_was_matched() {
         data_label: if path == "/slash/a/get" { DataLabel::Internal } else { DataLabel::Public },
         ..like.clone()
     }));
-    let house = House::start(settings).await;
+    let fixture = Fixture::start(settings).await;
     for (target, arrives) in [
         ("/public/a", Some("/public/a")),
         ("/%70ublic/%61", Some("/public/a")),
@@ -70,7 +70,7 @@ async fn a_target_is_refused_or_forwarded_as_it_was_matched() {
         ("gate.example:80", None),
     ] {
         let before = upstream.seen().len();
-        let mut wire = Wire::to(house.gate).await;
+        let mut wire = Wire::to(fixture.gate).await;
         let response = wire.ask(get(target, "")).await;
         let seen = upstream.seen();
         match arrives {
@@ -78,7 +78,7 @@ async fn a_target_is_refused_or_forwarded_as_it_was_matched() {
                 assert_eq!(response.status(), 200, "{target}");
                 assert_eq!(seen.last().unwrap().target(), path, "{target}");
                 let id = response.header("wcp-decision-id").unwrap();
-                let recorded = house.entry("decision", id).await;
+                let recorded = fixture.entry("decision", id).await;
                 let decoded =
                     |path: &str| percent_encoding::percent_decode_str(path).decode_utf8().unwrap().into_owned();
                 let recorded = recorded["http"]["path"].as_str().map(decoded);
@@ -95,7 +95,7 @@ async fn a_target_is_refused_or_forwarded_as_it_was_matched() {
 #[tokio::test]
 async fn requests_that_two_readers_could_frame_differently_are_refused() {
     let upstream = Upstream::ok().await;
-    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), at(upstream.address))).await;
     let target = "/public/a HTTP/1.1\r\n";
     for request in [
         format!("TRACE {target}Host: h\r\n\r\n"),
@@ -112,7 +112,7 @@ async fn requests_that_two_readers_could_frame_differently_are_refused() {
         format!("GET {target}Host: h\r\nwcp_worker_id: w\r\n\r\n"),
         format!("GET {target}Host: h\r\nX: {}\r\n\r\n", "x".repeat(70_000)),
     ] {
-        let response = Wire::to(house.gate).await.ask(&request).await;
+        let response = Wire::to(fixture.gate).await.ask(&request).await;
         assert!(matches!(response.status(), 400 | 405), "{request:.200}: {response:?}");
         assert!(upstream.seen().is_empty(), "{request:.200} was forwarded");
     }
@@ -139,7 +139,7 @@ async fn requests_that_two_readers_could_frame_differently_are_refused() {
         "GET /public/a HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1",
         "GET /public/a HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked",
     ] {
-        let mut wire = Wire::to(house.gate).await;
+        let mut wire = Wire::to(fixture.gate).await;
         wire.send(format!("{head}\r\n\r\n0\r\n\r\n{}", get("/public/smuggled", ""))).await;
         let response = wire.message().await.unwrap();
         assert_eq!((response.status(), response.header("connection")), (400, Some("close")), "{head}: {response:?}");
@@ -147,24 +147,24 @@ async fn requests_that_two_readers_could_frame_differently_are_refused() {
         assert!(upstream.seen().is_empty(), "{head} was forwarded");
     }
     // One that does not end is not waited for.
-    let mut wire = Wire::to(house.gate).await;
+    let mut wire = Wire::to(fixture.gate).await;
     let endless = format!("GET {target}Host: h\r\n{}", format!("X: {}\r\n", "x".repeat(1000)).repeat(90));
     assert_eq!(wire.ask(endless).await.status(), 400);
     assert!(wire.closed().await);
     // Empty lines before a request are passed over.
-    assert_eq!(Wire::to(house.gate).await.ask(format!("\r\n\r\n{}", get("/public/a", ""))).await.status(), 200);
+    assert_eq!(Wire::to(fixture.gate).await.ask(format!("\r\n\r\n{}", get("/public/a", ""))).await.status(), 200);
     // What HTTP/1.0 may leave out it may leave out.
-    assert_eq!(Wire::to(house.gate).await.ask("GET /public/a HTTP/1.0\r\n\r\n").await.status(), 200);
+    assert_eq!(Wire::to(fixture.gate).await.ask("GET /public/a HTTP/1.0\r\n\r\n").await.status(), 200);
 }
 
 #[tokio::test]
 async fn what_is_malformed_is_refused_in_its_turn() {
     let upstream = Upstream::ok().await;
-    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), at(upstream.address))).await;
     let chunked = "POST /public/b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n;\r\n";
     for behind in [chunked, "GET /public/b HTTP/1.1\nHost: h\r\n\r\n"] {
         let before = upstream.seen().len();
-        let mut wire = Wire::to(house.gate).await;
+        let mut wire = Wire::to(fixture.gate).await;
         wire.send(get("/public/a", "") + behind).await;
         assert_eq!(wire.message().await.unwrap().status(), 200, "{behind}");
         let answer = wire.message().await.unwrap();
@@ -173,7 +173,7 @@ async fn what_is_malformed_is_refused_in_its_turn() {
         assert_eq!(upstream.seen().len(), before + 1, "{behind}");
     }
     // Nor is the one before it blamed for what is behind it.
-    let gone = House::start(house::settings(fixed(), house::upstream("127.0.0.1", 1))).await;
+    let gone = Fixture::start(fixture::settings(fixed(), fixture::upstream("127.0.0.1", 1))).await;
     let answer = Wire::to(gone.gate).await.ask(get("/public/a", "") + chunked).await;
     assert_eq!((answer.status(), &answer.json()["code"]), (502, &"UPSTREAM_UNREACHABLE".into()));
 }
@@ -191,12 +191,12 @@ async fn a_body_that_two_readers_could_frame_differently_is_not_forwarded_to_its
         }
     })
     .await;
-    let house = House::start(house::settings(fixed(), at(upstream.address))).await;
+    let fixture = Fixture::start(fixture::settings(fixed(), at(upstream.address))).await;
     let smuggled = get("/public/smuggled", "");
     for chunk in
         ["\r\n\r\n", ";\r\n", ";x\r\n\r\n", " \r\n\r\n", "5;a\nb\r\n", "5;\0\r\n", "0;\nX\r\n\r\n", "5 \r\n", "5\n"]
     {
-        let mut wire = Wire::to(house.gate).await;
+        let mut wire = Wire::to(fixture.gate).await;
         wire.send("POST /public/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n").await;
         wire.send(format!("{chunk}hello\r\n0\r\n\r\n{smuggled}")).await;
         let response = wire.message().await.unwrap();
@@ -207,6 +207,6 @@ async fn a_body_that_two_readers_could_frame_differently_is_not_forwarded_to_its
         // Without an end, and without a byte of what is not clear.
         assert!(b"2\r\nhi\r\n".starts_with(&got), "{chunk:?}: {}", got.escape_ascii());
         let id = response.header("wcp-decision-id").unwrap();
-        assert_eq!(house.entry("outcome", id).await["ending"], "aborted");
+        assert_eq!(fixture.entry("outcome", id).await["ending"], "aborted");
     }
 }

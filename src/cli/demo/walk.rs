@@ -1,4 +1,4 @@
-//! The walk: the requests that show what the house does, each with what must come of it.
+//! The walk: the requests that show what hallgate does, each with what must come of it.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::upstream::SampleUpstream;
 use crate::engine::DenyCode;
 use crate::outbound::{HttpClient, Response};
 
-/// What the walk needs to know of the house.
+/// What the walk needs to know of the demo.
 #[derive(Debug)]
 pub struct Doors<'a> {
     /// The gate's base URL.

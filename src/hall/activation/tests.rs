@@ -22,9 +22,9 @@ use crate::registry::remote::Account;
 use crate::registry::store::Store;
 
 /// A hall, and the folder of what it keeps.
-struct House(Arc<Hall>, tempfile::TempDir);
+struct Fixture(Arc<Hall>, tempfile::TempDir);
 
-impl House {
+impl Fixture {
     fn new() -> Self {
         let (hall, folder) = hall();
         Self(hall, folder)
@@ -38,9 +38,9 @@ impl House {
 
     /// One that enrolls over the API.
     fn enrolling() -> Self {
-        let house = Self::new();
-        house.0.open_registry(Store::open(&house.1.path().join("registry.db")).unwrap()).unwrap();
-        house
+        let fixture = Self::new();
+        fixture.0.open_registry(Store::open(&fixture.1.path().join("registry.db")).unwrap()).unwrap();
+        fixture
     }
 
     /// Waits until nothing is under way any more, and gives the entries.
@@ -64,7 +64,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.0.close_registry();
     }
@@ -97,7 +97,7 @@ async fn polled<T>(future: impl Future<Output = T>, times: usize) -> bool {
 /// Hangs up after the first poll, after the second, and so on until the change comes to its end. Each time what is in force is what
 /// the entries say, which may be nothing.
 async fn hung_up_at_each_moment<F, T>(
-    house: impl Fn() -> House,
+    fixture: impl Fn() -> Fixture,
     change: impl Fn(Arc<Hall>) -> F,
     in_force: impl Fn(&Hall) -> bool,
     on_record: impl Fn(&[Value]) -> bool,
@@ -105,12 +105,12 @@ async fn hung_up_at_each_moment<F, T>(
     F: Future<Output = T>,
 {
     for times in 1.. {
-        let house = house();
-        let ended = polled(change(Arc::clone(&house.0)), times).await;
-        let entries = house.settled().await;
-        assert_eq!(in_force(&house.0), on_record(&entries), "hung up after {times} polls: {entries:#?}");
+        let fixture = fixture();
+        let ended = polled(change(Arc::clone(&fixture.0)), times).await;
+        let entries = fixture.settled().await;
+        assert_eq!(in_force(&fixture.0), on_record(&entries), "hung up after {times} polls: {entries:#?}");
         if ended {
-            assert!(in_force(&house.0), "nobody hung up");
+            assert!(in_force(&fixture.0), "nobody hung up");
             assert!(times > 1, "it has no moment at which to hang up");
             return;
         }
@@ -124,7 +124,7 @@ fn last<'e>(entries: &'e [Value], cause: &str) -> Option<&'e Value> {
 #[tokio::test]
 async fn a_hall_is_offline_as_soon_as_that_is_on_record() {
     hung_up_at_each_moment(
-        House::new,
+        Fixture::new,
         |hall| async move { hall.go_offline("ops".parse().unwrap()).await },
         |hall| !hall.is_online(),
         |entries| last(entries, "go-offline").is_some(),
@@ -136,9 +136,9 @@ async fn a_hall_is_offline_as_soon_as_that_is_on_record() {
 async fn a_hall_is_online_as_soon_as_that_is_on_record() {
     hung_up_at_each_moment(
         || {
-            let house = House::new();
-            house.0.switched_off.store(true, Ordering::Release);
-            house
+            let fixture = Fixture::new();
+            fixture.0.switched_off.store(true, Ordering::Release);
+            fixture
         },
         |hall| async move { hall.go_online("ops".parse().unwrap()).await },
         |hall| hall.is_online(),
@@ -162,9 +162,9 @@ fn account(standing: &str) -> Account {
 #[tokio::test]
 async fn a_standing_counts_as_soon_as_it_is_on_record() {
     let suspended = || {
-        let house = House::asking();
-        house.0.good_standing_on_record.store(false, Ordering::Release);
-        house
+        let fixture = Fixture::asking();
+        fixture.0.good_standing_on_record.store(false, Ordering::Release);
+        fixture
     };
     let heed = |hall: Arc<Hall>| async move { hall.heed_account(&account("ok")).await };
     let on_record = |entries: &[Value]| last(entries, "account").is_some_and(|entry| entry["online"] == true);
@@ -177,7 +177,7 @@ async fn what_a_registry_says_is_in_force_as_soon_as_it_is_on_record() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&ledger_in(folder.path(), 8)).unwrap();
         let hall = over_workers(ledger, vec![worker()]);
-        House(Arc::new(Arc::into_inner(hall).unwrap().asking(remote_registry(false))), folder)
+        Fixture(Arc::new(Arc::into_inner(hall).unwrap().asking(remote_registry(false))), folder)
     };
     let overlay = || RegistryOverlay {
         required: Required::Namespaced,
@@ -197,9 +197,9 @@ async fn what_a_registry_says_is_in_force_as_soon_as_it_is_on_record() {
 async fn the_policy_is_announced_as_soon_as_it_is_on_record() {
     hung_up_at_each_moment(
         || {
-            let house = House::new();
-            house.0.unannounced.store(true, Ordering::Release);
-            house
+            let fixture = Fixture::new();
+            fixture.0.unannounced.store(true, Ordering::Release);
+            fixture
         },
         |hall| async move { hall.announce().await },
         |hall| !hall.unannounced.load(Ordering::Acquire),
@@ -218,7 +218,7 @@ async fn a_hash_is_banned_as_soon_as_that_is_on_record() {
         binding: Binding::default(),
     });
     hung_up_at_each_moment(
-        House::enrolling,
+        Fixture::enrolling,
         |hall| {
             let token = Arc::clone(&token);
             async move { hall.ban(&token, hash, None).await }
@@ -231,8 +231,8 @@ async fn a_hash_is_banned_as_soon_as_that_is_on_record() {
 
 #[tokio::test]
 async fn going_online_does_not_overwrite_what_was_heard_since() {
-    let house = House::asking();
-    let hall = &house.0;
+    let fixture = Fixture::asking();
+    let hall = &fixture.0;
     hall.heed_account(&account("ok")).await;
     assert!(hall.is_online());
     // The account was asked when it was still good, and before that was on record it was heard to be suspended.
@@ -241,7 +241,7 @@ async fn going_online_does_not_overwrite_what_was_heard_since() {
     let switched = hall.switch(true, "ops".parse().unwrap(), Some(account("ok")), heard).await;
     assert_eq!(switched, Err(NotOnline::Standing(account("suspended"))));
     assert!(!hall.is_online());
-    assert!(last(&house.settled().await, "go-online").is_none());
+    assert!(last(&fixture.settled().await, "go-online").is_none());
 
     let now = hall.heard.times();
     hall.switch(true, "ops".parse().unwrap(), Some(account("ok")), now).await.unwrap();
@@ -276,10 +276,10 @@ async fn who_asks_for_a_change_is_told_in_time_and_it_is_in_force_once_the_disk_
     assert_eq!(told, Err(RecordError::Stalled));
     assert!(waits() && hall.is_online(), "it is not on record yet");
     release();
-    let house = House(hall, folder);
-    drop(house.0.activation.turn().await);
-    assert!(!house.0.is_online());
-    assert!(last(&entries(&house.0.ledger), "go-offline").is_some());
+    let fixture = Fixture(hall, folder);
+    drop(fixture.0.activation.turn().await);
+    assert!(!fixture.0.is_online());
+    assert!(last(&entries(&fixture.0.ledger), "go-offline").is_some());
 }
 
 /// Another policy than the one in force, as a change that puts it on record.
@@ -301,8 +301,8 @@ async fn decides_by_what_is_on_record(hall: &Hall) {
 
 #[tokio::test]
 async fn after_a_panic_between_record_and_effect_what_is_in_force_goes_on_record_again() {
-    let house = House::new();
-    let hall = &house.0;
+    let fixture = Fixture::new();
+    let hall = &fixture.0;
     hall.begin();
     let changes = Arc::clone(hall);
     // As a reload does it, on a thread…

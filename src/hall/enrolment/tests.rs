@@ -54,14 +54,14 @@ fn loaded(filed: Json) -> (Snapshot, Roster) {
 }
 
 /// A hall that asks a registry, of which nothing is known yet, and enrolls over the API.
-struct House {
+struct Fixture {
     hall: Arc<Hall>,
     token: Arc<Token>,
     /// Goes last.
     _folder: tempfile::TempDir,
 }
 
-impl House {
+impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&ledger_in(folder.path(), 64)).unwrap();
@@ -106,7 +106,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.hall.close_registry();
     }
@@ -114,52 +114,52 @@ impl Drop for House {
 
 #[tokio::test]
 async fn an_enrolment_lifts_nothing_that_the_registry_took_away() {
-    let house = House::new();
-    assert_eq!(house.verdict(FILED).await, Some(DenyCode::RegistryUnavailable));
-    house.say(&[(FILED, Standing::Active)]).await;
-    assert_eq!(house.verdict(FILED).await, None);
-    house.say(&[(FILED, Standing::Banned)]).await;
-    assert_eq!(house.verdict(FILED).await, Some(DenyCode::WorkerBanned));
-    let local = house.hall.snapshot().local;
+    let fixture = Fixture::new();
+    assert_eq!(fixture.verdict(FILED).await, Some(DenyCode::RegistryUnavailable));
+    fixture.say(&[(FILED, Standing::Active)]).await;
+    assert_eq!(fixture.verdict(FILED).await, None);
+    fixture.say(&[(FILED, Standing::Banned)]).await;
+    assert_eq!(fixture.verdict(FILED).await, Some(DenyCode::WorkerBanned));
+    let local = fixture.hall.snapshot().local;
 
-    let enrolled = house.enroll(record(LATE, "")).await;
+    let enrolled = fixture.enroll(record(LATE, "")).await;
     assert_eq!(enrolled.standing, Standing::Unverified, "the answer says what counts");
-    assert_eq!(house.verdict(FILED).await, Some(DenyCode::WorkerBanned), "the ban is still in force");
-    assert_eq!(house.verdict(LATE).await, Some(DenyCode::RegistryUnavailable), "nobody has vouched for it yet");
-    assert_ne!(house.hall.snapshot().local, local);
+    assert_eq!(fixture.verdict(FILED).await, Some(DenyCode::WorkerBanned), "the ban is still in force");
+    assert_eq!(fixture.verdict(LATE).await, Some(DenyCode::RegistryUnavailable), "nobody has vouched for it yet");
+    assert_ne!(fixture.hall.snapshot().local, local);
     // Whoever asks the registry is told that there is somebody new.
-    let told = house.hall.remote_registry().unwrap().changed();
+    let told = fixture.hall.remote_registry().unwrap().changed();
     tokio::time::timeout(Duration::from_secs(60), told).await.unwrap();
 
-    house.reload(record(FILED, r#","note":"other""#)).await;
-    house.reload(record(FILED, r#","risk_tier":"high","blast_radius":{"reversibility":"reversible"}"#)).await;
-    assert_eq!(house.verdict(FILED).await, Some(DenyCode::WorkerBanned), "a reload lifts it neither");
-    assert_eq!(house.verdict(LATE).await, Some(DenyCode::RegistryUnavailable), "and forgets nobody");
-    house.say(&[(FILED, Standing::Active), (LATE, Standing::Active)]).await;
-    assert_eq!((house.verdict(FILED).await, house.verdict(LATE).await), (None, None));
+    fixture.reload(record(FILED, r#","note":"other""#)).await;
+    fixture.reload(record(FILED, r#","risk_tier":"high","blast_radius":{"reversibility":"reversible"}"#)).await;
+    assert_eq!(fixture.verdict(FILED).await, Some(DenyCode::WorkerBanned), "a reload lifts it neither");
+    assert_eq!(fixture.verdict(LATE).await, Some(DenyCode::RegistryUnavailable), "and forgets nobody");
+    fixture.say(&[(FILED, Standing::Active), (LATE, Standing::Active)]).await;
+    assert_eq!((fixture.verdict(FILED).await, fixture.verdict(LATE).await), (None, None));
 }
 
 #[tokio::test]
 async fn what_is_taken_away_here_stays_so_when_the_registry_gives_its_part_back() {
-    let house = House::new();
-    house.enroll(record(LATE, "")).await;
-    house.say(&[(FILED, Standing::Revoked), (LATE, Standing::Revoked)]).await;
-    let before = house.hall.snapshot().fingerprint;
+    let fixture = Fixture::new();
+    fixture.enroll(record(LATE, "")).await;
+    fixture.say(&[(FILED, Standing::Revoked), (LATE, Standing::Revoked)]).await;
+    let before = fixture.hall.snapshot().fingerprint;
     // No decision shows these two: the workers do not act anyway.
-    house.hall.revoke(&house.token, LATE, None).await.unwrap();
-    house.reload(record(FILED, r#","status":"revoked""#)).await;
-    assert_eq!(house.hall.snapshot().fingerprint, before);
-    house.say(&[(FILED, Standing::Active), (LATE, Standing::Active)]).await;
+    fixture.hall.revoke(&fixture.token, LATE, None).await.unwrap();
+    fixture.reload(record(FILED, r#","status":"revoked""#)).await;
+    assert_eq!(fixture.hall.snapshot().fingerprint, before);
+    fixture.say(&[(FILED, Standing::Active), (LATE, Standing::Active)]).await;
     let revoked = Some(DenyCode::WorkerRevoked);
-    assert_eq!((house.verdict(FILED).await, house.verdict(LATE).await), (revoked, revoked));
+    assert_eq!((fixture.verdict(FILED).await, fixture.verdict(LATE).await), (revoked, revoked));
 
-    house.hall.restore(&house.token, LATE).await.unwrap();
-    assert_eq!(house.verdict(LATE).await, None);
-    house.say(&[(LATE, Standing::Banned)]).await;
-    house.hall.revoke(&house.token, LATE, None).await.unwrap();
-    let restored = house.hall.restore(&house.token, LATE).await.unwrap();
+    fixture.hall.restore(&fixture.token, LATE).await.unwrap();
+    assert_eq!(fixture.verdict(LATE).await, None);
+    fixture.say(&[(LATE, Standing::Banned)]).await;
+    fixture.hall.revoke(&fixture.token, LATE, None).await.unwrap();
+    let restored = fixture.hall.restore(&fixture.token, LATE).await.unwrap();
     assert_eq!(restored.standing, Standing::Banned, "a restoration says what still stands against it");
-    assert_eq!(house.verdict(LATE).await, Some(DenyCode::WorkerBanned));
+    assert_eq!(fixture.verdict(LATE).await, Some(DenyCode::WorkerBanned));
 }
 
 /// Has the enrolment worker panic while it answers whoever waits with this.
@@ -173,27 +173,27 @@ impl Wake for Trap {
 
 #[tokio::test]
 async fn after_a_batch_that_panics_what_is_on_record_is_in_force_and_the_next_is_made() {
-    let house = House::new();
-    house.enroll(record(LATE, "")).await;
-    house.say(&[(LATE, Standing::Active)]).await;
-    assert_eq!(house.verdict(LATE).await, None);
+    let fixture = Fixture::new();
+    fixture.enroll(record(LATE, "")).await;
+    fixture.say(&[(LATE, Standing::Active)]).await;
+    assert_eq!(fixture.verdict(LATE).await, None);
     // A batch that panics between the two leaves it so: on record, and not in force.
     let revoked = Change::Revoke { worker_id: LATE.parse().unwrap(), reason: None };
-    let revoked = codec::record(RegistryAction::Revoked, &worker::EnrolmentJob::new(&house.token, revoked, None));
-    house.hall.ledger.record_change(revoked).await.unwrap();
-    assert_eq!(house.verdict(LATE).await, None);
+    let revoked = codec::record(RegistryAction::Revoked, &worker::EnrolmentJob::new(&fixture.token, revoked, None));
+    fixture.hall.ledger.record_change(revoked).await.unwrap();
+    assert_eq!(fixture.verdict(LATE).await, None);
 
     let trap = Waker::from(Arc::new(Trap));
-    let mut unknown = Box::pin(house.hall.restore(&house.token, "org.acme.nobody"));
+    let mut unknown = Box::pin(fixture.hall.restore(&fixture.token, "org.acme.nobody"));
     // It is not the enrolment worker's turn before somebody waits for its answer.
-    let turn = house.hall.activation.turn().await;
+    let turn = fixture.hall.activation.turn().await;
     assert!(unknown.as_mut().poll(&mut Context::from_waker(&trap)).is_pending());
     drop(turn);
     let began = Instant::now();
-    while house.verdict(LATE).await != Some(DenyCode::WorkerRevoked) {
+    while fixture.verdict(LATE).await != Some(DenyCode::WorkerRevoked) {
         assert!(began.elapsed() < Duration::from_secs(60), "what is on record is not in force");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    house.hall.restore(&house.token, LATE).await.unwrap();
-    assert_eq!(house.verdict(LATE).await, None);
+    fixture.hall.restore(&fixture.token, LATE).await.unwrap();
+    assert_eq!(fixture.verdict(LATE).await, None);
 }

@@ -146,8 +146,8 @@ fn a_file_that_changes_while_it_is_read_is_unavailable() {
 
 #[test]
 fn a_path_that_leads_out_of_the_allowed_folders_later_is_unavailable() {
-    let house = tempfile::tempdir().unwrap();
-    let base = house.path().canonicalize().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().canonicalize().unwrap();
     std::fs::create_dir(base.join("workers")).unwrap();
     let inside = file(&base.join("workers"), "a.py", b"code");
     let outside = file(&base, "a.py", b"code");

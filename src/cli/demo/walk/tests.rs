@@ -1,4 +1,4 @@
-//! The walk notices when a house does not do what it must.
+//! The walk notices when hallgate does not do what it must.
 
 use super::super::page::Page;
 use super::super::upstream::SampleUpstream;

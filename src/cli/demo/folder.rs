@@ -1,4 +1,4 @@
-//! The demo's house: a fresh folder with configuration, rules and workers, and random secrets.
+//! The demo's folder: fresh, with configuration, rules and workers, and random secrets.
 
 use std::fs;
 use std::io;
@@ -10,15 +10,15 @@ use tempfile::TempDir;
 use crate::config::{Config, Problems};
 
 const FILES: &[(&str, &str)] = &[
-    ("hallgate.yaml", include_str!("house/hallgate.yaml")),
-    ("rules.json", include_str!("house/rules.json")),
-    ("enrolled/wrk_shop_acme_prod.json", include_str!("house/wrk_shop_acme_prod.json")),
-    ("enrolled/wrk_make_acme_prod.json", include_str!("house/wrk_make_acme_prod.json")),
+    ("hallgate.yaml", include_str!("folder/hallgate.yaml")),
+    ("rules.json", include_str!("folder/rules.json")),
+    ("enrolled/wrk_shop_acme_prod.json", include_str!("folder/wrk_shop_acme_prod.json")),
+    ("enrolled/wrk_make_acme_prod.json", include_str!("folder/wrk_make_acme_prod.json")),
 ];
 
-/// A fresh house. Dropped, its folder goes.
+/// A fresh folder. Dropped, it goes.
 #[derive(Debug)]
-pub struct House {
+pub struct DemoFolder {
     folder: TempDir,
     token: String,
     read_token: String,
@@ -36,7 +36,7 @@ pub struct DemoAddresses {
     pub upstream: SocketAddr,
 }
 
-impl House {
+impl DemoFolder {
     /// Makes the folder and everything in it but the ledger.
     ///
     /// # Errors

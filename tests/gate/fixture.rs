@@ -5,26 +5,22 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use hallgate::cache::{self, Verdicts};
 use hallgate::connections::ConnectionLimits;
 use hallgate::engine::snapshot::Worker;
 use hallgate::engine::{self, Binding, Mode, RuleSet, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{DataLabel, Digest, Env, TenantRisk};
-use hallgate::ledger::{self, Durability, Ledger};
+use hallgate::ledger::{self, Ledger};
 use hallgate::proxy::settings::{CapabilityChoice, Forwarding, Identity, Listen, Route, Upstream};
 use hallgate::proxy::{self, Settings};
 use hallgate::telemetry::{self, LogFormat, Metrics};
 use http::{HeaderValue, Method};
-use pingora_core::server::configuration::ServerConf;
-use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio::sync::watch;
+
+use crate::server::{RunningServer, ledger_in};
 
 /// Everything below CONFIDENTIAL may be read, written and inferred; RESTRICTED data may not be touched.
 const RULES: &str = r#"{"rules":[{"rule_id":"rr_open","match":{"capability_id":{"in":["cap.data.read.v1","cap.data.write.v1"]},
@@ -43,7 +39,7 @@ pub const TOKEN: &str = "hst_secret_of_a";
 pub const CREDENTIAL: &str = "Bearer upstream-credential";
 
 /// A running gate.
-pub struct House {
+pub struct Fixture {
     /// Where it listens.
     pub gate: SocketAddr,
     /// Where it listens for HTTP/2.
@@ -52,8 +48,7 @@ pub struct House {
     pub hall: Arc<Hall>,
     ledger: Ledger,
     folder: tempfile::TempDir,
-    stop: watch::Sender<bool>,
-    server: Option<JoinHandle<()>>,
+    server: Option<RunningServer>,
 }
 
 /// An upstream's settings; the tests change what they are about.
@@ -164,59 +159,30 @@ fn tokens() -> TokenBook {
     ])
 }
 
-struct Stop(watch::Receiver<bool>);
-
-#[async_trait]
-impl ShutdownSignalWatch for Stop {
-    async fn recv(&self) -> ShutdownSignal {
-        let _ = self.0.clone().wait_for(|stop| *stop).await;
-        ShutdownSignal::FastShutdown
-    }
-}
-
-impl House {
+impl Fixture {
     /// Starts a gate and waits until it takes connections.
     pub async fn start(settings: Settings) -> Self {
         if let Ok(level) = std::env::var(crate::logs::LEVEL) {
             telemetry::start_logs(&telemetry::Settings { log: LogFormat::Json, level, traces: None }).unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(&ledger::Settings {
-            path: folder.path().join("ledger"),
-            durability: Durability::Process,
-            key_file: folder.path().join("key"),
-            origin: "hallgate.test/ledger".to_owned(),
+        let settings_of_ledger = ledger::Settings {
             checkpoint_every: Duration::from_secs(5),
             queue: 1024,
             segment_bytes: 1 << 26,
-            retention: hallgate::ledger::Retention::default(),
-        })
-        .unwrap();
+            ..ledger_in(folder.path())
+        };
+        let ledger = Ledger::open(&settings_of_ledger).unwrap();
         let verdicts = Verdicts::new(cache::Settings { max_bytes: 1 << 20 });
         let hall = Hall::new(snapshot(), verdicts, ledger.clone(), tokens(), Arc::new(Metrics::new()));
         let hall = Arc::new(hall);
         let (Listen::Tcp(gate), Some(h2c)) = (settings.listen.clone(), settings.listen_h2c) else { unreachable!() };
-        let (stop, stopped) = watch::channel(false);
         let served = Arc::clone(&hall);
-        let server = std::thread::spawn(move || {
-            let conf = ServerConf {
-                grace_period_seconds: Some(0),
-                graceful_shutdown_timeout_seconds: Some(0),
-                ..ServerConf::default()
-            };
-            let mut server = Server::new_with_opt_and_conf(None, conf);
-            server.bootstrap();
-            server.add_services(proxy::service(settings, served, &server.configuration).unwrap());
-            server.run(RunArgs { shutdown_signal: Box::new(Stop(stopped)) });
-        });
-        for address in [gate, h2c] {
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while TcpStream::connect(address).await.is_err() {
-                assert!(Instant::now() < deadline, "the gate does not come up");
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        }
-        Self { gate, h2c, hall, ledger, folder, stop, server: Some(server) }
+        let start =
+            move || RunningServer::start(None, &[gate, h2c], |conf| proxy::service(settings, served, conf).unwrap());
+        // Beside the runtime, whose threads are the upstreams'.
+        let server = tokio::task::spawn_blocking(start).await.unwrap();
+        Self { gate, h2c, hall, ledger, folder, server: Some(server) }
     }
 
     /// The ledger's entries so far.
@@ -281,12 +247,9 @@ fn read(folder: &Path, entries: &mut Vec<Value>) {
     }
 }
 
-impl Drop for House {
+impl Drop for Fixture {
     fn drop(&mut self) {
-        let _ = self.stop.send(true);
-        if let Some(server) = self.server.take() {
-            server.join().unwrap();
-        }
+        drop(self.server.take());
         self.ledger.close();
     }
 }
