@@ -26,5 +26,7 @@ mod harness;
 mod laws;
 #[path = "api/log.rs"]
 mod log;
+#[path = "gate/server.rs"]
+mod server;
 #[path = "api/status.rs"]
 mod status;

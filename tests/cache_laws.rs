@@ -1,6 +1,8 @@
 //! The law of the cache: over random policies, requests and reloads, a remembered verdict is the one that would be given now.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
+#[path = "policy/gated.rs"]
+mod gated;
 #[path = "../src/policy/tests/random.rs"]
 mod random;
 
@@ -20,6 +22,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::strategy::ValueTree as _;
+
+use gated::gated_by;
 
 const CAPABILITIES: [&str; 3] = ["cap.data.read.v1", "cap.data.write.v1", "cap.ml.infer"];
 const SPECIES: [&str; 3] = ["wrk.data.reader", "wrk.data.writer", "wrk.ml.inferer"];
@@ -159,21 +163,9 @@ fn input() -> impl Strategy<Value = RouteInput> {
 /// A caller that makes up long texts fills no memory with them.
 #[test]
 fn what_was_said_to_long_texts_is_not_remembered() {
-    let rules = r#"{"rules":[{"rule_id":"r","match":{},"decision":{
-        "candidate_workers_ranked":[{"worker_species_id":"wrk.a"}],"escalation":{"policy_gate":true}}}]}"#;
-    let settings = Settings {
-        mode: Mode::Reference,
-        require_worker_id: BTreeSet::new(),
-        enforce_correlation_id: false,
-        ..Settings::default()
-    };
-    let file = tempfile::NamedTempFile::with_suffix(".cedar").unwrap();
     let policy = "permit(principal, action, resource)
         when { context.request has to && context.request.to like \"org.*\" && context.request has labels && !context.request.labels.isEmpty() };";
-    std::fs::write(file.path(), policy).unwrap();
-    let rules = RuleSet::parse(rules, Mode::Reference).unwrap();
-    let snapshot = Snapshot::build(settings, rules, Vec::new()).unwrap();
-    let snapshot = snapshot.gated_by(Arc::new(hallgate::policy::load(file.path()).unwrap()));
+    let snapshot = gated_by(policy);
     let (short, long) = ("x".repeat(500), "x".repeat(2000));
     let many = vec!["\"l\""; 200].join(",");
     let distinct = (0..100).map(|n| format!("\"l{n}\"")).collect::<Vec<_>>().join(",");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
-use support::{Fixture, hallgate, root, run};
+use support::{Fixture, agrees, hallgate, root, run};
 
 /// What a run came to: exit code, the lines of stdout as JSON, stderr.
 struct Ran {
@@ -32,19 +32,6 @@ fn request(more: Value) -> String {
         "data_label": "INTERNAL", "tenant_id": "org.acme"});
     request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     format!("{request}\n")
-}
-
-/// Every key of what is expected is there with the same value; ours may carry more.
-fn agrees(expected: &Value, ours: &Value) -> bool {
-    match (expected, ours) {
-        (Value::Object(expected), Value::Object(ours)) => {
-            expected.iter().all(|(key, value)| ours.get(key).is_some_and(|ours| agrees(value, ours)))
-        }
-        (Value::Array(expected), Value::Array(ours)) => {
-            expected.len() == ours.len() && expected.iter().zip(ours).all(|(a, b)| agrees(a, b))
-        }
-        _ => expected == ours,
-    }
 }
 
 #[test]

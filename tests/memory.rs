@@ -1,15 +1,17 @@
 //! Memory that callers fill has a bound in bytes, held against what the process really takes.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::collections::BTreeSet;
+#[path = "policy/gated.rs"]
+mod gated;
+
 use std::fs;
-use std::sync::Arc;
 
 use hallgate::cache::{Settings as CacheSettings, Verdicts};
 use hallgate::engine::input::HttpFacts;
-use hallgate::engine::rules::RuleSet;
-use hallgate::engine::{Facts, Mode, Question, RouteInput, Settings, Snapshot, decide};
+use hallgate::engine::{Facts, Question, RouteInput, Snapshot, decide};
 use hallgate::ids::{DataLabel, Env};
+
+use gated::gated_by;
 
 /// What the process has in memory, in bytes.
 fn resident() -> u64 {
@@ -20,19 +22,8 @@ fn resident() -> u64 {
 
 /// A policy that reads the path, so that each path is a question of its own.
 fn snapshot() -> Snapshot {
-    let rules = r#"{"rules":[{"rule_id":"r","match":{},"decision":{
-        "candidate_workers_ranked":[{"worker_species_id":"wrk.a"}],"escalation":{"policy_gate":true}}}]}"#;
-    let settings = Settings {
-        mode: Mode::Reference,
-        require_worker_id: BTreeSet::new(),
-        enforce_correlation_id: false,
-        ..Settings::default()
-    };
-    let file = tempfile::NamedTempFile::with_suffix(".cedar").unwrap();
     let policy = "permit(principal, action, resource) when { context has http && context.http.path like \"/o*\" };";
-    fs::write(file.path(), policy).unwrap();
-    let snapshot = Snapshot::build(settings, RuleSet::parse(rules, Mode::Reference).unwrap(), Vec::new()).unwrap();
-    snapshot.gated_by(Arc::new(hallgate::policy::load(file.path()).unwrap()))
+    gated_by(policy)
 }
 
 fn asking(path: String) -> RouteInput {

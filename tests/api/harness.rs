@@ -1,12 +1,11 @@
 //! A whole Hall API on a port of its own, and a client that says exactly the bytes it is given.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hallgate::api;
 use hallgate::cache::{self, Verdicts};
@@ -15,13 +14,12 @@ use hallgate::engine::snapshot::{Standing, Worker};
 use hallgate::engine::{Binding, Mode, RuleSet, Settings, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{Digest, TenantRisk};
-use hallgate::ledger::{self, Durability, Ledger, LogReader};
+use hallgate::ledger::{self, Ledger, LogReader};
 use hallgate::telemetry::Metrics;
-use pingora_core::server::configuration::ServerConf;
-use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use serde_json::Value;
 use support::Connection;
-use tokio::sync::Notify;
+
+use crate::server::{RunningServer, ledger_in};
 
 /// A browser origin that may call.
 pub const ORIGIN: &str = "https://app.example.org";
@@ -82,19 +80,8 @@ pub struct Running {
     pub addr: SocketAddr,
     pub hall: Arc<Hall>,
     pub ledger: Ledger,
-    stop: Arc<Notify>,
-    thread: Option<JoinHandle<()>>,
+    server: RunningServer,
     folder: tempfile::TempDir,
-}
-
-struct Stop(Arc<Notify>);
-
-#[async_trait::async_trait]
-impl ShutdownSignalWatch for Stop {
-    async fn recv(&self) -> ShutdownSignal {
-        self.0.notified().await;
-        ShutdownSignal::GracefulTerminate
-    }
 }
 
 impl Running {
@@ -104,17 +91,8 @@ impl Running {
 
     pub fn with(setup: Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(&ledger::Settings {
-            path: folder.path().join("ledger"),
-            durability: Durability::Process,
-            key_file: folder.path().join("hallgate.key"),
-            origin: "hallgate.test/ledger".to_owned(),
-            checkpoint_every: setup.checkpoint_every,
-            queue: 10_000,
-            segment_bytes: 1 << 20,
-            retention: hallgate::ledger::Retention::default(),
-        })
-        .unwrap();
+        let settings = ledger::Settings { checkpoint_every: setup.checkpoint_every, ..ledger_in(folder.path()) };
+        let ledger = Ledger::open(&settings).unwrap();
         let verdicts = Verdicts::new(cache::Settings { max_bytes: 1 << 20 });
         let tokens = TokenBook::new(vec![
             token("acme", ACME, Scope::Route, Some("org.acme")),
@@ -137,25 +115,8 @@ impl Running {
             threads: 1,
         };
         let services = api::service(settings, Arc::clone(&hall)).unwrap();
-        let conf = ServerConf {
-            grace_period_seconds: Some(setup.grace),
-            graceful_shutdown_timeout_seconds: Some(1),
-            ..ServerConf::default()
-        };
-        let stop = Arc::new(Notify::new());
-        let signal = Stop(Arc::clone(&stop));
-        let thread = std::thread::spawn(move || {
-            let mut server = Server::new_with_opt_and_conf(None, conf);
-            server.add_services(services);
-            server.bootstrap();
-            server.run(RunArgs { shutdown_signal: Box::new(signal) });
-        });
-        let patience = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(addr).is_err() {
-            assert!(Instant::now() < patience, "the listener never came up");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Self { addr, hall, ledger, stop, thread: Some(thread), folder }
+        let server = RunningServer::start(Some(setup.grace), &[addr], |_| services);
+        Self { addr, hall, ledger, server, folder }
     }
 
     pub fn connect(&self) -> Client {
@@ -193,17 +154,7 @@ impl Running {
 
     /// Begins to shut down.
     pub fn stop(&self) {
-        self.stop.notify_one();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop();
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking(), "the server panicked");
-        }
+        self.server.stop();
     }
 }
 

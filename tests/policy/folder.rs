@@ -10,6 +10,7 @@ use hallgate::engine::{Decision, Facts, Json, Question, RouteInput, Snapshot, de
 use hallgate::ids::DataLabel;
 use hallgate::registry::code::SourceHashes;
 use serde_json::Value;
+use support::agrees;
 
 /// A policy that loaded.
 pub struct Folder {
@@ -78,16 +79,4 @@ pub fn differences(expected: &Value, ours: &Value) -> Vec<String> {
         (!agrees(value, &ours[key])).then(|| format!("{key}: expected {value}, not {}", ours[key]))
     };
     expected.as_object().unwrap().iter().filter_map(differing).collect()
-}
-
-fn agrees(expected: &Value, ours: &Value) -> bool {
-    match (expected, ours) {
-        (Value::Object(expected), Value::Object(ours)) => {
-            expected.iter().all(|(key, value)| ours.get(key).is_some_and(|ours| agrees(value, ours)))
-        }
-        (Value::Array(expected), Value::Array(ours)) => {
-            expected.len() == ours.len() && expected.iter().zip(ours).all(|(a, b)| agrees(a, b))
-        }
-        _ => expected == ours,
-    }
 }

@@ -18,6 +18,7 @@ pub use demo::{ANY_PORTS, Demo, EXPORTED};
 pub use fixture::{Fixture, READ, TOKEN};
 pub use http::{Answer, Connection, ask, ask_if_there, gauge, get, metric, post, rest, route, status};
 pub use process::Process;
+use serde_json::Value;
 pub use upstream::{Held, Upstream};
 
 /// The longest that anything here may take; a test that waits so long has failed.
@@ -92,5 +93,18 @@ pub fn until(so: impl Fn() -> bool) {
     while !so() {
         assert!(began.elapsed() < PATIENCE, "it does not become so");
         thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether every key of what is expected is there with the same value; ours may carry more.
+pub fn agrees(expected: &Value, ours: &Value) -> bool {
+    match (expected, ours) {
+        (Value::Object(expected), Value::Object(ours)) => {
+            expected.iter().all(|(key, value)| ours.get(key).is_some_and(|ours| agrees(value, ours)))
+        }
+        (Value::Array(expected), Value::Array(ours)) => {
+            expected.len() == ours.len() && expected.iter().zip(ours).all(|(a, b)| agrees(a, b))
+        }
+        _ => expected == ours,
     }
 }
