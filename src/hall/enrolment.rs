@@ -5,6 +5,7 @@
 
 mod authorize;
 mod codec;
+mod job;
 pub mod validate;
 mod worker;
 
@@ -20,7 +21,7 @@ use crate::registry::change::Change;
 use crate::registry::roster::{Roster, RosterProblem};
 use crate::registry::store::{Store, StoreError};
 
-use worker::EnrolmentJob;
+use job::EnrolmentJob;
 pub(super) use worker::EnrolmentWorker;
 
 /// A change that is recorded and in force.

@@ -1,8 +1,6 @@
 //! Authorization of a change of the registry: whether this token may make it, given who is enrolled.
 
-use std::sync::Arc;
-
-use super::worker::EnrolmentJob;
+use super::job::EnrolmentJob;
 use super::{NotChanged, validate};
 use crate::engine::snapshot::Standing;
 use crate::hall::{Scope, Token};
@@ -105,9 +103,4 @@ fn unbound(token: &Token) -> Result<(), NotChanged> {
     Err(NotChanged::NotAllowed(
         "a ban counts for every tenant; use a token with the scope `admin` that is bound to nothing".to_owned(),
     ))
-}
-
-/// What the ledger's entry says of whose change it is.
-pub(super) fn tenant(token: &Token) -> Option<Arc<str>> {
-    token.binding.tenant.as_ref().map(crate::ids::TenantId::shared)
 }

@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::RegistryError;
+use super::job::EnrolmentJob;
 use crate::engine::Json;
 use crate::engine::json::{Members, present};
-use crate::ids::{Digest, TokenName, WorkerId};
+use crate::hall::Token;
+use crate::ids::{Digest, TenantId, TokenName, WorkerId};
 use crate::ledger::{Ledger, Record, RegistryAction, RegistryChange};
 use crate::registry::change::{Change, EntryStamp};
 use crate::registry::hash;
@@ -21,10 +23,15 @@ const AT_ONCE: usize = 1000;
 const MARK: &str = "\"kind\":\"registry\"";
 
 /// The record of a change that somebody asks for.
-pub(super) fn record(action: RegistryAction, job: &super::EnrolmentJob) -> Record {
+pub(super) fn record(action: RegistryAction, job: &EnrolmentJob) -> Record {
     let hash = job.enrolled.as_ref().map(|enrolled| enrolled.hash);
     let change = of(&job.change, hash, Some(job.token.name.clone()));
-    Record::Registry(RegistryChange { action, tenant: super::authorize::tenant(&job.token), ..change })
+    Record::Registry(RegistryChange { action, tenant: tenant(&job.token), ..change })
+}
+
+/// What the ledger's entry says of whose change it is.
+fn tenant(token: &Token) -> Option<Arc<str>> {
+    token.binding.tenant.as_ref().map(TenantId::shared)
 }
 
 /// What an entry says of a change; of a record its hash, too.

@@ -179,7 +179,7 @@ async fn after_a_batch_that_panics_what_is_on_record_is_in_force_and_the_next_is
     assert_eq!(fixture.verdict(LATE).await, None);
     // A batch that panics between the two leaves it so: on record, and not in force.
     let revoked = Change::Revoke { worker_id: LATE.parse().unwrap(), reason: None };
-    let revoked = codec::record(RegistryAction::Revoked, &worker::EnrolmentJob::new(&fixture.token, revoked, None));
+    let revoked = codec::record(RegistryAction::Revoked, &EnrolmentJob::new(&fixture.token, revoked, None));
     fixture.hall.ledger.record_change(revoked).await.unwrap();
     assert_eq!(fixture.verdict(LATE).await, None);
 

@@ -14,11 +14,12 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::authorize::authorize;
+use super::job::EnrolmentJob;
 use super::{NotChanged, Registered, codec};
 use crate::engine::Snapshot;
 use crate::engine::snapshot::Standing;
+use crate::hall::Hall;
 use crate::hall::active_policy::in_force;
-use crate::hall::{Hall, Token};
 use crate::ledger::{ActivationCause, Ledger, Receipt, Record, RecordError, RegistryAction};
 use crate::registry::change::{Change, EntryStamp};
 use crate::registry::records::Enrolled;
@@ -41,30 +42,6 @@ const END: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_millis(50);
 /// Entries after which an idle worker notes that none of them is the registry's, so that a start need not read them all.
 const MANY: u64 = 100_000;
-
-/// A change that somebody waits for.
-#[derive(Debug)]
-pub(super) struct EnrolmentJob {
-    pub(super) token: Arc<Token>,
-    pub(super) change: Change,
-    /// The worker, if one is enrolled.
-    pub(super) enrolled: Option<Enrolled>,
-    answer: Option<oneshot::Sender<Result<Registered, NotChanged>>>,
-}
-
-impl EnrolmentJob {
-    /// A change that a token asks for.
-    pub(super) fn new(token: &Arc<Token>, change: Change, enrolled: Option<Enrolled>) -> Self {
-        Self { token: Arc::clone(token), change, enrolled, answer: None }
-    }
-
-    /// Whoever has gone away has changed the registry all the same.
-    fn answer(self, answer: Result<Registered, NotChanged>) {
-        if let Some(waiter) = self.answer {
-            let _gone = waiter.send(answer);
-        }
-    }
-}
 
 /// The handle to the thread.
 #[derive(Debug)]
