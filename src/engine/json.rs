@@ -1,6 +1,7 @@
 //! JSON as a decision sees it: strict to read, and with every number as it was written.
 
 mod fields;
+mod members;
 mod place;
 mod read;
 

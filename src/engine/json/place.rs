@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::{JsonError, read};
+use super::JsonError;
+use super::members::members;
 
 /// One step into a JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,8 +130,8 @@ impl<'a> Elements<'a> {
 fn inside<'a>(raw: &'a str, step: &Step) -> Option<&'a str> {
     match step {
         Step::Key(key) => {
-            let members = read::members(raw).ok()?;
-            members.into_iter().find(|(name, _)| **name == **key).map(|(_, value)| value.get())
+            let of_object = members(raw).ok()?;
+            of_object.into_iter().find(|(name, _)| **name == **key).map(|(_, value)| value.get())
         }
         Step::At(at) => {
             let elements: Vec<&RawValue> = serde_json::from_str(raw).ok()?;

@@ -1,14 +1,11 @@
 //! Reading JSON strictly, level by level: the syntax is serde_json's, the numbers are the text's own.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::members::{Text, members};
 use super::place::{Step, path_text};
 use super::{Json, JsonError, MAX_DEPTH, MAX_DIGITS};
 
@@ -68,15 +65,15 @@ fn value(raw: &str, depth_left: usize) -> Result<Json, Fault> {
         }
         Some(b'{') => {
             let depth_left = deeper()?;
-            let mut members = BTreeMap::new();
-            for (key, raw) in self::members(raw).map_err(unreadable)? {
+            let mut object = BTreeMap::new();
+            for (key, raw) in members(raw).map_err(unreadable)? {
                 let key: Arc<str> = Arc::from(key);
                 let read = value(raw.get(), depth_left).map_err(|fault| fault.under(Step::Key(Arc::clone(&key))))?;
-                if members.insert(Arc::clone(&key), read).is_some() {
+                if object.insert(Arc::clone(&key), read).is_some() {
                     return Err(Fault::new("is given twice: send each key once").under(Step::Key(key)));
                 }
             }
-            Ok(Json::Object(members))
+            Ok(Json::Object(object))
         }
         _ => number(raw),
     }
@@ -91,40 +88,5 @@ fn number(raw: &str) -> Result<Json, Fault> {
         Err(Fault::new(format!("is an integer of more than {MAX_DIGITS} digits")))
     } else {
         Ok(Json::Int(Box::from(if raw == "-0" { "0" } else { raw })))
-    }
-}
-
-/// The members of an object as they are written, keys not yet checked for being given twice.
-pub(super) fn members(raw: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, serde_json::Error> {
-    let Members(members) = serde_json::from_str(raw)?;
-    Ok(members)
-}
-
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut members = Vec::new();
-                while let Some((Text(key), value)) = map.next_entry()? {
-                    members.push((key, value));
-                }
-                Ok(members)
-            }
-        }
-
-        deserializer.deserialize_map(Collect).map(Members)
     }
 }
