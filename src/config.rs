@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::ops;
-use crate::documents;
+use crate::documents::{self, InvalidValue};
 use crate::engine::Snapshot;
 use crate::hall::Token;
 use crate::hall::alerts::webhook;
@@ -361,11 +361,11 @@ fn ledger(mut map: Map<'_>) -> Option<(ledger::Settings, bool)> {
 }
 
 /// The log's name in checkpoints: a schema-less URL without spaces and `+` (C2SP tlog-checkpoint, signed-note).
-fn origin(text: &str) -> Result<String, reader::Wrong> {
+fn origin(text: &str) -> Result<String, InvalidValue> {
     if text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic() && b != b'+') {
         return Ok(text.to_owned());
     }
-    Err(reader::Wrong::new("is not a log's name", "write such as `hall.example.org/ledger`, without spaces and `+`"))
+    Err(InvalidValue::new("is not a log's name", "write such as `hall.example.org/ledger`, without spaces and `+`"))
 }
 
 fn alerts(mut map: Map<'_>) -> Option<Option<webhook::Settings>> {

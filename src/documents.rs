@@ -1,10 +1,14 @@
 //! Documents: the files that people write. Read whole, within a bound and as UTF-8; and in a folder, what is not read is said.
 
+mod value;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+pub use value::{InvalidValue, number};
 
 /// The largest configuration, rules, catalogue or list of tests, in bytes.
 pub const LARGE: u64 = 16 << 20;

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::problem::nearest;
-use super::reader::{Map, Value, Wrong};
+use super::reader::{Map, Value};
 use super::{identity, kinds, limits, tls};
+use crate::documents::InvalidValue;
 use crate::hall::limits::DoorLimits;
 use crate::ids::DataLabel;
 use crate::proxy::Settings;
@@ -105,14 +106,14 @@ pub fn read(mut gate: Map<'_>) -> Option<GateSection> {
     Some(GateSection { gate: settings, limits: limits? })
 }
 
-fn listen(text: &str) -> Result<Listen, Wrong> {
+fn listen(text: &str) -> Result<Listen, InvalidValue> {
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') => Ok(Listen::Unix(PathBuf::from(path))),
-        Some(_) => Err(Wrong::new("is not an absolute path", "write such as `unix:/run/hallgate/gate.sock`")),
+        Some(_) => Err(InvalidValue::new("is not an absolute path", "write such as `unix:/run/hallgate/gate.sock`")),
         None => match text.strip_prefix("localhost:") {
             Some(port) => kinds::number(0, u16::MAX)(port)
                 .map(|port| Listen::Loopback(loopback(port)))
-                .map_err(|_| Wrong::new("has no port behind `localhost:`", "write such as `localhost:8080`")),
+                .map_err(|_| InvalidValue::new("has no port behind `localhost:`", "write such as `localhost:8080`")),
             None => kinds::address(text).map(Listen::Tcp),
         },
     }
@@ -145,7 +146,7 @@ impl Upstreams {
     }
 
     /// The upstream of this name; an error only when no upstream is called so.
-    fn find(&self, name: &str) -> Result<Option<Arc<Upstream>>, Wrong> {
+    fn find(&self, name: &str) -> Result<Option<Arc<Upstream>>, InvalidValue> {
         if self.named.contains(name) {
             return Ok(self.sound.get(name).cloned());
         }
@@ -154,7 +155,7 @@ impl Upstreams {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("name one of `gate.upstreams`: {}", names.collect::<Vec<_>>().join(", ")),
         };
-        Err(Wrong::new("is not the name of an upstream", help))
+        Err(InvalidValue::new("is not the name of an upstream", help))
     }
 }
 
@@ -236,8 +237,9 @@ struct Url {
     base_path: String,
 }
 
-fn url(text: &str) -> Result<Url, Wrong> {
-    let wrong = |is: &str| Wrong::new(is, "write scheme, host, port and path only, such as `https://api.openai.com`");
+fn url(text: &str) -> Result<Url, InvalidValue> {
+    let wrong =
+        |is: &str| InvalidValue::new(is, "write scheme, host, port and path only, such as `https://api.openai.com`");
     let uri: http::Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
     let tls = match uri.scheme_str() {
         Some("https") => true,
@@ -245,7 +247,7 @@ fn url(text: &str) -> Result<Url, Wrong> {
         _ => return Err(wrong("is not a URL that begins with `http://` or `https://`")),
     };
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(Wrong::new("has a credential in it", "move it to `headers`, as `authorization`"));
+        return Err(InvalidValue::new("has a credential in it", "move it to `headers`, as `authorization`"));
     }
     if uri.query().is_some() || text.contains('#') {
         return Err(wrong("has a query or a fragment"));

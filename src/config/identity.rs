@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use http::HeaderName;
 
 use super::kinds;
-use super::reader::{Map, Value, Wrong};
+use super::reader::{Map, Value};
+use crate::documents::InvalidValue;
 use crate::ids::{SpiffeId, TenantId, WorkerId};
 use crate::proxy::settings::{Identity, NoNetwork, Pattern, TrustedHeaders, TrustedNetworks, Workloads};
 
@@ -93,9 +94,9 @@ fn ids(value: &Value<'_>) -> Option<BTreeMap<SpiffeId, (WorkerId, TenantId)>> {
     entries.collect::<Vec<_>>().into_iter().collect()
 }
 
-fn pattern(text: &str) -> Result<Pattern, Wrong> {
+fn pattern(text: &str) -> Result<Pattern, InvalidValue> {
     text.parse().map_err(|()| {
-        Wrong::new(
+        InvalidValue::new(
             "is not a pattern of SPIFFE ids",
             "write such as `spiffe://example.org/{tenant_id}/{worker_id}`: both once, each a whole segment of the path",
         )
@@ -125,30 +126,30 @@ fn trusted_headers(map: &mut Map<'_>) -> Option<Identity> {
 }
 
 /// A network whose word counts.
-pub fn peer(text: &str) -> Result<TrustedNetworks, Wrong> {
+pub fn peer(text: &str) -> Result<TrustedNetworks, InvalidValue> {
     text.parse().map_err(|why| match why {
         NoNetwork::Malformed => {
-            Wrong::new("is not a network", "write such as `10.0.3.0/24`, `10.0.3.7`, `fd00::/8` or `unix`")
+            InvalidValue::new("is not a network", "write such as `10.0.3.0/24`, `10.0.3.7`, `fd00::/8` or `unix`")
         }
         NoNetwork::HostBits(network) => {
-            Wrong::new("has bits behind its prefix", format!("write `{network}`, or a longer prefix"))
+            InvalidValue::new("has bits behind its prefix", format!("write `{network}`, or a longer prefix"))
         }
-        NoNetwork::Everyone => Wrong::new("is everyone", "list the networks that only such proxies are in"),
+        NoNetwork::Everyone => InvalidValue::new("is everyone", "list the networks that only such proxies are in"),
     })
 }
 
 /// A header that says who the caller is. It is removed before a request goes on, so it is none that a request needs.
-fn header(text: &str) -> Result<HeaderName, Wrong> {
+fn header(text: &str) -> Result<HeaderName, InvalidValue> {
     let name = text.to_ascii_lowercase();
     match name.as_str() {
         "wcp-worker-id" => Ok(HeaderName::from_static("wcp-worker-id")),
         "wcp-tenant-id" => Ok(HeaderName::from_static("wcp-tenant-id")),
         "authorization" | "cookie" => {
-            Err(Wrong::new("is a header with a meaning of its own", "name another, such as `x-worker-id`"))
+            Err(InvalidValue::new("is a header with a meaning of its own", "name another, such as `x-worker-id`"))
         }
         name if name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-') => {
             let help = "name another of letters, digits and `-`, such as `x-worker-id`";
-            Err(Wrong::new("has a character that some take for `-`", help))
+            Err(InvalidValue::new("has a character that some take for `-`", help))
         }
         name => kinds::header_name(name),
     }

@@ -8,16 +8,17 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::problem::nearest;
-use super::reader::Wrong;
+use crate::documents::InvalidValue;
+pub use crate::documents::number;
 use crate::ids::InvalidId;
 use crate::proxy::header_names;
 use crate::proxy::settings::{NoPattern, PathPattern};
 
-type Read<T> = Result<T, Wrong>;
+type Read<T> = Result<T, InvalidValue>;
 
 /// An identifier or a word of a closed vocabulary.
 pub fn id<T: FromStr<Err = InvalidId>>(text: &str) -> Read<T> {
-    text.parse().map_err(|error: InvalidId| Wrong::new(format!("is not {}", error.expected), ""))
+    text.parse().map_err(|error: InvalidId| InvalidValue::new(format!("is not {}", error.expected), ""))
 }
 
 /// One of these words.
@@ -30,42 +31,29 @@ pub fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&str) -> Re
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => String::new(),
             };
-            Wrong::new(format!("is not one of {}", all.join(", ")), help)
+            InvalidValue::new(format!("is not one of {}", all.join(", ")), help)
         })
     }
 }
 
 /// `true` or `false`.
 pub fn flag(text: &str) -> Read<bool> {
-    text.parse().map_err(|_| Wrong::new("is neither `true` nor `false`", "write `true` or `false`"))
-}
-
-/// A whole number within bounds.
-pub fn number<T>(least: T, most: T) -> impl Fn(&str) -> Read<T>
-where
-    T: FromStr + PartialOrd + std::fmt::Display + Copy,
-{
-    move |text| {
-        text.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| {
-            Wrong::new(format!("is not a whole number from {least} to {most}"), "write digits only, without a unit")
-        })
-    }
+    text.parse().map_err(|_| InvalidValue::new("is neither `true` nor `false`", "write `true` or `false`"))
 }
 
 /// A duration, at most a year.
 pub fn duration(text: &str) -> Read<Duration> {
     const YEAR: Duration = Duration::from_secs(366 * 86_400);
-    humantime::parse_duration(text)
-        .ok()
-        .filter(|duration| *duration <= YEAR)
-        .ok_or_else(|| Wrong::new("is not a duration", "write a number with its unit, such as `500ms`, `30s` or `5m`"))
+    humantime::parse_duration(text).ok().filter(|duration| *duration <= YEAR).ok_or_else(|| {
+        InvalidValue::new("is not a duration", "write a number with its unit, such as `500ms`, `30s` or `5m`")
+    })
 }
 
 /// A duration that is not zero.
 pub fn some_time(text: &str) -> Read<Duration> {
     let duration = duration(text)?;
     if duration.is_zero() {
-        return Err(Wrong::new("is no time at all", "write a duration above zero, such as `10s`"));
+        return Err(InvalidValue::new("is no time at all", "write a duration above zero, such as `10s`"));
     }
     Ok(duration)
 }
@@ -76,7 +64,7 @@ pub fn long_time(text: &str) -> Read<Duration> {
     humantime::parse_duration(text)
         .ok()
         .filter(|duration| !duration.is_zero() && *duration <= CENTURY)
-        .ok_or_else(|| Wrong::new("is not a time to keep something", "write such as `90d`, `18months` or `10y`"))
+        .ok_or_else(|| InvalidValue::new("is not a time to keep something", "write such as `90d`, `18months` or `10y`"))
 }
 
 /// Bytes, with a unit.
@@ -86,13 +74,15 @@ pub fn size(text: &str) -> Read<u64> {
         let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
         number.checked_mul(1 << shift)
     });
-    bytes.ok_or_else(|| Wrong::new("is not a size", "write a whole number with its unit, such as `500MiB` or `20GiB`"))
+    bytes.ok_or_else(|| {
+        InvalidValue::new("is not a size", "write a whole number with its unit, such as `500MiB` or `20GiB`")
+    })
 }
 
 /// An IP address and a port.
 pub fn address(text: &str) -> Read<SocketAddr> {
     text.parse().map_err(|_| {
-        Wrong::new(
+        InvalidValue::new(
             "is not an address and a port",
             "write such as `127.0.0.1:8080`, `[::]:8080` (everywhere) or `[::1]:8080`",
         )
@@ -103,9 +93,9 @@ pub fn address(text: &str) -> Read<SocketAddr> {
 pub fn dns_server(text: &str) -> Read<SocketAddr> {
     match text.parse() {
         Ok(ip) => Ok(SocketAddr::new(ip, 53)),
-        Err(_) => {
-            text.parse().map_err(|_| Wrong::new("is not an IP address", "write such as `10.0.0.2` or `10.0.0.2:5353`"))
-        }
+        Err(_) => text
+            .parse()
+            .map_err(|_| InvalidValue::new("is not an IP address", "write such as `10.0.0.2` or `10.0.0.2:5353`")),
     }
 }
 
@@ -123,7 +113,7 @@ pub fn log_filter(text: &str) -> Read<String> {
         return Ok(text.to_owned());
     }
     let help = "write `off`, `error`, `warn`, `info`, `debug` or `trace`, and such as `,pingora=warn` behind it";
-    Err(Wrong::new("is not a log filter", help))
+    Err(InvalidValue::new("is not a log filter", help))
 }
 
 /// A browser origin.
@@ -134,7 +124,7 @@ pub fn origin(text: &str) -> Read<String> {
     };
     match host {
         Some(host) if sound(host) => Ok(text.to_owned()),
-        _ => Err(Wrong::new(
+        _ => Err(InvalidValue::new(
             "is not a browser origin",
             "write scheme, host and port in lower case without a path, such as `https://app.example.org`; `*` is not allowed",
         )),
@@ -143,13 +133,13 @@ pub fn origin(text: &str) -> Read<String> {
 
 /// A browser origin as a header's value.
 pub fn origin_header(text: &str) -> Read<HeaderValue> {
-    HeaderValue::try_from(origin(text)?).map_err(|_| Wrong::new("is not a browser origin", "write it in ASCII"))
+    HeaderValue::try_from(origin(text)?).map_err(|_| InvalidValue::new("is not a browser origin", "write it in ASCII"))
 }
 
 /// Where alerts are posted: https, or http to this machine. The value may hold a secret, so it is not repeated.
 pub fn webhook(text: &str) -> Read<String> {
     let help = "write such as `https://hooks.example.org/hallgate`, or http:// to localhost";
-    let wrong = |is: &str| Wrong::new(is.to_owned(), help);
+    let wrong = |is: &str| InvalidValue::new(is.to_owned(), help);
     let uri: http::Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(_)) | (Some("http"), Some("localhost" | "127.0.0.1" | "[::1]")) => Ok(text.to_owned()),
@@ -169,7 +159,7 @@ pub fn method(text: &str) -> Read<Method> {
     const KNOWN: [Method; 7] =
         [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
     KNOWN.into_iter().find(|method| method.as_str() == text).ok_or_else(|| {
-        Wrong::new(
+        InvalidValue::new(
             "is not a method that is forwarded",
             "write GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS, in upper case",
         )
@@ -190,10 +180,10 @@ pub fn header_name(text: &str) -> Read<HeaderName> {
         "expect",
     ];
     let name: HeaderName =
-        text.parse().map_err(|_| Wrong::new("is not a header name", "write letters, digits and `-`"))?;
+        text.parse().map_err(|_| InvalidValue::new("is not a header name", "write letters, digits and `-`"))?;
     let framing = FRAMING.into_iter().any(|framing| header_names::are_one(framing, name.as_str()));
     if framing || header_names::is_wcp(name.as_str()) || header_names::begins_with(name.as_str(), "proxy-") {
-        return Err(Wrong::new("is a header that the gate itself sets or removes", "remove it"));
+        return Err(InvalidValue::new("is a header that the gate itself sets or removes", "remove it"));
     }
     Ok(name)
 }
@@ -201,13 +191,17 @@ pub fn header_name(text: &str) -> Read<HeaderName> {
 /// The name of a parameter of a query.
 pub fn parameter(text: &str) -> Read<String> {
     let sound = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
-    if sound { Ok(text.to_owned()) } else { Err(Wrong::new("is not a parameter", "write its name, such as `api_key`")) }
+    if sound {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidValue::new("is not a parameter", "write its name, such as `api_key`"))
+    }
 }
 
 /// A header's value; marked sensitive, so that it is never printed.
 pub fn header_value(text: &str) -> Read<HeaderValue> {
     let mut value: HeaderValue = text.parse().map_err(|_| {
-        Wrong::new("has characters that a header cannot carry", "remove line ends and control characters")
+        InvalidValue::new("has characters that a header cannot carry", "remove line ends and control characters")
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -219,13 +213,13 @@ pub const SECRET_CHARACTERS: usize = 16;
 /// A session token's secret.
 pub fn secret(text: &str) -> Read<Secret> {
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(Wrong::new(
+        return Err(InvalidValue::new(
             "has spaces or other characters that an `authorization` header cannot carry",
             "use visible ASCII characters only",
         ));
     }
     if text.len() < SECRET_CHARACTERS {
-        return Err(Wrong::new(
+        return Err(InvalidValue::new(
             format!("has {} characters, fewer than {SECRET_CHARACTERS}", text.len()),
             "use a random secret, for example of `openssl rand -hex 32`",
         ));
@@ -280,7 +274,9 @@ fn bits(text: &str) -> u32 {
 /// The content of a file of session tokens: a secret, or two lines with the new one and the old one while it is rotated.
 pub fn secrets(text: &str) -> Read<Vec<Secret>> {
     let line = |line: &str| match line.strip_suffix('\r').unwrap_or(line) {
-        "" => Err(Wrong::new("has an empty line", "write one secret, or two while it is rotated, each on a line")),
+        "" => {
+            Err(InvalidValue::new("has an empty line", "write one secret, or two while it is rotated, each on a line"))
+        }
         line => secret(line),
     };
     text.split('\n').map(line).collect()
@@ -290,7 +286,7 @@ pub fn secrets(text: &str) -> Read<Vec<Secret>> {
 pub fn digest(text: &str) -> Read<crate::ids::Digest> {
     text.parse().map_err(|_| {
         let help = "write what `hallgate token new` prints, or the hash of the secret without a newline, in lower case";
-        Wrong::new("is not a SHA-256 digest of 64 hex digits", help)
+        InvalidValue::new("is not a SHA-256 digest of 64 hex digits", help)
     })
 }
 
@@ -301,17 +297,21 @@ pub fn host(text: &str) -> Read<String> {
             !label.is_empty()
                 && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
         });
-    if sound { Ok(text.to_owned()) } else { Err(Wrong::new("is not a host", "write a lower-case name without a port")) }
+    if sound {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidValue::new("is not a host", "write a lower-case name without a port"))
+    }
 }
 
 /// A route's path.
 pub fn path_pattern(text: &str) -> Read<PathPattern> {
     text.parse().map_err(|why| match why {
-        NoPattern::Path => Wrong::new(
+        NoPattern::Path => InvalidValue::new(
             "is not a path that a request can have",
             "write an absolute path without `//`, `.`, `..`, `%`, `+`, `;`, `?` or `#`, such as `/v1/orders`, or `/orders/*` for all below",
         ),
-        NoPattern::Star => Wrong::new(
+        NoPattern::Star => InvalidValue::new(
             "has a `*` that means nothing there",
             "write `*` for one segment (`/deployments/*/chat`), before a segment's end (`/models/*:generateContent`), or last for all below",
         ),
@@ -321,7 +321,10 @@ pub fn path_pattern(text: &str) -> Read<PathPattern> {
 /// A path of the gate's own.
 pub fn own_path(text: &str) -> Read<PathPattern> {
     path_pattern(text).ok().filter(|path| !path.has_star()).ok_or_else(|| {
-        Wrong::new("is not one path", "write an absolute path without `*`, `%` and the like, such as `/-/health`")
+        InvalidValue::new(
+            "is not one path",
+            "write an absolute path without `*`, `%` and the like, such as `/-/health`",
+        )
     })
 }
 
@@ -329,7 +332,10 @@ pub fn own_path(text: &str) -> Read<PathPattern> {
 pub fn base_path(text: &str) -> Read<String> {
     let pattern = path_pattern(text)?;
     if pattern.has_star() {
-        return Err(Wrong::new("has a `*` in its path", "write the path that the upstream's own paths begin with"));
+        return Err(InvalidValue::new(
+            "has a `*` in its path",
+            "write the path that the upstream's own paths begin with",
+        ));
     }
     Ok(text.to_owned())
 }

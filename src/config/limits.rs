@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::kinds;
-use super::reader::{Map, Value, Wrong};
+use super::reader::{Map, Value};
 use crate::connections::ConnectionLimits;
+use crate::documents::InvalidValue;
 use crate::hall::limits::DoorLimits;
 use crate::hall::places;
 use crate::hall::rate::Rate;
@@ -75,19 +76,19 @@ fn rate(value: &Value<'_>) -> Option<Rate> {
     Some(Rate::new(number, span, burst?.unwrap_or(number)))
 }
 
-fn count(text: &str) -> Result<NonZeroU32, Wrong> {
+fn count(text: &str) -> Result<NonZeroU32, InvalidValue> {
     let number = kinds::number(1, 1_000_000_u32)(text)?;
-    NonZeroU32::new(number).ok_or_else(|| Wrong::new("is zero", "write a number above zero"))
+    NonZeroU32::new(number).ok_or_else(|| InvalidValue::new("is zero", "write a number above zero"))
 }
 
 /// A number for each second, minute or hour.
-fn per_time(text: &str) -> Result<(NonZeroU32, Duration), Wrong> {
+fn per_time(text: &str) -> Result<(NonZeroU32, Duration), InvalidValue> {
     let spans = [("/s", 1), ("/m", 60), ("/h", 3600)];
     let found = spans.iter().find_map(|(unit, seconds)| {
         Some((count(text.strip_suffix(unit)?.trim_end()).ok()?, Duration::from_secs(*seconds)))
     });
     found.ok_or_else(|| {
-        Wrong::new(
+        InvalidValue::new(
             "is not a rate",
             "write a number from 1 to 1000000 for each second, minute or hour: `100/s`, `30/m` or `5/h`",
         )

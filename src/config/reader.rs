@@ -10,24 +10,8 @@ use marked_yaml::{Node, Span};
 use super::problem::{Problem, nearest};
 use super::variables::{Environment, Unexpanded, expand};
 use super::yaml;
-use crate::documents;
+use crate::documents::{self, InvalidValue};
 use crate::telemetry::traces::Misset;
-
-/// Why a text is not of its kind: "is not a duration", and what to write instead. Neither names the value.
-#[derive(Debug)]
-pub struct Wrong {
-    /// What is wrong, as the rest of a sentence that begins with the value.
-    pub is: String,
-    /// What to change.
-    pub help: String,
-}
-
-impl Wrong {
-    /// A reason and a help.
-    pub fn new(is: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { is: is.into(), help: help.into() }
-    }
-}
 
 /// One reading of one file: where values come from, and what was found wrong.
 pub struct Reading<'a> {
@@ -173,9 +157,10 @@ impl<'a> Value<'a> {
     }
 
     /// The value as its kind. Problems quote what is written, never what a variable stands for.
-    pub fn read<T>(&self, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub fn read<T>(&self, kind: impl FnOnce(&str) -> Result<T, InvalidValue>) -> Option<T> {
         let text = self.text()?;
-        kind(&text).map_err(|wrong| self.wrong(format!("{} {}", self.quoted(), wrong.is), wrong.help)).ok()
+        let shown = |wrong: &InvalidValue| if wrong.may_be_secret { "the value".to_owned() } else { self.quoted() };
+        kind(&text).map_err(|wrong| self.wrong(format!("{} {}", shown(&wrong), wrong.is), wrong.help)).ok()
     }
 
     /// The value as it is written, for a message; not when it looks like a URL with a credential in it.
@@ -188,17 +173,17 @@ impl<'a> Value<'a> {
     }
 
     /// The value as its kind, if it is a secret: problems never quote it.
-    pub fn read_secret<T>(&self, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub fn read_secret<T>(&self, kind: impl FnOnce(&str) -> Result<T, InvalidValue>) -> Option<T> {
         let text = self.text()?;
         kind(&text).map_err(|wrong| self.wrong(format!("the value {}", wrong.is), wrong.help)).ok()
     }
 
     /// The content of the file that this value names, without the newline at its end. Never quoted.
-    pub fn read_file<T>(&self, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub fn read_file<T>(&self, kind: impl FnOnce(&str) -> Result<T, InvalidValue>) -> Option<T> {
         let (path, content) = self.text_of_file(documents::SMALL)?;
         let line = content.strip_suffix('\n').map_or(&*content, |line| line.strip_suffix('\r').unwrap_or(line));
         let checked =
-            if line.is_empty() { Err(Wrong::new("is empty", "write the secret into it")) } else { kind(line) };
+            if line.is_empty() { Err(InvalidValue::new("is empty", "write the secret into it")) } else { kind(line) };
         checked
             .map_err(|wrong| self.wrong(format!("the content of `{}` {}", path.display(), wrong.is), wrong.help))
             .ok()
@@ -253,7 +238,7 @@ impl<'a> Value<'a> {
     }
 
     /// Each value of a list as its kind; `None` when one of them is wrong.
-    pub fn read_list<T, C: FromIterator<T>>(&self, kind: impl Fn(&str) -> Result<T, Wrong>) -> Option<C> {
+    pub fn read_list<T, C: FromIterator<T>>(&self, kind: impl Fn(&str) -> Result<T, InvalidValue>) -> Option<C> {
         let read: Vec<Option<T>> = self.list()?.iter().map(|item| item.read(&kind)).collect();
         read.into_iter().collect()
     }
@@ -290,7 +275,7 @@ impl<'a> Value<'a> {
     }
 
     /// The name of an entry of this value as its kind.
-    pub fn read_name<T>(&self, name: &Name, kind: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub fn read_name<T>(&self, name: &Name, kind: impl FnOnce(&str) -> Result<T, InvalidValue>) -> Option<T> {
         kind(&name.text)
             .map_err(|wrong| {
                 let written: String = name.text.chars().take(80).collect();
@@ -366,7 +351,12 @@ impl<'a> Map<'a> {
     }
 
     /// The value of a key as its kind, or its default, written as in the file.
-    pub fn read<T>(&mut self, key: &'static str, default: &str, kind: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+    pub fn read<T>(
+        &mut self,
+        key: &'static str,
+        default: &str,
+        kind: impl Fn(&str) -> Result<T, InvalidValue>,
+    ) -> Option<T> {
         match self.get(key) {
             Some(value) => value.read(kind),
             None => kind(default).map_err(|wrong| self.wrong(key, wrong.is, wrong.help)).ok(),
@@ -374,7 +364,7 @@ impl<'a> Map<'a> {
     }
 
     /// The value of a key as its kind, if it is there: `Some(None)` when it is absent, `None` when it is wrong.
-    pub fn maybe<T>(&mut self, key: &'static str, kind: impl Fn(&str) -> Result<T, Wrong>) -> Option<Option<T>> {
+    pub fn maybe<T>(&mut self, key: &'static str, kind: impl Fn(&str) -> Result<T, InvalidValue>) -> Option<Option<T>> {
         self.get(key).map_or(Some(None), |value| value.read(kind).map(Some))
     }
 
@@ -390,7 +380,7 @@ impl<'a> Map<'a> {
     pub fn list<T, C: FromIterator<T> + Default>(
         &mut self,
         key: &'static str,
-        kind: impl Fn(&str) -> Result<T, Wrong>,
+        kind: impl Fn(&str) -> Result<T, InvalidValue>,
     ) -> Option<C> {
         self.get(key).map_or_else(|| Some(C::default()), |value| value.read_list(kind))
     }

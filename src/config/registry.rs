@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::{HeaderValue, Uri};
 
 use super::kinds;
-use super::reader::{Map, Wrong};
+use super::reader::Map;
+use crate::documents::InvalidValue;
 use crate::engine::snapshot::Required;
 use crate::registry::remote::Settings;
 
@@ -97,9 +98,9 @@ fn key(map: &mut Map<'_>) -> Option<Option<HeaderValue>> {
     }
 }
 
-fn bearer(key: &str) -> Result<HeaderValue, Wrong> {
+fn bearer(key: &str) -> Result<HeaderValue, InvalidValue> {
     let wrong = || {
-        Wrong::new(
+        InvalidValue::new(
             "has spaces or other characters that an `authorization` header cannot carry",
             "write the key as the registry gave it, without `Bearer`",
         )
@@ -110,18 +111,18 @@ fn bearer(key: &str) -> Result<HeaderValue, Wrong> {
     kinds::header_value(&format!("Bearer {key}")).map_err(|_| wrong())
 }
 
-fn refresh(text: &str) -> Result<Duration, Wrong> {
+fn refresh(text: &str) -> Result<Duration, InvalidValue> {
     kinds::some_time(text).and_then(|refresh| {
         if refresh < SHORTEST {
-            return Err(Wrong::new("is less than a second", "write a second or more, such as `60s`"));
+            return Err(InvalidValue::new("is less than a second", "write a second or more, such as `60s`"));
         }
         Ok(refresh)
     })
 }
 
 /// Scheme, host and perhaps a path. A key goes over TLS, or nowhere beyond this machine.
-fn url(text: &str) -> Result<Arc<str>, Wrong> {
-    let wrong = |is: &str| Wrong::new(is, "write such as `https://api.pyhall.dev`");
+fn url(text: &str) -> Result<Arc<str>, InvalidValue> {
+    let wrong = |is: &str| InvalidValue::new(is, "write such as `https://api.pyhall.dev`");
     let uri: Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err(wrong("is not a URL with a scheme and a host"));
@@ -136,7 +137,7 @@ fn url(text: &str) -> Result<Arc<str>, Wrong> {
         "http" if loopback => {}
         "http" => {
             let help = "write https://; http:// is for a loopback address only";
-            return Err(Wrong::new("would send the key in the clear", help));
+            return Err(InvalidValue::new("would send the key in the clear", help));
         }
         _ => return Err(wrong("is neither https:// nor http://")),
     }

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::kinds::{self, Secret};
-use super::reader::{Map, Value, Wrong};
+use super::reader::{Map, Value};
+use crate::documents::InvalidValue;
 use crate::engine::Binding;
 use crate::hall::{Scope, Token};
 use crate::ids::Digest;
@@ -153,7 +154,7 @@ fn one_or_more<T>(value: &Value<'_>, read: impl Fn(&Value<'_>) -> Option<T>) -> 
 }
 
 /// A list that binds: an empty one would allow nothing at all, and is more likely meant to allow anything.
-fn some_of<T: Ord>(value: &Value<'_>, kind: impl Fn(&str) -> Result<T, Wrong>) -> Option<Option<BTreeSet<T>>> {
+fn some_of<T: Ord>(value: &Value<'_>, kind: impl Fn(&str) -> Result<T, InvalidValue>) -> Option<Option<BTreeSet<T>>> {
     let listed: BTreeSet<T> = value.read_list(kind)?;
     if listed.is_empty() {
         value.wrong(
@@ -165,6 +166,6 @@ fn some_of<T: Ord>(value: &Value<'_>, kind: impl Fn(&str) -> Result<T, Wrong>) -
     Some(Some(listed))
 }
 
-fn scope(text: &str) -> Result<Scope, Wrong> {
-    Scope::from_str(text).map_err(|error| Wrong::new(format!("is not {}", error.expected), ""))
+fn scope(text: &str) -> Result<Scope, InvalidValue> {
+    Scope::from_str(text).map_err(|error| InvalidValue::new(format!("is not {}", error.expected), ""))
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::sampling::Sampler;
+use crate::documents::{InvalidValue, number};
 use crate::outbound::Url;
-use kinds::{InvalidValue, authorities, headers, number, pairs, protocol, ratio, url, word};
+use kinds::{authorities, headers, pairs, protocol, ratio, url, word};
 
 /// What the environment asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

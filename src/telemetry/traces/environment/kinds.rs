@@ -1,36 +1,13 @@
-//! The kinds of values that the variables have, and why a value is not of its kind.
+//! The kinds of values that only these variables have.
 
-use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
-use crate::documents;
+use crate::documents::{self, InvalidValue};
 use crate::outbound::{self, Url};
-
-/// Why a value cannot be used.
-pub struct InvalidValue {
-    /// What is wrong, as the rest of a sentence that begins with the value.
-    pub is: String,
-    /// What to change.
-    pub help: String,
-    /// Whether the value is not shown.
-    pub may_be_secret: bool,
-}
-
-impl InvalidValue {
-    /// A reason and a help.
-    pub fn new(is: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { is: is.into(), help: help.into(), may_be_secret: false }
-    }
-
-    /// The same of a value that is not shown.
-    pub fn of_secret(is: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { may_be_secret: true, ..Self::new(is, help) }
-    }
-}
 
 /// One of a few words, in any case.
 pub fn word<T: Copy>(value: &str, words: &[(&str, T)]) -> Result<T, InvalidValue> {
@@ -39,19 +16,6 @@ pub fn word<T: Copy>(value: &str, words: &[(&str, T)]) -> Result<T, InvalidValue
         let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
         InvalidValue::new("is not known", format!("write one of {}", known.join(", ")))
     })
-}
-
-/// A whole number within these bounds.
-pub fn number<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, InvalidValue>
-where
-    T: FromStr + PartialOrd + fmt::Display + Copy,
-{
-    move |value| {
-        let number = value.parse::<T>().ok().filter(|number| (least..=most).contains(number));
-        number.ok_or_else(|| {
-            InvalidValue::new("is no such number", format!("write a whole number from {least} to {most}"))
-        })
-    }
 }
 
 /// A share.

@@ -114,7 +114,7 @@ fn every_variable_that_cannot_be_used_is_named_with_what_to_change() {
     let said = |name: &str| &all.iter().find(|(named, _)| *named == name).unwrap().1;
     assert!(said(PROTOCOL[1]).starts_with("`grpc` is not spoken here: write `http/protobuf`"), "{all:?}");
     assert!(said(SAMPLER).contains("`xray` is not known: write one of `always_on`"), "{all:?}");
-    assert!(said(TIMEOUT[1]).starts_with("`10s` is no such number"), "{all:?}");
+    assert!(said(TIMEOUT[1]).starts_with("`10s` is not a whole number from 1 to 3600000"), "{all:?}");
 
     assert_eq!(wrong(&[(BATCH, "3000")])[0].0, BATCH);
     assert_eq!(wrong(&[(SAMPLER, "traceidratio"), (SAMPLER_ARG, "10")])[0].0, SAMPLER_ARG);
