@@ -157,7 +157,7 @@ fn an_explanation_names_every_gate_for_programs_and_for_humans() {
         "line 1: DISPATCH",
         "rule `rr_data_write`, number 3 of 7",
         "line 2: DENY DENY_NO_MATCHING_RULE",
-        "near: rule `rr_data_write` (number 3) differs in data_label",
+        "near: rule `rr_data_write` (number 3) takes data_label",
         "what to do: add a rule",
         "line 3: DENY DENY_INVALID_INPUT",
     ] {

@@ -29,6 +29,9 @@ struct RouteResponse<'a, D> {
     /// Left out of a dispatch, not null: the Make page says that it is only there on a denial.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    /// What the code means, what to do, and what was asked; where there is a reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
     deny_reason: Option<&'static str>,
     deny_code: Option<&'static str>,
     /// The receipt's hash: it covers the verdict, the worker, the token and the body as it was sent.
@@ -97,6 +100,7 @@ pub(crate) fn on_decision<'a>(
         outcome: verdict.outcome.as_str(),
         worker_id: verdict.worker_id.as_deref(),
         reason: denial.map(|denial| &*denial.message),
+        detail: decision.detail(),
         deny_reason: code.map(DenyCode::as_str),
         deny_code: code.map(DenyCode::as_str),
         proof,
@@ -211,6 +215,7 @@ pub(crate) fn on_unacceptable<'a>(
         outcome: Outcome::Deny.as_str(),
         worker_id: None,
         reason: Some(&unacceptable.message),
+        detail: Some(format!("{}: {}", DenyCode::InvalidInput.meaning(), DenyCode::InvalidInput.remedy())),
         deny_reason: Some(code),
         deny_code: Some(code),
         proof,

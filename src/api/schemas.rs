@@ -99,6 +99,9 @@ pub(super) struct RouteAnswer {
     /// One sentence; only there on a denial.
     #[schema(required = false, nullable = false)]
     reason: Option<String>,
+    /// What the code means, what to do, and what was asked; only there on a denial.
+    #[schema(required = false, nullable = false)]
+    detail: Option<String>,
     #[schema(required)]
     deny_reason: Option<String>,
     #[schema(required)]

@@ -375,4 +375,11 @@ impl Decision {
         let policy_version = Arc::clone(&snapshot.settings.version);
         Self { input, verdict, tenant_risk, artifact_hash, snapshot: snapshot.fingerprint, policy_version, cached }
     }
+
+    /// What a denial's code means, what to do about it, and what was asked; `None` for a dispatch.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        let code = self.verdict.denial.as_ref()?.code;
+        Some(format!("{}: {} (asked for {})", code.meaning(), code.remedy(), self.input.in_words()))
+    }
 }

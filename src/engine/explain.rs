@@ -82,6 +82,12 @@ pub struct NearRule {
     pub number: usize,
     /// The fields in which the request misses it.
     pub differs_in: Vec<&'static str>,
+    /// The values that it takes in these.
+    #[serde(serialize_with = "as_map")]
+    pub takes: Vec<(&'static str, Vec<Arc<str>>)>,
+    /// The same with what was asked for instead, in words.
+    #[serde(skip)]
+    pub in_words: String,
 }
 
 /// The verdict that [`decide`](crate::engine::decide) gives, and why.
@@ -180,7 +186,16 @@ fn nearest(question: &Question, snapshot: &Snapshot) -> Vec<NearRule> {
     let cell = cell(question);
     let about = snapshot.rules.rules.iter().enumerate().filter(|(_, rule)| rule.is_about(capability));
     let mut near: Vec<NearRule> = about
-        .map(|(at, rule)| NearRule { rule_id: Arc::clone(&rule.id), number: at + 1, differs_in: rule.missed_in(cell) })
+        .map(|(at, rule)| {
+            let misses = rule.misses(cell);
+            NearRule {
+                rule_id: Arc::clone(&rule.id),
+                number: at + 1,
+                differs_in: misses.iter().map(|miss| miss.field).collect(),
+                takes: misses.into_iter().map(|miss| (miss.field, miss.takes)).collect(),
+                in_words: rule.misses_in_words(cell),
+            }
+        })
         .collect();
     near.sort_by_key(|rule| rule.differs_in.len());
     near.truncate(NEAREST);
@@ -233,8 +248,7 @@ impl fmt::Display for Explanation {
             writeln!(f, "  rule `{}` matches {conditions}", rule.rule_id)?;
         }
         for rule in &self.nearest_rules {
-            let fields = rule.differs_in.join(", ");
-            writeln!(f, "  near: rule `{}` (number {}) differs in {fields}", rule.rule_id, rule.number)?;
+            writeln!(f, "  near: rule `{}` (number {}) takes {}", rule.rule_id, rule.number, rule.in_words)?;
         }
         if let Some(remedy) = self.remedy {
             writeln!(f, "  what to do: {remedy}")?;

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use crate::engine::Json;
 use crate::ids::{DataLabel, Env, QosClass, TenantId, TenantRisk, WorkerId};
 
+/// The most characters of a caller's text that are said back.
+const SAID: usize = 128;
+
 /// A routing request (WCP_SPEC 4.1). Texts are the caller's own and may be blank: a blank one is a denial, not an error.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteInput {
@@ -86,6 +89,17 @@ impl RouteInput {
             + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>()
             + http
             + objects.into_iter().flatten().map(Json::bytes).sum::<usize>()
+    }
+
+    /// What is asked and for whom, in words. Callers choose how long their texts are, and only so much of each is said.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let said = |text: &str| text.chars().take(SAID).flat_map(char::escape_debug).collect::<String>();
+        let defaulted = if self.data_label_defaulted { " (none was sent)" } else { "" };
+        let worker = self.worker_id.as_deref().filter(|id| !id.is_empty());
+        let worker = worker.map_or_else(|| "no worker named".to_owned(), |id| format!("worker {}", said(id)));
+        let (capability, tenant) = (said(&self.capability_id), said(&self.tenant_id));
+        format!("{capability} on {}{defaulted} in {} for {tenant}, {worker}", self.data_label, self.env)
     }
 
     /// Whether the caller's object says that data leaves.

@@ -166,6 +166,11 @@ impl RuleSet {
         self.index.known(capability)
     }
 
+    /// Whether a rule names this capability.
+    pub(crate) fn names(&self, capability: &str) -> bool {
+        self.index.names(capability)
+    }
+
     /// Where in the rules the first match is. `None` as capability is one that no rule names.
     pub(crate) fn first_match(&self, capability: Option<&str>, cell: Cells) -> Option<usize> {
         self.index.first_match(capability, cell)

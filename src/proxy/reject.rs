@@ -193,7 +193,8 @@ impl OwnAnswer {
         decision: Option<&Arc<Decision>>,
         correlation: Option<&str>,
     ) -> Self {
-        let detail = format!("{}: {}", code.meaning(), code.remedy());
+        let detail = decision.and_then(|decision| decision.detail());
+        let detail = detail.unwrap_or_else(|| format!("{}: {}", code.meaning(), code.remedy()));
         Self::written(status, code.as_str(), reason, detail, receipt, decision.map(|decision| &**decision), correlation)
     }
 

@@ -101,6 +101,7 @@ fn is_superset(name: &str, body: &Value) {
     let mut expected: BTreeSet<&str> = SUPERSET.iter().copied().collect();
     if denied {
         expected.insert("reason");
+        expected.insert("detail");
     }
     if body["supervisor_required"] == true {
         expected.extend(["supervisor_level", "escalation_context"]);

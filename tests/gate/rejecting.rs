@@ -40,6 +40,11 @@ async fn a_denial_is_a_403_with_its_reason() {
     let response = ask(fixture.gate, get("/secret/a", "wcp-correlation-id: c-9\r\n")).await;
     let body = problem(&response, 403, "DENY_NO_MATCHING_RULE");
     assert_eq!(body["correlation_id"], "c-9");
+    let reason = "no rule takes cap.data.read.v1 like this: the nearest, `rr_open`, takes data_label PUBLIC or INTERNAL \
+                  or CONFIDENTIAL, not RESTRICTED";
+    assert_eq!(body["reason"], reason);
+    let asked = "(asked for cap.data.read.v1 on RESTRICTED in prod for org.acme, worker wrk_a)";
+    assert!(body["detail"].as_str().unwrap().ends_with(asked), "{body}");
     assert_eq!(body["artifact_hash"].as_str().map(str::len), Some(64));
     let id = body["decision_id"].as_str().unwrap();
     assert_eq!(fixture.entry("decision", id).await["outcome"], "DENY");

@@ -71,8 +71,13 @@ fn where_no_rule_matches_the_nearest_are_named() {
     assert_eq!(refused(&explanation), Some("matching"));
     let near: Vec<_> = explanation.nearest_rules.iter().map(|rule| (&*rule.rule_id, &rule.differs_in)).collect();
     assert_eq!(near, [("low", &vec!["data_label"]), ("high", &vec!["env"])]);
+    let GateFinding::Refused(_, reason) = &explanation.gates[6].said else { panic!("{explanation}") };
+    let nearest = "takes data_label PUBLIC or INTERNAL, not RESTRICTED";
+    assert_eq!(*reason, format!("no rule takes cap.data.write.v1 like this: the nearest, `low`, {nearest}"));
+    assert!(explanation.to_string().contains(&format!("near: rule `low` (number 1) {nearest}")), "{explanation}");
     let explanation = explained(&RouteInput { capability_id: "cap.other.v1".into(), ..plain() });
     assert!(explanation.nearest_rules.is_empty());
+    assert!(explanation.to_string().contains("no rule is about this capability"), "{explanation}");
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use crate::engine::question::{Capability, NamedWorker, Question};
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Chosen, Mode, Prepared, Skip, Snapshot, Standing, missing_controls};
 
-use super::Case;
+use super::{Case, matching};
 
 /// Who was chosen, or why nobody, and what became of each candidate.
 pub(super) struct Choice {
@@ -82,14 +82,16 @@ fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Res
         Capability::Other | Capability::Malformed | Capability::Unlisted => false,
     };
     if !declares {
-        return refuse(DenyCode::WorkerCapabilityMismatch, "does not declare this capability");
+        let message = format!("does not declare {}", matching::said(question, snapshot));
+        return refuse(DenyCode::WorkerCapabilityMismatch, &message);
     }
     if worker.allowed_environments.as_ref().is_some_and(|envs| !envs.contains(&question.env)) {
         return refuse(DenyCode::EnvNotAllowed, &format!("is not allowed in {}", question.env));
     }
     let Some(place) = rule.candidates.iter().position(|candidate| *candidate.species == *worker.species.as_str())
     else {
-        return refuse(DenyCode::WorkerNotCandidate, "is of a species that is no candidate of the rule");
+        let message = format!("is of the species `{}`, which is no candidate of rule `{}`", worker.species, rule.id);
+        return refuse(DenyCode::WorkerNotCandidate, &message);
     };
     if snapshot.settings.mode == Mode::Strict
         && let Some(candidate) = rule.candidates.get(place)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::ids::{DataLabel, Env, QosClass, TenantRisk};
 
-use super::{Capabilities, Cells, Rule};
+use super::{Capabilities, Cells, Rule, RuleSet};
 
 /// The fields that a rule is matched with besides the capability, in the order of [`Cells`].
 const FIELDS: [&str; 4] = ["env", "data_label", "tenant_risk", "qos_class"];
@@ -35,10 +35,46 @@ impl Rule {
         }
     }
 
+    /// The fields in which a request of this cell misses it, in words: `data_label PUBLIC or INTERNAL, not RESTRICTED`.
+    pub(crate) fn misses_in_words(&self, cell: Cells) -> String {
+        let words = self.misses(cell).into_iter().map(|Miss { field, takes, asked }| {
+            let asked: Vec<String> = asked.iter().map(|value| format!("not {value}")).collect();
+            format!("{field} {}, {}", takes.join(" or "), asked.join(", "))
+        });
+        words.collect::<Vec<_>>().join("; ")
+    }
+
     /// The fields in which a request of this cell misses it.
-    pub(crate) fn missed_in(&self, cell: Cells) -> Vec<&'static str> {
+    pub(crate) fn misses(&self, cell: Cells) -> Vec<Miss> {
         let fields = FIELDS.into_iter().zip(self.cells.fields().into_iter().zip(cell.fields()));
-        fields.filter(|(_, (admitted, asked))| admitted & asked == 0).map(|(field, _)| field).collect()
+        let missed = fields.filter(|(_, (admitted, asked))| admitted & asked == 0);
+        missed
+            .map(|(field, (takes, asked))| Miss { field, takes: admitted(field, takes), asked: admitted(field, asked) })
+            .collect()
+    }
+
+    /// In how many fields a request of this cell misses it.
+    fn distance(&self, cell: Cells) -> usize {
+        self.cells.fields().into_iter().zip(cell.fields()).filter(|(admitted, asked)| admitted & asked == 0).count()
+    }
+}
+
+/// A field in which a request misses a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Miss {
+    pub(crate) field: &'static str,
+    /// The values that the rule takes.
+    pub(crate) takes: Vec<Arc<str>>,
+    /// The one that is asked for.
+    pub(crate) asked: Vec<Arc<str>>,
+}
+
+impl RuleSet {
+    /// The rule about a capability that a request of this cell misses in the fewest fields. `None` as capability is one that no
+    /// rule names. What the index leaves out is no nearer than what it covers.
+    pub(crate) fn nearest(&self, capability: Option<&str>, cell: Cells) -> Option<&Rule> {
+        let about = self.index.about(capability).filter_map(|at| self.rules.get(at));
+        about.min_by_key(|rule| rule.distance(cell))
     }
 }
 

@@ -68,9 +68,21 @@ impl RuleIndex {
         self.named.get_key_value(capability).map(|(name, _)| Arc::clone(name))
     }
 
+    pub(super) fn names(&self, capability: &str) -> bool {
+        self.named.contains_key(capability)
+    }
+
     pub(super) fn first_match(&self, capability: Option<&str>, cell: Cells) -> Option<usize> {
-        let entries = capability.and_then(|name| self.named.get(name)).unwrap_or(&self.others);
-        entries.iter().find(|entry| entry.cells.contains(cell)).map(|entry| entry.rule)
+        self.entries(capability).iter().find(|entry| entry.cells.contains(cell)).map(|entry| entry.rule)
+    }
+
+    /// The rules that can be the first to match a capability, in their order.
+    pub(super) fn about(&self, capability: Option<&str>) -> impl Iterator<Item = usize> {
+        self.entries(capability).iter().map(|entry| entry.rule)
+    }
+
+    fn entries(&self, capability: Option<&str>) -> &[Entry] {
+        capability.and_then(|name| self.named.get(name)).unwrap_or(&self.others)
     }
 }
 
