@@ -58,7 +58,7 @@ impl Credential {
     /// to fill the ledger.
     pub(super) fn present(self, hall: &Arc<Hall>) -> Result<Arc<Token>, ApiError> {
         self.token.ok_or_else(|| {
-            hall.met_a_stranger(Door::Api, DenyCode::Unauthenticated, self.peer);
+            hall.count_anonymous_refusal(Door::Api, DenyCode::Unauthenticated, self.peer);
             ApiError::unauthorized()
         })
     }

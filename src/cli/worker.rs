@@ -4,7 +4,7 @@ mod ban;
 mod hash;
 mod list;
 mod register;
-mod standing;
+mod revocation;
 
 use std::process::ExitCode;
 
@@ -20,8 +20,8 @@ use super::{cannot, say};
 pub enum Options {
     Register(register::Options),
     List(list::Options),
-    Revoke(standing::Revoke),
-    Restore(standing::Restore),
+    Revoke(revocation::Revoke),
+    Restore(revocation::Restore),
     Ban(ban::Ban),
     Unban(ban::Unban),
     Hash(hash::Options),
@@ -33,8 +33,8 @@ pub fn run(options: &Options) -> ExitCode {
     match options {
         Options::Register(options) => register::run(options),
         Options::List(options) => list::run(options),
-        Options::Revoke(options) => standing::revoke(options),
-        Options::Restore(options) => standing::restore(options),
+        Options::Revoke(options) => revocation::revoke(options),
+        Options::Restore(options) => revocation::restore(options),
         Options::Ban(options) => ban::ban(options),
         Options::Unban(options) => ban::unban(options),
         Options::Hash(options) => hash::run(options),

@@ -110,7 +110,7 @@ impl Hall {
     pub async fn turn_away(self: &Arc<Self>, why: NotAdmitted) -> Option<Receipt> {
         match why {
             NotAdmitted::Throttled { door, peer, .. } => {
-                self.met_a_stranger(door, DenyCode::RateLimited, peer);
+                self.count_anonymous_refusal(door, DenyCode::RateLimited, peer);
                 None
             }
             NotAdmitted::OverRate(over, refusal) if over.noted => {

@@ -131,7 +131,7 @@ impl Hall {
     }
 
     /// Counts a request whose caller proves no identity. It has no entry of its own: one entry a second says how many there were.
-    pub fn met_a_stranger(self: &Arc<Self>, door: Door, code: DenyCode, peer: Option<IpAddr>) {
+    pub fn count_anonymous_refusal(self: &Arc<Self>, door: Door, code: DenyCode, peer: Option<IpAddr>) {
         let labels = RefusalLabels { door: door.as_str(), code: code.as_str() };
         self.metrics.refusals.get_or_create(&labels).inc();
         let strangers = &self.limits.auth_throttle;

@@ -216,7 +216,7 @@ impl Parts {
             Stopped::Stranger(stranger, address) => {
                 let code = stranger.code();
                 exchange.refused = code.as_str();
-                self.hall.met_a_stranger(Door::Gate, code, address);
+                self.hall.count_anonymous_refusal(Door::Gate, code, address);
                 Ok(match stranger {
                     Stranger::Unauthenticated => OwnAnswer::unauthenticated(self.identify.wanted()),
                     Stranger::Malformed(why) => OwnAnswer::refused(code, &why, None, correlation),
