@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::config::{Checked, Config, Files, Problems};
+use crate::config::{Checked, Config, Files, Problems, Warning};
 use crate::engine::Snapshot;
 
 /// A reverse-proxy sidecar and Hall Server that decides, records and only then forwards
@@ -133,8 +133,8 @@ fn cannot(why: impl Display) -> ExitCode {
 }
 
 /// Says on stderr what is sound and yet not wise.
-fn warn(what: impl Display) {
-    let _ = writeln!(io::stderr(), "warning: {what}");
+fn warn(what: &Warning) {
+    let _ = writeln!(io::stderr(), "{what}");
 }
 
 /// Says on stderr everything that is wrong with a configuration, and gives the exit code.

@@ -10,6 +10,7 @@ mod kinds;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
 mod limits;
+mod origins;
 mod policy;
 mod problem;
 mod reader;
@@ -40,12 +41,16 @@ use crate::telemetry::LogFormat;
 use crate::{api, cache, ledger, proxy, telemetry};
 
 pub use fixed::Fixed;
-pub use problem::{Problem, Problems};
+pub use origins::{Keys, Origins};
+pub use policy::LoadedPolicy;
+pub use problem::{Problem, Problems, Warning};
+pub use reader::VARIABLE_WITHOUT_BRACES;
 pub use registry::Registry;
+pub use tokens::WEAK_SECRET;
 pub use variables::Environment;
 
-use policy::{LoadedFiles, Policy};
-use reader::{Map, Reading};
+use policy::Policy;
+use reader::{Found, Map, Reading};
 
 /// A configuration that is whole and sound.
 #[derive(Debug)]
@@ -78,6 +83,10 @@ pub struct Config {
     pub ops: ops::Settings,
     /// How this process ends.
     pub shutdown: Shutdown,
+    /// What of the text is not wise; what cannot work is [`crate::lint`]'s to find.
+    pub warnings: Vec<Warning>,
+    /// Where all of it was written.
+    pub origins: Origins,
 }
 
 /// The `shutdown` section: how the process ends.
@@ -91,13 +100,11 @@ pub struct Shutdown {
 
 /// A configuration of which as much was checked as is there.
 #[derive(Debug)]
-pub struct Checked {
-    /// Everything that decisions depend on.
-    pub snapshot: Snapshot,
-    /// Whether `serve` can run it; else it is a policy only.
-    pub serves: bool,
-    /// What is sound and yet not wise.
-    pub warnings: Vec<Problem>,
+pub enum Checked {
+    /// One that `serve` can run.
+    Config(Box<Config>),
+    /// A policy only.
+    Policy(Box<LoadedPolicy>),
 }
 
 /// The files and folders that a configuration's policy, tokens and certificates come from, itself among them.
@@ -121,9 +128,7 @@ impl Config {
     /// The same, and from which files: also when they do not make a configuration, because a change may mend them.
     pub fn load_from(file: &Path, environment: &Environment<'_>) -> (Result<Self, Problems>, Files) {
         let read = |top: Map<'_>| Parts::read(top, Needs::All);
-        let (config, files, _) =
-            read_file(file, environment, read, |parts: Parts, problems| parts.put_together(file, problems));
-        (config, files)
+        read_file(file, environment, read, |parts: Parts, found| parts.put_together(file, found))
     }
 
     /// Reads the `policy` section alone. The other sections may be there, and are not looked at.
@@ -139,10 +144,8 @@ impl Config {
             top.done(&LATER);
             policy
         };
-        read_file(file, environment, read, |policy: Option<Policy>, problems| {
-            policy?.load(file, problems).map(|loaded| loaded.snapshot)
-        })
-        .0
+        let load = |policy: Option<Policy>, found: &mut Found| policy?.load(file, found).map(|loaded| loaded.snapshot);
+        read_file(file, environment, read, load).0
     }
 
     /// Reads all that is there: without `gate` and `hall` it is a policy that `serve` cannot run, and is fine as such.
@@ -154,26 +157,23 @@ impl Config {
             let serves = top.get("gate").is_some() || top.get("hall").is_some();
             (serves, Parts::read(top, if serves { Needs::All } else { Needs::NoDoor }))
         };
-        let put_together = |(serves, parts): (bool, Parts), problems: &mut Vec<Problem>| {
-            let snapshot = if serves {
-                parts.put_together(file, problems).map(|config| config.snapshot)
-            } else {
-                parts.policy.and_then(|policy| policy.load(file, problems)).map(|loaded| loaded.snapshot)
-            };
-            Some(Checked { snapshot: snapshot?, serves, warnings: Vec::new() })
+        let put_together = |(serves, parts): (bool, Parts), found: &mut Found| {
+            if serves {
+                return parts.put_together(file, found).map(|config| Checked::Config(Box::new(config)));
+            }
+            parts.policy.and_then(|policy| policy.load(file, found)).map(|loaded| Checked::Policy(Box::new(loaded)))
         };
-        let (checked, _, warnings) = read_file(file, environment, read, put_together);
-        checked.map(|checked| Checked { warnings, ..checked })
+        read_file(file, environment, read, put_together).0
     }
 }
 
-/// Reads a file in two steps: what is written, and what it comes to. A value only when nothing is wrong, and beside it what is not wise.
+/// Reads a file in two steps: what is written, and what it comes to. A value only when nothing is wrong.
 fn read_file<Read, T>(
     file: &Path,
     environment: &Environment<'_>,
     read: impl FnOnce(Map<'_>) -> Read,
-    put_together: impl FnOnce(Read, &mut Vec<Problem>) -> Option<T>,
-) -> (Result<T, Problems>, Files, Vec<Problem>) {
+    put_together: impl FnOnce(Read, &mut Found) -> Option<T>,
+) -> (Result<T, Problems>, Files) {
     let text = match documents::text(file, documents::LARGE) {
         Ok(text) => text,
         Err(why) => {
@@ -184,7 +184,7 @@ fn read_file<Read, T>(
                 message: why.to_string(),
                 help: "name a configuration file, such as `--config conf/hallgate.yaml`".to_owned(),
             };
-            return (Err(Problems(vec![problem])), Files::from([file.to_owned()]), Vec::new());
+            return (Err(Problems(vec![problem])), Files::from([file.to_owned()]));
         }
     };
     read_text(file, &text, environment, read, put_together)
@@ -196,20 +196,20 @@ fn read_text<Read, T>(
     text: &str,
     environment: &Environment<'_>,
     read: impl FnOnce(Map<'_>) -> Read,
-    put_together: impl FnOnce(Read, &mut Vec<Problem>) -> Option<T>,
-) -> (Result<T, Problems>, Files, Vec<Problem>) {
+    put_together: impl FnOnce(Read, &mut Found) -> Option<T>,
+) -> (Result<T, Problems>, Files) {
     let reading = Reading::new(file, text, environment);
     let (document, faults) = yaml::parse(text);
     for fault in faults {
         reading.note(fault.place, "", fault.message, fault.help);
     }
     let parts = document.as_ref().map(|document| read(reading.document(document)));
-    let warnings = reading.warnings();
-    let (mut problems, files) = reading.into_found();
-    let value = parts.and_then(|parts| put_together(parts, &mut problems));
+    let mut found = reading.into_found();
+    let value = parts.and_then(|parts| put_together(parts, &mut found));
+    let Found { problems, files, .. } = found;
     match value {
-        Some(value) if problems.is_empty() => (Ok(value), files, warnings),
-        _ => (Err(Problems(problems)), files, warnings),
+        Some(value) if problems.is_empty() => (Ok(value), files),
+        _ => (Err(Problems(problems)), files),
     }
 }
 
@@ -286,14 +286,14 @@ impl Parts {
         }
     }
 
-    fn put_together(self, file: &Path, problems: &mut Vec<Problem>) -> Option<Config> {
-        let loaded = self.policy.and_then(|policy| policy.load(file, problems));
+    fn put_together(self, file: &Path, found: &mut Found) -> Option<Config> {
+        let loaded = self.policy.and_then(|policy| policy.load(file, found));
         let gate = self.gate?;
         let self::hall::HallSection { api: mut hall, tokens, limits, failures } = self.hall?;
         let limits = Limits { gate: gate.as_ref().map(|read| read.limits).unwrap_or_default(), hall: limits, failures };
         let (ledger, public_tiles) = self.ledger?;
         hall.public_tiles = public_tiles;
-        let LoadedFiles { snapshot, roster, store } = loaded?;
+        let LoadedPolicy { snapshot, roster, store, warnings, origins } = loaded?;
         Some(Config {
             gate: gate.map(|read| read.gate),
             hall,
@@ -309,6 +309,8 @@ impl Parts {
             telemetry: self.telemetry?,
             ops: self.ops?,
             shutdown: self.shutdown?,
+            warnings,
+            origins,
         })
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! The sources of the specification disagree on several of these; each is decided here once (WCP_SPEC 3.2, 4.1).
 
+mod nearest;
 mod network;
 pub mod spiffe;
 
+pub use nearest::nearest;
 pub use network::network;
 
 use std::fmt;

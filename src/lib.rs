@@ -27,6 +27,7 @@
 //! - [`proxy`]: The gate: pingora's phases, each one line of ours: validate, identify, admit, route, describe, decide, forward or reject.
 //! - [`api`]: The Hall's HTTP API, served by axum on a pingora listener: decisions, what was decided, receipts, the log, probes and metrics.
 //! - [`config`]: The configuration: the YAML as it is written, and what is true once all of it is checked. Every problem is reported together.
+//! - [`lint`]: Lints: what loads and cannot work all the same, found by holding gate, rules, workers, catalogue and policies against each other.
 //! - [`cli`]: The command line: one file a command. Exit codes: 0 yes, 1 no (denied, differs, broken), 2 cannot.
 //!
 //! What never happens:
@@ -52,6 +53,7 @@ pub mod engine;
 pub mod hall;
 pub mod ids;
 pub mod ledger;
+pub mod lint;
 pub mod outbound;
 pub mod policy;
 pub mod proxy;

@@ -7,6 +7,7 @@
 mod check;
 mod evaluate;
 mod files;
+mod named;
 mod reads;
 mod request;
 mod visitor;
@@ -15,9 +16,9 @@ mod visitor;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 pub use evaluate::CedarGate;
+pub use named::NamedEntity;
 
 /// A problem in a policy file, with its place and what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,10 +58,8 @@ fn gate(path: &Path, files: &[files::PolicyFile]) -> Result<CedarGate, Vec<Polic
         });
     }
     match shape {
-        Some(shape) if problems.is_empty() => {
-            CedarGate::build(&written, &reads, shape, digest, files.iter().map(|file| Arc::from(&*file.name)).collect())
-                .map_err(|message| vec![PolicyProblem::of_file(path, message, "simplify the policy")])
-        }
+        Some(shape) if problems.is_empty() => CedarGate::build(&written, &reads, shape, digest, files)
+            .map_err(|message| vec![PolicyProblem::of_file(path, message, "simplify the policy")]),
         _ => {
             problems.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
             Err(problems)

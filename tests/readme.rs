@@ -144,11 +144,21 @@ fn load(at: &str, text: &str) {
     for (from, to) in [("one.crt", "tls.crt"), ("one.key", "tls.key"), ("other.crt", "ca.crt")] {
         fs::copy(root().join("tests/config/tls").join(from), fixture.path(to)).unwrap();
     }
+    fixture.write("catalogue.json", r#"{ "entities": [{ "id": "cap.ml.infer", "type": "capability" }] }"#);
+    if !text.contains("gate: policies") {
+        // A sample shows a part: without policies no rule asks for one.
+        fixture.write("rules.json", &fixture.read("rules.json").replace("\"policy_gate\": true", ""));
+    }
     // Any value will do for a secret, but not for an address.
     let secret = |name: &str| !["PYHALL_REGISTRY", "OTEL_"].iter().any(|other| name.starts_with(other));
     let environment = |name: &str| secret(name).then(|| "0123456789abcdef".to_owned());
     let loaded = Config::load(&fixture.path("sample.yaml"), &environment);
-    loaded.unwrap_or_else(|problems| panic!("{at} does not load:\n{problems}"));
+    let loaded = loaded.unwrap_or_else(|problems| panic!("{at} does not load:\n{problems}"));
+    // The secrets of samples are short.
+    let mut warnings = hallgate::lint::of_config(&loaded);
+    warnings.retain(|warning| warning.name != hallgate::config::WEAK_SECRET);
+    let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert!(said.is_empty(), "{at} is warned of:\n{}", said.join("\n"));
 }
 
 /// Loads policies.

@@ -1,50 +1,129 @@
-//! `hallgate check`: load everything that is there, and list every problem.
+//! `hallgate check`: load everything that is there, list every problem, and warn of what cannot work.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{ConfigFile, misconfigured, say, warn};
-use crate::config::Checked;
+use serde_json::{Value, json};
+
+use super::{CANNOT, ConfigFile, misconfigured, say, warn};
+use crate::config::{Checked, Problem, Problems, Warning};
+use crate::engine::Snapshot;
+use crate::lint;
 
 /// How many files of policies are named.
 const NAMED: usize = 50;
 
-/// Load the configuration, rules and workers, and list every problem
+/// Load the configuration, rules and workers, list every problem, and warn of what cannot work
 ///
 /// A file with a `policy` section alone is fine. Where there is a `gate` or a `hall`, all that `serve` needs has to be there.
 #[derive(Debug, clap::Args)]
 pub struct Options {
+    /// The configuration file, as `--config`
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    path: Option<PathBuf>,
     #[command(flatten)]
     file: ConfigFile,
+    /// Exit with 1 where there is a warning
+    #[arg(long)]
+    deny_warnings: bool,
+    /// Print everything as one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
-/// Runs the command. 0: all is well; 2: something is not.
+/// Runs the command. 0: all is well; 1: there are warnings, and they were to be denied; 2: something is wrong.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
-    match options.file.check() {
-        Ok(Checked { snapshot, serves, warnings }) => {
-            for warning in &warnings {
-                warn(format_args!("{warning}"));
-            }
-            let path = options.file.path().display();
-            let what = if serves { "is sound" } else { "is sound as a policy (`serve` needs a section `hall`, too)" };
-            let counted = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
-            let rules = counted(snapshot.rules.len(), "rule", "rules");
-            let policies = counted(snapshot.gate.as_ref().map_or(0, |gate| gate.policies()), "policy", "policies");
-            let workers = counted(snapshot.workers.len(), "worker", "workers");
-            let needing = snapshot.asking_rules();
-            let fingerprint = snapshot.fingerprint;
-            say(format_args!(
-                "{path} {what}: {rules} ({needing} need a permit), {policies}, {workers}, snapshot {fingerprint}"
-            ));
-            let files = snapshot.gate.as_ref().map_or(&[][..], |gate| gate.files());
-            if !files.is_empty() {
-                let named: Vec<&str> = files.iter().take(NAMED).map(|file| &**file).collect();
-                let more = files.len().saturating_sub(NAMED);
-                let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-                say(format_args!("policies are in {}{more}", named.join(", ")));
-            }
-            ExitCode::SUCCESS
+    let file = match &options.path {
+        Some(path) => &ConfigFile { config: path.clone() },
+        None => &options.file,
+    };
+    let checked = file.check();
+    let warnings = checked.as_ref().map(lint::of_checked).unwrap_or_default();
+    if options.json {
+        say(format_args!("{:#}", as_json(file, &checked, &warnings)));
+    } else {
+        match &checked {
+            Ok(checked) => told(file, checked, &warnings),
+            Err(problems) => return misconfigured(problems),
         }
-        Err(problems) => misconfigured(&problems),
     }
+    match (checked.is_ok(), options.deny_warnings && !warnings.is_empty()) {
+        (false, _) => ExitCode::from(CANNOT),
+        (true, denied) => ExitCode::from(u8::from(denied)),
+    }
+}
+
+/// What decides, and whether `serve` can run it.
+fn parts(checked: &Checked) -> (&Snapshot, bool) {
+    match checked {
+        Checked::Config(config) => (&config.snapshot, true),
+        Checked::Policy(policy) => (&policy.snapshot, false),
+    }
+}
+
+fn told(file: &ConfigFile, checked: &Checked, warnings: &[Warning]) {
+    for warning in warnings {
+        warn(warning);
+    }
+    let (snapshot, serves) = parts(checked);
+    let path = file.path().display();
+    let what = if serves { "is sound" } else { "is sound as a policy (`serve` needs a section `hall`, too)" };
+    let counted = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
+    let rules = counted(snapshot.rules.len(), "rule", "rules");
+    let policies = counted(snapshot.gate.as_ref().map_or(0, |gate| gate.policies()), "policy", "policies");
+    let workers = counted(snapshot.workers.len(), "worker", "workers");
+    let needing = snapshot.asking_rules();
+    let fingerprint = snapshot.fingerprint;
+    let warned = if warnings.is_empty() {
+        String::new()
+    } else {
+        format!(", {}", counted(warnings.len(), "warning", "warnings"))
+    };
+    say(format_args!(
+        "{path} {what}: {rules} ({needing} need a permit), {policies}, {workers}{warned}, snapshot {fingerprint}"
+    ));
+    let files = snapshot.gate.as_ref().map_or(&[][..], |gate| gate.files());
+    if !files.is_empty() {
+        let named: Vec<&str> = files.iter().take(NAMED).map(|file| &**file).collect();
+        let more = files.len().saturating_sub(NAMED);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        say(format_args!("policies are in {}{more}", named.join(", ")));
+    }
+}
+
+/// The same for programs.
+fn as_json(file: &ConfigFile, checked: &Result<Checked, Problems>, warnings: &[Warning]) -> Value {
+    let problem = |Problem { file, place, key, message, help }: &Problem| {
+        let (line, column) = place.unzip();
+        json!({ "file": file, "line": line, "column": column, "key": key, "message": message, "help": help })
+    };
+    let warning = |warning: &Warning| {
+        let mut said = problem(&warning.about);
+        if let Value::Object(members) = &mut said {
+            members.insert("warning".to_owned(), warning.name.into());
+        }
+        said
+    };
+    let problems = checked.as_ref().err().map_or(&[][..], Problems::list);
+    let mut answer = json!({
+        "file": file.path(),
+        "sound": checked.is_ok(),
+        "problems": problems.iter().map(problem).collect::<Vec<_>>(),
+        "warnings": warnings.iter().map(warning).collect::<Vec<_>>(),
+    });
+    if let (Ok(checked), Value::Object(members)) = (checked, &mut answer) {
+        let (snapshot, serves) = parts(checked);
+        let gate = snapshot.gate.as_ref();
+        members.extend([
+            ("serves".to_owned(), serves.into()),
+            ("rules".to_owned(), snapshot.rules.len().into()),
+            ("rules_that_need_a_permit".to_owned(), snapshot.asking_rules().into()),
+            ("policies".to_owned(), gate.map_or(0, |gate| gate.policies()).into()),
+            ("policy_files".to_owned(), json!(gate.map_or(&[][..], |gate| gate.files()))),
+            ("workers".to_owned(), snapshot.workers.len().into()),
+            ("snapshot".to_owned(), snapshot.fingerprint.to_string().into()),
+        ]);
+    }
+    answer
 }

@@ -7,6 +7,7 @@ mod refresh;
 mod reload;
 mod signals;
 mod trust;
+mod warnings;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -23,18 +24,17 @@ use super::{CANNOT, ConfigFile};
 use crate::api::ops::{Ops, Pulses};
 use crate::cache::Verdicts;
 use crate::config::{Config, Files, Fixed, Problems, Registry};
-use crate::engine::Snapshot;
 use crate::hall::enrolment::RegistryError;
 use crate::hall::watch::Watch;
 use crate::hall::{Hall, RemoteRegistry, TokenBook};
 use crate::ledger::{Ledger, OpenError};
-use crate::proxy::settings::{Identity, Listen, Upstream};
+use crate::proxy::settings::{Listen, Upstream};
 use crate::registry::remote::Client;
 use crate::registry::store::Store;
 use crate::telemetry::threads::{self, Thread};
 use crate::telemetry::traces::Exporter;
 use crate::telemetry::{self, Metrics, logs};
-use crate::{api, proxy};
+use crate::{api, lint, proxy};
 use ending::{ShutdownSequence, StopMode};
 use listen::TakenError;
 use refresh::Refresher;
@@ -132,8 +132,10 @@ impl Drop for LastLines {
 /// Runs until a signal. Whether it ended without a panic.
 fn until_told(config: Config, path: PathBuf, files: Files, signals: Signals) -> Result<bool, StartError> {
     let fixed = Fixed::of(&config);
+    let warnings = lint::of_config(&config);
+    warnings::log(&warnings);
     let mut running = start(config)?;
-    let reloader = Reloader::start(path, files, fixed, Arc::clone(&running.decides))?;
+    let reloader = Reloader::start(path, files, (fixed, warnings), Arc::clone(&running.decides))?;
     signals.lead(running.end.clone(), reloader, || running.open_ops())?;
     Ok(running.wait())
 }
@@ -194,7 +196,6 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     if let Some(store) = store {
         hall.open_registry(Store::open(&store).map_err(RegistryError::from)?)?;
     }
-    warn_of_a_stranger(gate.as_ref(), &hall.snapshot());
     hall.begin();
     let registry = registry
         .map(|registry| Refresher::start(&registry.settings, registry.require_standing, Arc::clone(&hall)))
@@ -245,15 +246,6 @@ fn asked_registry(registry: &Registry) -> Result<RemoteRegistry, StartError> {
     );
     let standing_counts_for = registry.require_standing.then_some(registry.settings.max_stale);
     Ok(RemoteRegistry::new(Arc::new(client), registry.settings.required, standing_counts_for))
-}
-
-/// A gate whose own worker is not enrolled is most likely a mistake, and not one that a configuration shows by itself.
-fn warn_of_a_stranger(gate: Option<&proxy::Settings>, snapshot: &Snapshot) {
-    if let Some(Identity::Fixed { worker_id, .. }) = gate.map(|gate| &gate.identity)
-        && !snapshot.workers.contains_key(worker_id)
-    {
-        tracing::warn!(%worker_id, "the gate's worker is not enrolled: all that comes through the gate will be denied");
-    }
 }
 
 /// pingora's part of the configuration. It neither waits nor drains: [`ShutdownSequence`] does.

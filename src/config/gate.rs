@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::problem::nearest;
 use super::reader::{Map, Value};
 use super::{identity, kinds, limits, tls};
 use crate::documents::InvalidValue;
 use crate::hall::limits::DoorLimits;
-use crate::ids::DataLabel;
+use crate::ids::{DataLabel, nearest};
 use crate::proxy::Settings;
 use crate::proxy::header_names;
 use crate::proxy::settings::{

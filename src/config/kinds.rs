@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::problem::nearest;
 use crate::documents::InvalidValue;
 pub use crate::documents::number;
-use crate::ids::InvalidId;
+use crate::ids::{InvalidId, nearest};
 use crate::proxy::header_names;
 use crate::proxy::settings::{NoPattern, PathPattern};
 

@@ -12,18 +12,21 @@ pub fn config(bytes: &[u8]) {
     let file = Path::new("/nonexistent/hallgate.yaml");
     let read = |needs| {
         let parts = |top: Map<'_>| Parts::read(top, needs);
-        read_text(file, text, &|_| None, parts, |parts, problems| {
+        let mut warnings = Vec::new();
+        let (read, files) = read_text(file, text, &|_| None, parts, |parts, found| {
             let whole = parts.is_whole(needs);
-            assert!(whole || !problems.is_empty(), "a section was passed over in silence");
+            assert!(whole || !found.problems.is_empty(), "a section was passed over in silence");
+            warnings.append(&mut found.warnings);
             whole.then_some(())
-        })
+        });
+        (read, files, warnings)
     };
     for needs in [Needs::All, Needs::NoDoor] {
         let (config, files, warnings) = read(needs);
         let problems = config.as_ref().err().map_or(&[][..], |problems| problems.list());
         assert!(config.is_ok() || !problems.is_empty(), "no configuration, and no word about it");
         assert!(files.contains(file));
-        for problem in problems.iter().chain(&warnings) {
+        for problem in problems.iter().chain(warnings.iter().map(|warning| &warning.about)) {
             is_said(problem, file, text);
         }
         assert_eq!(read(needs).0, config, "it is read in two ways");

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::kinds;
-use super::problem::Problem;
-use super::reader::{Map, Value};
+use super::origins::Origins;
+use super::problem::{Problem, Warning};
+use super::reader::{Found, Map, Value};
 use crate::documents;
 use crate::engine::json::LineIndex;
 use crate::engine::snapshot::{self, Roll};
@@ -127,18 +128,23 @@ struct RulesFile {
 
 /// A policy that was read: what decides, and who is enrolled.
 #[derive(Debug)]
-pub struct LoadedFiles {
+pub struct LoadedPolicy {
     /// What decides.
     pub snapshot: Snapshot,
     /// Who is enrolled.
     pub roster: Roster,
     /// The file of the store, when workers are enrolled over the API.
     pub store: Option<PathBuf>,
+    /// What of the text is not wise.
+    pub warnings: Vec<Warning>,
+    /// Where all of it was written.
+    pub origins: Origins,
 }
 
 impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
-    pub fn load(self, file: &Path, problems: &mut Vec<Problem>) -> Option<LoadedFiles> {
+    pub fn load(self, file: &Path, found: &mut Found) -> Option<LoadedPolicy> {
+        let problems = &mut found.problems;
         let Self { mode, settings, rules, workers, gate, catalogue, store, allowed_worker_dirs } = self;
         let rules = rules.and_then(|path| RulesFile::read(path, problems));
         let parsed = rules.as_ref().and_then(|rules| rules.parse(mode, problems));
@@ -162,11 +168,15 @@ impl Policy {
             Some(catalogue) => snapshot.catalogued_by(catalogue),
             None => snapshot,
         };
-        let snapshot = match gate? {
+        let gate = gate?;
+        let named = gate.as_ref().map_or(&[][..], CedarGate::named).to_vec();
+        let empty_policies = gate.as_ref().map_or(&[][..], CedarGate::empty_files).to_vec();
+        let snapshot = match gate {
             Some(gate) => snapshot.gated_by(Arc::new(gate)),
             None => snapshot,
         };
-        Some(LoadedFiles { snapshot, roster, store })
+        let origins = Origins { keys: found.keys.clone(), rules: rules.path, named, empty_policies };
+        Some(LoadedPolicy { snapshot, roster, store, warnings: std::mem::take(&mut found.warnings), origins })
     }
 }
 

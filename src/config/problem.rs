@@ -61,48 +61,17 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Among `known`, what was probably meant by `written`: at most a third of its characters, and at least one, may differ.
-pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|name| (distance(written, name), name))
-        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1) && *distance < name.len())
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+/// Something that is sound and cannot work all the same, or is not wise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What it is called, such as `route-without-rule`: docs/reference/warnings.md says of each what to do.
+    pub name: &'static str,
+    /// Where it is, what is wrong, and what to change.
+    pub about: Problem,
 }
 
-/// The Levenshtein distance: how many characters to insert, delete or replace.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
-            let best = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
-            diagonal = std::mem::replace(cell, best);
-            left = best;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slip_of_the_pen_is_recognised_and_a_different_word_is_not() {
-        assert_eq!(distance("listen", "listne"), 2);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        let known = ["listen", "env", "upstreams", "routes"];
-        assert_eq!(nearest("listne", known), Some("listen"));
-        assert_eq!(nearest("upstream", known), Some("upstreams"));
-        assert_eq!(nearest("enf", known), Some("env"));
-        assert_eq!(nearest("password", known), None);
-        assert_eq!(nearest("z", ["a", "b"]), None);
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "warning[{}]: {}", self.name, self.about)
     }
 }

@@ -7,11 +7,28 @@ use std::path::{Path, PathBuf};
 use marked_yaml::types::MarkedMappingNode;
 use marked_yaml::{Node, Span};
 
-use super::problem::{Problem, nearest};
-use super::variables::{Environment, Unexpanded, expand};
+use super::origins::Keys;
+use super::problem::{Problem, Warning};
+use super::variables::{Environment, Unexpanded, expand, unbraced};
 use super::yaml;
 use crate::documents::{self, InvalidValue};
+use crate::ids::nearest;
 use crate::telemetry::traces::Misset;
+
+/// A variable that looks like one to a shell, and is none here.
+pub const VARIABLE_WITHOUT_BRACES: &str = "variable-without-braces";
+
+/// What a reading has found.
+pub struct Found {
+    /// What is wrong, in the order of the file.
+    pub problems: Vec<Problem>,
+    /// What is sound and yet not wise.
+    pub warnings: Vec<Warning>,
+    /// Where each key is.
+    pub keys: Keys,
+    /// Which files the policy, the tokens and the certificates come from.
+    pub files: BTreeSet<PathBuf>,
+}
 
 /// One reading of one file: where values come from, and what was found wrong.
 pub struct Reading<'a> {
@@ -21,7 +38,9 @@ pub struct Reading<'a> {
     environment: &'a Environment<'a>,
     problems: RefCell<Vec<Problem>>,
     /// What is sound and yet not wise.
-    warnings: RefCell<Vec<Problem>>,
+    warnings: RefCell<Vec<Warning>>,
+    /// Where each key that was asked for is.
+    keys: RefCell<Keys>,
     /// What a running process reads again when it changes.
     files: RefCell<BTreeSet<PathBuf>>,
     /// Keys that were asked for and are not there: for the test that the sample shows every key.
@@ -38,6 +57,7 @@ impl<'a> Reading<'a> {
             environment,
             problems: RefCell::default(),
             warnings: RefCell::default(),
+            keys: RefCell::new(Keys::of(file)),
             files: RefCell::new(BTreeSet::from([file.to_owned()])),
             #[cfg(test)]
             absent: RefCell::default(),
@@ -47,6 +67,22 @@ impl<'a> Reading<'a> {
     /// Notes a problem.
     pub fn note(&self, place: (usize, usize), key: &str, message: impl Into<String>, help: impl Into<String>) {
         self.problems.borrow_mut().push(self.found(place, key, message, help));
+    }
+
+    /// Notes what is sound and yet not wise, once.
+    fn warn(
+        &self,
+        name: &'static str,
+        place: (usize, usize),
+        key: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let warning = Warning { name, about: self.found(place, key, message, help) };
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
     }
 
     fn found(&self, place: (usize, usize), key: &str, message: impl Into<String>, help: impl Into<String>) -> Problem {
@@ -59,20 +95,22 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// What is sound and yet not wise; taken out.
-    pub fn warnings(&self) -> Vec<Problem> {
-        self.warnings.take()
-    }
-
-    /// What was found wrong, in the order of the file, and which files the policy, the tokens and the certificates come from.
-    pub fn into_found(self) -> (Vec<Problem>, BTreeSet<PathBuf>) {
+    /// What was found.
+    pub fn into_found(self) -> Found {
         let mut problems = self.problems.into_inner();
         problems.sort_by(|one, other| {
             // Those of files that this one names come behind its own.
             let place = |problem: &Problem| (problem.file != self.file, problem.place);
             place(one).cmp(&place(other))
         });
-        (problems, self.files.into_inner())
+        let (warnings, keys) = (self.warnings.into_inner(), self.keys.into_inner());
+        Found { problems, warnings, keys, files: self.files.into_inner() }
+    }
+
+    /// A value with its place, which is noted.
+    fn value(&'a self, node: &'a Node, path: String) -> Value<'a> {
+        self.keys.borrow_mut().insert(&path, place(node.span()).min(self.end));
+        Value { reading: self, node, path }
     }
 
     /// A path in a value of this key, relative to the folder of the configuration file.
@@ -127,6 +165,11 @@ impl<'a> Value<'a> {
             self.wrong("is not a single value", "write one value here, not a list or a mapping");
             return None;
         };
+        if let Some(name) = unbraced(scalar.as_str()) {
+            let message = format!("`${name}` stays as it is written: only `${{{name}}}` is replaced");
+            let help = format!("write `${{{name}}}`; a text that has a `$` of its own can be kept in a file");
+            self.reading.warn(VARIABLE_WITHOUT_BRACES, place(self.node.span()), &self.path, message, help);
+        }
         match expand(scalar.as_str(), self.reading.environment) {
             Ok(text) if text.is_empty() => {
                 self.wrong("is empty", "write a value or remove the key");
@@ -215,10 +258,11 @@ impl<'a> Value<'a> {
         let value = document.as_ref().and_then(|document| read(reading.document(document)));
         #[cfg(test)]
         self.reading.absent.borrow_mut().append(&mut reading.absent.borrow_mut());
-        self.reading.warnings.borrow_mut().extend(reading.warnings());
-        let (problems, files) = reading.into_found();
-        self.reading.problems.borrow_mut().extend(problems);
-        self.reading.files.borrow_mut().extend(files);
+        let found = reading.into_found();
+        self.reading.problems.borrow_mut().extend(found.problems);
+        self.reading.warnings.borrow_mut().extend(found.warnings);
+        self.reading.keys.borrow_mut().extend(found.keys);
+        self.reading.files.borrow_mut().extend(found.files);
         value.filter(|_| whole)
     }
 
@@ -233,7 +277,7 @@ impl<'a> Value<'a> {
             self.wrong("is not a list", "write `[a, b]`, or one item a line behind `- `");
             return None;
         };
-        let item = |(index, node)| Self { reading: self.reading, node, path: format!("{}[{index}]", self.path) };
+        let item = |(index, node)| self.reading.value(node, format!("{}[{index}]", self.path));
         Some(sequence.iter().enumerate().map(item).collect())
     }
 
@@ -268,7 +312,7 @@ impl<'a> Value<'a> {
                 .map(|(key, node)| {
                     let name = Name { text: key.as_str().to_owned(), place: place(key.span()) };
                     let path = format!("{}.{}", self.path, key.as_str());
-                    (name, Self { reading: self.reading, node, path })
+                    (name, self.reading.value(node, path))
                 })
                 .collect(),
         )
@@ -314,9 +358,8 @@ impl<'a> Map<'a> {
     }
 
     /// Notes that this mapping is sound and yet not wise.
-    pub fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
-        let warning = self.reading.found(self.place, &self.path, message, help);
-        self.reading.warnings.borrow_mut().push(warning);
+    pub fn warn(&self, name: &'static str, message: impl Into<String>, help: impl Into<String>) {
+        self.reading.warn(name, self.place, &self.path, message, help);
     }
 
     /// A variable of the environment; one that is empty is not set.
@@ -338,7 +381,7 @@ impl<'a> Map<'a> {
         if node.is_none() {
             self.reading.absent.borrow_mut().push(self.path_of(key));
         }
-        Some(Value { reading: self.reading, node: node?, path: self.path_of(key) })
+        Some(self.reading.value(node?, self.path_of(key)))
     }
 
     /// The value of a key that may not be absent; `help` says what to add.

@@ -26,7 +26,7 @@ fn read(text: &str) -> (String, Vec<String>) {
         ops.map(|ops| ops.listen)
     );
     let absent = reading.absent.take();
-    let (problems, _) = reading.into_found();
+    let problems = reading.into_found().problems;
     assert!(problems.is_empty(), "{problems:?}");
     (printed, absent)
 }

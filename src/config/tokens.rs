@@ -11,6 +11,8 @@ use crate::engine::Binding;
 use crate::hall::{Scope, Token};
 use crate::ids::Digest;
 
+/// A secret that can be guessed.
+pub const WEAK_SECRET: &str = "weak-secret";
 /// A secret with fewer bits may be guessed.
 const ENOUGH_BITS: u32 = 128;
 const TOKEN: &str = "add `- { name: make, secret: \"${HALL_SESSION_TOKEN}\", scopes: [route] }` to `hall.tokens` and set \
@@ -95,6 +97,7 @@ fn secrets(map: &mut Map<'_>) -> Option<Vec<Digest>> {
     let secrets = written(map)?;
     if let Some(bits) = secrets.iter().filter_map(|secret| secret.bits).find(|bits| *bits < ENOUGH_BITS) {
         map.warn(
+            WEAK_SECRET,
             format!("names a secret of {bits} bits at most; guessing is bounded by nothing else"),
             "make one with `hallgate token new` (256 bits)",
         );

@@ -45,6 +45,18 @@ pub fn expand(written: &str, environment: &Environment<'_>) -> Result<String, Un
     Ok(expanded)
 }
 
+/// The name behind a `$` without braces, where it stands like a shell's variable: by itself, in capitals.
+pub fn unbraced(written: &str) -> Option<&str> {
+    let part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    written.match_indices('$').find_map(|(at, _)| {
+        let (before, behind) = (written.get(..at)?, written.get(at + 1..)?);
+        let name = behind.get(..behind.find(|c: char| !part(c)).unwrap_or(behind.len()))?;
+        let alone = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '$' | '_' | '{'));
+        let by_itself = alone(before.chars().next_back()) && alone(behind.get(name.len()..)?.chars().next());
+        (by_itself && name.len() > 1 && is_name(name)).then_some(name)
+    })
+}
+
 fn is_name(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && text.starts_with(|c: char| !c.is_ascii_digit())
 }
@@ -77,6 +89,23 @@ mod tests {
         assert_eq!(expand("a${EMPTY}", &environment), Err(Unexpanded::Unset("EMPTY".to_owned())));
         for malformed in ["${", "${KEY", "${}", "${1A}", "${A B}", "${A-b}", "${:-x}"] {
             assert_eq!(expand(malformed, &environment), Err(Unexpanded::Malformed), "{malformed}");
+        }
+    }
+
+    #[test]
+    fn a_shells_variable_is_told_from_a_dollar() {
+        for (written, name) in [
+            ("$OPENAI_API_KEY", "OPENAI_API_KEY"),
+            ("Bearer $KEY", "KEY"),
+            ("https://$HOST_1/v1", "HOST_1"),
+            ("${SCHEME}://$HOST:80", "HOST"),
+        ] {
+            assert_eq!(unbraced(written), Some(name), "{written}");
+        }
+        for other in
+            ["", "$", "$5", "a$KEY", "$key", "$K", "$KEYring", "${KEY}", "$${KEY}", "$$KEY", "p4$$w0rd$X", "$1AB"]
+        {
+            assert_eq!(unbraced(other), None, "{other}");
         }
     }
 }

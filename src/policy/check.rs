@@ -24,15 +24,15 @@ const LONGEST: usize = 128;
 /// A policy as it is written.
 #[derive(Debug)]
 pub(super) struct PolicySource {
-    file: usize,
-    offset: usize,
+    pub(super) file: usize,
+    pub(super) offset: usize,
     /// Its `@id`, else file and line.
     pub(super) id: Arc<str>,
     /// Its `@reason`, else its id.
     pub(super) reason: Arc<str>,
     /// Whether it asks for a human rather than forbids, and of which level.
     pub(super) human: Option<SupervisorLevel>,
-    policy: Policy,
+    pub(super) policy: Policy,
     pub(super) body: Template,
 }
 

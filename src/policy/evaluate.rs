@@ -5,6 +5,7 @@
 //! answer would not say whether anything permits once something forbids.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cedar_policy::pst::{Effect, Policy as Parsed, StaticPolicy};
@@ -14,6 +15,8 @@ use cedar_policy::{
 };
 
 use super::check::PolicySource;
+use super::files::PolicyFile;
+use super::named::{self, NamedEntity};
 use super::reads::{self, PolicyReads};
 use super::request::{Shape, UnreadableClaim};
 use crate::engine::Json;
@@ -30,6 +33,10 @@ pub struct CedarGate {
     shape: Shape,
     digest: Digest,
     files: Vec<Arc<str>>,
+    /// The entities that they name.
+    named: Vec<NamedEntity>,
+    /// The files that hold no policy.
+    empty_files: Vec<PathBuf>,
     authorizer: Authorizer,
     words: Words,
 }
@@ -79,7 +86,7 @@ impl CedarGate {
         reads: &PolicyReads,
         shape: Shape,
         digest: Digest,
-        files: Vec<Arc<str>>,
+        files: &[PolicyFile],
     ) -> Result<Self, String> {
         let mut all = Panel { policies: PolicySet::new(), reads: reads.clone() };
         let forbidding = written.iter().filter(|written| written.forbids());
@@ -108,10 +115,24 @@ impl CedarGate {
             meanings: written.iter().map(meaning).collect(),
             shape,
             digest,
-            files,
+            files: files.iter().map(|file| Arc::from(&*file.name)).collect(),
+            named: named::of(files, written),
+            empty_files: named::empty(files, written),
             authorizer: Authorizer::new(),
             words: Words::new()?,
         })
+    }
+
+    /// The entities that the policies name.
+    #[must_use]
+    pub fn named(&self) -> &[NamedEntity] {
+        &self.named
+    }
+
+    /// The files that hold no policy.
+    #[must_use]
+    pub fn empty_files(&self) -> &[PathBuf] {
+        &self.empty_files
     }
 
     fn panel(&self, policies: Policies) -> &Panel {

@@ -69,11 +69,13 @@ pub struct Enrolled {
     pub hash: Digest,
     /// The whole record; null where nothing but the worker is known.
     pub record: Arc<Json>,
+    /// The file that it is in; `None` when it is in none.
+    pub file: Option<Arc<Path>>,
 }
 
 impl From<Arc<Worker>> for Enrolled {
     fn from(worker: Arc<Worker>) -> Self {
-        Self { worker, hash: hash::of_record(&BTreeMap::new()), record: Arc::new(Json::Null) }
+        Self { worker, hash: hash::of_record(&BTreeMap::new()), record: Arc::new(Json::Null), file: None }
     }
 }
 
@@ -142,7 +144,8 @@ fn record(file: &Path, text: &str, reading: &RecordFormat) -> Result<Enrolled, V
         let help = "correct the file's JSON".to_owned();
         vec![RecordProblem { file: file.to_owned(), line, column, field: error.path, message: error.message, help }]
     })?;
-    enrolled(document, reading).map_err(|findings| {
+    let enrolled = enrolled(document, reading);
+    enrolled.map(|enrolled| Enrolled { file: Some(Arc::from(file)), ..enrolled }).map_err(|findings| {
         let problem = |finding: Finding| {
             let (line, column) = lines.place(&finding.steps);
             let field = path_text(&finding.steps);
@@ -163,7 +166,7 @@ pub fn enrolled(record: Json, reading: &RecordFormat) -> Result<Enrolled, Vec<Fi
     match worker(&mut fields, &record, &reading.sources) {
         Some(worker) if fields.findings.is_empty() => {
             let hash = record.as_object().map(hash::of_record).unwrap_or_else(|| hash::of_record(&BTreeMap::new()));
-            Ok(Enrolled { worker: Arc::new(worker), hash, record: Arc::new(record) })
+            Ok(Enrolled { worker: Arc::new(worker), hash, record: Arc::new(record), file: None })
         }
         _ => Err(fields.findings),
     }

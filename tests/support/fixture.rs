@@ -34,9 +34,14 @@ impl Fixture {
     /// With a copy of what is in a folder of the repository.
     pub fn copy_of(folder: &str) -> Self {
         let fixture = Self { folder: TempDir::new().unwrap() };
-        let from = root().join(folder).join(".");
-        assert!(Command::new("cp").arg("-R").arg(from).arg(fixture.path("")).status().unwrap().success());
+        fixture.copy_from(folder);
         fixture
+    }
+
+    /// Copies what is in a folder of the repository over what is here.
+    pub fn copy_from(&self, folder: &str) {
+        let from = root().join(folder).join(".");
+        assert!(Command::new("cp").arg("-R").arg(from).arg(self.path("")).status().unwrap().success());
     }
 
     /// With the policy of `conf/` for a gate and a Hall on free ports: who asks for `/orders` is a worker that may read, and is

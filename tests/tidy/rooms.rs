@@ -41,6 +41,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "api",
         ],
     ),
+    ("lint", &["documents", "ids", "engine", "policy", "registry", "hall", "proxy", "config"]),
     ("cli", EVERYTHING),
 ];
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use hallgate::engine::DenyCode;
+use hallgate::lint::{LINTS, Lint};
 use hallgate::telemetry::Metrics;
 use hallgate::telemetry::metrics::Declaration;
 
@@ -45,6 +46,14 @@ fn every_deny_code_is_documented_as_the_code_says_it() {
         .collect();
     let found = rows("deny-codes.md", "DENY_");
     assert!(found == expected, "docs/reference/deny-codes.md should have:\n{}", expected.join("\n"));
+}
+
+#[test]
+fn every_warning_is_documented_as_the_code_says_it() {
+    let row = |lint: &Lint| format!("| `{}` | {} | {} |", lint.name, lint.meaning, lint.remedy);
+    let expected: Vec<String> = LINTS.iter().map(row).collect();
+    let found = rows("warnings.md", "");
+    assert!(found == expected, "docs/reference/warnings.md should have:\n{}", expected.join("\n"));
 }
 
 /// The table is made from the declarations: `UPDATE_GOLDEN=1 cargo test --test tidy metric` writes it anew.

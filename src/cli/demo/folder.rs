@@ -112,3 +112,16 @@ fn secret() -> io::Result<String> {
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_the_folder_is_warned_of() {
+        let folder = DemoFolder::make().unwrap();
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let config = folder.configuration(DemoAddresses { gate: at(1), hall: at(2), upstream: at(3) }).unwrap();
+        assert_eq!(crate::lint::of_config(&config), []);
+    }
+}

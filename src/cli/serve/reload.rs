@@ -15,9 +15,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::config::{Config, Files, Fixed, Problems};
+use super::warnings;
+use crate::config::{Config, Files, Fixed, Problems, Warning};
 use crate::documents::{self, FileState};
 use crate::hall::{Changed, Hall, NotInForce, TokenBook};
+use crate::lint;
 use crate::telemetry::threads::{self, Thread};
 
 /// How often files are looked at.
@@ -39,11 +41,16 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Watches the files that this configuration came from. `loaded` is what it was when the hall was built, from `files`.
+    /// Watches the files that this configuration came from. `fixed` is what of it cannot change, and `warned` what was said of it.
     ///
     /// # Errors
     /// There is no thread for it.
-    pub fn start(file: PathBuf, files: Files, fixed: Fixed, hall: Arc<Hall>) -> std::io::Result<Self> {
+    pub fn start(
+        file: PathBuf,
+        files: Files,
+        (fixed, warned): (Fixed, Vec<Warning>),
+        hall: Arc<Hall>,
+    ) -> std::io::Result<Self> {
         let (told, tells) = channel();
         // What changed since the configuration was read is seen as a change: nothing is known of the files yet.
         let mut watch = Watch {
@@ -55,6 +62,7 @@ impl Reloader {
             seen: None,
             again_at: None,
             said: String::new(),
+            warned,
             loading: false,
         };
         let thread = threads::start("reload", move || watch.run(&tells))?;
@@ -91,6 +99,8 @@ struct Watch {
     again_at: Option<Instant>,
     /// What was last said of a refused change, or of sections that need a start.
     said: String,
+    /// What was last said of what is in force.
+    warned: Vec<Warning>,
     /// Whether it is loading; also when that has panicked.
     loading: bool,
 }
@@ -169,13 +179,18 @@ impl Watch {
         let refused = self.hall.readiness().refused_change;
         let mended = refused.is_some();
         self.said = sections;
-        let Config { gate, snapshot, roster, tokens, .. } = config;
+        // What is said once need not be said again.
+        let warnings = lint::of_config(&config);
+        if warnings != self.warned {
+            warnings::log(&warnings);
+            self.warned = warnings;
+        }
+        let Config { snapshot, roster, tokens, .. } = config;
         let (rules, workers, fingerprint) = (snapshot.rules.len(), snapshot.workers.len(), snapshot.fingerprint);
         if !told && !mended && self.hall.holds(&snapshot, &roster, &tokens) {
             self.take_certificates(&read);
             return;
         }
-        super::warn_of_a_stranger(gate.as_ref(), &snapshot);
         let Changed { snapshot, tokens } = match self.hall.put_in_force((snapshot, roster), TokenBook::new(tokens)) {
             Ok(changed) => changed,
             Err(error) => {

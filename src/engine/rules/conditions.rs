@@ -27,6 +27,21 @@ impl Rule {
         conditions
     }
 
+    /// The capabilities that it names; none when it is for any.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &Arc<str>> {
+        let named = match &self.capabilities {
+            Capabilities::Any => None,
+            Capabilities::Only(names) => Some(names),
+        };
+        named.into_iter().flatten()
+    }
+
+    /// Whether it matches anything in an environment.
+    pub(crate) fn is_for(&self, env: Env) -> bool {
+        let [envs, ..] = self.cells.fields();
+        envs >> env as u16 & 1 == 1
+    }
+
     /// Whether it is about this capability.
     pub(crate) fn is_about(&self, capability: &str) -> bool {
         match &self.capabilities {
