@@ -37,7 +37,7 @@ use crate::hall::limits::Settings as Limits;
 use crate::ledger::Durability;
 use crate::proxy::settings::Listen;
 use crate::registry::roster::Roster;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogAllowed, LogFormat};
 use crate::{api, cache, ledger, proxy, telemetry};
 
 pub use fixed::Fixed;
@@ -394,12 +394,15 @@ fn alerts(mut map: Map<'_>) -> Option<Option<webhook::Settings>> {
 
 fn telemetry(mut map: Map<'_>) -> Option<telemetry::Settings> {
     const FORMATS: &[(&str, LogFormat)] = &[("json", LogFormat::Json), ("text", LogFormat::Text)];
+    const ALLOWED: &[(&str, LogAllowed)] =
+        &[("all", LogAllowed::All), ("sample", LogAllowed::Sample), ("none", LogAllowed::None)];
     let log = map.read("log", "json", kinds::word(FORMATS));
     let level = map.read("level", "info,pingora=warn", kinds::log_filter);
+    let log_allowed = map.read("log_allowed", "sample", kinds::word(ALLOWED));
     let traces = telemetry::traces::Settings::of_environment(&|name| map.variable(name));
     let traces = traces.map_err(|missets| missets.into_iter().for_each(|misset| map.misset(misset)));
     map.done(&[]);
-    Some(telemetry::Settings { log: log?, level: level?, traces: traces.ok()? })
+    Some(telemetry::Settings { log: log?, level: level?, log_allowed: log_allowed?, traces: traces.ok()? })
 }
 
 fn ops(mut map: Map<'_>) -> Option<ops::Settings> {

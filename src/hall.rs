@@ -38,7 +38,7 @@ use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
 use crate::registry::roster::Roster;
 use crate::telemetry::traces::Traces;
-use crate::telemetry::{DecisionLabels, Metrics};
+use crate::telemetry::{AllowedLines, DecisionLabels, LogAllowed, Metrics};
 use ingested::Ingested;
 
 pub use crate::ledger::{Door, Ending, LedgerHealth, LogResource, ReadError, Receipt, ReceiptProof, Refusal};
@@ -148,6 +148,8 @@ pub struct Hall {
     heard: online::AccountState,
     /// What the ledger says of it.
     good_standing_on_record: AtomicBool,
+    /// Which requests that are let through have a line in the log.
+    allowed_lines: AllowedLines,
     recent: Arc<Recent>,
     alerts: Alerts,
     ingested: Ingested,
@@ -175,6 +177,7 @@ impl Hall {
         let Loaded { snapshot, roster } = loaded.into();
         let unannounced = Arc::default();
         let hall = Self {
+            allowed_lines: AllowedLines::default(),
             recent: Arc::new(Recent::since(began.0)),
             alerts: Alerts::default(),
             ingested: Ingested::default(),
@@ -202,6 +205,19 @@ impl Hall {
         };
         hall.show_snapshot();
         hall
+    }
+
+    /// The same with lines in the log about these of the requests that it lets through.
+    #[must_use]
+    pub fn logging(mut self, allowed: LogAllowed) -> Self {
+        self.allowed_lines = AllowedLines::new(allowed);
+        self
+    }
+
+    /// Whether a request that was let through has a line in the log, and how many before it had none.
+    #[must_use]
+    pub fn says_of_allowed(&self) -> Option<u64> {
+        self.allowed_lines.line()
     }
 
     /// Decides and records one request. When this returns, the entry is committed.

@@ -8,7 +8,7 @@ pub mod threads;
 pub mod traces;
 
 pub use causes::causes;
-pub use logs::{LogFormat, LogThrottle, start_logs};
+pub use logs::{AllowedLines, LogAllowed, LogFormat, LogThrottle, start_logs};
 pub use metrics::labels::{
     ClosedLabels, DecisionLabels, RefreshLabels, RefusalLabels, ReloadLabels, SnapshotLabels, UpstreamLabels,
 };
@@ -21,6 +21,8 @@ pub struct Settings {
     pub log: LogFormat,
     /// A level or a `tracing` filter, such as `info` or `hallgate=debug,warn`.
     pub level: String,
+    /// Which of the requests that are let through have a line.
+    pub log_allowed: LogAllowed,
     /// Traces, as the environment asks for them; `None`: they are off.
     pub traces: Option<traces::Settings>,
 }

@@ -44,9 +44,9 @@ impl Credential {
         applicant.map(|()| Self { token, peer })
     }
 
-    /// Whether it proves who calls.
-    pub(super) const fn is_known(&self) -> bool {
-        self.token.is_some()
+    /// The token that proves it.
+    pub(super) fn token(&self) -> Option<Arc<Token>> {
+        self.token.clone()
     }
 
     /// That of a request; nothing is proved by one that did not come through [`Self::authenticate`].

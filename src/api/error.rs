@@ -402,6 +402,8 @@ impl IntoResponse for ApiError {
             decision_id: self.recorded,
             correlation_id: None,
             decision: None,
+            refusal: Some(self.reason),
+            worker: None,
         });
         response
     }

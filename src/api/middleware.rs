@@ -19,7 +19,7 @@ use crate::api::credential::Credential;
 use crate::api::error::ApiError;
 use crate::api::listener::Peer;
 use crate::connections::ConnectionPlace;
-use crate::hall::Hall;
+use crate::hall::{Hall, Token};
 use crate::telemetry::traces::Traced;
 
 /// What [`around`] needs to know.
@@ -68,17 +68,17 @@ pub(super) async fn around(State(of): State<Arc<Middleware>>, mut request: Reque
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map(MatchedPath::as_str);
     let span = of.begin_span(path, &request);
-    let mut known = false;
+    let mut token = None;
     let mut response = if method == Method::OPTIONS && path.is_some() {
         StatusCode::NO_CONTENT.into_response()
     } else {
         let answered = async {
             // A probe is answered whatever it carries: a platform that restarts what does not answer must not be slowed.
             if !matches!(path, Some("/livez" | "/readyz")) {
-                known = match authenticate(&of.hall, &mut request, peer).await {
-                    Ok(known) => known,
+                match authenticate(&of.hall, &mut request, peer).await {
+                    Ok(proved) => token = proved,
                     Err(refused) => return refused.into_response(),
-                };
+                }
             }
             next.run(request).await
         };
@@ -95,9 +95,10 @@ pub(super) async fn around(State(of): State<Arc<Middleware>>, mut request: Reque
         // Its caller is told, and goes elsewhere before the listener closes.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    // What is no refusal is a line at `debug`, which nobody has by chance.
-    if known || !access_log::is_refused(&response) || of.hall.says_of_strangers() {
-        access_log::log(&method, path.unwrap_or("other"), peer, &response, began);
+    // What is no refusal of a stranger's is a line at `debug`, which nobody has by chance.
+    if token.is_some() || !access_log::is_refused(&response) || of.hall.says_of_strangers() {
+        let who = (peer, token.as_deref());
+        access_log::log(&method, path.unwrap_or("other"), who, &response, began, || of.hall.says_of_allowed());
     }
     if let Some(span) = span {
         access_log::end_span(span, &response);
@@ -105,7 +106,7 @@ pub(super) async fn around(State(of): State<Arc<Middleware>>, mut request: Reque
     response
 }
 
-/// Leaves with a request who sent it, looked up once. Whether that is known.
+/// Leaves with a request who sent it, looked up once: the token that proves it, if one does.
 ///
 /// # Errors
 /// It goes no further.
@@ -113,14 +114,14 @@ pub(super) async fn authenticate(
     hall: &Arc<Hall>,
     request: &mut Request,
     peer: Option<SocketAddr>,
-) -> Result<bool, ApiError> {
+) -> Result<Option<Arc<Token>>, ApiError> {
     let credential = Credential::authenticate(hall, request.headers(), peer.map(|peer| peer.ip())).await?;
-    let known = credential.is_known();
-    if let Some(place) = request.extensions().get::<Arc<ConnectionPlace>>().filter(|_| known) {
+    let token = credential.token();
+    if let Some(place) = request.extensions().get::<Arc<ConnectionPlace>>().filter(|_| token.is_some()) {
         place.known();
     }
     request.extensions_mut().insert(credential);
-    Ok(known)
+    Ok(token)
 }
 
 #[cfg(test)]

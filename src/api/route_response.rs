@@ -79,6 +79,8 @@ pub(super) fn decided(recorded: &Recorded) -> Response {
         decision_id: Some(receipt.id()),
         correlation_id: sound_correlation_id(&decision.input.correlation_id),
         decision: Some(Arc::clone(decision)),
+        refusal: None,
+        worker: None,
     });
     response
 }
@@ -171,6 +173,8 @@ pub(super) fn refused(unacceptable: &Unacceptable, receipt: &Receipt, snapshot: 
         decision_id: Some(receipt.id()),
         correlation_id: unacceptable.written.sound_correlation_id(),
         decision: None,
+        refusal: Some(unacceptable.message.clone().into()),
+        worker: unacceptable.written.worker_id.clone(),
     });
     response
 }

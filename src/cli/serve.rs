@@ -179,7 +179,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     );
     let (verdicts, metrics) = (Verdicts::new(cache), Arc::new(Metrics::new()));
     let hall = Hall::new((snapshot, roster), verdicts, ledger.clone(), TokenBook::new(tokens), metrics);
-    let hall = hall.limited(limits);
+    let hall = hall.limited(limits).logging(telemetry.log_allowed);
     let hall = match remote_registry {
         Some(remote_registry) => hall.asking(remote_registry),
         None => hall,

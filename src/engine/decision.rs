@@ -376,6 +376,12 @@ impl Decision {
         Self { input, verdict, tenant_risk, artifact_hash, snapshot: snapshot.fingerprint, policy_version, cached }
     }
 
+    /// Who acts, or else who asks.
+    #[must_use]
+    pub fn worker(&self) -> Option<&str> {
+        self.verdict.worker_id.as_deref().or(self.input.worker_id.as_deref())
+    }
+
     /// What a denial's code means, what to do about it, and what was asked; `None` for a dispatch.
     #[must_use]
     pub fn detail(&self) -> Option<String> {

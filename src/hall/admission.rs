@@ -64,6 +64,15 @@ impl NotAdmitted {
         }
     }
 
+    /// For whom it was, where that is known.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Throttled { .. } => None,
+            Self::OverRate(_, refusal) => refusal.tenant.as_ref(),
+        }
+    }
+
     /// Why, for the caller.
     #[must_use]
     pub fn message(&self) -> &str {

@@ -39,6 +39,8 @@ pub struct Exchange {
     pub receipt: Option<Receipt>,
     /// The code of a refusal that is no decision.
     pub refused: &'static str,
+    /// What else is known of it.
+    pub turned_away: Option<Box<TurnedAway>>,
     /// Whether it only asked whether requests should be sent here.
     pub is_probe: bool,
     /// What ties it to others, when it is known without a decision.
@@ -48,6 +50,19 @@ pub struct Exchange {
     /// Its span, where requests are traced.
     pub traced: Option<Box<Traced>>,
     metrics: Arc<Metrics>,
+}
+
+/// A request that was refused without a decision, for the log.
+#[derive(Debug, Default)]
+pub struct TurnedAway {
+    /// Why.
+    pub reason: String,
+    /// Who asks, where that is known.
+    pub worker: Option<Arc<str>>,
+    /// For whom.
+    pub tenant: Option<Arc<str>>,
+    /// What no route is for.
+    pub path: Option<Box<str>>,
 }
 
 /// A permitted request on its way.
@@ -87,6 +102,7 @@ impl Exchange {
             decision: None,
             receipt: None,
             refused: "",
+            turned_away: None,
             is_probe: false,
             correlation: None,
             grpc_status: None,
@@ -101,6 +117,11 @@ impl Exchange {
         self.decision.as_ref().map(|decision| &*decision.input.correlation_id).or(self.correlation.as_deref())
     }
 
+    /// What there is to be said of its refusal.
+    pub fn turned_away(&mut self) -> &mut TurnedAway {
+        self.turned_away.get_or_insert_default()
+    }
+
     /// What is wrong with its body, if anything is.
     #[must_use]
     pub fn body_fault(&self) -> Option<&'static str> {
@@ -111,6 +132,14 @@ impl Exchange {
     #[must_use]
     pub fn fault(&self) -> Option<&'static str> {
         self.body_fault().or(self.unsound_answer)
+    }
+
+    /// Why it is refused, if it is.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        let denial = self.decision.as_ref().and_then(|decision| decision.verdict.denial.as_ref());
+        let reason = denial.map(|denial| &*denial.message);
+        reason.or_else(|| self.turned_away.as_ref().map(|noted| &*noted.reason)).filter(|reason| !reason.is_empty())
     }
 
     /// The verdict's code, or the refusal's; empty for a dispatch.

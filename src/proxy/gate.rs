@@ -360,7 +360,7 @@ impl ProxyHttp for Gate {
         let upstream = forward.as_ref().map(|forward| &*forward.destination.upstream.name);
         let ending = upstream.map(|_| ending);
         if exchange.is_known || self.0.hall.says_of_strangers() {
-            access::log(session, exchange, upstream, ending, error);
+            access::log(session, exchange, upstream, ending, error, || self.0.hall.says_of_allowed());
         }
         if let Some(span) = exchange.traced.take() {
             traced::end(*span, session, exchange, ending, error);

@@ -130,7 +130,12 @@ impl Parts {
             }))
         };
         let valid = valid.map_err(|why| refused(DenyCode::MalformedClaim, why.into_owned()))?;
-        let way = self.route(&valid, request).map_err(|(code, why)| refused(code, why))?;
+        let way = self.route(&valid, request).map_err(|(code, why)| {
+            if code == DenyCode::NoRoute {
+                exchange.turned_away().path = Some((&*valid.target.path).into());
+            }
+            refused(code, why)
+        })?;
         if let Some(span) = &mut exchange.traced {
             traced::routed(span, &way.route, &request.method, &valid.target.path);
         }
@@ -210,12 +215,16 @@ impl Parts {
     /// # Errors
     /// It could not be recorded.
     async fn turn_away(&self, stop: Stopped, exchange: &mut Exchange) -> Result<OwnAnswer, CannotDecide> {
-        let correlation = exchange.correlation.as_deref();
+        let correlation = exchange.correlation.clone();
+        let correlation = correlation.as_deref();
         match stop {
             Stopped::Answered(answer) => Ok(*answer),
             Stopped::Stranger(stranger, address) => {
                 let code = stranger.code();
                 exchange.refused = code.as_str();
+                if let Stranger::Malformed(why) = &stranger {
+                    exchange.turned_away().reason.clone_from(why);
+                }
                 self.hall.count_anonymous_refusal(Door::Gate, code, address);
                 Ok(match stranger {
                     Stranger::Unauthenticated => OwnAnswer::unauthenticated(self.identify.wanted()),
@@ -225,12 +234,17 @@ impl Parts {
             Stopped::NotAdmitted(why) => {
                 exchange.refused = DenyCode::RateLimited.as_str();
                 let (message, seconds) = (why.message().to_owned(), why.seconds());
+                exchange.turned_away().reason.clone_from(&message);
+                exchange.turned_away().tenant = why.tenant().cloned();
                 exchange.receipt = self.hall.turn_away(why).await;
                 Ok(OwnAnswer::over_rate(&message, seconds, exchange.receipt.as_ref(), correlation))
             }
             Stopped::Refused(refusal) => {
                 let (code, message) = (refusal.code, refusal.message.clone());
                 exchange.refused = code.as_str();
+                let noted = exchange.turned_away();
+                noted.reason.clone_from(&message);
+                (noted.worker, noted.tenant) = (refusal.worker.clone(), refusal.tenant.clone());
                 let receipt = self.hall.refuse(*refusal).await?;
                 let answer = OwnAnswer::refused(code, &message, Some(&receipt), correlation);
                 exchange.receipt = Some(receipt);

@@ -18,11 +18,10 @@ use crate::proxy::cors::{Cors, Headers};
 use crate::proxy::forward::{DECISION_ID, RECEIPT};
 use crate::proxy::grpc;
 use crate::proxy::problem::ProblemDetails;
+use crate::telemetry::logs;
 
 /// A denied body of at most this many bytes is read and thrown away, so that its connection can go on.
 const DRAINED: u64 = 64 * 1024;
-/// At most this many bytes of a reason are in a message.
-const LONGEST_REASON: usize = 1024;
 /// Seconds after which a 503 is worth another try.
 const RETRY_SECONDS: u64 = 1;
 
@@ -316,9 +315,7 @@ fn small_body_follows(session: &Session) -> bool {
 
 /// In one sentence: the code, the reason and where to look it up. A reason may name a path, and paths can be long.
 fn message(code: &str, reason: &str, decision_id: Option<&str>) -> String {
-    let longest = LONGEST_REASON.min(reason.len());
-    let end = (0..=longest).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or_default();
-    let reason = reason.get(..end).unwrap_or_default();
+    let reason = logs::brief(reason);
     match decision_id {
         Some(id) => format!("{code}: {reason} (decision {id})"),
         None => format!("{code}: {reason}"),
@@ -328,18 +325,4 @@ fn message(code: &str, reason: &str, decision_id: Option<&str>) -> String {
 fn stamp(receipt: &Receipt) -> Option<(HeaderValue, HeaderValue)> {
     let id = HeaderValue::try_from(receipt.id().to_string()).ok()?;
     Some((id, HeaderValue::try_from(receipt.hash().to_hex()).ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_of_bounded_length() {
-        assert_eq!(message("DENY_POLICY", "no", Some("0192")), "DENY_POLICY: no (decision 0192)");
-        assert_eq!(message("DENY_POLICY", "no", None), "DENY_POLICY: no");
-        // The end falls into the middle of a character.
-        let long = format!("{}\u{e9}", "x".repeat(LONGEST_REASON - 1));
-        assert_eq!(message("C", &long, Some("0192")), format!("C: {} (decision 0192)", "x".repeat(LONGEST_REASON - 1)));
-    }
 }

@@ -1,5 +1,6 @@
 //! Logs: which of tracing's lines are written to stderr, and in which form.
 
+mod allowed;
 mod throttle;
 mod writer;
 
@@ -13,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Settings;
 
+pub use allowed::{AllowedLines, LogAllowed};
 pub use throttle::LogThrottle;
 pub(super) use writer::dropped;
 pub use writer::{flush, say, start};
@@ -24,6 +26,17 @@ pub enum LogFormat {
     Json,
     /// Lines for a terminal.
     Text,
+}
+
+/// The most bytes of a reason in a line.
+const LONGEST_REASON: usize = 512;
+
+/// As much of a reason as is said in a line: it may name what a caller sent.
+#[must_use]
+pub fn brief(reason: &str) -> &str {
+    let longest = LONGEST_REASON.min(reason.len());
+    let end = (0..=longest).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or_default();
+    reason.get(..end).unwrap_or_default()
 }
 
 /// Starts logging to stderr. A second call in one process changes nothing.
@@ -40,7 +53,9 @@ pub fn start_logs(settings: &Settings) -> Result<(), String> {
     });
     let logs = tracing_subscriber::registry().with(filter).with(guarded);
     start().map_err(|error| format!("no thread can be started: {error}"))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(|| writer::LogLine).with_ansi(io::stderr().is_terminal());
+    // As https://no-color.org says, and never into a file.
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|unwanted| unwanted.is_empty());
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| writer::LogLine).with_ansi(colours);
     // A process that embeds several halls (tests) keeps its first logger.
     let _ = match settings.log {
         LogFormat::Json => {
@@ -49,4 +64,17 @@ pub fn start_logs(settings: &Settings) -> Result<(), String> {
         LogFormat::Text => logs.with(lines).try_init(),
     };
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_of_bounded_length() {
+        assert_eq!(brief("no"), "no");
+        // The end falls into the middle of a character.
+        let long = format!("{}\u{e9}", "x".repeat(LONGEST_REASON - 1));
+        assert_eq!(brief(&long), "x".repeat(LONGEST_REASON - 1));
+    }
 }

@@ -71,7 +71,7 @@ impl Behind {
         for port in [8080, 8081, 8765] {
             text = text.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:0");
         }
-        fixture.configure(&format!("{text}\nshutdown: {{ linger: 0s }}\n"));
+        fixture.configure(&format!("{text}\nshutdown: {{ linger: 0s }}\ntelemetry: {{ log_allowed: all }}\n"));
         let process = fixture.serve();
         let h2c = text.contains("listen_h2c").then(|| process.door("h2c"));
         Self { page, fixture, process, h2c }

@@ -16,7 +16,7 @@ use hallgate::ids::{DataLabel, Digest, Env, TenantRisk};
 use hallgate::ledger::{self, Ledger};
 use hallgate::proxy::settings::{CapabilityChoice, Forwarding, Identity, Listen, Route, Upstream};
 use hallgate::proxy::{self, Settings};
-use hallgate::telemetry::{self, LogFormat, Metrics};
+use hallgate::telemetry::{self, LogAllowed, LogFormat, Metrics};
 use http::{HeaderValue, Method};
 use serde_json::Value;
 
@@ -163,7 +163,13 @@ impl Fixture {
     /// Starts a gate and waits until it takes connections.
     pub async fn start(settings: Settings) -> Self {
         if let Ok(level) = std::env::var(crate::logs::LEVEL) {
-            telemetry::start_logs(&telemetry::Settings { log: LogFormat::Json, level, traces: None }).unwrap();
+            telemetry::start_logs(&telemetry::Settings {
+                log: LogFormat::Json,
+                level,
+                log_allowed: LogAllowed::All,
+                traces: None,
+            })
+            .unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
         let settings_of_ledger = ledger::Settings {
@@ -175,7 +181,7 @@ impl Fixture {
         let ledger = Ledger::open(&settings_of_ledger).unwrap();
         let verdicts = Verdicts::new(cache::Settings { max_bytes: 1 << 20 });
         let hall = Hall::new(snapshot(), verdicts, ledger.clone(), tokens(), Arc::new(Metrics::new()));
-        let hall = Arc::new(hall);
+        let hall = Arc::new(hall.logging(LogAllowed::All));
         let (Listen::Tcp(gate), Some(h2c)) = (settings.listen.clone(), settings.listen_h2c) else { unreachable!() };
         let served = Arc::clone(&hall);
         let start =
