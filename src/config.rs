@@ -57,9 +57,9 @@ use reader::{Found, Map, Reading};
 pub struct Config {
     /// The gate; `None` when this process is a Hall only.
     pub gate: Option<proxy::Settings>,
-    /// The Hall API.
-    pub hall: api::Settings,
-    /// The session tokens; one at least has the scope `route`.
+    /// The Hall API; `None` when this process is a gate only.
+    pub hall: Option<api::Settings>,
+    /// The session tokens; with a Hall one at least has the scope `route`, without one there are none.
     pub tokens: Vec<Token>,
     /// How much each door lets in.
     pub limits: Limits,
@@ -243,7 +243,10 @@ impl Parts {
             None => Some(None),
         };
         let hall = match needs {
-            Needs::All => top.section("hall").and_then(hall::read),
+            Needs::All if matches!(gate, Some(None)) || top.get("hall").is_some() => {
+                top.section("hall").and_then(hall::read)
+            }
+            Needs::All => gate.as_ref().and_then(|gate| hall::absent(&top, gate.as_ref())),
             Needs::NoDoor => None,
         };
         let parts = Self {
@@ -276,7 +279,7 @@ impl Parts {
             let listen = listen.iter().map(|address| ("gate.listen", *address));
             listen.chain(gate.listen_h2c.map(|address| ("gate.listen_h2c", address)))
         });
-        let hall = self.hall.as_ref().map(|read| ("hall.listen", read.api.listen));
+        let hall = self.hall.iter().filter_map(|read| read.api.as_ref()).map(|api| ("hall.listen", api.listen));
         let ops = self.ops.map(|ops| ("ops.listen", ops.listen));
         for (key, address) in listeners.chain(hall).chain(ops).filter(|(_, address)| address.port() != 0) {
             if let Some((earlier, _)) = taken.iter().find(|(_, other)| *other == address) {
@@ -292,7 +295,9 @@ impl Parts {
         let self::hall::HallSection { api: mut hall, tokens, limits, failures } = self.hall?;
         let limits = Limits { gate: gate.as_ref().map(|read| read.limits).unwrap_or_default(), hall: limits, failures };
         let (ledger, public_tiles) = self.ledger?;
-        hall.public_tiles = public_tiles;
+        if let Some(hall) = &mut hall {
+            hall.public_tiles = public_tiles;
+        }
         let LoadedPolicy { snapshot, roster, store, warnings, origins } = loaded?;
         Some(Config {
             gate: gate.map(|read| read.gate),

@@ -68,7 +68,7 @@ fn told(file: &ConfigFile, checked: &Checked, warnings: &[Warning]) {
     }
     let (snapshot, serves) = parts(checked);
     let path = file.path().display();
-    let what = if serves { "is sound" } else { "is sound as a policy (`serve` needs a section `hall`, too)" };
+    let what = if serves { "is sound" } else { "is sound as a policy (`serve` needs a section `gate` or `hall`, too)" };
     let counted = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
     let rules = counted(snapshot.rules.len(), "rule", "rules");
     let policies = counted(snapshot.gate.as_ref().map_or(0, |gate| gate.policies()), "policy", "policies");

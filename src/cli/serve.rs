@@ -81,7 +81,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Running {
     gate: Option<Listen>,
-    hall: SocketAddr,
+    hall: Option<SocketAddr>,
     /// What decides, for both doors.
     decides: Arc<Hall>,
     ledger: Ledger,
@@ -157,10 +157,10 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     }
     let mut bound = Vec::new();
     let mut gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
-    let mut api = listen::bind_hall(api, &mut bound)?;
-    files::fit(gate.as_mut().map(|gate| &mut gate.connections), &mut api.connections);
+    let mut api = api.map(|api| listen::bind_hall(api, &mut bound)).transpose()?;
+    files::fit(gate.as_mut().map(|gate| &mut gate.connections), api.as_mut().map(|api| &mut api.connections));
     let ops = listen::bind_ops(ops)?;
-    let (gate_at, hall_at) = (gate.as_ref().map(|gate| gate.listen.clone()), api.listen);
+    let (gate_at, hall_at) = (gate.as_ref().map(|gate| gate.listen.clone()), api.as_ref().map(|api| api.listen));
     let h2c_at = gate.as_ref().and_then(|gate| gate.listen_h2c);
 
     let folder = ledger.path.clone();
@@ -168,7 +168,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     tracing::info!(
         gate = gate_at.as_ref().map(listen::text),
         h2c = h2c_at.map(tracing::field::display),
-        hall = %hall_at,
+        hall = hall_at.map(tracing::field::display),
         ops = ops.as_ref().and_then(|ops| ops.local_addr().ok()).map(tracing::field::display),
         snapshot = %snapshot.fingerprint,
         rules = snapshot.rules.len(),
@@ -202,12 +202,14 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .transpose()?;
     let watch = Watch::start(Arc::clone(&hall))?;
     let pulses = Pulses::default();
-    let bound_ops = ops.map(|listener| (listener, pulses.clone(), api.metrics_need_token));
+    let metrics_need_token = api.as_ref().is_some_and(|api| api.metrics_need_token);
+    let bound_ops = ops.map(|listener| (listener, pulses.clone(), metrics_need_token));
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref())?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
     let gate = gate.map_err(StartError::Door)?.unwrap_or_default();
-    let api = api::service(api, Arc::clone(&hall)).map_err(StartError::Door)?;
+    let api = api.map(|api| api::service(api, Arc::clone(&hall))).transpose();
+    let api = api.map_err(StartError::Door)?.unwrap_or_default();
     let socket = match &gate_at {
         Some(Listen::Unix(path)) => Some(path.clone()),
         _ => None,
@@ -284,9 +286,9 @@ impl Running {
         Ok(())
     }
 
-    /// Where the Hall API listens.
+    /// Where the Hall API listens, when there is one.
     #[must_use]
-    pub const fn hall_addr(&self) -> SocketAddr {
+    pub const fn hall_addr(&self) -> Option<SocketAddr> {
         self.hall
     }
 

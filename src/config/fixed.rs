@@ -12,7 +12,7 @@ use crate::{api, cache, ledger, proxy, telemetry};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fixed {
     gate: Option<proxy::Settings>,
-    hall: api::Settings,
+    hall: Option<api::Settings>,
     store: Option<PathBuf>,
     registry: Option<Registry>,
     limits: Limits,
@@ -70,8 +70,9 @@ impl Fixed {
     #[must_use]
     pub fn take_certificates(&self, other: &Self) -> bool {
         let mut changed = false;
-        if let (Some(ours), Some(theirs)) = (&self.hall.tls, &other.hall.tls) {
-            changed |= ours.take(theirs);
+        let tls = |fixed: &Self| fixed.hall.as_ref().and_then(|hall| hall.tls.clone());
+        if let (Some(ours), Some(theirs)) = (tls(self), tls(other)) {
+            changed |= ours.take(&theirs);
         }
         let (Some(ours), Some(theirs)) = (&self.gate, &other.gate) else { return changed };
         if let (Some(ours), Some(theirs)) = (&ours.tls, &theirs.tls) {

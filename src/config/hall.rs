@@ -1,17 +1,19 @@
-//! The `hall` section: the API's listener, the session tokens, and how much is let in.
+//! The `hall` section: the API's listener, the session tokens, and how much is let in. A gate alone has none.
 
+use super::gate::GateSection;
 use super::reader::Map;
 use super::{kinds, limits, tls, tokens};
 use crate::api::Settings;
 use crate::hall::Token;
-use crate::hall::limits::DoorLimits;
+use crate::hall::limits::{DoorLimits, Settings as Limits};
 use crate::hall::rate::Rate;
+use crate::proxy::settings::Identity;
 
 /// What the section comes to.
 #[derive(Debug)]
 pub struct HallSection {
-    /// The API itself.
-    pub api: Settings,
+    /// The API itself; `None` where there is no Hall.
+    pub api: Option<Settings>,
     /// The session tokens.
     pub tokens: Vec<Token>,
     /// What is let in.
@@ -44,5 +46,15 @@ pub fn read(mut hall: Map<'_>) -> Option<HallSection> {
         threads: threads?,
     };
     let (limits, failures) = limits?;
-    Some(HallSection { api, tokens: tokens?, limits, failures })
+    Some(HallSection { api: Some(api), tokens: tokens?, limits, failures })
+}
+
+/// What it comes to where there is no such section: a gate alone. `None` when the gate's callers prove who they are by a token of it.
+pub fn absent(top: &Map<'_>, gate: Option<&GateSection>) -> Option<HallSection> {
+    if gate.is_some_and(|read| read.gate.identity == Identity::Token) {
+        top.wrong("hall", "is missing, and `gate.identity` is `{ mode: token }`: nobody has a token", tokens::TOKEN);
+        return None;
+    }
+    let Limits { hall: limits, failures, .. } = Limits::default();
+    Some(HallSection { api: None, tokens: Vec::new(), limits, failures })
 }

@@ -15,7 +15,8 @@ use crate::ids::Digest;
 pub const WEAK_SECRET: &str = "weak-secret";
 /// A secret with fewer bits may be guessed.
 const ENOUGH_BITS: u32 = 128;
-const TOKEN: &str = "add `- { name: make, secret: \"${HALL_SESSION_TOKEN}\", scopes: [route] }` to `hall.tokens` and set \
+/// How to write one.
+pub const TOKEN: &str = "add `- { name: make, secret: \"${HALL_SESSION_TOKEN}\", scopes: [route] }` to `hall.tokens` and set \
                      HALL_SESSION_TOKEN";
 
 /// Reads the tokens of both places; `None` when something is wrong with one, or none has the scope `route`.

@@ -82,6 +82,6 @@ pub(super) fn empty_configuration(loaded: &Loaded<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let message = "says nothing: `rules.json` and `enrolled` beside it are all there is, and `serve` cannot run it";
-    let help = "write a section `hall`, or name the configuration that you meant";
+    let help = "write a section `gate` or `hall`, or name the configuration that you meant";
     vec![Finding::new(At::Key(String::new()), message, help)]
 }
