@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod decide;
 mod demo;
+mod init;
 mod key;
 mod ledger;
 mod lines;
@@ -56,6 +57,7 @@ enum Command {
     Worker(worker::Options),
     Route(route::Options),
     Status(status::Options),
+    Init(init::Options),
     Demo(demo::Options),
     Completions(manual::Completions),
     Man(manual::Man),
@@ -112,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Token(options) => token::run(&options),
         Command::Route(options) => route::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Init(options) => init::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Completions(options) => manual::complete(&options, Cli::command()),
         Command::Man(options) => manual::man(&options, Cli::command()),

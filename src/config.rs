@@ -116,6 +116,14 @@ const SECTIONS: [&str; 10] =
 /// Those that a later version will know.
 const LATER: [&str; 1] = ["approvals"];
 
+/// That a text is an upstream's URL, wherever it is written.
+///
+/// # Errors
+/// What is wrong with it, and what to change.
+pub fn upstream_url(text: &str) -> Result<(), InvalidValue> {
+    gate::url(text).map(|_| ())
+}
+
 impl Config {
     /// Reads a configuration and the policy that it names.
     ///

@@ -1,7 +1,10 @@
 //! The first minutes: a gate alone, and folders and gates that are made by a command and work as they are.
-#![expect(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use support::{Fixture, Process, Upstream, ask, root, until};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use support::{Answer, Fixture, Process, Upstream, ask, post, root, run, until, venv};
 
 /// A gate without a Hall, and with that without a token.
 const GATE_ALONE: &str = "\
@@ -47,4 +50,118 @@ fn a_gate_alone_needs_no_hall_and_no_token() {
     process.end();
     assert!(!process.log().contains("\"hall\""), "{}", process.log());
     assert_eq!(fixture.verify(), (2, 1));
+}
+
+/// What stands for an upstream's credential.
+const CREDENTIAL: &str = "the-upstreams-own";
+
+/// A folder that was made for a template, before this upstream, that serves; nothing in it was changed but ports, and a log for machines.
+fn made(template: &str, upstream: Option<&Upstream>) -> (Fixture, Process) {
+    let fixture = Fixture::new("");
+    std::fs::remove_file(fixture.path("hallgate.yaml")).unwrap();
+    let url = upstream.map(|upstream| format!("http://{}", upstream.address));
+    let mut init = vec!["init", ".", "--for", template];
+    init.extend(url.iter().flat_map(|url| ["--to", url]));
+    let (code, out, err) = fixture.run(&init);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains("hallgate serve --config ./hallgate.yaml"), "{out}");
+
+    let credentials =
+        ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GEMINI_API_KEY", "POSTGREST_JWT"];
+    let with = |arguments: &[&str]| {
+        let mut command = fixture.command(arguments);
+        command.envs(credentials.map(|name| (name, CREDENTIAL)));
+        command
+    };
+    let (code, out, err) = run(&mut with(&["check", "--deny-warnings", "--config", "hallgate.yaml"]), "");
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{template}: {out}");
+
+    fixture.edit("log: text", "log: json");
+    fixture.edit(if upstream.is_some() { "127.0.0.1:8080" } else { "127.0.0.1:8765" }, "127.0.0.1:0");
+    fixture.add("ops: { listen: 127.0.0.1:0 }\nshutdown: { linger: 0s }");
+    let process = Process::start(&mut with(&["serve", "--config", "hallgate.yaml"]));
+    ready(&process);
+    (fixture, process)
+}
+
+/// What a template's gate says to a request, and to the same with its label raised.
+fn asked(template: &str, line: &str, label: &str, code: &str) {
+    let upstream = Upstream::start();
+    let (fixture, process) = made(template, Some(&upstream));
+    assert_eq!(ask(process.gate(), line, &[], "{}").text(), "ok", "{template}");
+    let credentials = ["authorization", "x-api-key", "api-key", "x-goog-api-key"].map(|name| upstream.last(name));
+    assert!(credentials.concat().concat().ends_with(CREDENTIAL), "{template}: {credentials:?}");
+    let denied = ask(process.gate(), line, &[("wcp-data-label", label)], "{}");
+    assert_eq!((denied.status, &denied.body["code"]), (403, &code.into()), "{template}: {}", denied.text());
+    assert_eq!(upstream.called().len(), 1, "{template}");
+    process.end();
+    assert_eq!(fixture.verify(), (2, 1), "{template}");
+}
+
+#[test]
+fn each_gate_that_is_made_lets_one_through_and_not_the_other() {
+    const NO_RULE: &str = "DENY_NO_MATCHING_RULE";
+    std::thread::scope(|scope| {
+        for (template, line, label) in [
+            ("openai", "POST /v1/chat/completions", "CONFIDENTIAL"),
+            ("anthropic", "POST /v1/messages", "CONFIDENTIAL"),
+            ("azure", "POST /openai/deployments/gpt-5-mini/chat/completions", "CONFIDENTIAL"),
+            ("gemini", "POST /v1beta/models/gemini-3:generateContent", "CONFIDENTIAL"),
+            ("postgrest", "PATCH /orders", "CONFIDENTIAL"),
+        ] {
+            scope.spawn(move || asked(template, line, label, NO_RULE));
+        }
+    });
+}
+
+#[test]
+fn the_hall_that_is_made_lets_one_through_and_not_the_other() {
+    let (fixture, process) = made("make", None);
+    let secret = fixture.read("token");
+    assert_eq!(std::fs::metadata(fixture.path("token")).unwrap().permissions().mode() & 0o777, 0o600);
+    let ask = |label: &str| -> Answer {
+        let body = format!(
+            r#"{{"capability_id":"cap.data.write.v1","worker_id":"wrk_make_prod","env":"prod","data_label":"{label}","tenant_id":"org.example"}}"#
+        );
+        post(process.hall(), secret.trim_end(), "/api/route", &body)
+    };
+    assert_eq!(ask("INTERNAL").ok()["denied"], false);
+    assert_eq!(ask("CONFIDENTIAL").ok()["deny_code"], "DENY_NO_MATCHING_RULE");
+    process.end();
+}
+
+#[test]
+fn the_real_sdk_goes_through_and_is_told_why_not() {
+    let upstream = Upstream::answering(r#"{"id":"1","object":"list","data":[]}"#);
+    let (_fixture, process) = made("openai", Some(&upstream));
+    let program = "import openai\nclient = openai.OpenAI(max_retries=0)\nclient.embeddings.with_raw_response.create(model='m', input='x')\n\
+                   try: client.embeddings.create(model='m', input='x', extra_headers={'wcp-data-label': 'CONFIDENTIAL'})\n\
+                   except openai.PermissionDeniedError as denied: print(denied)\n";
+    let mut python = Command::new(venv("python"));
+    python.args(["-c", program]).env("OPENAI_BASE_URL", format!("http://{}/v1", process.gate()));
+    let (code, out, err) = run(python.env("OPENAI_API_KEY", "unused"), "");
+    assert!(code == Some(0) && out.contains("DENY_NO_MATCHING_RULE"), "{out}{err}");
+    assert_eq!(upstream.called().len(), 1);
+}
+
+#[test]
+fn a_folder_with_files_in_it_stays_as_it_is() {
+    let fixture = Fixture::new("mine");
+    let (code, out, err) = fixture.run(&["init", ".", "--for", "make"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+    assert!(err.contains("is not empty: it has hallgate.yaml;") && err.contains("--force"), "{err}");
+    assert_eq!(std::fs::read_dir(fixture.path("")).unwrap().count(), 1);
+    assert_eq!(fixture.run(&["init", ".", "--for", "make", "--force"]).0, Some(0));
+    assert!(fixture.configuration().contains("secret_file: token"));
+    // What cannot work is said before anything is written.
+    for (arguments, said) in [
+        (&["init", "new", "--for", "azure"][..], "add `--to`, such as `--to https://NAME.openai.azure.com`"),
+        (&["init", "new", "--for", "openai", "--to", "api.openai.com"], "such as `https://api.openai.com`"),
+        (&["init", "new", "--for", "openai", "--to", "https://api.openai.com/v1"], "write `https://api.openai.com`"),
+        (&["init", "new", "--for", "make", "--to", "https://api.openai.com"], "leave it out"),
+    ] {
+        let (code, _, err) = fixture.run(arguments);
+        assert!(code == Some(2) && err.contains(said), "{arguments:?}: {err}");
+        assert!(!fixture.path("new").exists());
+    }
 }

@@ -62,7 +62,7 @@ pub fn run(options: &Options) -> ExitCode {
 }
 
 /// `hst_` and 64 hex digits of randomness.
-fn secret() -> Result<String, getrandom::Error> {
+pub(super) fn secret() -> Result<String, getrandom::Error> {
     let mut bytes = [0; RANDOM];
     getrandom::fill(&mut bytes)?;
     Ok(format!("hst_{}", Digest::from_bytes(bytes)))

@@ -229,14 +229,16 @@ fn forwarding(map: &mut Map<'_>) -> Option<Forwarding> {
     Some(Forwarding::Append(peers))
 }
 
-struct Url {
+/// An upstream's URL in its parts.
+pub struct Url {
     tls: bool,
     host: String,
     port: u16,
     base_path: String,
 }
 
-fn url(text: &str) -> Result<Url, InvalidValue> {
+/// Reads an upstream's URL.
+pub fn url(text: &str) -> Result<Url, InvalidValue> {
     let wrong =
         |is: &str| InvalidValue::new(is, "write scheme, host, port and path only, such as `https://api.openai.com`");
     let uri: http::Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
