@@ -23,7 +23,7 @@ FUZZ_VERSION := 0.13.2
 FUZZ_OPTIONS := --sanitizer none --target-dir target/fuzz
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help demo test soak kills fuzz neighbours hostile bench sbom check build-tools tools
+.PHONY: help demo test soak kills fuzz neighbours hostile bench counts sbom check build-tools tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -82,6 +82,12 @@ bench: build-tools ## the measurements that the README quotes
 	python3 benches/fairness.py
 	python3 benches/enrolment.py
 	target/bench-venv/bin/python benches/reference.py
+
+counts: build-tools ## what a request costs in instructions and allocations, counted by callgrind
+	@.ci/need valgrind nginx taskset=util-linux python3
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 RUSTFLAGS=-Clinker-features=-lld \
+		$(CARGO) build --release --locked --target-dir target/counts --bin hallgate --bench bare_pingora
+	python3 benches/counts.py target/counts/release/hallgate "$$(ls -t target/counts/release/deps/bare_pingora-* | grep -v '\.d$$' | head -1)" $(ARGS)
 
 # pingora's zlib is built with cmake.
 build-tools:

@@ -1,4 +1,5 @@
-//! A load at a fixed rate, for latencies: `pace ADDRESS PATH RATE SECONDS [HEADER…]` prints the p50, p90 and p99 in microseconds as JSON.
+//! A load at a fixed rate: `pace ADDRESS PATH RATE SECONDS [--status 403] [--body TEXT] [HEADER…]` prints how many requests there were and
+//! their p50, p90 and p99 in microseconds as JSON.
 //!
 //! Sixteen connections, each a thread that sleeps until its next request is due; so a slow answer delays only its own
 //! connection, and what is measured is the exchange and not the queue of a saturated server.
@@ -19,20 +20,32 @@ fn main() -> Result<(), Failure> {
     let (Some(address), Some(path), Some(rate), Some(seconds)) = (args.next(), args.next(), args.next(), args.next())
     else {
         // `cargo bench` runs every bench; this one is a tool for `benches/gate.py`.
-        println!("usage: pace ADDRESS PATH RATE SECONDS [HEADER…]");
+        println!("usage: pace ADDRESS PATH RATE SECONDS [--status 403] [--body TEXT] [HEADER…]");
         return Ok(());
     };
     let rate: u32 = rate.parse()?;
     let spell = Duration::from_secs(seconds.parse()?);
     let every = Duration::from_secs(1) * CONNECTIONS / rate;
-    let headers: String = args.map(|header| header + "\r\n").collect();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{headers}\r\n");
+    let (mut headers, mut body, mut status) = (String::new(), String::new(), "200".to_owned());
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--status" => status = args.next().ok_or("--status of what?")?,
+            "--body" => body = args.next().ok_or("--body of what?")?,
+            _ => headers = headers + &arg + "\r\n",
+        }
+    }
+    let (method, length) = match body.len() {
+        0 => ("GET", String::new()),
+        length => ("POST", format!("content-length: {length}\r\n")),
+    };
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\n{headers}{length}\r\n{body}");
+    let wanted = format!("http/1.1 {status}");
     let begin = Instant::now() + Duration::from_millis(50);
     let connections: Vec<_> = (0..CONNECTIONS)
         .map(|nth| {
-            let (address, request) = (address.clone(), request.clone());
+            let (address, request, wanted) = (address.clone(), request.clone(), wanted.clone());
             let first = begin + every * nth / CONNECTIONS;
-            thread::spawn(move || connection(&address, &request, first, every, begin + spell))
+            thread::spawn(move || connection(&address, (&request, &wanted), first, every, begin + spell))
         })
         .collect();
     let mut took = Vec::new();
@@ -51,7 +64,7 @@ fn main() -> Result<(), Failure> {
 /// Sends a request whenever one is due, and says how long each exchange took.
 fn connection(
     address: &str,
-    request: &str,
+    (request, wanted): (&str, &str),
     first: Instant,
     every: Duration,
     end: Instant,
@@ -65,15 +78,15 @@ fn connection(
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let sent = Instant::now();
         stream.write_all(request.as_bytes())?;
-        receive(&mut stream, &mut answer)?;
+        receive(&mut stream, &mut answer, wanted)?;
         took.push(sent.elapsed());
         due += every;
     }
     Ok(took)
 }
 
-/// Reads one answer of a known length; anything but a 200 is a failure.
-fn receive(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<(), Failure> {
+/// Reads one answer of a known length; another status than the one that is wanted is a failure.
+fn receive(stream: &mut TcpStream, answer: &mut Vec<u8>, wanted: &str) -> Result<(), Failure> {
     answer.clear();
     let mut piece = [0; 4096];
     loop {
@@ -84,8 +97,8 @@ fn receive(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<(), Failure> 
         answer.extend_from_slice(piece.get(..read).unwrap_or_default());
         let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
         let head_text = String::from_utf8_lossy(answer.get(..head).unwrap_or_default()).to_ascii_lowercase();
-        if !head_text.starts_with("http/1.1 200") {
-            return Err(format!("not a 200: {}", head_text.lines().next().unwrap_or_default()).into());
+        if !head_text.starts_with(wanted) {
+            return Err(format!("not {wanted}: {}", head_text.lines().next().unwrap_or_default()).into());
         }
         let length = head_text.lines().find_map(|line| line.strip_prefix("content-length:"));
         let length: usize = length.ok_or("an answer without content-length")?.trim().parse()?;

@@ -39,7 +39,7 @@ class Contestant:
     loaded: float = 0
     forwarded: list = field(default_factory=list)
     denied: list = field(default_factory=list)
-    paced: list = field(default_factory=list)
+    paced: dict = field(default_factory=lambda: {2000: [], 6000: []})
 
     def __post_init__(self):
         self.processes = [self.proxy, *([self.service] if self.service else [])]
@@ -53,10 +53,11 @@ class Contestant:
         self.forwarded.append(run(headers=YES))
         if self.denies:
             self.denied.append(run(headers=NO, denied=True))
-        before = sum(process.cpu() for process in self.processes)
-        figures = pace(pacer, self.proxy.port, options, YES)
-        cores = (sum(process.cpu() for process in self.processes) - before) / options.seconds
-        self.paced.append({**figures, "millicores": cores * 1000})
+        for rate, paced in self.paced.items():
+            before = sum(process.cpu() for process in self.processes)
+            figures = pace(pacer, self.proxy, self.proxy.port, "/a", rate, options, headers=YES)
+            took = sum(process.cpu() for process in self.processes) - before
+            paced.append({**figures, "millicores": took / options.seconds * 1000, "cpu_us": took / figures["requests"] * 1e6})
         self.requests += self.forwarded[-1]["requests"] + (self.denied[-1]["requests"] if self.denies else 0)
 
     def fill(self, wanted, connections):
@@ -172,7 +173,7 @@ def main():
 def report(everyone, started, sizes, options):
     median = statistics.median
     base = everyone[0]
-    over = lambda runs: median(run["cpu_us"] / of["cpu_us"] for run, of in zip(runs, base.forwarded)) if runs else None
+    over = lambda runs, of=base.forwarded: median(a["cpu_us"] / b["cpu_us"] for a, b in zip(runs, of)) if runs else None
     columns = [
         ("CPU µs forwarded", lambda one: median(run["cpu_us"] for run in one.forwarded)),
         ("of it asked", lambda one: median(run["asked_us"] for run in one.forwarded) if one.service else None),
@@ -181,9 +182,11 @@ def report(everyone, started, sizes, options):
         ("/ bare", lambda one: over(one.denied)),
         ("forwarded/s", lambda one: median(run["rate"] for run in one.forwarded)),
         ("denied/s", lambda one: median(run["rate"] for run in one.denied) if one.denied else None),
-        ("p50 ms", lambda one: median(run["p50"] for run in one.paced) / 1000),
-        ("p99 ms", lambda one: median(run["p99"] for run in one.paced) / 1000),
-        ("millicores", lambda one: median(run["millicores"] for run in one.paced)),
+        ("p50 ms", lambda one: median(run["p50"] for run in one.paced[2000]) / 1000),
+        ("p99 ms", lambda one: median(run["p99"] for run in one.paced[2000]) / 1000),
+        ("millicores", lambda one: median(run["millicores"] for run in one.paced[2000])),
+        ("CPU µs at 6,000/s", lambda one: median(run["cpu_us"] for run in one.paced[6000])),
+        ("/ bare", lambda one: over(one.paced[6000], base.paced[6000])),
         ("MiB idle", lambda one: one.idle),
         ("MiB after", lambda one: one.loaded),
         ("start ms", lambda one: started.get(one.name)),

@@ -74,6 +74,18 @@ class Process:
         stats = (Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in self.pids())
         return sum(int(fields[11]) + int(fields[12]) for fields in stats) / TICKS
 
+    def threads(self):
+        """CPU seconds so far, and switches of context, by the names of threads."""
+        found = {}
+        for pid in self.pids():
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
+                switches = sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", (task / "status").read_text())))
+                name = (task / "comm").read_text().strip()
+                cpu, switched = found.get(name, (0, 0))
+                found[name] = (cpu + (int(fields[11]) + int(fields[12])) / TICKS, switched + switches)
+        return found
+
     def memory(self):
         """Resident MiB."""
         status = (Path(f"/proc/{pid}/status").read_text() for pid in self.pids())
