@@ -260,6 +260,8 @@ fn server_conf(gate: Option<&proxy::Settings>) -> Result<ServerConf, StartError>
         grace_period_seconds: Some(0),
         // For tasks to be dropped, with their outcomes recorded, before the ledger closes.
         graceful_shutdown_timeout_seconds: Some(5),
+        // A connection stays on its thread: looking for others' work, and waking threads for it, costs more than a request's decision.
+        work_stealing: false,
         ..ServerConf::default()
     })
 }

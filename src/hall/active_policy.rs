@@ -96,6 +96,11 @@ impl Hall {
         if !self.unannounced.load(Ordering::Acquire) {
             return Ok(());
         }
+        // Boxed, as everything that requests seldom wait for: each of them moves what its own future has room for.
+        Box::pin(self.announce_now()).await
+    }
+
+    async fn announce_now(&self) -> Result<(), RecordError> {
         let turn = self.activation.turn_in_time().await?;
         let Some(policy) = self.owed_policy() else { return Ok(()) };
         let (ledger, unannounced) = (self.ledger.clone(), Arc::clone(&self.unannounced));

@@ -54,6 +54,12 @@ impl Arrival {
         })
     }
 
+    /// Since when it is expected.
+    #[must_use]
+    pub fn began(&self) -> tokio::time::Instant {
+        self.began.into()
+    }
+
     /// The one in whose task this is called; without one, as in tests, nobody listens.
     #[must_use]
     pub fn here() -> Arc<Self> {

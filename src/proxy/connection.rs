@@ -1,7 +1,9 @@
 //! Downstream connections: from a listener, each request's header within a deadline, HTTP/2 only where it is expected.
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +14,7 @@ use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
+use tokio::time::{Instant, Sleep};
 
 use crate::connections::{CallerConnection, Doorway, FramingMode, SharedFraming, place};
 use crate::proxy::arrival::Arrival;
@@ -30,6 +33,15 @@ pub struct Patience {
     pub header: Duration,
     /// For the next piece of a body, and for the next request of a kept connection.
     pub idle: Duration,
+}
+
+/// How soon a request's head is there, once it is waited for.
+#[derive(Clone, Copy)]
+struct HeadWithin {
+    /// Its first byte.
+    begun: Duration,
+    /// All of it.
+    whole: Duration,
 }
 
 /// What a listener hands its connections to.
@@ -93,37 +105,58 @@ impl GateListener {
     async fn h1(&self, stream: Stream, shutdown: &ShutdownWatch) {
         let (framed, framing) = CallerConnection::framed(stream, FramingMode::Asking);
         let mut session = ServerSession::new_http1(Box::new(framed));
-        let stay = !*shutdown.borrow();
-        session.set_keepalive(stay.then(|| self.patience.idle.as_secs().max(1)));
-        let mut patience = self.patience.header;
-        while let Some(done) = self.h1_request(session, &framing, patience, shutdown).await {
+        // Without an end of pingora's, which would set a timer for each request: the alarm is the connection's.
+        session.set_keepalive((!*shutdown.borrow()).then_some(0));
+        let mut alarm = pin!(tokio::time::sleep(self.patience.header));
+        let mut within = HeadWithin { begun: self.patience.header, whole: self.patience.header };
+        while let Some(done) = self.h1_request(session, &framing, within, alarm.as_mut(), shutdown).await {
             let (stream, settings) = done.consume();
             session = ServerSession::new_http1(stream);
             if let Some(settings) = settings {
                 settings.apply_to_session(&mut session);
             }
             // A kept connection may be silent before its next request.
-            patience = self.patience.idle + self.patience.header;
+            within = HeadWithin { begun: self.patience.idle, whole: self.patience.idle + self.patience.header };
         }
     }
 
-    /// One request of a connection. pingora limits each read of a header, but not all of them together.
+    /// One request of a connection. pingora limits each read of a head, but not all of them together.
+    ///
+    /// The alarm is set once and looked after when it rings: setting one for each request costs more than the rings do.
     async fn h1_request(
         &self,
         session: ServerSession,
         framing: &SharedFraming,
-        patience: Duration,
+        within: HeadWithin,
+        mut alarm: Pin<&mut Sleep>,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let arrival = Arrival::expected(Some(framing.clone()));
+        let began = arrival.began();
+        if alarm.deadline() > began + within.begun {
+            alarm.as_mut().reset(began + within.begun);
+        }
         let exchange = self.requests.proxy.process_new_http(session, shutdown);
         let mut exchange = pin!(Arc::clone(&arrival).scope(exchange));
-        tokio::select! {
-            biased;
-            done = &mut exchange => return done,
-            () = tokio::time::sleep(patience) => {}
-        }
-        if arrival.is_there() { exchange.await } else { None }
+        poll_fn(|context| {
+            if let Poll::Ready(done) = exchange.as_mut().poll(context) {
+                return Poll::Ready(done);
+            }
+            // From here on others watch over it.
+            if arrival.is_there() {
+                return Poll::Pending;
+            }
+            while alarm.as_mut().poll(context).is_ready() {
+                let has_begun = framing.lock().unfinished() > 0;
+                let due = began + if has_begun { within.whole } else { within.begun };
+                if due <= Instant::now() {
+                    return Poll::Ready(None);
+                }
+                alarm.as_mut().reset(due);
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 

@@ -31,8 +31,8 @@ pub struct Exchange {
     pub bodiless: bool,
     /// Why the upstream's answer cannot be passed on.
     pub unsound_answer: Option<&'static str>,
-    /// The forward under way, once permitted.
-    pub forward: Option<Forward>,
+    /// The forward under way, once permitted. Boxed: pingora moves an exchange about from call to call.
+    pub forward: Option<Box<Forward>>,
     /// The decision, whatever it says.
     pub decision: Option<Arc<Decision>>,
     /// The receipt of the decision or refusal.

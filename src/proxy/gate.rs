@@ -81,7 +81,10 @@ pub fn connection(session: &Session) -> Option<&tls::Connection> {
 
 /// The forward under way. Without one there is no permit, and nothing may reach an upstream.
 fn permitted(exchange: &mut Exchange) -> Result<&mut Forward> {
-    exchange.forward.as_mut().ok_or_else(|| Error::explain(ErrorType::InternalError, "there is no permit").into_in())
+    exchange
+        .forward
+        .as_deref_mut()
+        .ok_or_else(|| Error::explain(ErrorType::InternalError, "there is no permit").into_in())
 }
 
 /// How a failed exchange is answered; `None` when nobody is there to hear it.
@@ -129,8 +132,6 @@ impl ProxyHttp for Gate {
         if self.0.hall.is_draining() {
             // Its caller is told, and goes elsewhere before the listener closes.
             session.set_keepalive(None);
-        } else if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(idle.as_secs().max(1)));
         }
         session.set_read_timeout(Some(idle));
         session.set_write_timeout(Some(idle));
@@ -153,7 +154,7 @@ impl ProxyHttp for Gate {
             }
             return Ok(false);
         };
-        if answer.send(session, &self.0.cors).await.is_err() {
+        if Box::pin(answer.send(session, &self.0.cors)).await.is_err() {
             session.set_keepalive(None);
         }
         Ok(true)
@@ -170,7 +171,7 @@ impl ProxyHttp for Gate {
         if session.is_upgrade_req() {
             for_upgrade(&mut peer, self.0.upgraded_idle_timeout);
         }
-        Ok(Box::new(peer))
+        Ok(peer)
     }
 
     async fn upstream_request_filter(

@@ -201,7 +201,7 @@ impl Parts {
             Ok(Described { ask, destination, target }) => {
                 self.hall.rule(ask).await.map(|recorded| self.permit(recorded, destination, target, exchange))
             }
-            Err(stop) => self.turn_away(stop, exchange).await.map(Some),
+            Err(stop) => Box::pin(self.turn_away(stop, exchange)).await.map(Some),
         };
         // The hall has counted and logged why it cannot.
         answer.unwrap_or_else(|why| {
@@ -273,7 +273,7 @@ impl Parts {
         match (recorded.permit(), id) {
             (Ok(permit), Ok(decision_id)) => {
                 let _in_flight = InFlight::begin(&self.hall.metrics().exchanges_in_flight);
-                exchange.forward = Some(Forward {
+                exchange.forward = Some(Box::new(Forward {
                     permit,
                     decision_id,
                     destination,
@@ -282,7 +282,7 @@ impl Parts {
                     answered: false,
                     pace: MinimumRate::begin(),
                     _in_flight,
-                });
+                }));
                 None
             }
             (Ok(_), Err(_)) => Some(OwnAnswer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())),

@@ -94,20 +94,20 @@ impl Addresses {
     ///
     /// # Errors
     /// The name has no address, or none could be looked up; says so in words fit for a log.
-    pub async fn next(self: &Arc<Self>, tried: &[SocketAddr]) -> Result<HttpPeer, Arc<str>> {
+    pub async fn next(self: &Arc<Self>, tried: &[SocketAddr]) -> Result<Box<HttpPeer>, Arc<str>> {
         let answer = match self.known.load_full() {
             Some(answer) if answer.is_good() => answer,
             Some(answer) if !answer.addresses.is_empty() => {
                 self.ask_again();
                 answer
             }
-            _ => self.look_up().await,
+            _ => Box::pin(self.look_up()).await,
         };
         self.choose(&answer.addresses, tried).ok_or_else(|| Arc::clone(&answer.why_none))
     }
 
     /// One that was not tried: of another family than the last that was, if there is one, and not passed over, if there is one.
-    fn choose(&self, addresses: &[Address], tried: &[SocketAddr]) -> Option<HttpPeer> {
+    fn choose(&self, addresses: &[Address], tried: &[SocketAddr]) -> Option<Box<HttpPeer>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(addresses.len())?;
         let now = self.millis(Instant::now());
         let in_turn = || addresses.iter().cycle().skip(turn).take(addresses.len());
@@ -116,7 +116,8 @@ impl Addresses {
         let other = |address: &&Address| tried.last().is_some_and(|last| last.is_ipv4() != address.socket.is_ipv4());
         let mut next = living().find(other).or_else(|| living().next());
         next = next.or_else(|| left().find(other)).or_else(|| left().next()).or_else(|| in_turn().next());
-        let mut peer = next?.peer.clone();
+        // It is large: boxed where it is made, it is not moved.
+        let mut peer = Box::new(next?.peer.clone());
         if living().nth(1).is_some() {
             peer.options.connection_timeout = Some(self.upstream.connect_timeout.min(ATTEMPT));
         }

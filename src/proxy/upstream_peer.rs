@@ -18,7 +18,8 @@ const H2_PING: Duration = Duration::from_secs(30);
 #[must_use]
 pub fn peer(upstream: &Upstream, address: SocketAddr, group: u64) -> HttpPeer {
     // An address, never a name: pingora would resolve a name on this thread. SNI is what the certificate is checked against.
-    let mut peer = HttpPeer::new(address, upstream.tls, upstream.host.clone());
+    let name = if upstream.tls { upstream.host.clone() } else { String::new() };
+    let mut peer = HttpPeer::new(address, upstream.tls, name);
     peer.group_key = group;
     let options = &mut peer.options;
     options.connection_timeout = Some(upstream.connect_timeout);

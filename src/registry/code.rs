@@ -55,7 +55,7 @@ impl SourceHashes {
                 None => Code::Unavailable,
             }
         });
-        question.knowing(futures_util::future::join_all(code).await)
+        question.knowing(Box::pin(futures_util::future::join_all(code)).await)
     }
 
     /// The same for a caller that may block.

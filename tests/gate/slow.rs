@@ -11,7 +11,7 @@ use hyper::body::Frame;
 use hyper::client::conn::http2::handshake;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::fixture::{self, Fixture, at, fixed};
 use crate::upstream::Upstream;
@@ -64,4 +64,27 @@ async fn a_body_that_drips_is_408() {
     });
     assert_eq!(answer.await.expect("it may drip for ever").status(), 408);
     assert_eq!(ending(&fixture).await, "aborted");
+}
+
+#[tokio::test]
+async fn a_kept_connection_has_as_long_for_each_of_its_requests() {
+    let (idle, header) = (Duration::from_millis(600), Duration::from_millis(500));
+    let upstream = Upstream::ok().await;
+    let settings = fixture::settings(fixed(), at(upstream.address));
+    let fixture = Fixture::start(proxy::Settings { idle_timeout: idle, header_timeout: header, ..settings }).await;
+    let request = "GET /public/a HTTP/1.1\r\nhost: gate.example\r\n\r\n";
+    for unfinished in ["", "GET /public/a HTTP/1.1\r\nho"] {
+        let mut wire = Wire::to(fixture.gate).await;
+        // For longer than any of its silences may be: the alarm that the first of them set is none of the others'.
+        for _ in 0..6 {
+            assert_eq!(wire.ask(request).await.status(), 200);
+            sleep(idle / 3).await;
+        }
+        assert_eq!(wire.ask(request).await.status(), 200);
+        let since = Instant::now();
+        wire.send(unfinished).await;
+        assert!(timeout(PATIENCE, wire.closed()).await.expect("it may be silent for ever"));
+        let least = if unfinished.is_empty() { idle } else { idle + header };
+        assert!(since.elapsed() + Duration::from_millis(50) >= least, "closed after {:?}", since.elapsed());
+    }
 }
