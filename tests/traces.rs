@@ -43,7 +43,10 @@ fn fixture(upstream: SocketAddr) -> Fixture {
     fixture.edit(&route("/orders", "INTERNAL", "orders"), &routes);
     let orders = format!("orders: {{ url: \"http://{upstream}\"");
     let others = "openai: { url: \"http://api.openai.com\" }, gone: { url: \"http://127.0.0.1:1\" }";
-    fixture.edit(&orders, &format!("{others}, {orders}, headers: {{ authorization: {CREDENTIAL} }}"));
+    fixture.edit(
+        &orders,
+        &format!("{others}, {orders}, decision_headers: all, headers: {{ authorization: {CREDENTIAL} }}"),
+    );
     fixture
 }
 

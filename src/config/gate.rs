@@ -166,6 +166,7 @@ fn upstream(name: &str, value: &Value<'_>, authorities: Option<&Authorities>) ->
     let strip_query = map.list("strip_query", kinds::parameter);
     let forwarding = forwarding(&mut map);
     let keeps_host = map.read("host", "upstream", kinds::word(&[("upstream", false), ("keep", true)]));
+    let told_all = map.read("decision_headers", "id", kinds::word(&[("id", false), ("all", true)]));
     let h2 = map.read("http2", "false", kinds::flag);
     let connect_timeout = map.read("connect_timeout", "5s", kinds::some_time);
     let read_timeout = map.read("read_timeout", "5m", kinds::some_time);
@@ -193,6 +194,7 @@ fn upstream(name: &str, value: &Value<'_>, authorities: Option<&Authorities>) ->
         strip_query: strip_query?,
         forwarding: forwarding?,
         keeps_host: keeps_host?,
+        told_all: told_all?,
         connect_timeout: connect_timeout?,
         read_timeout: read_timeout?,
         idle_timeout: idle_timeout?,

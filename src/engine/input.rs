@@ -2,6 +2,7 @@
 
 pub mod written;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -94,7 +95,6 @@ impl RouteInput {
     /// What is asked and for whom, in words. Callers choose how long their texts are, and only so much of each is said.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let said = |text: &str| text.chars().take(SAID).flat_map(char::escape_debug).collect::<String>();
         let defaulted = if self.data_label_defaulted { " (none was sent)" } else { "" };
         let worker = self.worker_id.as_deref().filter(|id| !id.is_empty());
         let worker = worker.map_or_else(|| "no worker named".to_owned(), |id| format!("worker {}", said(id)));
@@ -118,6 +118,15 @@ impl RouteInput {
         let members = self.request.as_object();
         keys.iter().any(|key| members.and_then(|members| members.get(*key)).is_some_and(Json::truthy))
     }
+}
+
+/// What is said of a text: most often it is plain and short, and said as it stands.
+fn said(text: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\'' | b'\\');
+    if text.len() <= SAID && text.bytes().all(plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().take(SAID).flat_map(char::escape_debug).collect())
 }
 
 /// The request on the wire, when it came through the gate.

@@ -2,22 +2,24 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::proxy::validate::Claims;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The caller's id, else that of an outer tracing system, else a new one.
 #[must_use]
 pub fn correlation_id(claims: &Claims<'_>, headers: &HeaderMap) -> Arc<str> {
     let sound = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     // traceparent: version, trace id, parent, flags
-    let trace =
-        || header("traceparent")?.split('-').nth(1).filter(|id| id.len() == 32 && id.bytes().any(|b| b != b'0'));
+    let trace = || header(&TRACEPARENT)?.split('-').nth(1).filter(|id| id.len() == 32 && id.bytes().any(|b| b != b'0'));
     match claims
         .correlation
         .filter(sound)
-        .or_else(|| header("x-request-id").filter(sound))
+        .or_else(|| header(&REQUEST_ID).filter(sound))
         .or_else(|| trace().filter(sound))
     {
         Some(id) => Arc::from(id),

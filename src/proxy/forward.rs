@@ -14,12 +14,14 @@ use crate::proxy::forwarded::{self, CallerView};
 use crate::proxy::pattern::PathPattern;
 use crate::proxy::target::Target;
 
+// As texts: pingora copies the name that it is given as a `HeaderName`.
+
 /// The decision's id.
-pub const DECISION_ID: HeaderName = HeaderName::from_static("wcp-decision-id");
+pub const DECISION_ID: &str = "wcp-decision-id";
 /// The hash of the decision's ledger entry.
-pub const RECEIPT: HeaderName = HeaderName::from_static("wcp-receipt");
-const ARTIFACT_HASH: HeaderName = HeaderName::from_static("wcp-artifact-hash");
-const CORRELATION_ID: HeaderName = HeaderName::from_static("wcp-correlation-id");
+pub const RECEIPT: &str = "wcp-receipt";
+const ARTIFACT_HASH: &str = "wcp-artifact-hash";
+const CORRELATION_ID: &str = "wcp-correlation-id";
 
 /// The target to forward: the upstream's base path, the path that was matched, in which what the route's `*` cover is spelled as it
 /// came, and the query as it came. `None`: as it came.
@@ -60,9 +62,17 @@ pub fn request(
     target: Option<&Uri>,
     seen: Option<&CallerView>,
 ) -> Result<()> {
+    let decision = permit.decision();
     let believed = seen.is_some_and(|seen| seen.is_believed(&destination.upstream));
-    let is_ours = |name: &&HeaderName| destination.is_ours(name) || forwarded::is_stripped(name, believed);
-    let ours: Vec<HeaderName> = request.headers.keys().filter(is_ours).cloned().collect();
+    let headers = &request.headers;
+    // The caller's own, where it is the decision's.
+    let correlates = |name: &HeaderName| {
+        name.as_str() == CORRELATION_ID
+            && headers.get(name).is_some_and(|id| id.as_bytes() == decision.input.correlation_id.as_bytes())
+    };
+    let is_ours =
+        |name: &&HeaderName| (destination.is_ours(name) || forwarded::is_stripped(name, believed)) && !correlates(name);
+    let ours: Vec<HeaderName> = headers.keys().filter(is_ours).cloned().collect();
     for name in ours {
         request.remove_header(&name);
     }
@@ -75,10 +85,11 @@ pub fn request(
         seen.tell(&destination.upstream, request)?;
     }
     join_cookies(request)?;
-    let decision = permit.decision();
     request.insert_header(DECISION_ID, decision_id.clone())?;
-    request.insert_header(ARTIFACT_HASH, header(&decision.artifact_hash.to_hex())?)?;
-    request.insert_header(CORRELATION_ID, header(&decision.input.correlation_id)?)?;
+    if destination.upstream.told_all {
+        request.insert_header(ARTIFACT_HASH, value(&decision.artifact_hash.hex_digits())?)?;
+        request.insert_header(CORRELATION_ID, header(&decision.input.correlation_id)?)?;
+    }
     for (name, value) in &destination.upstream.headers {
         request.insert_header(name.clone(), value.clone())?;
     }

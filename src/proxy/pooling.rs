@@ -39,10 +39,18 @@ impl Pooling {
 
     /// Hears what an answer says of it.
     pub fn answered(&self, headers: &HeaderMap) {
-        let said = headers.get("keep-alive").and_then(|value| timeout(value.to_str().ok()?));
-        // pingora reads the first line of `Connection` only. It is too late for this connection, but who says so says it again.
-        let closes = headers.get_all(CONNECTION).iter().skip(1).flat_map(persistence::tokens);
-        let said = if persistence::close_among(closes) { Some(Duration::ZERO) } else { said };
+        // In one pass: a look-up of each name costs as much.
+        let (mut said, mut lines, mut closes) = (None, 0, false);
+        for (name, value) in headers {
+            if *name == CONNECTION {
+                // pingora reads the first line only. It is too late for this connection, but who says so says it again.
+                closes |= lines > 0 && persistence::close_among(persistence::tokens(value));
+                lines += 1;
+            } else if said.is_none() && name.as_str() == "keep-alive" {
+                said = Some(value.to_str().ok().and_then(timeout));
+            }
+        }
+        let said = if closes { Some(Duration::ZERO) } else { said.flatten() };
         let time = millis(said.map_or(self.most, |said| self.most.min(said.saturating_sub(MARGIN))));
         if self.now.load(Ordering::Relaxed) != time {
             self.now.store(time, Ordering::Relaxed);

@@ -42,22 +42,6 @@ struct Members<'a> {
     correlation_id: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    r#type: &'static str,
-    #[serde(flatten)]
-    members: &'a Members<'a>,
-    error: ErrorObject<'a>,
-}
-
-#[derive(Serialize)]
-struct ErrorObject<'a> {
-    r#type: &'static str,
-    param: Option<&'static str>,
-    #[serde(flatten)]
-    members: &'a Members<'a>,
-}
-
 impl ProblemDetails {
     /// The body of an answer with this status and code to a request with these headers; `message` sums it up.
     pub fn json(&self, status: StatusCode, code: &str, message: &str, request: &HeaderMap) -> Vec<u8> {
@@ -73,11 +57,27 @@ impl ProblemDetails {
             artifact_hash: self.artifact_hash.as_deref(),
             correlation_id: self.correlation_id.as_deref(),
         };
-        let error = ErrorObject { r#type: error_type(status), param: None, members: &members };
+        // Written once, and put twice. Texts and numbers always make JSON.
+        let mut written = Vec::with_capacity(1024);
+        let _infallible = serde_json::to_writer(&mut written, &members);
+        let members = written.strip_prefix(b"{").and_then(|inner| inner.strip_suffix(b"}")).unwrap_or_default();
         // `code` tells problems apart.
         let r#type = if request.contains_key(ANTHROPIC) { "error" } else { "about:blank" };
-        // Texts and numbers always make JSON.
-        serde_json::to_vec(&Body { r#type, members: &members, error }).unwrap_or_default()
+        let mut body = Vec::with_capacity(2 * members.len() + 128);
+        for piece in [
+            &b"{\"type\":\""[..],
+            r#type.as_bytes(),
+            b"\",",
+            members,
+            b",\"error\":{\"type\":\"",
+            error_type(status).as_bytes(),
+            b"\",\"param\":null,",
+            members,
+            b"}}",
+        ] {
+            body.extend_from_slice(piece);
+        }
+        body
     }
 }
 

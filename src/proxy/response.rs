@@ -12,7 +12,7 @@ use pingora_core::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use crate::hall::Permit;
-use crate::proxy::forward::{DECISION_ID, RECEIPT, header};
+use crate::proxy::forward::{DECISION_ID, RECEIPT, value};
 use crate::proxy::header_names::{self, HeaderNames};
 use crate::proxy::persistence;
 
@@ -62,11 +62,50 @@ pub fn admit(response: &mut ResponseHeader, request: &RequestHeader, interim: u3
     if interim > MOST_INFORMATIONAL {
         return Err("the upstream gives interim answers without end");
     }
-    frame(response, request)?;
-    for name in names(response) {
-        response.remove_header(&name);
+    let seen = Seen::of(&response.headers);
+    frame(response, request, seen)?;
+    // Of most answers nothing is to be looked at but where they end.
+    if seen.not_the_callers || response.status.is_informational() {
+        for name in names(response) {
+            response.remove_header(&name);
+        }
     }
     Ok(())
+}
+
+/// What a head has to be looked at for: found in one pass, since a look-up of each name costs as much.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// Another word on its end than one plain length.
+    end: bool,
+    /// Something that could be another's than the caller's.
+    not_the_callers: bool,
+}
+
+impl Seen {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        let mut lengths = 0;
+        for (name, value) in headers {
+            if *name == CONTENT_LENGTH {
+                lengths += 1;
+                seen.end |= lengths > 1 || !is_plain(value.as_bytes());
+            } else if *name == TRANSFER_ENCODING {
+                seen.end = true;
+            } else if *name == CONNECTION {
+                seen.not_the_callers |= !matches!(value.as_bytes(), b"keep-alive" | b"close");
+            } else {
+                seen.not_the_callers |= *name == UPGRADE || is_ours(name) || HOP_BY_HOP.contains(&name.as_str());
+            }
+        }
+        seen
+    }
+}
+
+/// Whether a length is written as it is passed on.
+fn is_plain(length: &[u8]) -> bool {
+    let sound = (1..=MOST_DIGITS).contains(&length.len()) && length.iter().all(u8::is_ascii_digit);
+    sound && (length == b"0" || length.first() != Some(&b'0'))
 }
 
 /// Whether an upgrade was asked for, and it is this one.
@@ -80,7 +119,14 @@ fn is_asked_for(response: &ResponseHeader, request: &RequestHeader) -> bool {
 }
 
 /// Says once, and in the words of this hop, where the answer ends.
-fn frame(response: &mut ResponseHeader, request: &RequestHeader) -> Result<(), &'static str> {
+fn frame(response: &mut ResponseHeader, request: &RequestHeader, seen: Seen) -> Result<(), &'static str> {
+    let bodiless = response.status.is_informational() || response.status == StatusCode::NO_CONTENT;
+    if !seen.end && !bodiless {
+        if response.version == Version::HTTP_10 {
+            response.set_version(Version::HTTP_11);
+        }
+        return Ok(());
+    }
     let mut codings = response.headers.get_all(TRANSFER_ENCODING).iter();
     let coded = match (codings.next(), codings.next()) {
         (None, _) => false,
@@ -91,7 +137,6 @@ fn frame(response: &mut ResponseHeader, request: &RequestHeader) -> Result<(), &
     if coded && response.version == Version::HTTP_10 {
         return Err("the upstream's answer has chunks, which HTTP/1.0 does not know");
     }
-    let bodiless = response.status.is_informational() || response.status == StatusCode::NO_CONTENT;
     let to_http10 = request.version == Version::HTTP_10;
     if coded && (bodiless || to_http10) {
         // HTTP/1.0 has its answers end with the connection.
@@ -171,7 +216,7 @@ pub fn is_bodiless(response: &ResponseHeader, request: &RequestHeader) -> bool {
 /// A header cannot be set.
 pub fn stamp(response: &mut ResponseHeader, permit: &Permit, decision_id: &HeaderValue) -> Result<()> {
     response.insert_header(DECISION_ID, decision_id.clone())?;
-    response.insert_header(RECEIPT, header(&permit.receipt().hash().to_hex())?)
+    response.insert_header(RECEIPT, value(&permit.receipt().hash().hex_digits())?)
 }
 
 /// Takes from trailers what an upstream says about decisions, which is not believed, and what cannot be said behind a body: whoever

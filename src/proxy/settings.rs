@@ -121,6 +121,8 @@ pub struct Upstream {
     pub forwarding: Forwarding,
     /// Whether it gets the host that the caller asks for, and not its own.
     pub keeps_host: bool,
+    /// Whether it is told the artifact hash and the correlation id of each decision, and not its id alone.
+    pub told_all: bool,
     /// Longest time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Longest silence of the upstream.

@@ -66,6 +66,7 @@ pub fn upstream(host: &str, port: u16) -> Upstream {
         strip_query: Vec::new(),
         forwarding: Forwarding::Drop,
         keeps_host: false,
+        told_all: false,
         connect_timeout: Duration::from_secs(2),
         read_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(4),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hallgate::proxy;
 use hallgate::proxy::settings::Identity;
 
 use crate::fixture::{self, CREDENTIAL, Fixture, TENANT, TOKEN, WORKER, at, fixed};
@@ -36,14 +37,12 @@ async fn an_allowed_request_is_forwarded_under_its_decision() {
     assert_eq!(got.header("authorization"), Some(CREDENTIAL));
     assert_eq!(got.header("x-other"), Some("2"));
     assert_eq!(got.header("wcp-decision-id"), Some(&*id));
-    assert_eq!(got.header("wcp-artifact-hash").map(str::len), Some(64));
-    assert_eq!(got.header("wcp-correlation-id"), Some("c-1"));
+    assert_eq!((got.header("wcp-artifact-hash"), got.header("wcp-correlation-id")), (None, Some("c-1")));
 
     let decision = fixture.entry("decision", &id).await;
     assert_eq!(decision["outcome"], "DISPATCH");
     assert_eq!((&decision["worker_id"], &decision["tenant_id"]), (&WORKER.into(), &TENANT.into()));
     assert_eq!(decision["http"]["path"], "/public/things");
-    assert_eq!(decision["artifact_hash"], got.header("wcp-artifact-hash").unwrap());
     let outcome = fixture.entry("outcome", &id).await;
     assert_eq!(outcome["ending"], "complete");
     assert_eq!(
@@ -52,6 +51,28 @@ async fn an_allowed_request_is_forwarded_under_its_decision() {
     );
     fixture.metric(r#"upstream_responses_total{upstream="u",status="201"} 1"#).await;
     fixture.metric("exchanges_in_flight 0").await;
+}
+
+#[tokio::test]
+async fn an_upstream_is_told_as_much_of_a_decision_as_it_is_to_be() {
+    for (told_all, correlation, told) in [
+        (false, "", None),
+        (false, "wcp-correlation-id: c-7\r\n", Some("c-7")),
+        // One that only the decision has.
+        (false, "x-request-id: r-1\r\n", None),
+        (true, "x-request-id: r-1\r\n", Some("r-1")),
+        (true, "wcp-correlation-id: c-7\r\nx-request-id: r-1\r\n", Some("c-7")),
+    ] {
+        let upstream = Upstream::ok().await;
+        let to = proxy::settings::Upstream { told_all, ..at(upstream.address) };
+        let fixture = Fixture::start(fixture::settings(fixed(), to)).await;
+        let response = ask(fixture.gate, get("/public/a", correlation)).await;
+        let (id, got) = (response.header("wcp-decision-id").unwrap().to_owned(), upstream.only());
+        assert_eq!(got.header("wcp-decision-id"), Some(&*id));
+        assert_eq!(got.header("wcp-correlation-id"), told, "{correlation}");
+        let hash = fixture.entry("decision", &id).await["artifact_hash"].as_str().map(str::to_owned);
+        assert_eq!(got.header("wcp-artifact-hash").map(str::to_owned), hash.filter(|_| told_all));
+    }
 }
 
 #[tokio::test]
@@ -68,7 +89,7 @@ async fn claims_and_credentials_never_reach_the_upstream() {
     let got = upstream.only();
     let ours: Vec<_> =
         got.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("wcp")).collect();
-    assert_eq!(ours.len(), 3, "{got:?}");
+    assert_eq!(ours, ["wcp-decision-id"], "{got:?}");
     assert!(!format!("{got:?}").contains("forged"), "{got:?}");
     assert!(!format!("{got:?}").contains("hst_mine"));
     assert_eq!(got.header("x-api-key"), Some("k"));

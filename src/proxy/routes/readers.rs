@@ -23,6 +23,7 @@ pub fn upstream() -> Arc<Upstream> {
         strip_query: Vec::new(),
         forwarding: Forwarding::Drop,
         keeps_host: false,
+        told_all: false,
         connect_timeout: Duration::from_secs(1),
         read_timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_secs(1),
