@@ -8,6 +8,7 @@ pub mod active_policy;
 pub mod admission;
 pub mod alerts;
 pub mod auth_throttle;
+mod counted;
 pub mod enrolment;
 pub mod evidence;
 pub mod ingested;
@@ -150,6 +151,8 @@ pub struct Hall {
     good_standing_on_record: AtomicBool,
     /// Which requests that are let through have a line in the log.
     allowed_lines: AllowedLines,
+    /// Counters of decisions that were counted before.
+    counted: counted::Counted,
     recent: Arc<Recent>,
     alerts: Alerts,
     ingested: Ingested,
@@ -179,6 +182,7 @@ impl Hall {
         let hall = Self {
             allowed_lines: AllowedLines::default(),
             recent: Arc::new(Recent::since(began.0)),
+            counted: counted::Counted::default(),
             alerts: Alerts::default(),
             ingested: Ingested::default(),
             began,
@@ -292,15 +296,17 @@ impl Hall {
     }
 
     fn count(&self, decision: &Decision, door: Door) {
-        let capability = self.snapshot.load().rules.known_capability(&decision.input.capability_id);
-        let labels = DecisionLabels {
-            door: door.as_str(),
-            verdict: decision.verdict.outcome.as_str(),
-            code: decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
-            capability: capability.unwrap_or_else(|| Arc::from("other")),
-            cache: if decision.cached { "hit" } else { "miss" },
-        };
-        self.metrics.decisions.get_or_create(&labels).inc();
+        self.counted.count(decision, door, || {
+            let capability = self.snapshot.load().rules.known_capability(&decision.input.capability_id);
+            let labels = DecisionLabels {
+                door: door.as_str(),
+                verdict: decision.verdict.outcome.as_str(),
+                code: decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
+                capability: capability.unwrap_or_else(|| Arc::from("other")),
+                cache: if decision.cached { "hit" } else { "miss" },
+            };
+            self.metrics.decisions.get_or_create(&labels).clone()
+        });
         if decision.verdict.gated.erred {
             self.metrics.policy_errors.inc();
         }

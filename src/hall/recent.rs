@@ -37,7 +37,7 @@ pub struct Recent {
     past: Mutex<Shard>,
     /// From when on today's counts are whole, in microseconds since 1970 UTC.
     counted_since: AtomicI64,
-    active: [Mutex<HashMap<Uuid, Active>>; SHARDS],
+    active: [Mutex<HashMap<Uuid, Active, ahash::RandomState>>; SHARDS],
 }
 
 #[derive(Debug, Default)]
@@ -101,8 +101,9 @@ impl Recent {
     pub(super) fn end(&self, receipt: &Receipt, ending: Ending) {
         let Some(ended) = lock(self.of(receipt.id())).remove(&receipt.id()) else { return };
         if matches!(ending, Ending::UpstreamFailed | Ending::Aborted) {
-            let of = Of::decision(&ended.decision);
-            lock(self.mine()).tally.fail(&of, Day::of(receipt.recorded_at_micros()));
+            let (tenant, worker) = (row::short(&ended.decision.input.tenant_id), ended.worker().map(row::short));
+            let of = Of { tenant: Some(&tenant), worker: worker.as_ref(), env: Some(ended.decision.input.env) };
+            lock(self.mine()).tally.fail(of, Day::of(receipt.recorded_at_micros()));
         }
     }
 
@@ -155,18 +156,11 @@ impl Recent {
 
     /// The shard in which this thread notes.
     fn mine(&self) -> &Mutex<Shard> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static MINE: Cell<Option<usize>> = const { Cell::new(None) });
-        let mine = MINE.get().unwrap_or_else(|| {
-            let mine = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            MINE.set(Some(mine));
-            mine
-        });
-        self.shards.get(mine).unwrap_or(&self.past)
+        self.shards.get(shard() % SHARDS).unwrap_or(&self.past)
     }
 
     /// The shard of an exchange: by the last bits of its id, which are random.
-    fn of(&self, id: Uuid) -> &Mutex<HashMap<Uuid, Active>> {
+    fn of(&self, id: Uuid) -> &Mutex<HashMap<Uuid, Active, ahash::RandomState>> {
         let [first, ..] = &self.active;
         self.active.get(usize::from(id.as_bytes()[15]) % SHARDS).unwrap_or(first)
     }
@@ -186,6 +180,17 @@ impl Shard {
         self.rows.push_back(row);
         dropped
     }
+}
+
+/// This thread's number, by which threads have shards.
+pub(super) fn shard() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static MINE: Cell<Option<usize>> = const { Cell::new(None) });
+    MINE.get().unwrap_or_else(|| {
+        let mine = NEXT.fetch_add(1, Ordering::Relaxed);
+        MINE.set(Some(mine));
+        mine
+    })
 }
 
 /// Nothing panics while it holds one of these locks, so what they guard is whole even then.

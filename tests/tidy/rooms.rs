@@ -50,6 +50,7 @@ const EVERYTHING: &[&str] = &["*"];
 
 /// The outside crates that have a home: nothing outside of these files and folders may name them.
 const HOMES: &[(&str, &[&str])] = &[
+    ("ahash", &["cache", "hall/recent"]),
     ("arc_swap", &["hall", "proxy", "tls"]),
     ("axum", &["api", "cli/demo/upstream"]),
     ("cedar_policy", &["policy"]),

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::row::{Row, short};
-use crate::engine::{Decision, Outcome};
+use super::row::Row;
+use crate::engine::Outcome;
 use crate::ids::Env;
 
 /// The most pairs of tenant and worker that have counts of their own; callers choose names, and memory is not theirs.
@@ -100,27 +100,41 @@ impl ByEnv {
 /// A tenant and a worker; the empty name stands for none that is known.
 pub type CountKey = (Arc<str>, Arc<str>);
 
-/// Whose count it is.
-#[derive(Debug, Clone)]
-pub struct Of {
-    tenant: Arc<str>,
-    worker: Arc<str>,
-    env: Option<Env>,
+/// Whose count it is, by names that are [short](super::row::short).
+#[derive(Debug, Clone, Copy)]
+pub struct Of<'a> {
+    /// The tenant, where it is known.
+    pub tenant: Option<&'a Arc<str>>,
+    /// The worker, where it is known.
+    pub worker: Option<&'a Arc<str>>,
+    /// The environment, where it is known.
+    pub env: Option<Env>,
 }
 
-impl Of {
+impl<'a> Of<'a> {
     /// Those of a row.
     #[must_use]
-    pub fn row(row: &Row) -> Self {
-        let name = |name: Option<&Arc<str>>| name.cloned().unwrap_or_default();
-        Self { tenant: name(row.owner()), worker: name(row.worker.as_ref()), env: row.env }
+    pub fn row(row: &'a Row) -> Self {
+        Self { tenant: row.owner(), worker: row.worker.as_ref(), env: row.env }
     }
+}
 
-    /// Those of a dispatched decision.
-    #[must_use]
-    pub fn decision(decision: &Decision) -> Self {
-        let worker = decision.verdict.worker_id.as_ref().map(short).unwrap_or_default();
-        Self { tenant: short(&decision.input.tenant_id), worker, env: Some(decision.input.env) }
+/// The names that were counted last, and where: whoever asks, asks again, with the same texts. Looking them up takes longer.
+#[derive(Debug)]
+struct Last {
+    tenant: Option<Arc<str>>,
+    worker: Option<Arc<str>>,
+    at: usize,
+}
+
+impl Last {
+    fn is(&self, of: Of<'_>) -> bool {
+        let same = |one: &Option<Arc<str>>, other: Option<&Arc<str>>| match (one, other) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        same(&self.tenant, of.tenant) && same(&self.worker, of.worker)
     }
 }
 
@@ -129,9 +143,10 @@ impl Of {
 pub(super) struct Tally {
     total: Counts,
     day: Day,
-    /// By tenant, then by worker.
-    today: HashMap<Arc<str>, HashMap<Arc<str>, ByEnv>>,
-    pairs: usize,
+    /// By tenant, then by worker: where its counts are.
+    today: HashMap<Arc<str>, HashMap<Arc<str>, usize>>,
+    counts: Vec<ByEnv>,
+    last: Option<Last>,
     /// Bytes of their names.
     names: usize,
     /// Of those that have no counts of their own.
@@ -146,13 +161,13 @@ impl Tally {
         }
         let denied = row.outcome != Outcome::Dispatch;
         self.total.count(denied);
-        if let Some(counts) = self.of(&Of::row(row), Day::of(row.at_micros)) {
+        if let Some(counts) = self.of(Of::row(row), Day::of(row.at_micros)) {
             counts.count(denied);
         }
     }
 
     /// Counts a forwarded exchange that failed.
-    pub(super) fn fail(&mut self, of: &Of, day: Day) {
+    pub(super) fn fail(&mut self, of: Of<'_>, day: Day) {
         self.total.failures += 1;
         if let Some(counts) = self.of(of, day) {
             counts.failures += 1;
@@ -160,24 +175,40 @@ impl Tally {
     }
 
     /// The counts of this name; `None` when the day is over.
-    fn of(&mut self, of: &Of, day: Day) -> Option<&mut Counts> {
+    fn of(&mut self, of: Of<'_>, day: Day) -> Option<&mut Counts> {
         if day < self.day {
             return None;
         }
         if day > self.day {
             *self = Self { total: self.total, day, ..Self::default() };
         }
-        let there = self.today.get(&of.tenant).is_some_and(|workers| workers.contains_key(&of.worker));
-        if !there {
-            let names = of.tenant.len() + of.worker.len();
-            if self.pairs >= PAIRS || self.names + names > NAMES {
-                return Some(self.others.of(of.env));
+        let at = match &self.last {
+            Some(last) if last.is(of) => last.at,
+            _ => {
+                let Some(at) = self.place(of) else { return Some(self.others.of(of.env)) };
+                self.last = Some(Last { tenant: of.tenant.cloned(), worker: of.worker.cloned(), at });
+                at
             }
-            self.pairs += 1;
-            self.names += names;
-            self.today.entry(Arc::clone(&of.tenant)).or_default().insert(Arc::clone(&of.worker), ByEnv::default());
+        };
+        Some(self.counts.get_mut(at)?.of(of.env))
+    }
+
+    /// Where the counts of these names are; `None` when there is no place for more.
+    fn place(&mut self, of: Of<'_>) -> Option<usize> {
+        let (tenant, worker) = (of.tenant.map_or("", |tenant| tenant), of.worker.map_or("", |worker| worker));
+        if let Some(at) = self.today.get(tenant).and_then(|workers| workers.get(worker)) {
+            return Some(*at);
         }
-        Some(self.today.get_mut(&of.tenant)?.get_mut(&of.worker)?.of(of.env))
+        let names = tenant.len() + worker.len();
+        if self.counts.len() >= PAIRS || self.names + names > NAMES {
+            return None;
+        }
+        self.names += names;
+        let at = self.counts.len();
+        self.counts.push(ByEnv::default());
+        let workers = self.today.entry(of.tenant.cloned().unwrap_or_default()).or_default();
+        workers.insert(of.worker.cloned().unwrap_or_default(), at);
+        Some(at)
     }
 
     /// Of all that was seen.
@@ -191,7 +222,7 @@ impl Tally {
             return;
         }
         for (tenant, workers) in &self.today {
-            for (worker, counts) in workers {
+            for (worker, counts) in workers.iter().filter_map(|(worker, at)| Some((worker, self.counts.get(*at)?))) {
                 all.entry((Arc::clone(tenant), Arc::clone(worker))).or_default().add(counts);
             }
         }
