@@ -323,14 +323,19 @@ impl Digest {
     /// 64 lower-case hex digits.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(64);
-        for byte in self.0 {
-            for nibble in [byte >> 4, byte & 15] {
-                text.push(char::from(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0')));
-            }
+        String::from_utf8_lossy(&self.hex_digits()).into_owned()
+    }
+
+    /// The same as bytes of ASCII, in no memory of their own.
+    #[must_use]
+    pub fn hex_digits(&self) -> [u8; 64] {
+        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+        let mut digits = [0; 64];
+        let (pairs, _) = digits.as_chunks_mut::<2>();
+        for ([high, low], byte) in pairs.iter_mut().zip(self.0) {
+            (*high, *low) = (digit(byte >> 4), digit(byte & 15));
         }
-        text
+        digits
     }
 }
 

@@ -13,34 +13,11 @@ pub(crate) const NAME: &str = "wcp-0.1/jcs";
 /// The largest integer that every JSON reader keeps exactly (RFC 8785 6, I-JSON); larger counts are written as this.
 pub(crate) const MAX_INTEGER: u64 = (1 << 53) - 1;
 
-/// Two hex digits of each byte.
-const HEX: [[u8; 2]; 256] = {
-    let digits = b"0123456789abcdef";
-    let mut table = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-        {
-            table[byte] = [digits[byte >> 4], digits[byte & 15]];
-        }
-        byte += 1;
-    }
-    table
-};
-
-/// Appends the lower-case hex digits of some bytes.
-fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        if let Some(pair) = HEX.get(usize::from(*byte)) {
-            out.extend_from_slice(pair);
-        }
-    }
-}
-
 /// Appends a JSON string: escaped where JSON demands it and nowhere else.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
+    // Looked at to its end whatever it holds, a text is looked at many bytes at a time.
+    if text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\')) {
         out.extend_from_slice(text.as_bytes());
     } else {
         for byte in text.bytes() {
@@ -53,8 +30,8 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
                 0x0c => out.extend_from_slice(b"\\f"),
                 b'\r' => out.extend_from_slice(b"\\r"),
                 0..0x20 => {
-                    out.extend_from_slice(b"\\u00");
-                    push_hex(out, &[byte]);
+                    // A Vec takes every write.
+                    let _ = write!(out, "\\u{byte:04x}");
                 }
                 _ => out.push(byte),
             }
@@ -127,7 +104,7 @@ impl<'a> Object<'a> {
     pub(crate) fn digest(&mut self, key: &'static str, value: &Digest) {
         let out = self.key(key);
         out.push(b'"');
-        push_hex(out, value.as_bytes());
+        out.extend_from_slice(&value.hex_digits());
         out.push(b'"');
     }
 
