@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod decide;
 mod demo;
+mod gate;
 mod init;
 mod key;
 mod ledger;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::config::{Checked, Config, Files, Problems, Warning};
+use crate::config::{self, Checked, Config, Files, Problems, Warning};
 use crate::engine::Snapshot;
 
 /// A reverse-proxy sidecar and Hall Server that decides, records and only then forwards
@@ -58,6 +59,7 @@ enum Command {
     Route(route::Options),
     Status(status::Options),
     Init(init::Options),
+    Gate(gate::Options),
     Demo(demo::Options),
     Completions(manual::Completions),
     Man(manual::Man),
@@ -98,6 +100,11 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// An upstream's URL on the command line.
+fn upstream_url(text: &str) -> Result<String, String> {
+    config::upstream_url(text).map(|()| text.to_owned()).map_err(|why| format!("{}: {}", why.is, why.help))
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -115,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Route(options) => route::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Init(options) => init::run(&options),
+        Command::Gate(options) => gate::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Completions(options) => manual::complete(&options, Cli::command()),
         Command::Man(options) => manual::man(&options, Cli::command()),

@@ -124,6 +124,15 @@ pub fn upstream_url(text: &str) -> Result<(), InvalidValue> {
     gate::url(text).map(|_| ())
 }
 
+/// That these are a route's method and path, wherever they are written.
+///
+/// # Errors
+/// What is wrong with one of them, and what to change.
+pub fn route_match(method: Option<&str>, path: &str) -> Result<(), InvalidValue> {
+    method.map(kinds::method).transpose()?;
+    kinds::path_pattern(path).map(|_| ())
+}
+
 impl Config {
     /// Reads a configuration and the policy that it names.
     ///

@@ -165,3 +165,32 @@ fn a_folder_with_files_in_it_stays_as_it_is() {
         assert!(!fixture.path("new").exists());
     }
 }
+
+#[test]
+fn a_gate_without_a_file_lets_one_through_and_not_the_other() {
+    let upstream = Upstream::start();
+    let fixture = Fixture::new("");
+    let to = format!("http://{}", upstream.address);
+    let gate = ["gate", "--to", &to, "--allow", "POST /v1/chat/completions", "--allow", "/orders/*"];
+    let more = ["--header", "x-api-key: ${KEY}", "--listen", "127.0.0.1:0", "--log", "json"];
+    let process = Process::start(fixture.command(&[&gate[..], &more].concat()).env("KEY", CREDENTIAL));
+    one_yes_and_one_no(&process, &upstream);
+    assert_eq!(ask(process.gate(), "GET /orders/1", &[], "").text(), "ok");
+    assert_eq!(upstream.last("x-api-key"), [CREDENTIAL]);
+    assert_eq!(ask(process.gate(), "GET /v1/chat/completions", &[], "").status, 404);
+    process.end();
+    assert_eq!(fixture.run(&["audit", "verify"]).0, Some(0));
+
+    for (arguments, said) in [
+        (&["--to", "api.openai.com", "--allow", "/v1/*"][..], "such as `https://api.openai.com`"),
+        (&["--to", &to, "--allow", "post /v1"], "in upper case"),
+        (&["--to", &to, "--allow", "POST v1"], "write an absolute path"),
+        (&["--to", &to, "--allow", "/v1/*", "--label", "SECRETS"], "SECRETS"),
+        (&["--to", &to, "--allow", "/v1/*", "--header", "x-api-key: ${NOT_SET}"], "set `NOT_SET`"),
+        (&["--to", &to, "--allow", "/v1/*", "--allow", "GET /v1/models"], "is never reached"),
+    ] {
+        let (code, out, err) = fixture.run(&[&["gate"], arguments].concat());
+        assert!(code == Some(2) && out.is_empty() && err.contains(said), "{arguments:?}: {err}");
+        assert!(!err.contains("hallgate-gate-"), "{err}");
+    }
+}

@@ -12,8 +12,7 @@ use std::process::ExitCode;
 use template::{POLICIES, Template, TemplateParts, UsualUpstream};
 
 use super::token::secret;
-use super::{cannot, say};
-use crate::config;
+use super::{cannot, say, upstream_url};
 
 /// How many files of a folder are named.
 const NAMED: usize = 10;
@@ -37,11 +36,6 @@ pub struct Options {
     /// Write into a folder that is not empty, over the files that have the same names
     #[arg(long)]
     force: bool,
-}
-
-/// An upstream's URL on the command line.
-fn upstream_url(text: &str) -> Result<String, String> {
-    config::upstream_url(text).map(|()| text.to_owned()).map_err(|why| format!("{}: {}", why.is, why.help))
 }
 
 /// A file to be written: its name in the folder, its text, and whether nobody else may read it.

@@ -99,13 +99,18 @@ pub struct Running {
 /// Runs the command until a signal ends it. 0: it ended in order; 1: it did not; 2: it could not start.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
+    run_file(&options.file)
+}
+
+/// The same with this configuration.
+pub(super) fn run_file(file: &ConfigFile) -> ExitCode {
     // Whatever becomes of it, also a panic: the last lines are written, and a reader that stalls does not keep the process.
     let _last_lines = LastLines;
     let ran = logs::start().and_then(|()| Signals::listen()).map_err(StartError::Thread);
     let ran = ran.and_then(|signals| {
-        let (config, files) = options.file.load_from();
+        let (config, files) = file.load_from();
         let config = config.map_err(StartError::Configuration)?;
-        let path = options.file.path().to_owned();
+        let path = file.path().to_owned();
         telemetry::start_logs(&config.telemetry).map_err(StartError::Door)?;
         until_told(config, path, files, signals)
     });
