@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod decide;
 mod demo;
+mod explain;
 mod gate;
 mod init;
 mod key;
@@ -46,6 +47,7 @@ enum Command {
     Decide(decide::Options),
     Test(test::Options),
     Replay(replay::Options),
+    Explain(explain::Options),
     #[command(subcommand)]
     Audit(audit::Options),
     #[command(subcommand)]
@@ -84,6 +86,11 @@ impl ConfigFile {
         Config::load_policy(&self.config, &environment)
     }
 
+    /// Loads its `policy` section alone, and says where its ledger is.
+    fn load_policy_and_ledger(&self) -> Result<(Snapshot, PathBuf), Problems> {
+        Config::load_policy_and_ledger(&self.config, &environment)
+    }
+
     /// Loads as much of it as is there.
     fn check(&self) -> Result<Checked, Problems> {
         Config::check(&self.config, &environment)
@@ -114,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Decide(options) => decide::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Replay(options) => replay::run(&options),
+        Command::Explain(options) => explain::run(&options),
         Command::Audit(options) => audit::run(&options),
         Command::Ledger(options) => ledger::run(&options),
         Command::Key(options) => key::run(&options),

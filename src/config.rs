@@ -165,6 +165,27 @@ impl Config {
         read_file(file, environment, read, load).0
     }
 
+    /// The same, and where the `ledger` section has the ledger.
+    ///
+    /// # Errors
+    /// Every problem of the file's form, the two sections, the rules and the workers at once.
+    pub fn load_policy_and_ledger(file: &Path, environment: &Environment<'_>) -> Result<(Snapshot, PathBuf), Problems> {
+        let read = |mut top: Map<'_>| {
+            let policy = top.section("policy").map(policy::read);
+            let ledger = top.section("ledger").and_then(ledger);
+            for section in SECTIONS {
+                top.get(section);
+            }
+            top.done(&LATER);
+            policy.zip(ledger)
+        };
+        let load = |read: Option<(Policy, (ledger::Settings, bool))>, found: &mut Found| {
+            let (policy, (ledger, _)) = read?;
+            Some((policy.load(file, found)?.snapshot, ledger.path))
+        };
+        read_file(file, environment, read, load).0
+    }
+
     /// Reads all that is there: without `gate` and `hall` it is a policy that `serve` cannot run, and is fine as such.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 pub mod artifact;
 pub mod catalogue;
+pub mod counterfactuals;
 pub mod decision;
 pub mod explain;
 pub mod gates;

@@ -1,8 +1,10 @@
-//! `hallgate check`, `test` and `replay` from the outside.
+//! `hallgate check`, `test`, `replay` and `explain` from the outside.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test commands` writes the texts of `tests/check` anew.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "commands/explain.rs"]
+mod explain;
 #[path = "commands/replay.rs"]
 mod replay;
 #[path = "commands/warnings.rs"]

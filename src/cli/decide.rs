@@ -192,14 +192,21 @@ impl Judge {
 
     /// The decision on a request, and, if that is asked for, why.
     pub(super) fn decide(&self, input: RouteInput, facts: &Facts, wants_why: bool) -> (Decision, Option<Explanation>) {
+        if wants_why {
+            let (decision, explanation) = self.explain(input, facts);
+            return (decision, Some(explanation));
+        }
         let Self { snapshot, source_hashes } = self;
         let question = source_hashes.know_now(Question::ask(&input, facts, snapshot), snapshot);
-        let (verdict, explanation) = if wants_why {
-            let (verdict, explanation) = explain(&question, snapshot);
-            (verdict, Some(explanation))
-        } else {
-            (engine::decide(&question, snapshot), None)
-        };
+        let verdict = engine::decide(&question, snapshot);
+        (Decision::new(input, Arc::new(verdict), snapshot, false), None)
+    }
+
+    /// The decision on a request, and why.
+    pub(super) fn explain(&self, input: RouteInput, facts: &Facts) -> (Decision, Explanation) {
+        let Self { snapshot, source_hashes } = self;
+        let question = source_hashes.know_now(Question::ask(&input, facts, snapshot), snapshot);
+        let (verdict, explanation) = explain(&question, snapshot);
         (Decision::new(input, Arc::new(verdict), snapshot, false), explanation)
     }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::decide::Judge;
 use super::{CANNOT, ConfigFile, misconfigured, say};
 use crate::engine::policy_gate::Policies;
-use crate::engine::{DenyCode, Outcome};
+use crate::engine::{Decision, DenyCode, Outcome};
 use crate::ledger::past::{PastDecision, PastVerdict};
 use recorded::{RecordedDecision, RecordedItem};
 
@@ -97,7 +97,7 @@ impl fmt::Display for Count {
 
 /// A verdict in short: what, why, by which rule, for whom.
 #[derive(PartialEq)]
-struct Short<'a> {
+pub(super) struct Short<'a> {
     outcome: &'a str,
     code: Option<&'a str>,
     rule: Option<&'a str>,
@@ -105,7 +105,17 @@ struct Short<'a> {
 }
 
 impl<'a> Short<'a> {
-    fn of_past(said: &'a PastVerdict) -> Self {
+    pub(super) fn of(decision: &'a Decision) -> Self {
+        let verdict = &decision.verdict;
+        Self {
+            outcome: verdict.outcome.as_str(),
+            code: verdict.denial.as_ref().map(|denial| denial.code.as_str()),
+            rule: Some(&verdict.matched_rule_id),
+            species: verdict.selected_species.as_deref(),
+        }
+    }
+
+    pub(super) fn of_past(said: &'a PastVerdict) -> Self {
         Self {
             outcome: &said.outcome,
             code: said.deny_code.as_deref(),
@@ -114,7 +124,7 @@ impl<'a> Short<'a> {
         }
     }
 
-    fn to_json(&self) -> serde_json::Value {
+    pub(super) fn to_json(&self) -> serde_json::Value {
         json!({
             "outcome": self.outcome, "deny_code": self.code, "matched_rule_id": self.rule,
             "selected_worker_species_id": self.species,
@@ -197,12 +207,7 @@ impl Replay<'_> {
         }
         self.count.replayed += 1;
         let (verdict, input) = (&decision.verdict, &decision.input);
-        let now = Short {
-            outcome: verdict.outcome.as_str(),
-            code: verdict.denial.as_ref().map(|denial| denial.code.as_str()),
-            rule: Some(&verdict.matched_rule_id),
-            species: verdict.selected_species.as_deref(),
-        };
+        let now = Short::of(&decision);
         let about = format!(
             "{place}: {} for {} in {} on {}, worker {}",
             input.capability_id,

@@ -32,7 +32,7 @@ pub enum RecordedDecision {
     /// What was asked, and what was said.
     Asked(Box<PastDecision>),
     /// What was said of a request with a value that means nothing, and what is wrong with it.
-    Unacceptable(String, PastVerdict),
+    Unacceptable(String, Box<PastVerdict>),
 }
 
 /// Reads a source to its end, and gives each thing that was recorded with its place.
@@ -118,7 +118,7 @@ fn of_pair(input: &Json, decision: &Json, mode: Mode) -> Result<RecordedDecision
             worker_optional: false,
             is_whole: true,
         })),
-        Err(unacceptable) => RecordedDecision::Unacceptable(unacceptable.message, said),
+        Err(unacceptable) => RecordedDecision::Unacceptable(unacceptable.message, Box::new(said)),
     })
 }
 
@@ -150,5 +150,6 @@ fn said(decision: &Json) -> Result<PastVerdict, String> {
         matched_rule_id: text("matched_rule_id"),
         species: text("selected_worker_species_id"),
         policy_version: text("policy_version"),
+        ..PastVerdict::default()
     })
 }

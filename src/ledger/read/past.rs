@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::engine::input::HttpFacts;
 use crate::engine::json::{Members, present};
-use crate::engine::{Binding, Facts, Json, RouteInput};
+use crate::engine::{Binding, Decision, Facts, Json, RouteInput};
 
 /// What an entry is to somebody who wants it decided again.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +38,18 @@ pub struct PastDecision {
     pub is_whole: bool,
 }
 
+impl PastVerdict {
+    /// Whether a decision says the same, by the same rule and to the same species.
+    #[must_use]
+    pub fn is(&self, decision: &Decision) -> bool {
+        let verdict = &decision.verdict;
+        self.outcome == verdict.outcome.as_str()
+            && self.deny_code.as_deref() == verdict.denial.as_ref().map(|denial| denial.code.as_str())
+            && self.matched_rule_id.as_deref() == Some(&*verdict.matched_rule_id)
+            && self.species.as_deref() == verdict.selected_species.as_deref()
+    }
+}
+
 impl PastDecision {
     /// What was known of the request.
     #[must_use]
@@ -63,6 +75,10 @@ pub struct PastVerdict {
     pub species: Option<String>,
     /// The operator's name of the policy in force.
     pub policy_version: Option<String>,
+    /// Why it was denied.
+    pub reason: Option<String>,
+    /// The fingerprint of what was in force.
+    pub snapshot: Option<String>,
 }
 
 /// Reads an entry of the ledger.
@@ -102,8 +118,23 @@ pub fn read(entry: &Json) -> Result<PastEntry, String> {
         dry_run: flag(members, "dry_run")?,
         http: present(members, "http").and_then(Json::as_object).map(http).transpose()?,
     };
+    Ok(PastEntry::Decision(Box::new(PastDecision {
+        said: said(entry)?,
+        input,
+        credential_refused: flag(asked, "credential_refused")?,
+        worker_optional: flag(asked, "worker_optional")?,
+        is_whole: false,
+    })))
+}
+
+/// What an entry says was said, of a refusal, too.
+///
+/// # Errors
+/// It is neither a decision nor a refusal: why.
+pub fn said(entry: &Json) -> Result<PastVerdict, String> {
+    let members = entry.as_object().ok_or_else(|| format!("an entry is an object, not {}", entry.kind()))?;
     let optional = |key: &str| present(members, key).and_then(Json::as_str).map(|text| text.to_string());
-    let said = PastVerdict {
+    Ok(PastVerdict {
         decision_id: text(members, "decision_id")?.to_owned(),
         recorded_at: text(members, "recorded_at")?.to_owned(),
         outcome: text(members, "outcome")?.to_owned(),
@@ -111,14 +142,9 @@ pub fn read(entry: &Json) -> Result<PastEntry, String> {
         matched_rule_id: optional("matched_rule_id"),
         species: optional("worker_species_id"),
         policy_version: optional("policy_version"),
-    };
-    Ok(PastEntry::Decision(Box::new(PastDecision {
-        said,
-        input,
-        credential_refused: flag(asked, "credential_refused")?,
-        worker_optional: flag(asked, "worker_optional")?,
-        is_whole: false,
-    })))
+        reason: optional("deny_message"),
+        snapshot: optional("snapshot"),
+    })
 }
 
 fn text<'m>(members: &'m Members, key: &str) -> Result<&'m str, String> {
