@@ -204,6 +204,12 @@ pub const LINTS: &[Lint] = &[
         find: Some(workers::unknown_status),
     },
     Lint {
+        name: "wrong-artifact-hash",
+        meaning: "in `mode: reference` a record is enrolled that is not the one its `artifact_hash` says; `strict` refuses it",
+        remedy: "look who changed the record, then write the hash that `hallgate worker hash` prints",
+        find: Some(workers::wrong_hash),
+    },
+    Lint {
         name: "worker-never-candidate",
         meaning: "no rule has a worker's species as a candidate: it can never act",
         remedy: "add the species to the rules that it is for, or correct it",

@@ -242,17 +242,7 @@ fn load_gate(path: &Path, problems: &mut Vec<Problem>) -> Option<CedarGate> {
 }
 
 fn load_workers(folder: &Path, reading: &RecordFormat, problems: &mut Vec<Problem>) -> Option<Vec<Enrolled>> {
-    records::load(folder, reading)
-        .map_err(|found| {
-            problems.extend(found.into_iter().map(|problem| Problem {
-                place: (problem.line > 0).then_some((problem.line, problem.column)),
-                file: problem.file,
-                key: problem.field,
-                message: problem.message,
-                help: problem.help,
-            }));
-        })
-        .ok()
+    records::load(folder, reading).map_err(|found| problems.extend(found.into_iter().map(Problem::from))).ok()
 }
 
 impl RulesFile {

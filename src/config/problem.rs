@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::registry::records::RecordProblem;
+
 /// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -39,7 +41,20 @@ impl fmt::Display for Problem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub(super) Vec<Problem>);
 
+impl From<RecordProblem> for Problem {
+    fn from(found: RecordProblem) -> Self {
+        let RecordProblem { file, line, column, field, message, help } = found;
+        Self { file, place: (line > 0).then_some((line, column)), key: field, message, help }
+    }
+}
+
 impl Problems {
+    /// Those of a record.
+    #[must_use]
+    pub fn of_record(found: Vec<RecordProblem>) -> Self {
+        Self(found.into_iter().map(Problem::from).collect())
+    }
+
     /// The problems, one by one.
     #[must_use]
     pub fn list(&self) -> &[Problem] {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::engine::DenyCode;
 use crate::engine::json::Step;
 use crate::engine::snapshot::Standing;
+use crate::registry::hash;
 use crate::registry::records::Enrolled;
 
 use super::{At, Finding, Loaded, meant};
@@ -92,6 +93,20 @@ pub(super) fn unknown_status(loaded: &Loaded<'_>) -> Vec<Finding> {
         Finding::new(at(enrolled, "status"), message, help)
     };
     unknown.map(finding).collect()
+}
+
+/// A record is not the one that its hash says; only reference mode loads such a one, as the reference does.
+pub(super) fn wrong_hash(loaded: &Loaded<'_>) -> Vec<Finding> {
+    let wrong = records(loaded).filter(|enrolled| {
+        let written = enrolled.text(hash::ARTIFACT_HASH);
+        written.is_some_and(|text| text.strip_prefix("sha256:").unwrap_or(text) != enrolled.hash.to_hex())
+    });
+    let finding = |enrolled: &Enrolled| {
+        let message = "is not the hash of this record: somebody changed one of them, and it is enrolled all the same";
+        let help = format!("look at the record; if it is as it should be, write `sha256:{}`", enrolled.hash);
+        Finding::new(at(enrolled, hash::ARTIFACT_HASH), message, help)
+    };
+    wrong.map(finding).collect()
 }
 
 /// A worker of a species that no rule names can never act.

@@ -136,8 +136,11 @@ fn read(file: &Path) -> Result<String, Vec<RecordProblem>> {
         .map_err(|why| vec![RecordProblem::of_file(file, why.to_string(), "make it a readable UTF-8 file")])
 }
 
-/// Reads one registry record.
-fn record(file: &Path, text: &str, reading: &RecordFormat) -> Result<Enrolled, Vec<RecordProblem>> {
+/// Reads one registry record, which is in this file.
+///
+/// # Errors
+/// Everything that is wrong with it, with its places.
+pub fn record(file: &Path, text: &str, reading: &RecordFormat) -> Result<Enrolled, Vec<RecordProblem>> {
     let lines = LineIndex::of(text);
     let document = Json::parse(text.as_bytes()).map_err(|error| {
         let (line, column) = lines.place_of(&error);
@@ -280,12 +283,22 @@ fn blast_sum(fields: &mut Fields, radius: &Json) -> Option<u8> {
     Some(sum)
 }
 
-/// The record's own hash is of its form. Nothing is held against it: it says which record was enrolled.
+/// The record's own hash, where it has one, is the hash of the rest: it says which record was looked at and enrolled.
 fn artifact_hash(fields: &mut Fields, record: &Members) {
     if fields.strict
         && let Some(text) = fields.text(record, hash::ARTIFACT_HASH)
     {
-        fields.within(hash::ARTIFACT_HASH, |fields| digest(fields, text).is_some());
+        fields.within(hash::ARTIFACT_HASH, |fields| {
+            let actual = hash::of_record(record);
+            if digest(fields, text).is_some_and(|written| written != actual) {
+                fields.say(
+                    "is not the hash of this record: somebody changed one of them",
+                    format!(
+                        "look at the record; if it is as it should be, write `sha256:{actual}`, or leave the hash out"
+                    ),
+                );
+            }
+        });
     }
 }
 

@@ -1,7 +1,9 @@
 //! `hallgate worker` against a running Hall.
 
+use std::fs;
+
 use serde_json::json;
-use support::run;
+use support::{post, root, run};
 
 use crate::fixture::{ADMIN, ENROLL, Fixture, hashed, reader};
 
@@ -47,6 +49,41 @@ fn a_worker_is_registered_revoked_restored_and_banned_from_the_command_line() {
 }
 
 #[test]
+fn what_is_shipped_is_registered_in_one_step() {
+    let fixture = Fixture::new();
+    let process = fixture.serve();
+    for shipped in ["conf/enrolled/wrk_report_acme_prod.json", "k8s/policy/wrk_shop_acme_prod.json"] {
+        fs::copy(root().join(shipped), fixture.path("shipped.json")).unwrap();
+        let before = fixture.read("shipped.json");
+        let (code, out, err) = fixture.worker(&process, ENROLL, &["register", "--hash", "shipped.json"]);
+        assert!(code == Some(0) && out.starts_with("enrolled wrk_"), "{shipped}: {err}");
+        assert_eq!(fixture.read("shipped.json"), before, "the file stays as it is");
+    }
+    let (_, out, _) = fixture.worker(&process, ENROLL, &["register", "--hash", "shipped.json"]);
+    assert_eq!(out, "updated wrk_shop_acme_prod\n");
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_record_is_told_at_once() {
+    let fixture = Fixture::new();
+    let process = fixture.serve();
+    let faulty =
+        json!({"worker_species_id": "reader", "capabilities": [], "risk_tier": "lowest", "artifact_hash": "sha256:12"});
+    fixture.write("a.json", &faulty.to_string());
+    let fields = ["worker_id", "worker_species_id", "capabilities", "risk_tier", "artifact_hash"];
+    let (code, _, said) = fixture.worker(&process, ENROLL, &["register", "a.json"]);
+    assert_eq!(code, Some(2), "{said}");
+    let answer = post(process.hall(), ENROLL, "/enroll", &faulty.to_string());
+    assert_eq!(answer.status, 400);
+    let answer = answer.text();
+    assert!(answer.contains(r#""error":"missing field: worker_id""#), "{answer}");
+    for field in fields {
+        assert!(said.contains(field), "{field} in {said}");
+        assert_eq!(answer.matches(&format!("`{field}`")).count(), 1, "{field} in {answer}");
+    }
+}
+
+#[test]
 fn a_record_and_its_code_are_hashed_as_the_reference_and_sha256sum_do() {
     let fixture = Fixture::with("");
     let hello = json!({"worker_id": "org.test.hello-worker", "worker_species_id": "wrk.doc.summarizer",
@@ -75,7 +112,7 @@ fn a_record_and_its_code_are_hashed_as_the_reference_and_sha256sum_do() {
 #[test]
 fn what_cannot_be_asked_is_said() {
     let fixture = Fixture::with("");
-    fixture.write("a.json", "{}");
+    fixture.write("a.json", &hashed(reader("wrk_a", json!({}))));
     let (code, _, err) = run(fixture.command(&["worker", "register", "a.json"]).env_remove("HALL_SESSION_TOKEN"), "");
     assert!(code == Some(2) && err.contains("HALL_SESSION_TOKEN is not set"), "{err}");
     for (url, why) in [("localhost:1", "is not a Hall's address"), ("http://127.0.0.1:1", "does not answer")] {

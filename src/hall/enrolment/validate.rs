@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::NotChanged;
-use crate::engine::json::{Members, path_text, present};
+use crate::engine::json::{Finding, Members, Step, path_text, present};
 use crate::engine::{Json, Mode};
 use crate::hall::Token;
 use crate::ids::{Digest, TenantId};
@@ -14,7 +14,8 @@ use crate::registry::roster::told;
 /// The most bytes of a record: the ledger's entry has it whole, and escaped once more.
 pub const LONGEST: usize = 30_000;
 
-/// Reads a record that somebody wants to enroll, and gives it as it is recorded. What is missing is told in the reference's order.
+/// Reads a record that somebody wants to enroll, and gives it as it is recorded. Everything that is wrong with it is told, what is
+/// missing in the reference's order first.
 ///
 /// It is held to the strict form whatever the policy's mode is, so that a later policy loads it, too.
 pub(super) fn read(record: Json, reading: &RecordFormat) -> Result<(Enrolled, Arc<str>), NotChanged> {
@@ -22,18 +23,32 @@ pub(super) fn read(record: Json, reading: &RecordFormat) -> Result<(Enrolled, Ar
         error: "invalid record".to_owned(),
         reason: format!("the body is {}, not an object; send a registry record", record.kind()),
     })?;
-    needed(members)?;
-    let written = present(members, hash::ARTIFACT_HASH).and_then(Json::as_str).map(|text| &**text).unwrap_or_default();
-    let claimed: Digest = written.strip_prefix("sha256:").unwrap_or(written).parse().map_err(|_| NotChanged::Field {
-        error: format!("invalid field: {}", hash::ARTIFACT_HASH),
-        reason: format!(
-            "`artifact_hash`: `{}` is not a hash; write what `hallgate worker hash` prints: `sha256:` and 64 lower-case hex digits",
-            written.chars().take(80).collect::<String>()
-        ),
-    })?;
-    if claimed != hash::of_record(members) {
-        return Err(NotChanged::Tampered);
-    }
+    let needed = needed(members);
+    let strict = RecordFormat { mode: Mode::Strict, ..reading.clone() };
+    let read = records::enrolled(record.clone(), &strict);
+    let is_whole = needed.is_empty();
+    let (enrolled, rest) = match read {
+        Ok(enrolled) => (Some(enrolled), Vec::new()),
+        Err(findings) => (None, findings),
+    };
+    let mismatch = rest.iter().any(|finding| is_about(finding, hash::ARTIFACT_HASH));
+    // One thing is told once, and a record that is mended has another hash.
+    let said = |finding: &Finding| {
+        is_about(finding, hash::ARTIFACT_HASH) || needed.iter().any(|(field, ..)| is_about(finding, field))
+    };
+    let rest: Vec<Finding> = rest.into_iter().filter(|finding| !said(finding)).collect();
+    let enrolled = match (enrolled, is_whole) {
+        (Some(enrolled), true) => enrolled,
+        // As in the reference: what else is wrong with a record that somebody changed is not its sender's to mend.
+        _ if is_whole && mismatch => return Err(NotChanged::Tampered),
+        _ => {
+            let named = |finding: &Finding| format!("invalid field: {}", path_text(&finding.steps));
+            let first = needed.first().map(|(_, error, _)| error.clone()).or_else(|| rest.first().map(named));
+            let mut reasons: Vec<String> = needed.into_iter().map(|(.., reason)| reason).collect();
+            reasons.extend((!rest.is_empty()).then(|| told(&rest)));
+            return Err(NotChanged::Field { error: first.unwrap_or_default(), reason: reasons.join("; ") });
+        }
+    };
     let mut text = String::new();
     crate::engine::artifact::compact_python_json(&record, &mut text);
     if text.len() > LONGEST {
@@ -45,11 +60,6 @@ pub(super) fn read(record: Json, reading: &RecordFormat) -> Result<(Enrolled, Ar
             ),
         });
     }
-    let strict = RecordFormat { mode: Mode::Strict, ..reading.clone() };
-    let enrolled = records::enrolled(record, &strict).map_err(|findings| {
-        let field = findings.first().map(|finding| path_text(&finding.steps)).unwrap_or_default();
-        NotChanged::Field { error: format!("invalid field: {field}"), reason: told(&findings) }
-    })?;
     let enrolled = match reading.mode {
         Mode::Strict => enrolled,
         Mode::Reference => records::enrolled(Json::clone(&enrolled.record), reading)
@@ -58,8 +68,17 @@ pub(super) fn read(record: Json, reading: &RecordFormat) -> Result<(Enrolled, Ar
     Ok((enrolled, text.into()))
 }
 
-/// The fields without which there is nothing to check, in the reference's order.
-fn needed(members: &Members) -> Result<(), NotChanged> {
+/// Whether a finding is about a field of the record: in it, or that it is missing.
+fn is_about(finding: &Finding, field: &str) -> bool {
+    match finding.steps.first() {
+        Some(step) => *step == Step::from(field),
+        None => finding.message.starts_with(&format!("`{field}`")),
+    }
+}
+
+/// The fields without which there is nothing to check, in the reference's order: each that is not as it should be, the error, and why.
+fn needed(members: &Members) -> Vec<(&'static str, String, String)> {
+    let mut needed = Vec::new();
     for field in ["worker_id", "worker_species_id", "capabilities", hash::ARTIFACT_HASH] {
         let problem = match (field, present(members, field)) {
             (_, None) => Some("missing"),
@@ -67,24 +86,32 @@ fn needed(members: &Members) -> Result<(), NotChanged> {
             ("capabilities", Some(Json::Array(_))) => None,
             ("capabilities", Some(_)) => Some("invalid"),
             (_, Some(Json::String(text))) if text.trim().is_empty() => Some("missing"),
+            (hash::ARTIFACT_HASH, Some(Json::String(text))) => {
+                let digest: Result<Digest, _> = text.strip_prefix("sha256:").unwrap_or(text).parse();
+                digest.is_err().then_some("invalid")
+            }
             (_, Some(Json::String(_))) => None,
             (_, Some(_)) => Some("invalid"),
         };
         if let Some(problem) = problem {
             let form = match field {
                 "capabilities" => "a list of one capability or more",
-                hash::ARTIFACT_HASH => "what `hallgate worker hash` prints",
+                hash::ARTIFACT_HASH => {
+                    "what `hallgate worker hash` prints, or enroll with `hallgate worker register --hash`"
+                }
                 _ => "a text",
             };
-            let found = present(members, field).filter(|_| problem == "invalid");
-            let what = found.map_or_else(|| "is missing or empty".to_owned(), |value| format!("is {}", value.kind()));
-            return Err(NotChanged::Field {
-                error: format!("{problem} field: {field}"),
-                reason: format!("`{field}` {what}; write {form}"),
-            });
+            let what = match present(members, field).filter(|_| problem == "invalid") {
+                None => "is missing or empty".to_owned(),
+                Some(Json::String(text)) if field == hash::ARTIFACT_HASH => {
+                    format!("`{}` is not a hash of 64 lower-case hex digits", text.chars().take(80).collect::<String>())
+                }
+                Some(value) => format!("is {}", value.kind()),
+            };
+            needed.push((field, format!("{problem} field: {field}"), format!("`{field}` {what}; write {form}")));
         }
     }
-    Ok(())
+    needed
 }
 
 /// Whether a token may enroll this worker, and why not.

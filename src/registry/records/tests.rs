@@ -20,7 +20,7 @@ const SOUND: &str = r#"{
   "risk_tier": "low", "currently_implements": ["ctrl.obs.audit-log-append-only"], "required_controls": [],
   "allowed_environments": ["dev", "production"],
   "blast_radius": {"data": 2, "network": 1, "financial": 0, "time": 1, "reversibility": "irreversible"},
-  "artifact_hash": "sha256:0000000000000000000000000000000000000000000000000000000000000000", "owner": "org.acme"
+  "owner": "org.acme"
 }"#;
 
 #[test]
@@ -32,6 +32,23 @@ fn a_sound_record_is_read() {
     assert_eq!(worker.allowed_environments, Some([Env::Dev, Env::Prod].into()));
     assert_eq!(worker.blast_sum, Some(9));
     assert_eq!(worker.standing, Standing::Active);
+}
+
+#[test]
+fn a_record_that_has_a_hash_is_the_one_that_was_hashed() {
+    let hash = load(folder(&[("a.json", SOUND)]).path(), &RecordFormat::default()).unwrap()[0].hash;
+    let with = |hash: &str| SOUND.replacen('{', &format!("{{\"artifact_hash\": \"{hash}\","), 1);
+    let read = |text: &str, reading: &RecordFormat| load(folder(&[("a.json", text)]).path(), reading);
+    for right in [format!("sha256:{hash}"), hash.to_string()] {
+        assert!(read(&with(&right), &RecordFormat::default()).is_ok());
+    }
+    let wrong = with(&format!("sha256:{}", "0".repeat(64)));
+    let problems = read(&wrong, &RecordFormat::default()).unwrap_err();
+    let [problem] = &problems[..] else { panic!("{problems:?}") };
+    assert_eq!(problem.field, "artifact_hash");
+    assert!(problem.help.contains(&format!("`sha256:{hash}`")), "{problem:?}");
+    // The reference does not read it at all.
+    assert!(read(&wrong, &reference()).is_ok());
 }
 
 #[test]
