@@ -168,3 +168,19 @@ fn a_key_is_made_shown_and_changed_and_the_old_public_key_goes_on_verifying() {
     let said = run(&fixture, 2, &["serve", "--config", "hallgate.yaml"]);
     assert!(said.contains("is signed by `hall.example.org/ledger+") && said.contains("key rotate"), "{said}");
 }
+
+#[test]
+fn what_is_not_there_is_not_said_to_be_broken() {
+    let fixture = Fixture::sample(NOWHERE);
+    let process = fixture.serve();
+    process.end();
+    run(&fixture, 0, &["audit", "verify"]);
+    let said = run(&fixture, 2, &["audit", "verify", "--ledger", "ledgre"]);
+    assert!(said.contains("the ledger `ledgre` cannot be read: No such file"), "{said}");
+    let said = run(&fixture, 2, &["audit", "verify", "--key", "a+b+c"]);
+    assert!(said.contains("the verifier key cannot be read") && said.contains("<name>+<id>+<key>"), "{said}");
+    // One that is there and has lost what it needs is.
+    fs::remove_file(fixture.path("ledger/version")).unwrap();
+    let said = run(&fixture, 1, &["audit", "verify"]);
+    assert!(said.contains("the ledger is broken: `version` is missing"), "{said}");
+}

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use super::cannot;
 use crate::documents;
+use crate::ledger::verify::is_key;
 
 /// Hold a ledger to account, read it, and prove what is in it; also while it is written
 #[derive(Debug, clap::Subcommand)]
@@ -43,6 +44,16 @@ struct LedgerFolder {
     path: PathBuf,
 }
 
+impl LedgerFolder {
+    /// The folder, if there is one: what is not there is not broken.
+    fn open(&self) -> Result<&Path, String> {
+        let path = self.path.display();
+        std::fs::read_dir(&self.path)
+            .map(|_| &*self.path)
+            .map_err(|error| format!("the ledger `{path}` cannot be read: {error}: name its folder with --ledger"))
+    }
+}
+
 /// Which public key.
 #[derive(Debug, clap::Args)]
 struct PublicKey {
@@ -66,7 +77,12 @@ impl PublicKey {
     /// The one key.
     fn one(&self) -> Result<String, String> {
         match self.read()?.as_slice() {
-            [key] => Ok(key.clone()),
+            [key] => match is_key(key) {
+                Ok(()) => Ok(key.clone()),
+                Err(why) => {
+                    Err(format!("the verifier key cannot be read: {why}: write `<name>+<id>+<key>` with --key"))
+                }
+            },
             keys => Err(format!("the file `{}` holds {} keys, and this wants one", self.key, keys.len())),
         }
     }

@@ -62,6 +62,14 @@ pub fn verify_since(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<R
     }
 }
 
+/// That a text is a verifier key.
+///
+/// # Errors
+/// Why it is none.
+pub fn is_key(vkey: &str) -> Result<(), String> {
+    signed::verifier(vkey).map(|_| ())
+}
+
 fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report, VerifyError> {
     let live_before = is_live(folder)?;
     stored::check_version(folder)?;

@@ -34,14 +34,18 @@ pub fn run(options: &Options) -> ExitCode {
         Ok(vkey) => vkey,
         Err(error) => return cannot(error),
     };
+    let ledger = match ledger.open() {
+        Ok(ledger) => ledger,
+        Err(error) => return cannot(error),
+    };
     if from.is_some() || to.is_some() {
-        return told(verify_range(&ledger.path, &vkey, from.unwrap_or(0), *to));
+        return told(verify_range(ledger, &vkey, from.unwrap_or(0), *to));
     }
     let older = match since.as_ref().map(std::fs::read).transpose() {
         Ok(older) => older,
         Err(error) => return cannot(format_args!("the older checkpoint cannot be read: {error}")),
     };
-    told(verify_since(&ledger.path, &vkey, older.as_deref()))
+    told(verify_since(ledger, &vkey, older.as_deref()))
 }
 
 fn told(found: Result<impl Display, VerifyError>) -> ExitCode {

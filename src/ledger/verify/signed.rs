@@ -31,8 +31,13 @@ pub(super) fn checkpoint(bytes: &[u8], vkey: &str) -> Result<SignedHead, String>
 }
 
 /// A note that is exactly as a note is written, once this key is found to have signed it.
+/// The key that verifies.
+pub(super) fn verifier(vkey: &str) -> Result<StandardVerifier, String> {
+    StandardVerifier::new(vkey.trim()).map_err(|error| format!("the key `{vkey}`: {error}"))
+}
+
 fn note(bytes: &[u8], vkey: &str) -> Result<(Note, String), String> {
-    let verifier = StandardVerifier::new(vkey.trim()).map_err(|error| format!("the key `{vkey}`: {error}"))?;
+    let verifier = verifier(vkey)?;
     let name = verifier.name().to_owned();
     let note = Note::from_bytes(bytes).map_err(|error| error.to_string())?;
     if note.to_bytes() != bytes {
