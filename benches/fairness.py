@@ -43,12 +43,6 @@ def flood(port, path, connections, script=None):
     return subprocess.Popen([*command, f"http://127.0.0.1:{port}{path}"], stdout=subprocess.DEVNULL)
 
 
-def entries(process):
-    connection = http.client.HTTPConnection("127.0.0.1", process.hall, timeout=30)
-    connection.request("GET", "/readyz")
-    return json.load(connection.getresponse())["ledger"]["entries"]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=5)
@@ -71,12 +65,12 @@ def main():
             for door, other in (("gate", "Hall"), ("Hall", "gate")):
                 alone = quiet(*doors[door][0], options.seconds)
                 script = post if other == "Hall" else None
-                before, began = entries(ours), time.monotonic()
+                before, began = servers.entries(ours), time.monotonic()
                 attack = flood(*doors[other][1], options.connections, script)
                 try:
                     time.sleep(1)
                     beside = quiet(*doors[door][0], options.seconds)
-                    rate = (entries(ours) - before) / (time.monotonic() - began)
+                    rate = (servers.entries(ours) - before) / (time.monotonic() - began)
                 finally:
                     attack.terminate()
                     attack.wait()

@@ -14,12 +14,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from pathlib import Path
 
 from load import BODY_OF_ROUTE, measure, pace, post_script, wrk
 from servers import bare as bare_pingora
-from servers import built, gate, nginx
+from servers import built, entries, gate, nginx
 
 FULL = "full load"
 RATES = [6000, 2000]
@@ -93,15 +92,14 @@ def main():
                         subject.round(load, pacer, post, options)
                 print(".", end="", file=sys.stderr, flush=True)
             calls = {subject.name: counted_calls(subject, options) for subject in subjects[:2]} if options.calls else {}
-            with urllib.request.urlopen(f"http://127.0.0.1:{ours.hall}/readyz") as answer:
-                entries = json.load(answer)["ledger"]["entries"]
+            held = entries(ours)
             after = {"gate": ours.memory(), "bare": bare.memory()}
             size = sum(file.stat().st_size for file in (folder / "gate/ledger").rglob("*") if file.is_file())
         finally:
             print(file=sys.stderr)
             for process in (*started, bare, upstream):
                 process.stop()
-    report(subjects, idle, after, entries, size, calls, options)
+    report(subjects, idle, after, held, size, calls, options)
 
 
 def counted_calls(subject, options):
@@ -116,7 +114,7 @@ def counted_calls(subject, options):
     return {name: int(calls) / requests for calls, name in rows if name != "total"}
 
 
-def report(subjects, idle, after, entries, size, calls, options):
+def report(subjects, idle, after, held, size, calls, options):
     median = statistics.median
     bare = subjects[0].found
     print(f"medians of {options.rounds} rounds of {options.seconds} s; {options.connections} connections at full load, 16 at a rate; one core each")
@@ -158,8 +156,8 @@ def report(subjects, idle, after, entries, size, calls, options):
     for name, by_name in calls.items():
         most = sorted(by_name.items(), key=lambda call: -call[1])
         print(f"\nsystem calls a forwarded request, {name}: " + ", ".join(f"{call} {n:.2f}" for call, n in most if n >= 0.005))
-    print(f"\nresident MiB: idle {idle['gate']:.1f}, bare {idle['bare']:.1f}; after {entries:,} entries {after['gate']:.1f}, bare {after['bare']:.1f}")
-    print(f"ledger bytes an entry: {size / max(entries, 1):.0f}")
+    print(f"\nresident MiB: idle {idle['gate']:.1f}, bare {idle['bare']:.1f}; after {held:,} entries {after['gate']:.1f}, bare {after['bare']:.1f}")
+    print(f"ledger bytes an entry: {size / max(held, 1):.0f}")
     if options.json:
         options.json.write_text(json.dumps({"rows": rows, "calls": calls, "idle": idle, "after": after}, indent=1, ensure_ascii=False) + "\n")
 

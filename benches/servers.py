@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,7 +159,7 @@ gate:
     - {{ match: {{ path: /* }}, capability: cap.data.read.v1, data_label: INTERNAL, upstream: nginx }}
 hall:
   listen: 127.0.0.1:{hall}
-  tokens: [ {{ name: bench, secret: {TOKEN}, scopes: [route], tenant_id: org.bench }} ]
+  tokens: [ {{ name: bench, secret: {TOKEN}, scopes: [route, read], tenant_id: org.bench }} ]
 policy: {{ rules: rules.json, workers: enrolled, tenants: {{ org.bench: {{ risk: low }} }} }}
 ledger: {{ path: ledger, key_file: hallgate.key }}
 telemetry: {{ level: warn }}
@@ -170,6 +171,13 @@ telemetry: {{ level: warn }}
     process = Process("hallgate", 0, [binary, "serve", "--config", folder / "hallgate.yaml"], port, ready)
     process.hall = hall
     return process
+
+
+def entries(process):
+    """How many entries its ledger has: what only a token that may read is told."""
+    url = f"http://127.0.0.1:{process.hall}/metrics"
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"authorization": f"Bearer {TOKEN}"}), timeout=30) as answer:
+        return int(re.search(r"^hallgate_ledger_entries (\d+)", answer.read().decode(), re.MULTILINE)[1])
 
 
 def rule(name, capability, species):
