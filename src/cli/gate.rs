@@ -23,7 +23,7 @@ const TENANT: &str = "org.local";
 /// more than one upstream, label or caller, write a folder: `hallgate init`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Where requests go, such as https://api.openai.com
+    /// Where requests go, such as `https://api.openai.com`
     #[arg(long, value_name = "URL", value_parser = upstream_url)]
     to: String,
     /// What is let through, such as 'POST /v1/chat/completions' or '/orders/*' (any method); may be repeated

@@ -100,7 +100,7 @@ impl ByEnv {
 /// A tenant and a worker; the empty name stands for none that is known.
 pub type CountKey = (Arc<str>, Arc<str>);
 
-/// Whose count it is, by names that are [short](super::row::short).
+/// Whose count it is, by names that are cut where they are long.
 #[derive(Debug, Clone, Copy)]
 pub struct Of<'a> {
     /// The tenant, where it is known.
