@@ -265,8 +265,8 @@ fn server_conf(gate: Option<&proxy::Settings>) -> Result<ServerConf, StartError>
         grace_period_seconds: Some(0),
         // For tasks to be dropped, with their outcomes recorded, before the ledger closes.
         graceful_shutdown_timeout_seconds: Some(5),
-        // A connection stays on its thread: looking for others' work, and waking threads for it, costs more than a request's decision.
-        work_stealing: false,
+        // Without work stealing a request would cost less, but pingora waits without a bound for a thread of that kind to end.
+        work_stealing: true,
         ..ServerConf::default()
     })
 }

@@ -8,6 +8,8 @@ use crate::telemetry::Counter;
 
 /// Decisions that are asked for one after the other on one thread are seldom more.
 const KEPT: usize = 4;
+/// The longest capability that is kept: callers choose how long theirs are.
+const LONGEST: usize = 256;
 /// Locks, so that threads seldom wait for each other's; a power of two.
 const SHARDS: usize = 4;
 
@@ -45,7 +47,8 @@ impl Counted {
     /// Counts a decision up; `counter` finds out where.
     pub(super) fn count(&self, decision: &Decision, door: Door, counter: impl FnOnce() -> Counter) {
         // Of a verdict that was not remembered there is no second decision.
-        let shard = self.shards.get(crate::hall::recent::shard() % SHARDS).filter(|_| decision.cached);
+        let seldom = !decision.cached || decision.input.capability_id.len() > LONGEST;
+        let shard = self.shards.get(crate::hall::recent::shard() % SHARDS).filter(|_| !seldom);
         let Some(shard) = shard else {
             counter().inc();
             return;
