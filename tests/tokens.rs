@@ -171,7 +171,7 @@ fn check_warns_of_a_secret_that_can_be_guessed() {
     let fixture = fixture("", "{ mode: token }");
     let (code, _, err) = fixture.run(&["check", "--config", "hallgate.yaml"]);
     assert_eq!(code, Some(0), "{err}");
-    assert!(err.contains("warning: ") && err.contains("64 bits") && !err.contains(TOKEN), "{err}");
+    assert!(err.contains("warning[weak-secret]: ") && err.contains("64 bits") && !err.contains(TOKEN), "{err}");
     fixture.edit("${HALL_SESSION_TOKEN}", "hst_00112233445566778899aabbccddeeff");
     assert_eq!(fixture.run(&["check", "--config", "hallgate.yaml"]).2, "");
 }
