@@ -21,6 +21,9 @@ use crate::ids::WorkerId;
 use crate::proxy;
 use crate::registry::roster::Roster;
 
+/// The most findings of one lint.
+const MOST: usize = 50;
+
 /// What was loaded, as far as lints look at it.
 #[derive(Debug, Clone, Copy)]
 struct Loaded<'a> {
@@ -62,6 +65,46 @@ impl Finding {
     }
 }
 
+/// What one lint finds: as many as somebody reads, and whether there are more. No more of them are looked for, since what is configured
+/// may be large, and neither a start nor a reload is to wait for it.
+#[derive(Debug, Default)]
+struct Findings {
+    list: Vec<Finding>,
+    more: bool,
+}
+
+impl Findings {
+    fn one(finding: Finding) -> Self {
+        Self { list: vec![finding], more: false }
+    }
+
+    fn push(&mut self, finding: Finding) {
+        if self.list.len() < MOST {
+            self.list.push(finding);
+        } else {
+            self.more = true;
+        }
+    }
+
+    /// Whether nothing more need be found.
+    const fn is_full(&self) -> bool {
+        self.more
+    }
+}
+
+impl FromIterator<Finding> for Findings {
+    fn from_iter<I: IntoIterator<Item = Finding>>(found: I) -> Self {
+        let mut findings = Self::default();
+        let mut found = found.into_iter();
+        while !findings.is_full()
+            && let Some(finding) = found.next()
+        {
+            findings.push(finding);
+        }
+        findings
+    }
+}
+
 /// A lint.
 #[derive(Debug)]
 pub struct Lint {
@@ -72,7 +115,7 @@ pub struct Lint {
     /// What to do about it.
     pub remedy: &'static str,
     /// How it is looked for; those of the text itself are found by whoever reads it.
-    find: Option<fn(&Loaded<'_>) -> Vec<Finding>>,
+    find: Option<fn(&Loaded<'_>) -> Findings>,
 }
 
 /// Every lint that there is.
@@ -287,7 +330,11 @@ fn found(of_text: &[Warning], loaded: &Loaded<'_>) -> Vec<Warning> {
     let mut warnings = of_text.to_vec();
     let mut locator = locate::Locator::of(loaded);
     for (name, find) in LINTS.iter().filter_map(|lint| Some((lint.name, lint.find?))) {
-        warnings.extend(find(loaded).into_iter().map(|finding| Warning { name, about: locator.put(finding) }));
+        let Findings { mut list, more } = find(loaded);
+        if let Some(last) = list.last_mut().filter(|_| more) {
+            last.message.push_str("; more of this kind are not listed");
+        }
+        warnings.extend(list.into_iter().map(|finding| Warning { name, about: locator.put(finding) }));
     }
     locator.sort(&mut warnings);
     warnings

@@ -9,7 +9,7 @@ use super::origins::Origins;
 use super::problem::{Problem, Warning};
 use super::reader::{Found, Map, Value};
 use crate::documents;
-use crate::engine::json::LineIndex;
+use crate::engine::json::{Elements, LineIndex};
 use crate::engine::snapshot::{self, Roll};
 use crate::engine::{Catalogue, Mode, RuleSet, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
@@ -162,7 +162,7 @@ impl Policy {
         let (rules, roster, store) = (rules?, roster?, store?);
         let roll = if store.is_some() { Roll::Open } else { Roll::Closed };
         let snapshot = Snapshot::of(Arc::new(settings?), Arc::new(parsed?), roster.workers(), roll)
-            .map_err(|found| problems.extend(found.into_iter().map(|problem| rules.placed(problem, file))))
+            .map_err(|found| problems.extend(rules.placed(found, file)))
             .ok()?;
         let snapshot = match catalogue? {
             Some(catalogue) => snapshot.catalogued_by(catalogue),
@@ -276,14 +276,20 @@ impl RulesFile {
             .ok()
     }
 
-    /// A problem of the whole policy: in the rules, if it is there, else in the configuration.
-    fn placed(&self, problem: snapshot::SnapshotProblem, configuration: &Path) -> Problem {
-        let snapshot::SnapshotProblem { path, in_rules, message, help } = problem;
-        let (file, place, key) = if in_rules.is_empty() {
-            (configuration.to_owned(), None, format!("policy: {path}"))
-        } else {
-            (self.path.clone(), Some(LineIndex::of(&self.text).place(&in_rules)), path)
+    /// Problems of the whole policy: in the rules, where they are there, else in the configuration.
+    fn placed(&self, found: Vec<snapshot::SnapshotProblem>, configuration: &Path) -> Vec<Problem> {
+        // Once for all of them: there may be one for each rule.
+        let lines = LineIndex::of(&self.text);
+        let elements = Elements::of(&lines, "rules");
+        let placed = |problem| {
+            let snapshot::SnapshotProblem { path, in_rules, message, help } = problem;
+            let (file, place, key) = if in_rules.is_empty() {
+                (configuration.to_owned(), None, format!("policy: {path}"))
+            } else {
+                (self.path.clone(), Some(elements.place(&lines, &in_rules)), path)
+            };
+            Problem { file, place, key, message, help }
         };
-        Problem { file, place, key, message, help }
+        found.into_iter().map(placed).collect()
     }
 }

@@ -3,10 +3,12 @@
 /// Among `known`, what was probably meant by `written`: at most a third of its characters, and at most three, may differ.
 #[must_use]
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // One character may have four bytes.
+    let longest = |name: &str| if written.is_ascii() && name.is_ascii() { MOST } else { 4 * MOST };
     known
         .into_iter()
         // What is that much longer or shorter need not be looked at.
-        .filter(|name| name.len().abs_diff(written.len()) <= 3 * MOST)
+        .filter(|name| name.len().abs_diff(written.len()) <= longest(name))
         .map(|name| (distance(written, name), name))
         .filter(|(distance, name)| *distance <= (name.len() / 3).clamp(1, MOST) && *distance < name.len())
         .min_by_key(|(distance, _)| *distance)

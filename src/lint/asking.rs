@@ -3,7 +3,8 @@
 //! The engine itself answers, so that what is said here of a request is what becomes of it. Policies may read what only a request
 //! knows: they are taken to permit everything.
 
-use std::collections::BTreeSet;
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::engine::json::Json;
@@ -16,6 +17,9 @@ use crate::proxy::Settings;
 use crate::proxy::settings::{Identity, Route};
 
 use super::Loaded;
+
+/// The most questions that are asked: a question takes microseconds, and a start does not wait for seconds.
+const MOST_ASKED: usize = 100_000;
 
 /// Policies that permit everything.
 #[derive(Debug)]
@@ -61,6 +65,10 @@ pub(super) struct Asking<'a> {
     snapshot: Snapshot,
     /// Every tenant that is known, and one that is not where such may ask.
     tenants: Vec<Arc<str>>,
+    /// Who declares which capability.
+    declaring: HashMap<&'a str, Vec<&'a WorkerId>>,
+    /// How many questions may still be asked.
+    left: Cell<usize>,
 }
 
 /// What becomes of a route's requests.
@@ -69,8 +77,6 @@ pub(super) struct Outlook {
     pub(super) denial: Denial,
     /// As whom it asked.
     pub(super) worker: Option<Arc<str>>,
-    /// Whether there is a request that is not denied, if it raises its label, its risk or its class.
-    pub(super) otherwise: bool,
 }
 
 impl<'a> Asking<'a> {
@@ -84,14 +90,22 @@ impl<'a> Asking<'a> {
         if !settings.require_signatory || tenants.is_empty() {
             tenants.insert(Arc::from("any-tenant"));
         }
-        Some(Self { gate: loaded.gate?, loaded, snapshot, tenants: tenants.into_iter().collect() })
+        let mut declaring: HashMap<&str, Vec<&WorkerId>> = HashMap::new();
+        for worker in loaded.snapshot.workers.values() {
+            for capability in &worker.capabilities {
+                declaring.entry(capability.as_str()).or_default().push(&worker.worker_id);
+            }
+        }
+        let tenants = tenants.into_iter().collect();
+        Some(Self { gate: loaded.gate?, loaded, snapshot, tenants, declaring, left: Cell::new(MOST_ASKED) })
     }
 
     pub(super) const fn gate(&self) -> &'a Settings {
         self.gate
     }
 
-    /// What becomes of the requests of a route for one of its capabilities; `None` where they may be dispatched, or nobody can come.
+    /// What becomes of the requests of a route for one of its capabilities; `None` where they may be dispatched, where nobody can come,
+    /// and where there are too many who can for all of them to be asked.
     pub(super) fn outlook(&self, route: &Route, capability: &CapabilityId) -> Option<Outlook> {
         let mut nearest: Option<(Denial, Option<Arc<str>>)> = None;
         for (caller, tenant) in
@@ -103,11 +117,11 @@ impl<'a> Asking<'a> {
             }
         }
         let (denial, worker) = nearest?;
-        Some(Outlook { denial, worker, otherwise: self.otherwise(route, capability) })
+        Some(Outlook { denial, worker })
     }
 
-    /// Whether some request is not denied that raises what callers may raise.
-    fn otherwise(&self, route: &Route, capability: &CapabilityId) -> bool {
+    /// Whether some request may not be denied that raises its label, its risk or its class.
+    pub(super) fn otherwise(&self, route: &Route, capability: &CapabilityId) -> bool {
         let labels = DataLabel::ALL.iter().filter(|label| **label >= route.data_label);
         labels.into_iter().any(|label| {
             QosClass::ALL.iter().any(|class| {
@@ -142,6 +156,8 @@ impl<'a> Asking<'a> {
     /// Why it is denied; `None` when it is not, or when only a request can tell.
     fn ask(&self, caller: &Caller, input: &RouteInput) -> Option<Denial> {
         use crate::engine::DenyCode::{AttestationUnconfigured, InternalError, RequiresHumanApproval, WorkerTampered};
+        // Of what is not asked nothing is said.
+        self.left.set(self.left.get().checked_sub(1)?);
         let question = Question::ask(input, &caller.facts, &self.snapshot);
         // Every worker is taken to have the code that was attested, if any was.
         let code = whose_code(&question, &self.snapshot).map(|acting| {
@@ -158,11 +174,9 @@ impl<'a> Asking<'a> {
     /// Who may come for a capability: of workers that are not named one by one, those that declare it, else any one.
     fn callers(&self, capability: &CapabilityId) -> Vec<Caller> {
         let any = |facts: &Facts, tenants: &[Arc<str>]| {
-            let workers = &self.snapshot.workers;
-            let declaring = workers.values().filter(|worker| worker.capabilities.contains(capability));
-            let mut ids: Vec<&WorkerId> = declaring.map(|worker| &worker.worker_id).collect();
+            let mut ids = self.declaring.get(capability.as_str()).cloned().unwrap_or_default();
             if ids.is_empty() && !self.loaded.is_open {
-                ids.extend(workers.keys().next());
+                ids.extend(self.loaded.snapshot.workers.keys().next());
             }
             let caller =
                 |id: &WorkerId| Caller { worker: Some(id.shared()), tenants: tenants.to_vec(), facts: facts.clone() };

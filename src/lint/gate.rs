@@ -8,7 +8,7 @@ use crate::ids::WorkerId;
 use crate::proxy::Settings;
 use crate::proxy::settings::{Identity, Listen};
 
-use super::{At, Finding, Loaded, meant};
+use super::{At, Finding, Findings, Loaded, meant};
 
 const WORKER: &str = "gate.identity.worker_id";
 
@@ -22,10 +22,10 @@ fn own_worker<'a>(loaded: &Loaded<'a>) -> Option<(&'a Settings, &'a WorkerId)> {
 }
 
 /// The gate's worker is not enrolled.
-pub(super) fn worker_not_enrolled(loaded: &Loaded<'_>) -> Vec<Finding> {
-    let Some((_, worker)) = own_worker(loaded) else { return Vec::new() };
+pub(super) fn worker_not_enrolled(loaded: &Loaded<'_>) -> Findings {
+    let Some((_, worker)) = own_worker(loaded) else { return Findings::default() };
     if loaded.snapshot.workers.contains_key(worker) {
-        return Vec::new();
+        return Findings::default();
     }
     let message = format!(
         "`{worker}` is not enrolled: every request of this gate will be denied with {}",
@@ -34,13 +34,13 @@ pub(super) fn worker_not_enrolled(loaded: &Loaded<'_>) -> Vec<Finding> {
     let help = meant(worker.as_str(), loaded.snapshot.workers.keys().map(WorkerId::as_str), || {
         format!("add a record with `worker_id` `{worker}` to the folder that `policy.workers` names")
     });
-    vec![Finding::new(At::Key(WORKER.to_owned()), message, help)]
+    Findings::one(Finding::new(At::Key(WORKER.to_owned()), message, help))
 }
 
 /// The gate's worker is enrolled, and may not act where the gate is.
-pub(super) fn worker_cannot_act(loaded: &Loaded<'_>) -> Vec<Finding> {
-    let Some((gate, id)) = own_worker(loaded) else { return Vec::new() };
-    let Some(worker) = loaded.snapshot.workers.get(id) else { return Vec::new() };
+pub(super) fn worker_cannot_act(loaded: &Loaded<'_>) -> Findings {
+    let Some((gate, id)) = own_worker(loaded) else { return Findings::default() };
+    let Some(worker) = loaded.snapshot.workers.get(id) else { return Findings::default() };
     let Worker { standing, allowed_environments, .. } = &**worker;
     let (why, code, help) = match (standing, allowed_environments) {
         (Standing::Revoked, _) => {
@@ -52,14 +52,14 @@ pub(super) fn worker_cannot_act(loaded: &Loaded<'_>) -> Vec<Finding> {
             DenyCode::EnvNotAllowed,
             format!("add \"{}\" to `allowed_environments` of its record, or correct `gate.env`", gate.env),
         ),
-        (Standing::Active | Standing::Unverified, _) => return Vec::new(),
+        (Standing::Active | Standing::Unverified, _) => return Findings::default(),
     };
     let message = format!("`{id}` {why}: every request of this gate will be denied with {}", code.as_str());
-    vec![Finding::new(At::Key(WORKER.to_owned()), message, help)]
+    Findings::one(Finding::new(At::Key(WORKER.to_owned()), message, help))
 }
 
 /// A path is in the upstream's URL and in the route, so that it is sent twice.
-pub(super) fn path_doubled(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn path_doubled(loaded: &Loaded<'_>) -> Findings {
     let routes = loaded.gate.into_iter().flat_map(|gate| gate.routes.iter().enumerate());
     let doubled = routes.filter(|(_, route)| {
         let (base, path) = (&*route.upstream.base_path, route.path.as_str());
@@ -76,8 +76,8 @@ pub(super) fn path_doubled(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// An upstream is the gate itself, so that a request would come back to it.
-pub(super) fn upstream_is_the_gate(loaded: &Loaded<'_>) -> Vec<Finding> {
-    let Some(gate) = loaded.gate else { return Vec::new() };
+pub(super) fn upstream_is_the_gate(loaded: &Loaded<'_>) -> Findings {
+    let Some(gate) = loaded.gate else { return Findings::default() };
     let mut listens: Vec<SocketAddr> = gate.listen_h2c.into_iter().collect();
     match &gate.listen {
         Listen::Tcp(address) => listens.push(*address),

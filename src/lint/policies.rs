@@ -7,10 +7,10 @@ use crate::ids::{CapabilityId, EntityKind, WorkerId, nearest};
 use crate::policy::NamedEntity;
 use crate::proxy::settings::{CapabilityChoice, Identity};
 
-use super::{At, Finding, Loaded};
+use super::{At, Finding, Findings, Loaded};
 
 /// A file without a policy, most likely one that was meant to have some.
-pub(super) fn file_empty(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn file_empty(loaded: &Loaded<'_>) -> Findings {
     let empty = loaded.origins.empty_policies.iter();
     let finding = |file: &std::path::PathBuf| {
         let at = At::Policy { file: file.clone(), place: None, policy: String::new() };
@@ -31,7 +31,7 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    fn findings(&self, named: &[NamedEntity]) -> Vec<Finding> {
+    fn findings(&self, named: &[NamedEntity]) -> Findings {
         let unknown = named.iter().filter(|named| *named.kind == *self.kind && !self.names.contains(&*named.id));
         unknown.filter_map(|named| self.finding(named)).collect()
     }
@@ -50,7 +50,7 @@ impl Known<'_> {
 }
 
 /// A policy names a worker that is not enrolled.
-pub(super) fn worker_unknown(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn worker_unknown(loaded: &Loaded<'_>) -> Findings {
     let known = Known {
         kind: "Worker",
         names: loaded.snapshot.workers.keys().map(WorkerId::as_str).collect(),
@@ -63,7 +63,7 @@ pub(super) fn worker_unknown(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// A policy names a tenant that nothing in the configuration names.
-pub(super) fn tenant_unknown(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn tenant_unknown(loaded: &Loaded<'_>) -> Findings {
     let settings = &loaded.snapshot.settings;
     let bound = loaded.tokens.iter().map(|token| token.binding.tenant.as_ref());
     let mut names: BTreeSet<&str> = settings.tenants.keys().map(|tenant| tenant.as_str()).collect();
@@ -117,14 +117,14 @@ fn capabilities<'a>(loaded: &Loaded<'a>) -> (BTreeSet<&'a str>, bool) {
 }
 
 /// A policy names a capability that nothing else does.
-pub(super) fn capability_unknown(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn capability_unknown(loaded: &Loaded<'_>) -> Findings {
     let (names, is_open) = capabilities(loaded);
     let (is, help) = ("is a capability that no rule, route, worker or catalogue names", "correct the id");
     Known { kind: "Capability", names, is_open, is, help }.findings(&loaded.origins.named)
 }
 
 /// A policy names a domain in which no capability is.
-pub(super) fn domain_unknown(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn domain_unknown(loaded: &Loaded<'_>) -> Findings {
     let (capabilities, is_open) = capabilities(loaded);
     let within = capabilities.iter().flat_map(|name| name.match_indices('.').filter_map(|(dot, _)| name.get(..dot)));
     let names = within.collect();

@@ -8,12 +8,13 @@ use crate::ids::{CapabilityId, QosClass, TenantRisk};
 use crate::proxy::settings::{CapabilityChoice, Identity, Route};
 
 use super::asking::{Asking, Outlook};
-use super::{At, Finding, Loaded, meant};
+use super::{At, Finding, Findings, Loaded, meant};
 
 /// What becomes of every capability of every route that has no good outlook, with the key of the capability.
-fn outlooks<'a>(asking: &Asking<'a>) -> Vec<(String, &'a Route, &'a CapabilityId, Outlook)> {
-    let mut outlooks = Vec::new();
-    for (at, route) in asking.gate().routes.iter().enumerate() {
+fn outlooks<'a, 'b>(
+    asking: &'b Asking<'a>,
+) -> impl Iterator<Item = (String, &'a Route, &'a CapabilityId, Outlook)> + use<'a, 'b> {
+    let choices = asking.gate().routes.iter().enumerate().flat_map(|(at, route)| {
         let key = format!("gate.routes[{at}].capability");
         let choices = match &route.capability {
             CapabilityChoice::Fixed(only) => vec![(key, only)],
@@ -21,28 +22,25 @@ fn outlooks<'a>(asking: &Asking<'a>) -> Vec<(String, &'a Route, &'a CapabilityId
                 some.iter().enumerate().map(|(at, one)| (format!("{key}.header[{at}]"), one)).collect()
             }
         };
-        for (key, capability) in choices {
-            if let Some(outlook) = asking.outlook(route, capability) {
-                outlooks.push((key, route, capability, outlook));
-            }
-        }
-    }
-    outlooks
+        choices.into_iter().map(move |(key, capability)| (key, route, capability))
+    });
+    choices.filter_map(|(key, route, capability)| {
+        asking.outlook(route, capability).map(|outlook| (key, route, capability, outlook))
+    })
 }
 
 /// What is denied with a code.
-fn denied(outlook: &Outlook) -> String {
-    let which = if outlook.otherwise { " that does not raise its label, risk or class" } else { "" };
+fn denied(asking: &Asking<'_>, route: &Route, capability: &CapabilityId, outlook: &Outlook) -> String {
+    let which = if asking.otherwise(route, capability) { " that does not raise its label, risk or class" } else { "" };
     format!("every request for it{which} will be denied with {}", outlook.denial.code.as_str())
 }
 
 /// No rule matches what a route asks for.
-pub(super) fn without_rule(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn without_rule(loaded: &Loaded<'_>) -> Findings {
     // Where there is none at all, one word is enough.
     let asking = Asking::at_gate(loaded).filter(|_| !loaded.snapshot.rules.is_empty());
-    let Some(asking) = asking else { return Vec::new() };
-    let unmatched =
-        outlooks(&asking).into_iter().filter(|(.., outlook)| outlook.denial.code == DenyCode::NoMatchingRule);
+    let Some(asking) = asking else { return Findings::default() };
+    let unmatched = outlooks(&asking).filter(|(.., outlook)| outlook.denial.code == DenyCode::NoMatchingRule);
     let finding = |(key, route, capability, outlook): (String, &Route, &CapabilityId, Outlook)| {
         let rules = &loaded.snapshot.rules.rules;
         let cell = Cells::of(asking.gate().env, route.data_label, TenantRisk::High, QosClass::P2);
@@ -58,7 +56,7 @@ pub(super) fn without_rule(loaded: &Loaded<'_>) -> Vec<Finding> {
             let named = rules.iter().flat_map(Rule::named);
             meant(capability.as_str(), named.map(|name| &**name), || format!("add a rule for `{capability}`"))
         };
-        Finding::new(At::Key(key), format!("{why}: {}", denied(&outlook)), help)
+        Finding::new(At::Key(key), format!("{why}: {}", denied(&asking, route, capability, &outlook)), help)
     };
     unmatched.map(finding).collect()
 }
@@ -75,13 +73,17 @@ fn missed(rule: &Rule, cell: Cells) -> String {
 }
 
 /// A rule matches what a route asks for, and nobody who may come can be dispatched.
-pub(super) fn always_denied(loaded: &Loaded<'_>) -> Vec<Finding> {
-    let Some(asking) = Asking::at_gate(loaded) else { return Vec::new() };
-    let refused = outlooks(&asking).into_iter().filter(|(.., outlook)| !is_said_elsewhere(loaded, &outlook.denial));
-    let finding = |(key, _, capability, outlook): (String, &Route, &CapabilityId, Outlook)| {
+pub(super) fn always_denied(loaded: &Loaded<'_>) -> Findings {
+    let Some(asking) = Asking::at_gate(loaded) else { return Findings::default() };
+    let refused = outlooks(&asking).filter(|(.., outlook)| !is_said_elsewhere(loaded, &outlook.denial));
+    let finding = |(key, route, capability, outlook): (String, &Route, &CapabilityId, Outlook)| {
         let Denial { code, message, .. } = &outlook.denial;
         let help = help(loaded, *code, capability, outlook.worker.as_ref());
-        Finding::new(At::Key(key), format!("`{capability}`: {}: {message}", denied(&outlook)), help)
+        Finding::new(
+            At::Key(key),
+            format!("`{capability}`: {}: {message}", denied(&asking, route, capability, &outlook)),
+            help,
+        )
     };
     refused.map(finding).collect()
 }

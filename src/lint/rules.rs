@@ -1,6 +1,6 @@
 //! Lints of the rules: what they match, who could act for them, and what they ask that is not there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::DenyCode;
 use crate::engine::json::Step;
@@ -8,7 +8,7 @@ use crate::engine::rules::{Capabilities, Rule};
 use crate::engine::snapshot::Skip;
 use crate::ids::{CapabilityId, Env};
 
-use super::{At, Finding, Loaded, meant};
+use super::{At, Finding, Findings, Loaded, meant};
 
 /// The rules with their places.
 fn rules<'a>(loaded: &Loaded<'a>) -> impl Iterator<Item = (usize, &'a Rule)> + use<'a> {
@@ -22,17 +22,17 @@ fn at(rule: usize, inside: &[&str]) -> At {
 }
 
 /// There is no rule, so that everything is denied.
-pub(super) fn none(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn none(loaded: &Loaded<'_>) -> Findings {
     if !loaded.snapshot.rules.is_empty() {
-        return Vec::new();
+        return Findings::default();
     }
     let message = format!("there is no rule: every request will be denied with {}", DenyCode::NoMatchingRule.as_str());
     let help = "write a rule for each capability that may be asked for";
-    vec![Finding::new(At::Rules(vec![Step::from("rules")]), message, help)]
+    Findings::one(Finding::new(At::Rules(vec![Step::from("rules")]), message, help))
 }
 
 /// A rule without any condition takes every request, also for capabilities that nobody has thought of.
-pub(super) fn matches_everything(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn matches_everything(loaded: &Loaded<'_>) -> Findings {
     let everything =
         |rule: &Rule| matches!(rule.capabilities, Capabilities::Any) && rule.cells.constrains() == [false; 4];
     let finding = |(place, rule): (usize, &Rule)| {
@@ -44,7 +44,7 @@ pub(super) fn matches_everything(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// A rule without a candidate can dispatch nobody.
-pub(super) fn without_candidates(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn without_candidates(loaded: &Loaded<'_>) -> Findings {
     let finding = |(place, rule): (usize, &Rule)| {
         let message = format!(
             "rule `{}` has no candidate: every request that it matches will be denied with {}",
@@ -58,9 +58,9 @@ pub(super) fn without_candidates(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// A rule asks the policy gate, and there is none.
-pub(super) fn asks_missing_gate(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn asks_missing_gate(loaded: &Loaded<'_>) -> Findings {
     if loaded.snapshot.gate.is_some() {
-        return Vec::new();
+        return Findings::default();
     }
     let finding = |(place, rule): (usize, &Rule)| {
         let message = format!(
@@ -75,20 +75,27 @@ pub(super) fn asks_missing_gate(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// A rule names a capability that none of its candidates' workers declares, so that none that is named may act.
-pub(super) fn capability_not_declared(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn capability_not_declared(loaded: &Loaded<'_>) -> Findings {
     if loaded.is_open || loaded.snapshot.workers.is_empty() {
-        return Vec::new();
+        return Findings::default();
     }
     let workers = &loaded.snapshot.workers;
-    let mut findings = Vec::new();
+    let mut declared: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for worker in workers.values() {
+        let of_species = declared.entry(worker.species.as_str()).or_default();
+        of_species.extend(worker.capabilities.iter().map(CapabilityId::as_str));
+    }
+    let mut findings = Findings::default();
     for (place, rule) in rules(loaded) {
-        let species: BTreeSet<&str> = rule.candidates.iter().map(|candidate| &*candidate.species).collect();
-        let candidates = || workers.values().filter(|worker| species.contains(worker.species.as_str()));
-        if candidates().next().is_none() {
+        let candidates: Vec<_> =
+            rule.candidates.iter().filter_map(|candidate| declared.get(&*candidate.species)).collect();
+        if candidates.is_empty() {
             continue;
         }
-        for capability in rule.named().filter(|name| candidates().all(|worker| !worker.capabilities.contains(&***name)))
-        {
+        for capability in rule.named().filter(|name| candidates.iter().all(|theirs| !theirs.contains(&***name))) {
+            if findings.is_full() {
+                return findings;
+            }
             let message = format!(
                 "rule `{}` is for `{capability}`, which no worker of its candidates declares: requests that name a worker will be denied with {}",
                 rule.id,
@@ -105,14 +112,17 @@ pub(super) fn capability_not_declared(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// Only capabilities of the catalogue count, and a rule is for another.
-pub(super) fn capability_unknown(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn capability_unknown(loaded: &Loaded<'_>) -> Findings {
     let (settings, catalogue) = (&loaded.snapshot.settings, &loaded.snapshot.catalogue);
     if !settings.require_known_capability {
-        return Vec::new();
+        return Findings::default();
     }
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     for (place, rule) in rules(loaded) {
         for capability in rule.named().filter(|name| catalogue.capability(name).is_none()) {
+            if findings.is_full() {
+                return findings;
+            }
             let message = format!(
                 "rule `{}` is for `{capability}`, which is not in the catalogue: every request for it will be denied with {}",
                 rule.id,
@@ -129,12 +139,15 @@ pub(super) fn capability_unknown(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// No candidate of a rule may act in any environment that the rule is for.
-pub(super) fn candidates_cannot_act(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn candidates_cannot_act(loaded: &Loaded<'_>) -> Findings {
     if loaded.is_open {
-        return Vec::new();
+        return Findings::default();
     }
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     for ((place, rule), prepared) in rules(loaded).zip(&loaded.snapshot.prepared) {
+        if findings.is_full() {
+            break;
+        }
         let envs = Env::ALL.iter().filter(|env| rule.is_for(**env));
         let refused: Option<Vec<_>> = envs.map(|env| prepared.unnamed(*env).chosen.as_ref().err()).collect();
         // What came nearest is what is most likely to be mended.

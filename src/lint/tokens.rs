@@ -5,7 +5,7 @@ use crate::hall::Scope;
 use crate::ids::{TenantId, WorkerId};
 use crate::proxy::settings::Identity;
 
-use super::{At, Finding, Loaded, meant};
+use super::{At, Finding, Findings, Loaded, meant};
 
 /// The key of a token, in the configuration or in its file of tokens.
 fn key(loaded: &Loaded<'_>, at: usize) -> String {
@@ -16,8 +16,8 @@ fn key(loaded: &Loaded<'_>, at: usize) -> String {
 }
 
 /// A token is bound to a worker that is not enrolled.
-pub(super) fn worker_not_enrolled(loaded: &Loaded<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
+pub(super) fn worker_not_enrolled(loaded: &Loaded<'_>) -> Findings {
+    let mut findings = Findings::default();
     if loaded.is_open || loaded.snapshot.workers.is_empty() {
         return findings;
     }
@@ -25,6 +25,9 @@ pub(super) fn worker_not_enrolled(loaded: &Loaded<'_>) -> Vec<Finding> {
     for (at, token) in asking {
         let bound = token.binding.workers.iter().flat_map(|workers| workers.iter());
         for worker in bound.filter(|worker| !loaded.snapshot.workers.contains_key(*worker)) {
+            if findings.is_full() {
+                return findings;
+            }
             let message = format!(
                 "`{worker}` is not enrolled: what this token asks as it will be denied with {}",
                 DenyCode::WorkerNotEnrolled.as_str()
@@ -39,10 +42,10 @@ pub(super) fn worker_not_enrolled(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// Only signatories may ask, and a tenant that asks is none.
-pub(super) fn tenant_not_allowed(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn tenant_not_allowed(loaded: &Loaded<'_>) -> Findings {
     let settings = &loaded.snapshot.settings;
     if !settings.require_signatory {
-        return Vec::new();
+        return Findings::default();
     }
     let mut asking: Vec<(String, &TenantId)> = Vec::new();
     if let Some(Identity::Fixed { tenant_id, .. }) = loaded.gate.map(|gate| &gate.identity) {
@@ -60,7 +63,7 @@ pub(super) fn tenant_not_allowed(loaded: &Loaded<'_>) -> Vec<Finding> {
             DenyCode::UnknownTenant.as_str()
         );
         let help = "list the tenants in `policy.allowed_tenants`";
-        return vec![Finding::new(At::Key("policy.require_signatory".to_owned()), message, help)];
+        return Findings::one(Finding::new(At::Key("policy.require_signatory".to_owned()), message, help));
     }
     let refused = asking.into_iter().filter(|(_, tenant)| !allowed.contains(tenant.as_str()));
     let finding = |(key, tenant): (String, &TenantId)| {
@@ -77,11 +80,11 @@ pub(super) fn tenant_not_allowed(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// A configuration that says nothing is a policy of defaults, and most likely the wrong file.
-pub(super) fn empty_configuration(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn empty_configuration(loaded: &Loaded<'_>) -> Findings {
     if !loaded.origins.keys.is_empty() {
-        return Vec::new();
+        return Findings::default();
     }
     let message = "says nothing: `rules.json` and `enrolled` beside it are all there is, and `serve` cannot run it";
     let help = "write a section `gate` or `hall`, or name the configuration that you meant";
-    vec![Finding::new(At::Key(String::new()), message, help)]
+    Findings::one(Finding::new(At::Key(String::new()), message, help))
 }

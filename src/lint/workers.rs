@@ -8,7 +8,7 @@ use crate::engine::snapshot::Standing;
 use crate::registry::hash;
 use crate::registry::records::Enrolled;
 
-use super::{At, Finding, Loaded, meant};
+use super::{At, Finding, Findings, Loaded, meant};
 
 /// What a record may say (WCP_SPEC 6 and its schema), read here or not.
 const KEYS: &[&str] = &[
@@ -51,23 +51,26 @@ fn records<'a>(loaded: &Loaded<'a>) -> impl Iterator<Item = &'a Enrolled> + use<
 }
 
 /// Nobody is enrolled.
-pub(super) fn none(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn none(loaded: &Loaded<'_>) -> Findings {
     if loaded.is_open || !loaded.snapshot.workers.is_empty() {
-        return Vec::new();
+        return Findings::default();
     }
     let message = "holds no record: no worker is enrolled, and every request will be denied";
     let help = "write a registry record into the folder, or let workers be enrolled over the API with `policy.store`";
-    vec![Finding::new(At::Key("policy.workers".to_owned()), message, help)]
+    Findings::one(Finding::new(At::Key("policy.workers".to_owned()), message, help))
 }
 
 /// A key that no record has is most likely a slip of the pen, and what it should say does not count.
-pub(super) fn unknown_key(loaded: &Loaded<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
+pub(super) fn unknown_key(loaded: &Loaded<'_>) -> Findings {
+    let mut findings = Findings::default();
     for enrolled in records(loaded) {
         let members = enrolled.record.as_object();
         // What begins so is somebody's own.
         let own = |key: &str| key.starts_with(['_', '$']) || key.starts_with("x-") || key.starts_with("x_");
         for key in members.into_iter().flat_map(|members| members.keys()).filter(|key| !own(key)) {
+            if findings.is_full() {
+                return findings;
+            }
             if !KEYS.contains(&&**key) {
                 let help = meant(key, KEYS.iter().copied(), || {
                     "remove it, or begin it with `x-` if it is a note of your own".to_owned()
@@ -80,7 +83,7 @@ pub(super) fn unknown_key(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// Every status but `active` takes the right to act away, and a word that is none most likely should not.
-pub(super) fn unknown_status(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn unknown_status(loaded: &Loaded<'_>) -> Findings {
     let said = records(loaded).filter_map(|enrolled| Some((enrolled, enrolled.text("status")?)));
     let unknown = said.filter(|(_, status)| !STATUSES.contains(&&***status));
     let finding = |(enrolled, status): (&Enrolled, &std::sync::Arc<str>)| {
@@ -96,7 +99,7 @@ pub(super) fn unknown_status(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// A record is not the one that its hash says; only reference mode loads such a one, as the reference does.
-pub(super) fn wrong_hash(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn wrong_hash(loaded: &Loaded<'_>) -> Findings {
     let wrong = records(loaded).filter(|enrolled| {
         let written = enrolled.text(hash::ARTIFACT_HASH);
         written.is_some_and(|text| text.strip_prefix("sha256:").unwrap_or(text) != enrolled.hash.to_hex())
@@ -110,10 +113,10 @@ pub(super) fn wrong_hash(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// A worker of a species that no rule names can never act.
-pub(super) fn never_candidate(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn never_candidate(loaded: &Loaded<'_>) -> Findings {
     let rules = &loaded.snapshot.rules.rules;
     if rules.is_empty() {
-        return Vec::new();
+        return Findings::default();
     }
     let candidates: BTreeSet<&str> =
         rules.iter().flat_map(|rule| rule.candidates.iter().map(|candidate| &*candidate.species)).collect();
@@ -134,7 +137,7 @@ pub(super) fn never_candidate(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// An empty list of environments allows none.
-pub(super) fn nowhere_allowed(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn nowhere_allowed(loaded: &Loaded<'_>) -> Findings {
     let nowhere = records(loaded)
         .filter(|enrolled| enrolled.worker.allowed_environments.as_ref().is_some_and(BTreeSet::is_empty));
     let finding = |enrolled: &Enrolled| {
@@ -150,7 +153,7 @@ pub(super) fn nowhere_allowed(loaded: &Loaded<'_>) -> Vec<Finding> {
 }
 
 /// The file that was attested is not there, so that nobody can say what the worker's code is.
-pub(super) fn attestation_file_missing(loaded: &Loaded<'_>) -> Vec<Finding> {
+pub(super) fn attestation_file_missing(loaded: &Loaded<'_>) -> Findings {
     let active = records(loaded).filter(|enrolled| enrolled.worker.standing == Standing::Active);
     let sources = active.filter_map(|enrolled| Some((enrolled, enrolled.worker.attestation.source.as_ref()?)));
     let missing = sources.filter(|(_, source)| !source.path.is_file());

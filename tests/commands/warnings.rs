@@ -7,7 +7,7 @@ use std::fs;
 
 use hallgate::lint::LINTS;
 use serde_json::{Value, json};
-use support::{Fixture, root, run, until};
+use support::{Fixture, differs_from_golden, root, run, until};
 
 use crate::folders;
 
@@ -40,12 +40,7 @@ fn each_warning_is_as_the_text_in_its_folder_says() {
         }
         let said = said(case);
         seen.extend(names().filter(|name| case.starts_with(name) && said.contains(&format!("warning[{name}]: "))));
-        let golden = folder.join("said.txt");
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&golden, &said).unwrap();
-        } else if fs::read_to_string(&golden).unwrap_or_default() != said {
-            differ.push(format!("{} should be:\n{said}", golden.display()));
-        }
+        differ.extend(differs_from_golden(&folder.join("said.txt"), &said));
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));
     assert_eq!(seen, names().collect(), "a folder of tests/check/warnings shows each warning, by its name");
@@ -69,6 +64,52 @@ fn serve_and_reload_log_what_check_says() {
     until(|| process.log().contains("unknown-record-key"));
     assert!(process.log().contains("did you mean `status`?"));
     process.end();
+}
+
+/// With a look at each pair of a rule and a worker this would take minutes.
+#[test]
+fn what_is_configured_may_be_large() {
+    const MANY: usize = 4000;
+    let fixture = Fixture::copy_of("tests/check/warnings/base");
+    let rules: Vec<Value> = (0..MANY)
+        .map(|n| {
+            let species = json!([{ "worker_species_id": "wrk.rule.none" }]);
+            json!({
+                "rule_id": format!("rr_{n}"), "match": { "capability_id": format!("cap.rule.n{n}") },
+                "decision": { "candidate_workers_ranked": species }
+            })
+        })
+        .collect();
+    fixture.write("rules.json", &json!({ "rules": rules }).to_string());
+    for n in 0..=MANY {
+        let (species, envs) = match n {
+            MANY => ("wrk.rule.none".to_owned(), json!([])),
+            n => (format!("wrk.worker.s{n}"), json!(["prod"])),
+        };
+        let worker = json!({
+            "worker_id": format!("wrk_{n}"), "worker_species_id": species, "risk_tier": "low",
+            "capabilities": [format!("cap.worker.n{n}")], "allowed_environments": envs
+        });
+        fixture.write(&format!("enrolled/wrk_{n}.json"), &worker.to_string());
+    }
+    let route = |n| {
+        format!(
+            "    - {{ match: {{ path: /p{n}/* }}, capability: cap.route.n{n}, data_label: INTERNAL, upstream: orders }}\n"
+        )
+    };
+    let routes: String = (0..500).map(route).collect();
+    fixture.edit("  routes:\n", &format!("  routes:\n{routes}"));
+    let began = std::time::Instant::now();
+    let (code, _, err) = fixture.run(&["check", "--config", "hallgate.yaml"]);
+    assert_eq!(code, Some(0), "{err}");
+    for name in
+        ["route-without-rule", "worker-never-candidate", "rule-candidates-cannot-act", "rule-capability-not-declared"]
+    {
+        let told: Vec<_> = err.lines().filter(|line| line.contains(&format!("warning[{name}]"))).collect();
+        assert_eq!(told.len(), 50, "{name}");
+        assert!(told.iter().any(|line| line.ends_with("; more of this kind are not listed")), "{name}");
+    }
+    assert!(began.elapsed() < support::PATIENCE, "{:?}", began.elapsed());
 }
 
 #[test]

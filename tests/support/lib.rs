@@ -96,6 +96,15 @@ pub fn until(so: impl Fn() -> bool) {
     }
 }
 
+/// How a text differs from its golden file; `None` where it does not. With `UPDATE_GOLDEN` set the file is written anew.
+pub fn differs_from_golden(golden: &Path, text: &str) -> Option<String> {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(golden, text).unwrap();
+    }
+    let there = std::fs::read_to_string(golden).unwrap_or_default();
+    (there != text).then(|| format!("{} should be:\n{text}", golden.display()))
+}
+
 /// Whether every key of what is expected is there with the same value; ours may carry more.
 pub fn agrees(expected: &Value, ours: &Value) -> bool {
     match (expected, ours) {
