@@ -114,3 +114,25 @@ fn there_are_no_colours_where_there_is_no_terminal() {
     until(|| process.log().contains(" INFO hallgate::cli::serve: starting"));
     assert!(!process.log().contains('\x1b'), "{}", process.log());
 }
+
+#[test]
+fn a_line_is_short_however_long_what_is_asked_is() {
+    let (_upstream, fixture) = fixture(TELEMETRY);
+    let process = fixture.serve();
+    let long = "x".repeat(200_000);
+    for key in ["capability_id", "worker_id", "tenant_id", "correlation_id"] {
+        let mut asked = json!({
+            "capability_id": "cap.data.read.v1", "worker_id": "wrk_make_acme_prod", "env": "prod", "data_label": "INTERNAL",
+            "tenant_id": "org.acme", "tenant_risk": "low", "qos_class": "P2", "correlation_id": "c-1"
+        });
+        asked[key] = long.as_str().into();
+        let answer = post(process.hall(), TOKEN, "/api/route", &asked.to_string());
+        let body: Value = serde_json::from_str(&answer.text()).unwrap();
+        let line = line(&process, body["decision_id"].as_str().unwrap()).to_string();
+        assert!(line.len() < 4096, "{key}: {} bytes", line.len());
+    }
+    let path = format!("GET /{}", &long[..6000]);
+    let answer = ask(process.gate(), &path, &[], "");
+    let line = line(&process, answer.header("wcp-decision-id").unwrap()).to_string();
+    assert!(line.len() < 4096, "{} bytes", line.len());
+}

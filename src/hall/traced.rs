@@ -1,6 +1,7 @@
 //! What the span of a request says of its decision, the same at both doors: ids, codes and closed vocabularies, never a body.
 
 use super::Hall;
+use super::recent::row::short;
 use crate::engine::Decision;
 use crate::engine::input::written::sound_correlation_id;
 use crate::telemetry::traces::{Traced, Traces};
@@ -28,10 +29,10 @@ pub fn tell(span: &mut Traced, decision: &Decision) {
     span.set("wcp.verdict", verdict.outcome.as_str());
     span.set_some("wcp.code", verdict.denial.as_ref().map(|denial| denial.code.as_str()));
     span.set("wcp.rule_id", verdict.matched_rule_id.clone());
-    span.set("wcp.capability", input.capability_id.clone());
-    span.set_some("wcp.worker_id", input.worker_id.clone());
+    span.set("wcp.capability", short(&input.capability_id));
+    span.set_some("wcp.worker_id", input.worker_id.as_ref().map(short));
     span.set_some("wcp.worker_species", verdict.selected_species.clone());
-    span.set("wcp.tenant_id", input.tenant_id.clone());
+    span.set("wcp.tenant_id", short(&input.tenant_id));
     span.set("wcp.env", input.env.as_str());
     span.set("wcp.data_label", input.data_label.as_str());
     span.set_some("wcp.blast_score", verdict.blast_score);

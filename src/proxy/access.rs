@@ -43,7 +43,7 @@ pub fn log(
         peer = peer.map(tracing::field::display),
         method = method::said(&session.req_header().method),
         host = http.map(|http| &*http.host),
-        path = http.map(|http| &*http.path).or_else(|| turned_away?.path.as_deref()),
+        path = http.map(|http| &*http.path).or_else(|| turned_away?.path.as_deref()).map(logs::brief),
         worker_id = decision.map_or_else(|| turned_away?.worker.as_deref(), |decision| decision.worker()),
         tenant_id = input.map(|input| &*input.tenant_id).or_else(|| turned_away?.tenant.as_deref()),
         capability = input.map(|input| &*input.capability_id),

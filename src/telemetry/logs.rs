@@ -29,14 +29,14 @@ pub enum LogFormat {
 }
 
 /// The most bytes of a reason in a line.
-const LONGEST_REASON: usize = 512;
+const LONGEST: usize = 512;
 
-/// As much of a reason as is said in a line: it may name what a caller sent.
+/// As much of a text as is said of it in a line: callers choose how long theirs are, and a reason may name what they sent.
 #[must_use]
-pub fn brief(reason: &str) -> &str {
-    let longest = LONGEST_REASON.min(reason.len());
-    let end = (0..=longest).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or_default();
-    reason.get(..end).unwrap_or_default()
+pub fn brief(text: &str) -> &str {
+    let longest = LONGEST.min(text.len());
+    let end = (0..=longest).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    text.get(..end).unwrap_or_default()
 }
 
 /// Starts logging to stderr. A second call in one process changes nothing.
@@ -74,7 +74,7 @@ mod tests {
     fn a_reason_is_of_bounded_length() {
         assert_eq!(brief("no"), "no");
         // The end falls into the middle of a character.
-        let long = format!("{}\u{e9}", "x".repeat(LONGEST_REASON - 1));
-        assert_eq!(brief(&long), "x".repeat(LONGEST_REASON - 1));
+        let long = format!("{}\u{e9}", "x".repeat(LONGEST - 1));
+        assert_eq!(brief(&long), "x".repeat(LONGEST - 1));
     }
 }
