@@ -73,3 +73,69 @@ impl Counted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Facts, Mode, Question, RouteInput, RuleSet, Snapshot, decide};
+    use crate::hall::tests::settings;
+    use crate::ids::Env;
+
+    fn snapshot() -> Snapshot {
+        Snapshot::build(settings(), RuleSet::parse(r#"{"rules": []}"#, Mode::Strict).unwrap(), Vec::new()).unwrap()
+    }
+
+    fn verdict(snapshot: &Snapshot) -> Arc<Verdict> {
+        let input = RouteInput::new("cap.a", Env::Dev, "org.acme");
+        Arc::new(decide(&Question::ask(&input, &Facts::default(), snapshot), snapshot))
+    }
+
+    /// A decision from a verdict that was remembered.
+    fn remembered(snapshot: &Snapshot, verdict: &Arc<Verdict>, capability: &str) -> Decision {
+        Decision::new(RouteInput::new(capability, Env::Dev, "org.acme"), Arc::clone(verdict), snapshot, true)
+    }
+
+    #[test]
+    fn each_decision_counts_where_it_belongs_however_many_there_are() {
+        let counted = Counted::default();
+        let snapshot = snapshot();
+        let (shared, other) = (verdict(&snapshot), verdict(&snapshot));
+        let long = "x".repeat(LONGEST + 1);
+        // One verdict for several capabilities, one capability with several verdicts and doors, more of them than are kept, and one that
+        // is too long to be.
+        let mut of: Vec<(Decision, Door, Counter)> = Vec::new();
+        for capability in ["cap.a", "cap.b", "cap.c", "cap.d", "cap.e", &long] {
+            for (verdict, door) in [(&shared, Door::Gate), (&shared, Door::Api), (&other, Door::Gate)] {
+                of.push((remembered(&snapshot, verdict, capability), door, Counter::default()));
+            }
+        }
+        for round in 1..4 {
+            for (decision, door, counter) in &of {
+                counted.count(decision, *door, || counter.clone());
+            }
+            assert!(of.iter().all(|(.., counter)| counter.get() == round));
+        }
+        let shards = counted.shards.map(|shard| shard.into_inner().unwrap().known);
+        let kept: Vec<&Known> = shards.iter().flatten().collect();
+        assert_eq!(kept.len(), KEPT);
+        assert!(kept.iter().all(|known| known.capability.len() <= LONGEST));
+    }
+
+    #[test]
+    fn a_counter_is_looked_up_once_for_a_verdict_that_is_remembered_and_always_for_another() {
+        let counted = Counted::default();
+        let snapshot = snapshot();
+        let verdict = verdict(&snapshot);
+        for (cached, expected) in [(true, 1), (false, 3)] {
+            let mut looked_up = 0;
+            for _ in 0..3 {
+                let decision = Decision { cached, ..remembered(&snapshot, &verdict, "cap.a") };
+                counted.count(&decision, Door::Gate, || {
+                    looked_up += 1;
+                    Counter::default()
+                });
+            }
+            assert_eq!(looked_up, expected);
+        }
+    }
+}
