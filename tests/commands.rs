@@ -13,7 +13,7 @@ mod warnings;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::{Fixture, hallgate, root, run};
+use support::{Fixture, differs_from_golden, hallgate, root, run};
 
 /// A copy of `tests/commands/sample` in a folder of its own.
 fn sample() -> Fixture {
@@ -42,12 +42,7 @@ fn check_says_of_each_folder_what_the_text_in_it_says() {
             _ => out,
         };
         let said = format!("exit code {}\nstdout:\n{out}stderr:\n{err}", code.unwrap());
-        let golden = folder.join("said.txt");
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&golden, &said).unwrap();
-        } else if fs::read_to_string(&golden).unwrap_or_default() != said {
-            differ.push(format!("{} should be:\n{said}", golden.display()));
-        }
+        differ.extend(differs_from_golden(&folder.join("said.txt"), &said));
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use hallgate::config::Config;
 use hallgate::engine::Settings;
 use hallgate::ids::Digest;
+use support::differs_from_golden;
 
 const SECRETS: [(&str, &str); 3] = [
     ("TOKEN", "hst_0123456789abcdef"),
@@ -48,12 +49,7 @@ fn each_mistake_is_reported_as_the_text_beside_it_says() {
         for (_, secret) in SECRETS.into_iter().chain([("", "hunter2"), ("", "short-secret")]) {
             assert!(!report.contains(secret), "{file:?} gives a secret away: {report}");
         }
-        let golden = file.with_extension("txt");
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&golden, &report).unwrap();
-        } else if fs::read_to_string(&golden).unwrap_or_default() != report {
-            differ.push(format!("{} should be:\n{report}", golden.display()));
-        }
+        differ.extend(differs_from_golden(&file.with_extension("txt"), &report));
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
