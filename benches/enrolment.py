@@ -56,7 +56,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="hallgate-bench-") as name:
         folder = Path(name)
         upstream = servers.nginx(folder)
-        more = {"scopes: [route], tenant_id: org.bench": "scopes: [route, enroll]", "policy: { ": "policy: { store: registry.db, "}
+        more = {"scopes: [route, read], tenant_id: org.bench": "scopes: [route, enroll]", "policy: { ": "policy: { store: registry.db, "}
         process = servers.gate(binary, folder, upstream.port, more)
         load = ["taskset", "-c", "1", "wrk", "-t", "1", "-c", "64", "-d", "600s", f"http://127.0.0.1:{process.port}/a"]
         for under in (False, True):
