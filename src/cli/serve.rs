@@ -34,7 +34,7 @@ use crate::registry::store::Store;
 use crate::telemetry::threads::{self, Thread};
 use crate::telemetry::traces::Exporter;
 use crate::telemetry::{self, Metrics, logs};
-use crate::{api, lint, proxy};
+use crate::{api, proxy};
 use ending::{ShutdownSequence, StopMode};
 use listen::TakenError;
 use refresh::Refresher;
@@ -137,10 +137,8 @@ impl Drop for LastLines {
 /// Runs until a signal. Whether it ended without a panic.
 fn until_told(config: Config, path: PathBuf, files: Files, signals: Signals) -> Result<bool, StartError> {
     let fixed = Fixed::of(&config);
-    let warnings = lint::of_config(&config);
-    warnings::log(&warnings);
     let mut running = start(config)?;
-    let reloader = Reloader::start(path, files, (fixed, warnings), Arc::clone(&running.decides))?;
+    let reloader = Reloader::start(path, files, fixed, Arc::clone(&running.decides))?;
     signals.lead(running.end.clone(), reloader, || running.open_ops())?;
     Ok(running.wait())
 }

@@ -41,18 +41,14 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Watches the files that this configuration came from. `fixed` is what of it cannot change, and `warned` what was said of it.
+    /// Watches the files that this configuration came from. `fixed` is what of it cannot change.
     ///
     /// # Errors
     /// There is no thread for it.
-    pub fn start(
-        file: PathBuf,
-        files: Files,
-        (fixed, warned): (Fixed, Vec<Warning>),
-        hall: Arc<Hall>,
-    ) -> std::io::Result<Self> {
+    pub fn start(file: PathBuf, files: Files, fixed: Fixed, hall: Arc<Hall>) -> std::io::Result<Self> {
         let (told, tells) = channel();
-        // What changed since the configuration was read is seen as a change: nothing is known of the files yet.
+        // What changed since the configuration was read is seen as a change: nothing is known of the files yet. So what there is to
+        // warn of is found by the first look, and no caller waits for it.
         let mut watch = Watch {
             file,
             files,
@@ -62,7 +58,7 @@ impl Reloader {
             seen: None,
             again_at: None,
             said: String::new(),
-            warned,
+            warned: Vec::new(),
             loading: false,
         };
         let thread = threads::start("reload", move || watch.run(&tells))?;
