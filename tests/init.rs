@@ -187,10 +187,12 @@ fn a_gate_without_a_file_lets_one_through_and_not_the_other() {
         (&["--to", &to, "--allow", "POST v1"], "write an absolute path"),
         (&["--to", &to, "--allow", "/v1/*", "--label", "SECRETS"], "SECRETS"),
         (&["--to", &to, "--allow", "/v1/*", "--header", "x-api-key: ${NOT_SET}"], "set `NOT_SET`"),
+        (&["--to", &to, "--allow", "/v1/*", "--header", "x-api-key s3cret"], "has no `:`: write 'NAME: VALUE'"),
+        (&["--to", &to, "--allow", "/v1/*", "--header", "x api key: s3cret"], "gate.upstreams.to.headers"),
         (&["--to", &to, "--allow", "/v1/*", "--allow", "GET /v1/models"], "is never reached"),
     ] {
         let (code, out, err) = fixture.run(&[&["gate"], arguments].concat());
         assert!(code == Some(2) && out.is_empty() && err.contains(said), "{arguments:?}: {err}");
-        assert!(!err.contains("hallgate-gate-"), "{err}");
+        assert!(!err.contains("hallgate-gate-") && !err.contains("s3cret"), "{err}");
     }
 }

@@ -36,7 +36,7 @@ pub struct Options {
     #[arg(long, value_name = "CAPABILITY_ID", default_value = "cap.api.call")]
     capability: CapabilityId,
     /// A header that the gate sets, such as 'authorization: Bearer ${OPENAI_API_KEY}', taken from the environment; may be repeated
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<Header>,
     /// Where callers connect
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -62,13 +62,26 @@ struct Allowed {
     path: String,
 }
 
-/// A header's name and value; the value may be a secret.
+/// A header as it was written; it may hold a secret, so nothing that is wrong with it repeats it.
 #[derive(Clone)]
-struct Header(String, String);
+struct Header(String);
+
+impl From<&str> for Header {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
 
 impl std::fmt::Debug for Header {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Header").field(&self.0).finish_non_exhaustive()
+        f.debug_tuple("Header").finish_non_exhaustive()
+    }
+}
+
+impl Header {
+    /// Its name and its value.
+    fn split(&self) -> Option<(&str, &str)> {
+        self.0.split_once(':').map(|(name, value)| (name.trim(), value.trim()))
     }
 }
 
@@ -81,14 +94,12 @@ fn allowed(text: &str) -> Result<Allowed, String> {
     Ok(Allowed { method: method.map(str::to_owned), path: path.to_owned() })
 }
 
-fn header(text: &str) -> Result<Header, String> {
-    let (name, value) = text.split_once(':').ok_or("has no `:`: write 'NAME: VALUE'")?;
-    Ok(Header(name.trim().to_owned(), value.trim().to_owned()))
-}
-
 /// Runs the command until a signal ends it. 0: it ended in order; 1: it did not; 2: it could not start.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
+    if options.headers.iter().any(|header| header.split().is_none()) {
+        return cannot("a `--header` has no `:`: write 'NAME: VALUE'");
+    }
     let folder = match tempfile::Builder::new().prefix("hallgate-gate-").tempdir() {
         Ok(folder) => folder,
         Err(error) => return cannot(format_args!("there is no place for temporary files: {error}: set TMPDIR")),
@@ -117,8 +128,12 @@ impl Options {
             }
             json!({ "match": matched, "capability": self.capability.as_str(), "data_label": self.label.as_str(), "upstream": "to" })
         });
-        let headers: serde_json::Map<_, _> =
-            self.headers.iter().map(|Header(name, value)| (name.clone(), json!(value))).collect();
+        let headers: serde_json::Map<_, _> = self
+            .headers
+            .iter()
+            .filter_map(Header::split)
+            .map(|(name, value)| (name.to_owned(), json!(value)))
+            .collect();
         let log = if matches!(self.log, LogLines::Json) { "json" } else { "text" };
         let configuration = json!({
             "gate": {

@@ -166,7 +166,9 @@ impl<'a> Value<'a> {
             return None;
         };
         if let Some(name) = unbraced(scalar.as_str()) {
-            let message = format!("`${name}` stays as it is written: only `${{{name}}}` is replaced");
+            // One that is set is the name of a variable; another may be a piece of a secret.
+            let name = if (self.reading.environment)(name).is_some() { name } else { "NAME" };
+            let message = format!("a `${name}` stays as it is written: only `${{{name}}}` is replaced");
             let help = format!("write `${{{name}}}`; a text that has a `$` of its own can be kept in a file");
             self.reading.warn(VARIABLE_WITHOUT_BRACES, place(self.node.span()), &self.path, message, help);
         }
