@@ -52,8 +52,9 @@ impl Doorway {
     }
 
     /// Takes in a connection: it has a place from now on. `None`: there is none for it.
-    pub fn enter(&self, stream: Stream) -> Option<(CallerConnection, Arc<ConnectionPlace>)> {
-        let place = Arc::new(self.connections.enter(peer(&*stream).map(|peer| peer.ip()))?);
+    pub async fn enter(&self, stream: Stream) -> Option<(CallerConnection, Arc<ConnectionPlace>)> {
+        let peer = peer(&*stream).map(|peer| peer.ip());
+        let place = Arc::new(self.connections.enter(peer).await?);
         Some((CallerConnection::in_place(stream, Arc::clone(&place)), place))
     }
 

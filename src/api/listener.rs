@@ -59,12 +59,13 @@ impl ApiListener {
 #[async_trait]
 impl ServerApp for ApiListener {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let (connection, place) = self.doorway.enter(stream)?;
+        let (connection, place) = self.doorway.enter(stream).await?;
         let serve = async {
             let stream = self.doorway.shake_hands(connection).await?;
             self.serve(stream, Arc::clone(&place), shutdown).await
         };
-        place.hold(serve).await
+        // Apart, because those that wait for a place are many, and should be small.
+        place.hold(Box::pin(serve)).await
     }
 }
 

@@ -1,7 +1,10 @@
 //! Places for connections: so many in all, so many of a network, and few for those on which nobody is known.
 //!
 //! Where all are taken a new connection takes one from somebody: from a stranger, else from whoever has owed us something for longest, a
-//! request, the rest of a body or to read. Whoever waits for an upstream keeps its place.
+//! request, the rest of a body or to read. Whoever waits for us or for an upstream keeps its place; where all do, new connections wait in
+//! line for a moment, and whoever has been answered makes room, even if its next request is there.
+
+mod lines;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
@@ -14,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 
+use self::lines::Lines;
 use crate::ids::network;
 use crate::telemetry::{ClosedLabels, Gauge, Metrics};
 
@@ -33,6 +37,14 @@ pub struct ConnectionLimits {
     pub unknown: usize,
 }
 
+impl ConnectionLimits {
+    /// How many more may wait for a place.
+    #[must_use]
+    pub const fn waiting(&self) -> usize {
+        self.in_all
+    }
+}
+
 /// The connections of a door.
 #[derive(Debug)]
 pub struct Connections {
@@ -41,6 +53,7 @@ pub struct Connections {
     /// For so long a new connection is not asked for its place, unless all are taken: what it says may be on its way.
     grace: Duration,
     table: Mutex<Table>,
+    lines: Lines,
     /// Bytes of heads that are not whole.
     heads: AtomicUsize,
     open: Gauge,
@@ -141,22 +154,43 @@ impl Connections {
             most,
             grace: GRACE,
             table: Mutex::default(),
+            lines: Lines::of_at_most(most.waiting()),
             heads: AtomicUsize::new(0),
             open,
             metrics: Arc::clone(metrics),
         })
     }
 
-    /// Gives a new connection a place. Where there is none, it takes that of another: `None` when all others are at work.
-    pub fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<ConnectionPlace> {
+    /// Gives a new connection a place, if need be that of another. Where all others are at work it waits for a moment; `None` when they
+    /// still are, or when many wait already.
+    pub async fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<ConnectionPlace> {
         let network = peer.map(network);
-        let mut table = self.table();
-        let of_network = table.networks.get(&network).copied().unwrap_or_default();
-        let crowded = if of_network >= self.most.per_network {
-            Some(("network_full", Some(network)))
-        } else {
-            (table.open.len() >= self.most.in_all).then_some(("full", None))
+        let place = || self.place(network);
+        // Nobody overtakes those who wait.
+        let at_once = if self.lines.has(network) { None } else { place().ok() };
+        let place = match at_once {
+            Some(place) => Some(place),
+            None => self.lines.wait(network, || place().ok()).await,
         };
+        if place.is_none() {
+            let why = self.crowded(&self.table(), network).map_or("full", |(why, _)| why);
+            self.count(why);
+        }
+        place
+    }
+
+    /// Whether there is no place that is free, and why; of the network alone, if that is full.
+    fn crowded(&self, table: &Table, network: Network) -> Option<(&'static str, Option<Network>)> {
+        if table.networks.get(&network).is_some_and(|held| *held >= self.most.per_network) {
+            return Some(("network_full", Some(network)));
+        }
+        (table.open.len() >= self.most.in_all).then_some(("full", None))
+    }
+
+    /// A place that is free or that another gives up; or else why there is none.
+    fn place(self: &Arc<Self>, network: Network) -> Result<ConnectionPlace, &'static str> {
+        let mut table = self.table();
+        let crowded = self.crowded(&table, network);
         let strangers = table.unknown.len() >= self.most.unknown;
         let had_its_time = |of| table.stranger(of).filter(|number| table.is_older(*number, self.grace));
         let gives_way = match crowded {
@@ -168,9 +202,7 @@ impl Connections {
         if let Some(standing) = gives_way.and_then(|number| table.remove(number)) {
             self.close(&standing);
         } else if let Some((why, _)) = crowded {
-            drop(table);
-            self.count(why);
-            return None;
+            return Err(why);
         }
         let number = table.next;
         table.next += 1;
@@ -181,7 +213,7 @@ impl Connections {
         *table.unknown_of.entry(network).or_default() += 1;
         drop(table);
         self.open.inc();
-        Some(ConnectionPlace { number, network, standing, connections: Arc::clone(self) })
+        Ok(ConnectionPlace { number, network, standing, connections: Arc::clone(self) })
     }
 
     fn close(&self, standing: &Standing) {
@@ -250,6 +282,29 @@ impl ConnectionPlace {
         }
     }
 
+    /// Between two requests, when nothing of an answer is under way: gives the place to those who wait for one like it. Whether it did.
+    #[must_use]
+    pub fn makes_room(&self) -> bool {
+        let connections = &self.connections;
+        if connections.lines.nobody_waits() {
+            return false;
+        }
+        let mut table = connections.table();
+        // Of a full network only its own could have the place.
+        let is_wanted = match connections.crowded(&table, self.network) {
+            Some((_, None)) => true,
+            Some((_, Some(network))) => connections.lines.has(network),
+            None => false,
+        };
+        let gives = if is_wanted { table.remove(self.number) } else { None };
+        drop(table);
+        if let Some(standing) = &gives {
+            connections.close(standing);
+            connections.lines.look();
+        }
+        gives.is_some()
+    }
+
     /// So many bytes of a head are there that is not whole. Where all connections together hold too many, the one with the most closes.
     pub fn holds(&self, bytes: usize) {
         if self.standing.head.load(Relaxed) == bytes || self.standing.taken.load(Relaxed) {
@@ -311,122 +366,11 @@ impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.connections.open.dec();
         self.connections.heads.fetch_sub(self.standing.head.swap(0, Relaxed), Relaxed);
-        self.connections.table().remove(self.number);
+        if self.connections.table().remove(self.number).is_some() {
+            self.connections.lines.look();
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-
-    use super::*;
-
-    fn connections(in_all: usize, per_network: usize, unknown: usize, grace: Duration) -> Arc<Connections> {
-        let connections =
-            Connections::new("gate", ConnectionLimits { in_all, per_network, unknown }, &Arc::new(Metrics::new()));
-        Arc::new(Connections { grace, ..Arc::into_inner(connections).unwrap() })
-    }
-
-    fn address(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
-    }
-
-    fn is_taken(place: &ConnectionPlace) -> bool {
-        place.is_taken().now_or_never().is_some()
-    }
-
-    #[test]
-    fn strangers_take_each_others_places_and_nobody_elses() {
-        let connections = connections(100, 100, 3, Duration::ZERO);
-        let known = connections.enter(address("10.0.0.1")).unwrap();
-        known.known();
-        let first = connections.enter(address("10.0.0.2")).unwrap();
-        let flood: Vec<ConnectionPlace> = (0..50).map(|_| connections.enter(address("10.0.0.9")).unwrap()).collect();
-        let taken: Vec<bool> = flood.iter().map(is_taken).collect();
-        assert_eq!(taken.iter().filter(|taken| !**taken).count(), 2, "{taken:?}");
-        assert_eq!(&taken[48..], [false, false], "the newest");
-        assert!(!is_taken(&first), "the busiest network gives way first");
-        assert!(!is_taken(&known));
-        assert_eq!(connections.table().open.len(), 4);
-        // In time, an identity keeps the place.
-        flood[49].known();
-        let more: Vec<ConnectionPlace> = (0..50).map(|_| connections.enter(address("10.0.0.9")).unwrap()).collect();
-        assert!(!is_taken(&flood[49]) && is_taken(&flood[48]));
-        drop((more, flood, first, known));
-        let table = connections.table();
-        assert!(table.open.is_empty() && table.networks.is_empty() && table.unknown.is_empty());
-        assert!(table.unknown_of.is_empty());
-    }
-
-    #[test]
-    fn a_burst_is_given_time_to_say_who_it_is_and_no_more_than_all_places() {
-        let connections = connections(10, 10, 3, GRACE);
-        let burst: Vec<ConnectionPlace> = (0..10).map(|_| connections.enter(None).unwrap()).collect();
-        assert!(!burst.iter().any(is_taken));
-        let _next = connections.enter(None).unwrap();
-        assert_eq!(burst.iter().filter(|place| is_taken(place)).count(), 1);
-    }
-
-    #[test]
-    fn heads_that_are_not_whole_have_a_bound_together() {
-        let connections = connections(1000, 1000, 1000, GRACE);
-        let places: Vec<ConnectionPlace> = (0..400).map(|_| connections.enter(None).unwrap()).collect();
-        for place in &places {
-            place.holds(30_000);
-            place.holds(60_000);
-        }
-        let kept = places.iter().filter(|place| !is_taken(place)).count();
-        assert!((200..=HEADS / 60_000).contains(&kept), "{kept}");
-        places.iter().for_each(|place| place.holds(0));
-        assert_eq!(connections.heads.load(Relaxed), 0);
-        places[399].holds(5);
-        drop(places);
-        assert_eq!(connections.heads.load(Relaxed), 0);
-    }
-
-    #[test]
-    fn whoever_is_at_work_keeps_its_place_and_whoever_owes_us_something_gives_way() {
-        let connections = connections(5, 3, 5, Duration::ZERO);
-        let work = |place: &ConnectionPlace| {
-            place.known();
-            place.works(true);
-        };
-        let one: Vec<ConnectionPlace> = (0..3).map(|_| connections.enter(address("2001:db8::1")).unwrap()).collect();
-        one.iter().for_each(work);
-        assert!(connections.enter(address("2001:db8::ffff")).is_none(), "the same /64");
-        let other: Vec<ConnectionPlace> = (0..2).map(|_| connections.enter(None).unwrap()).collect();
-        other.iter().for_each(work);
-        assert!(connections.enter(address("10.0.0.1")).is_none());
-        // A caller that does not read gives way to its own network's next, and one that owes a request to anybody's.
-        one[1].is_blocked(true);
-        let next = connections.enter(address("2001:db8::2")).unwrap();
-        assert_eq!(one.iter().map(is_taken).collect::<Vec<_>>(), [false, true, false]);
-        work(&next);
-        other[0].works(false);
-        let third = connections.enter(address("10.0.0.1")).unwrap();
-        assert!(is_taken(&other[0]) && !is_taken(&other[1]) && !is_taken(&next));
-        // Strangers give way first.
-        other[1].works(false);
-        let fourth = connections.enter(address("10.0.0.2")).unwrap();
-        assert!(is_taken(&third) && !is_taken(&other[1]));
-        // Of two that owe something, the one that has for longer.
-        fourth.known();
-        std::thread::sleep(Duration::from_millis(5));
-        fourth.speaks();
-        let _fifth = connections.enter(address("10.0.0.2")).unwrap();
-        assert!(is_taken(&other[1]) && !is_taken(&fourth));
-    }
-
-    #[tokio::test]
-    async fn whoever_waits_on_a_place_that_is_taken_is_woken() {
-        let connections = connections(10, 10, 1, Duration::ZERO);
-        let place = Arc::new(connections.enter(None).unwrap());
-        let waiting = tokio::spawn({
-            let place = Arc::clone(&place);
-            async move { place.is_taken().await }
-        });
-        tokio::task::yield_now().await;
-        let _next = connections.enter(None).unwrap();
-        tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.unwrap().unwrap();
-    }
-}
+mod tests;

@@ -32,8 +32,10 @@ pub struct Arrival {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Turn {
-    /// Nobody: it is not permitted.
+    /// Nobody: there is none, or it is over.
     Nobodys,
+    /// Us, who decide about it.
+    Gates,
     /// Its caller, who is to send the rest of its body.
     Callers,
     /// The upstream.
@@ -78,6 +80,7 @@ impl Arrival {
             place.speaks();
             let _ = self.place.set(Arc::clone(place));
         }
+        self.turn(Turn::Gates);
     }
 
     /// Whether its head is there.
@@ -109,11 +112,12 @@ impl Arrival {
 
     fn turn(&self, turn: Turn) {
         let before = self.turn.swap(turn as u8, Ordering::Relaxed);
-        let upstreams = Turn::Upstreams as u8;
+        let not_callers = |turn| turn == Turn::Gates as u8 || turn == Turn::Upstreams as u8;
+        let (worked, works) = (not_callers(before), not_callers(turn as u8));
         if let Some(place) = self.place.get()
-            && (before == upstreams) != (turn == Turn::Upstreams)
+            && worked != works
         {
-            place.works(turn == Turn::Upstreams);
+            place.works(works);
         }
     }
 
@@ -172,7 +176,11 @@ impl MinimumRate {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+    use crate::connections::{ConnectionLimits, Connections};
+    use crate::telemetry::Metrics;
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_nobody_sends_stalls_and_one_that_arrives_does_not() {
@@ -186,6 +194,25 @@ mod tests {
         assert!(stalls().await.is_ok());
         arrival.is_uploaded();
         assert!(stalls().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_us_or_for_an_upstream_keeps_its_place_and_who_lets_us_wait_does_not() {
+        let most = ConnectionLimits { in_all: 1, per_network: 1, unknown: 1 };
+        let connections = Connections::new("gate", most, &Arc::new(Metrics::new()));
+        let enter = || connections.enter(None).now_or_never().flatten().map(Arc::new);
+        let place = enter().unwrap();
+        let arrival = Arrival::expected(None);
+        arrival.has_arrived(Some(&place));
+        assert!(enter().is_none(), "we decide");
+        arrival.uploads();
+        let place = enter().unwrap();
+        let arrival = Arrival::expected(None);
+        arrival.has_arrived(Some(&place));
+        arrival.is_uploaded();
+        assert!(enter().is_none(), "the upstream answers");
+        drop(arrival);
+        assert!(enter().is_some(), "it is over");
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl GateListener {
     }
 
     async fn h1(&self, stream: Stream, shutdown: &ShutdownWatch) {
+        let Some(place) = place(&stream) else { return };
         let (framed, framing) = CallerConnection::framed(stream, FramingMode::Asking);
         let mut session = ServerSession::new_http1(Box::new(framed));
         // Without an end of pingora's, which would set a timer for each request: the alarm is the connection's.
@@ -110,6 +111,10 @@ impl GateListener {
         let mut alarm = pin!(tokio::time::sleep(self.patience.header));
         let mut within = HeadWithin { begun: self.patience.header, whole: self.patience.header };
         while let Some(done) = self.h1_request(session, &framing, within, alarm.as_mut(), shutdown).await {
+            // A caller that sends its requests ahead would be at work for ever.
+            if place.makes_room() {
+                return;
+            }
             let (stream, settings) = done.consume();
             session = ServerSession::new_http1(stream);
             if let Some(settings) = settings {
@@ -163,12 +168,13 @@ impl GateListener {
 #[async_trait]
 impl ServerApp for GateListener {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let (connection, place) = self.doorway.enter(stream)?;
+        let (connection, place) = self.doorway.enter(stream).await?;
         let serve = async {
             let stream = self.doorway.shake_hands(connection).await?;
             self.serve(stream, shutdown).await
         };
-        place.hold(serve).await
+        // Apart, because those that wait for a place are many, and should be small.
+        place.hold(Box::pin(serve)).await
     }
 
     async fn cleanup(&self) {

@@ -9,7 +9,8 @@ const OTHERS: u64 = 256;
 /// The fewest connections of a door.
 const FEWEST: usize = 16;
 
-/// Lowers the connections of both doors until they fit into what the process may open: one through the gate has an upstream's, too.
+/// Lowers the connections of both doors until they fit into what the process may open: one through the gate has an upstream's, too, and
+/// some more wait for a place.
 pub fn fit(gate: Option<&mut ConnectionLimits>, hall: Option<&mut ConnectionLimits>) {
     fit_into(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), gate, hall);
 }
@@ -17,7 +18,8 @@ pub fn fit(gate: Option<&mut ConnectionLimits>, hall: Option<&mut ConnectionLimi
 fn fit_into(files: u64, gate: Option<&mut ConnectionLimits>, hall: Option<&mut ConnectionLimits>) {
     let of_gate = gate.as_ref().map_or(0, |most| most.in_all);
     let of_hall = hall.as_ref().map_or(0, |most| most.in_all);
-    let wanted = u64::try_from(2 * of_gate + of_hall).unwrap_or(u64::MAX);
+    let waiting = gate.iter().chain(&hall).map(|most| most.waiting()).sum::<usize>();
+    let wanted = u64::try_from(2 * of_gate + of_hall + waiting).unwrap_or(u64::MAX);
     let left = files.saturating_sub(OTHERS);
     if wanted <= left {
         return;
@@ -49,7 +51,12 @@ mod tests {
         fit_into(1 << 20, Some(&mut gate), Some(&mut hall));
         assert_eq!((gate, hall), (usual(8192), usual(4096)));
         fit_into(1024, Some(&mut gate), Some(&mut hall));
-        assert!(2 * gate.in_all + hall.in_all <= 768 && gate.in_all > 250 && hall.in_all > 120, "{gate:?} {hall:?}");
+        assert!(
+            2 * gate.in_all + hall.in_all + gate.waiting() + hall.waiting() <= 768
+                && gate.in_all > 180
+                && hall.in_all > 90,
+            "{gate:?} {hall:?}"
+        );
         assert!(gate.per_network <= gate.in_all && gate.unknown < gate.in_all && hall.unknown < hall.in_all);
         let mut hall = usual(4096);
         fit_into(0, None, Some(&mut hall));
