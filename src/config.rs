@@ -390,6 +390,7 @@ fn ledger(mut map: Map<'_>) -> Option<(ledger::Settings, bool)> {
     if export_dir.is_some() && matches!((keep, max_size), (Some(None), Some(None))) {
         map.wrong("export_dir", "is set, but nothing is ever pruned", "write `keep` or `max_size`, too, or remove it");
     }
+    let request_attributes = map.read("request_attributes", "true", kinds::flag);
     let public_tiles = map.read("public_tiles", "false", kinds::flag);
     map.done(&["witnesses"]);
     let settings = ledger::Settings {
@@ -400,6 +401,7 @@ fn ledger(mut map: Map<'_>) -> Option<(ledger::Settings, bool)> {
         checkpoint_every: checkpoint_every?,
         queue: queue?,
         segment_bytes: segment_mib? << 20,
+        request_attributes: request_attributes?,
         retention: ledger::Retention { keep: keep?, max_bytes: max_size?, export_dir: export_dir.flatten() },
     };
     Some((settings, public_tiles?))

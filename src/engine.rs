@@ -12,6 +12,7 @@ pub mod explain;
 pub mod gates;
 pub mod input;
 pub mod json;
+pub mod kept_request;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
 pub mod policy_gate;
@@ -26,6 +27,7 @@ pub use explain::{Explanation, explain};
 pub use gates::{decide, shed, whose_code};
 pub use input::{Binding, Facts, RouteInput};
 pub use json::{Json, JsonError};
+pub use kept_request::{KeptRequest, ReadAttribute};
 pub use policy_gate::PolicyGate;
 pub use question::Question;
 pub use route_decision::{RouteDecision, route_decision};

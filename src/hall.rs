@@ -33,7 +33,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::cache::Verdicts;
 use crate::clock::now_micros;
 use crate::engine::input::written::sound_correlation_id;
-use crate::engine::{self, Binding, Decision, DenyCode, Facts, Question, RouteInput, Snapshot};
+use crate::engine::{self, Binding, Decision, DenyCode, Facts, KeptRequest, Question, RouteInput, Snapshot};
 use crate::ids::{Digest, TokenName};
 use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
@@ -151,6 +151,8 @@ pub struct Hall {
     good_standing_on_record: AtomicBool,
     /// Which requests that are let through have a line in the log.
     allowed_lines: AllowedLines,
+    /// Whether entries keep what policies read of the caller's object.
+    keeps_request: bool,
     /// Counters of decisions that were counted before.
     counted: counted::Counted,
     recent: Arc<Recent>,
@@ -181,6 +183,7 @@ impl Hall {
         let unannounced = Arc::default();
         let hall = Self {
             allowed_lines: AllowedLines::default(),
+            keeps_request: true,
             recent: Arc::new(Recent::since(began.0)),
             counted: counted::Counted::default(),
             alerts: Alerts::default(),
@@ -218,6 +221,13 @@ impl Hall {
         self
     }
 
+    /// The same with entries that keep what policies read of the caller's object, or without.
+    #[must_use]
+    pub fn keeping_request(mut self, keeps: bool) -> Self {
+        self.keeps_request = keeps;
+        self
+    }
+
     /// Whether a request that was let through has a line in the log, and how many before it had none.
     #[must_use]
     pub fn says_of_allowed(&self) -> Option<u64> {
@@ -234,15 +244,15 @@ impl Hall {
         let began = Instant::now();
         let worker_optional = caller.binding.worker_optional;
         self.room_for(Some(input.qos_class)).inspect_err(|_| self.cannot_record())?;
-        let (decision, place) = match self.place(door, &input.tenant_id, input.qos_class) {
+        let ((decision, kept), place) = match self.place(door, &input.tenant_id, input.qos_class) {
             Ok(place) => (self.decide(input, &Facts { binding: caller.binding }).await, place),
-            Err(why) => (Decision::new(input, Arc::new(engine::shed(why)), &self.snapshot.load(), false), None),
+            Err(why) => ((Decision::new(input, Arc::new(engine::shed(why)), &self.snapshot.load(), false), None), None),
         };
         let decision = Arc::new(decision);
         let decided = Instant::now();
         Metrics::observe(&self.metrics.decide, decided - began);
-        let record =
-            Record::Decision { decision: Arc::clone(&decision), door, token: caller.token, raw_body, worker_optional };
+        let (of, token) = (Arc::clone(&decision), caller.token);
+        let record = Record::Decision { decision: of, door, token, raw_body, worker_optional, kept };
         let receipt = self.commit(record, decided).await?;
         self.count(&decision, door);
         self.recent.note(Row::of_decision(&decision, door, &receipt));
@@ -272,12 +282,14 @@ impl Hall {
         Ok(receipt)
     }
 
-    /// The decision on one request, from memory where an equal question was decided before.
-    async fn decide(&self, input: RouteInput, facts: &Facts) -> Decision {
+    /// The decision on one request, from memory where an equal question was decided before; and what its entry keeps of the
+    /// caller's object.
+    async fn decide(&self, input: RouteInput, facts: &Facts) -> (Decision, Option<Box<KeptRequest>>) {
         let snapshot = self.snapshot.load_full();
         let question = self.source_hashes.know(Question::ask(&input, facts, &snapshot), &snapshot).await;
         let (verdict, cached) = self.verdicts.verdict(question, |question| engine::decide(question, &snapshot));
-        Decision::new(input, verdict, &snapshot, cached)
+        let kept = if self.keeps_request { snapshot.kept(&input.request) } else { None };
+        (Decision::new(input, verdict, &snapshot, cached), kept)
     }
 
     async fn commit(&self, record: Record, since: Instant) -> Result<Receipt, CannotDecide> {

@@ -38,7 +38,7 @@
 //! - The engine does no I/O and knows no clock, randomness, waiting or logging: equal questions have equal verdicts.
 //! - What is remembered is a verdict under its question, never a receipt: every request has its own entry.
 //! - No database, no signature and no network call but the upstream's is on the path of a request.
-//! - No secret, token or body reaches a log, an error or the ledger.
+//! - No secret, token or body reaches a log, an error or the ledger. Of a caller's object the ledger keeps what policies read, unless told not to.
 //! - `proxy` and `api` do not know each other.
 #![forbid(unsafe_code)]
 

@@ -43,6 +43,12 @@ fn it_stays_up_its_lines_can_be_copied_and_ctrl_c_ends_it() {
         let run = demo.shell(line, Path::new(&folder)).output().unwrap();
         assert!(run.status.success() && !run.stdout.is_empty(), "{line}\n{}", String::from_utf8_lossy(&run.stderr));
     }
+    // The same policy decides all of it again as it was: entries keep what its policies read of the callers' objects.
+    let again = format!("{} replay --config hallgate.yaml --all ledger", env!("CARGO_BIN_EXE_hallgate"));
+    let replayed = demo.shell(&again, Path::new(&folder)).output().unwrap();
+    let said = String::from_utf8_lossy(&replayed.stdout);
+    assert!(replayed.status.success() && said.contains("decisions replayed: 0 flip, 0 have the same"), "{said}");
+    assert!(!said.contains("cannot be decided again"), "{said}");
     let (code, rest) = demo.end("INT");
     assert_eq!(code, Some(0), "{rest}");
     // The lines above have caused as many entries as the walk; one more is the policy's.

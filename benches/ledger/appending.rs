@@ -59,6 +59,7 @@ pub fn record() -> Record {
         token: None,
         raw_body: None,
         worker_optional: false,
+        kept: None,
     }
 }
 
@@ -108,6 +109,7 @@ pub fn settings(folder: &Path) -> Settings {
         checkpoint_every: Duration::from_secs(5),
         queue: 4096,
         segment_bytes: 64 << 20,
+        request_attributes: true,
         retention: Retention::default(),
     }
 }

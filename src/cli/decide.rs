@@ -14,9 +14,11 @@ use super::{CANNOT, ConfigFile, misconfigured};
 use crate::api::route_response;
 use crate::clock::{now_micros, timestamp};
 use crate::engine::input::written::{Absent, InvalidRequest, LONGEST, Written};
+use crate::engine::policy_gate::Policies;
 use crate::engine::{
     self, Decision, DenyCode, Explanation, Facts, Outcome, Question, RouteInput, Snapshot, Verdict, explain, whose_code,
 };
+use crate::ledger::past::KnownRequest;
 use crate::registry::code::SourceHashes;
 
 /// Decide requests by the policy's files alone: JSON lines in, JSON lines out
@@ -208,6 +210,12 @@ impl Judge {
         let question = source_hashes.know_now(Question::ask(&input, facts, snapshot), snapshot);
         let (verdict, explanation) = explain(&question, snapshot);
         (Decision::new(input, Arc::new(verdict), snapshot, false), explanation)
+    }
+
+    /// Why these policies cannot be asked of what is known of a caller's object; `None` where they can.
+    pub(super) fn lacks(&self, known: &KnownRequest, policies: Policies) -> Option<String> {
+        let lacking = known.lacks(self.snapshot.gate.as_ref()?.attributes(policies))?;
+        Some(format!("the policies read {lacking}, which the entry does not keep"))
     }
 
     /// Whether the decision on a request depends on what the code of a worker is at the time.

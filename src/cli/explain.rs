@@ -13,10 +13,9 @@ use super::replay::Short;
 use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
 use crate::engine::counterfactuals::counterfactuals;
 use crate::engine::json::present;
-use crate::engine::policy_gate::Policies;
 use crate::engine::{Decision, DenyCode, Explanation, Facts, Json, Outcome, RouteInput};
 use crate::ledger::LogReader;
-use crate::ledger::past::{self, PastDecision, PastEntry, PastVerdict};
+use crate::ledger::past::{self, KnownRequest, PastDecision, PastEntry, PastVerdict};
 
 /// The most values of one member that are named.
 const NAMED: usize = 4;
@@ -98,7 +97,7 @@ struct Account {
     /// Whether the policy is the one that decided.
     same_policy: bool,
     /// Why it is not known what comes out now.
-    cannot: Option<&'static str>,
+    cannot: Option<String>,
     changes: Vec<Change>,
 }
 
@@ -116,39 +115,41 @@ struct Change {
 impl Account {
     /// Of a request that was refused before any policy was asked.
     fn of_refusal(entry: &Json) -> Self {
-        let cannot = Some("it was refused before any policy was asked");
+        let cannot = Some("it was refused before any policy was asked".to_owned());
         Self { said: past::said(entry).unwrap_or_default(), cannot, ..Self::default() }
     }
 
     fn of(past: PastDecision, judge: &Judge) -> Self {
         let facts = past.facts();
-        let PastDecision { said, input, credential_refused, is_whole, .. } = past;
+        let PastDecision { said, input, credential_refused, known, .. } = past;
         let mut asked = input.in_words();
         if let Some(http) = &input.http {
             let _ = write!(asked, ", {} {} on `{}`", http.method, http.path, http.host);
         }
         let same_policy = said.snapshot.as_deref() == Some(&judge.snapshot.fingerprint.to_string());
-        let known = Self { said, asked, same_policy, ..Self::default() };
+        let recorded = Self { said, asked, same_policy, ..Self::default() };
+        let cannot = |why: &str| Some(why.to_owned());
         if credential_refused {
-            return Self { cannot: Some("the caller's credential stood against it, which no policy changes"), ..known };
+            let cannot = cannot("the caller's credential stood against it, which no policy changes");
+            return Self { cannot, ..recorded };
         }
-        if known.said.deny_code.as_deref() == Some(DenyCode::Overloaded.as_str()) {
-            return Self { cannot: Some("no policy was asked: there was too much to do"), ..known };
+        if recorded.said.deny_code.as_deref() == Some(DenyCode::Overloaded.as_str()) {
+            return Self { cannot: cannot("no policy was asked: there was too much to do"), ..recorded };
         }
-        let (decision, explanation, doubt) = decided(judge, input.clone(), &facts, is_whole);
+        let (decision, explanation, doubt) = decided(judge, input.clone(), &facts, &known);
         let reason = decision.verdict.denial.as_ref().map(|denial| &*denial.message);
-        let comes_out = known.said.is(&decision) && known.said.reason.as_deref() == reason;
+        let comes_out = recorded.said.is(&decision) && recorded.said.reason.as_deref() == reason;
         match doubt {
             // What the entry lacks may be what the verdict turned on.
             Some(doubt) if !comes_out => {
                 let reached = |gate: &str| gate != doubt.gate;
                 let gates = explanation.gates.into_iter().take_while(|report| reached(report.gate)).collect();
                 let explanation = Explanation { gates, nearest_rules: Vec::new(), remedy: None, ..explanation };
-                Self { now: Some((decision, explanation)), cannot: Some(doubt.why), ..known }
+                Self { now: Some((decision, explanation)), cannot: Some(doubt.why), ..recorded }
             }
             _ => {
-                let changes = changes(judge, &input, &facts, is_whole, &decision);
-                Self { now: Some((decision, explanation)), changes, ..known }
+                let changes = changes(judge, &input, &facts, &known, &decision);
+                Self { now: Some((decision, explanation)), changes, ..recorded }
             }
         }
     }
@@ -185,21 +186,23 @@ impl Account {
 /// Why it is in doubt what a gate said.
 struct Doubt {
     gate: &'static str,
-    why: &'static str,
+    why: String,
 }
 
 /// The decision on what an entry holds of a request, why, and what of it is in doubt.
-fn decided(judge: &Judge, input: RouteInput, facts: &Facts, is_whole: bool) -> (Decision, Explanation, Option<Doubt>) {
+fn decided(
+    judge: &Judge,
+    input: RouteInput,
+    facts: &Facts,
+    known: &KnownRequest,
+) -> (Decision, Explanation, Option<Doubt>) {
     let attests = judge.looks_at_code(&input, facts);
     let (decision, explanation) = judge.explain(input, facts);
-    let gate = judge.snapshot.gate.as_ref();
-    let reads = |policies: Policies| gate.is_some_and(|gate| gate.reads(policies).request);
-    let doubt = if !is_whole && explanation.asked.is_some_and(reads) {
-        let why = "the policies read the caller's `request` object, which an entry does not hold";
+    let doubt = if let Some(why) = explanation.asked.and_then(|policies| judge.lacks(known, policies)) {
         Some(Doubt { gate: "policy", why })
     } else if attests {
         let why = "the policy attests the worker's code, and what that was then is not known";
-        Some(Doubt { gate: "attestation", why })
+        Some(Doubt { gate: "attestation", why: why.to_owned() })
     } else {
         None
     };
@@ -208,7 +211,7 @@ fn decided(judge: &Judge, input: RouteInput, facts: &Facts, is_whole: bool) -> (
 
 /// The members that turn a denial into a dispatch, or a dispatch into a denial, each alone; where no denial is turned by one, those
 /// with which another thing stands against it.
-fn changes(judge: &Judge, input: &RouteInput, facts: &Facts, is_whole: bool, now: &Decision) -> Vec<Change> {
+fn changes(judge: &Judge, input: &RouteInput, facts: &Facts, known: &KnownRequest, now: &Decision) -> Vec<Change> {
     let denied = now.verdict.denied();
     let code = |decision: &Decision| decision.verdict.denial.as_ref().map(|denial| denial.code);
     type Kinds<'a> = BTreeMap<(&'a str, &'a str, String, bool), Vec<Option<String>>>;
@@ -218,7 +221,7 @@ fn changes(judge: &Judge, input: &RouteInput, facts: &Facts, is_whole: bool, now
         if !denied && other.member == "worker_id" {
             continue;
         }
-        let (decision, _, doubt) = decided(judge, other.input, facts, is_whole);
+        let (decision, _, doubt) = decided(judge, other.input, facts, known);
         let verdict = &decision.verdict;
         let changes = if verdict.denied() != denied {
             &mut turned

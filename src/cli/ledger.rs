@@ -44,6 +44,7 @@ pub fn run(options: &Options) -> ExitCode {
         checkpoint_every: Duration::ZERO,
         queue: 0,
         segment_bytes: u64::MAX,
+        request_attributes: true,
         retention: Retention::default(),
     };
     match recover(&settings, *dry_run) {

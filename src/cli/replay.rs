@@ -19,8 +19,8 @@ use recorded::{RecordedDecision, RecordedItem};
 
 /// Decide recorded decisions again, by another policy, and show which verdicts flip
 ///
-/// Exit code 0 when none flips, 1 when one does, 2 when one cannot be decided again. An entry of the ledger does not hold the
-/// caller's request whole; what it lacks is never guessed.
+/// Exit code 0 when none flips, 1 when one does, 2 when one cannot be decided again. An entry of the ledger holds of the caller's
+/// `request` what policies read then; what it lacks is never guessed.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
@@ -44,8 +44,7 @@ pub fn run(options: &Options) -> ExitCode {
         Err(problems) => return misconfigured(&problems),
     };
     let snapshot = &judge.snapshot;
-    let reads_object = snapshot.gate.as_ref().is_some_and(|gate| gate.reads(Policies::All).request);
-    let mut replay = Replay { options, judge: &judge, reads_object, count: Count::default() };
+    let mut replay = Replay { options, judge: &judge, count: Count::default() };
     for source in &options.sources {
         recorded::read(source, snapshot.settings.mode, &mut |place, found| replay.take(&place, found));
     }
@@ -151,8 +150,6 @@ impl fmt::Display for Short<'_> {
 struct Replay<'a> {
     options: &'a Options,
     judge: &'a Judge,
-    /// Whether its policies read the caller's object, which an entry does not hold.
-    reads_object: bool,
     count: Count,
 }
 
@@ -193,17 +190,14 @@ impl Replay<'_> {
             return;
         }
         let facts = past.facts();
-        let PastDecision { said, input, is_whole, .. } = past;
+        let PastDecision { said, input, known, .. } = past;
         if self.judge.looks_at_code(&input, &facts) {
             return self.cannot(place, "the policy attests the worker's code, and what that was then is not known");
         }
-        let unsure = self.reads_object && !is_whole;
+        let unsure = self.judge.lacks(&known, Policies::All).is_some();
         let (decision, why) = self.judge.decide(input, &facts, unsure);
-        let asked = why.and_then(|why| why.asked);
-        let gate = self.judge.snapshot.gate.as_ref();
-        let asks = asked.is_some_and(|policies| gate.is_some_and(|gate| gate.reads(policies).request));
-        if unsure && asks {
-            return self.cannot(place, "the policies read the caller's `request` object, which an entry does not hold");
+        if let Some(why) = why.and_then(|why| self.judge.lacks(&known, why.asked?)) {
+            return self.cannot(place, &why);
         }
         self.count.replayed += 1;
         let (verdict, input) = (&decision.verdict, &decision.input);

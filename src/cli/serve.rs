@@ -167,6 +167,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let h2c_at = gate.as_ref().and_then(|gate| gate.listen_h2c);
 
     let folder = ledger.path.clone();
+    let keeps_request = ledger.request_attributes;
     let ledger = Ledger::open_or_stand_in(&ledger)?;
     tracing::info!(
         gate = gate_at.as_ref().map(listen::text),
@@ -182,7 +183,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     );
     let (verdicts, metrics) = (Verdicts::new(cache), Arc::new(Metrics::new()));
     let hall = Hall::new((snapshot, roster), verdicts, ledger.clone(), TokenBook::new(tokens), metrics);
-    let hall = hall.limited(limits).logging(telemetry.log_allowed);
+    let hall = hall.limited(limits).logging(telemetry.log_allowed).keeping_request(keeps_request);
     let hall = match remote_registry {
         Some(remote_registry) => hall.asking(remote_registry),
         None => hall,

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::engine::Json;
+use crate::engine::kept_request::ReadAttribute;
 use crate::ids::{DataLabel, Digest, Env, QosClass, SupervisorLevel, TenantRisk};
 
 /// Policies that a rule may ask. Equal questions get equal answers: an implementation does no I/O and keeps no state.
@@ -28,6 +29,11 @@ pub trait PolicyGate: Debug + Send + Sync {
 
     /// What the policies read in the caller's object, in an order that the gate knows.
     fn claims(&self, request: &Json) -> Box<[Claim]>;
+
+    /// The attributes of the caller's object that these policies read.
+    fn attributes(&self, _: Policies) -> &[ReadAttribute] {
+        &[]
+    }
 
     /// The answer of these policies to one request. What [`PolicyGate::reads`] leaves out is `None` here.
     fn answer(&self, policies: Policies, asked: &Asked<'_>) -> GateAnswer;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::engine::json::Step;
 use crate::engine::policy_gate::{GateReads, Policies, PolicyGate};
-use crate::engine::{Catalogue, RouteInput, RuleSet};
+use crate::engine::{Catalogue, Json, KeptRequest, ReadAttribute, RouteInput, RuleSet};
 pub use acting::{Acting, Attestation, Code, Envelope, Source};
 pub(crate) use fleet::Fleet;
 pub use registry_overlay::{RegistryOverlay, Required};
@@ -208,6 +208,8 @@ pub struct Snapshot {
     /// The workers by their records, in the records' order.
     enrolled: Arc<[Arc<Worker>]>,
     pub(crate) reads: Reads,
+    /// What the policies that are asked read of the caller's object.
+    attributes: Arc<[ReadAttribute]>,
     pub(crate) prepared: Vec<Prepared>,
     /// The controls that workers which may act implement.
     pub(crate) fleet: Fleet,
@@ -366,6 +368,7 @@ impl Snapshot {
         let (catalogue, gate, local, workers) = (Catalogue::built_in(), None, fingerprint, by_id);
         Self {
             reads,
+            attributes: Arc::from([]),
             settings,
             rules,
             workers,
@@ -423,7 +426,15 @@ impl Snapshot {
         let reads = asked.map_or(self.reads, |policies| self.reads.and(gate.reads(policies)));
         let policies = gate.digest();
         let gated = |fingerprint| fingerprint::with_gate(&fingerprint, &policies);
-        Self { reads, fingerprint: gated(self.fingerprint), local: gated(self.local), gate: Some(gate), ..self }
+        let attributes = asked.map_or_else(|| Arc::from([]), |policies| Arc::from(gate.attributes(policies)));
+        let (fingerprint, local) = (gated(self.fingerprint), gated(self.local));
+        Self { reads, attributes, fingerprint, local, gate: Some(gate), ..self }
+    }
+
+    /// What an entry keeps of the caller's object, so that the decision can be made again; `None` where nothing of it is read.
+    #[must_use]
+    pub fn kept(&self, request: &Json) -> Option<Box<KeptRequest>> {
+        (!self.attributes.is_empty()).then(|| Box::new(KeptRequest::of(request, &self.attributes)))
     }
 
     /// How many rules need a permit of the policy gate.

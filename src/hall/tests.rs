@@ -31,6 +31,7 @@ pub(crate) fn ledger_in(folder: &Path, queue: usize) -> ledger::Settings {
         checkpoint_every: Duration::from_secs(3600),
         queue,
         segment_bytes: 1 << 20,
+        request_attributes: true,
         retention: ledger::Retention::default(),
     }
 }

@@ -40,6 +40,8 @@ pub struct Settings {
     pub queue: usize,
     /// Bytes after which a new segment begins.
     pub segment_bytes: u64,
+    /// Whether a decision's entry keeps what policies read of the caller's object.
+    pub request_attributes: bool,
     /// How long entries are kept.
     pub retention: Retention,
 }

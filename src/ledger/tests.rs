@@ -38,6 +38,7 @@ pub(super) fn settings(folder: &Path) -> Settings {
         checkpoint_every: Duration::from_secs(3600),
         queue: 1000,
         segment_bytes: 1 << 20,
+        request_attributes: true,
         retention: Retention::default(),
     }
 }
@@ -92,7 +93,7 @@ fn allowed(tenant: &str) -> Record {
 /// A decision to be recorded.
 pub(super) fn decided(decision: Decision) -> Record {
     let decision = Arc::new(decision);
-    Record::Decision { decision, door: Door::Gate, token: None, raw_body: None, worker_optional: false }
+    Record::Decision { decision, door: Door::Gate, token: None, raw_body: None, worker_optional: false, kept: None }
 }
 
 /// A denial because the tenant is not known.

@@ -19,8 +19,8 @@ use super::files::PolicyFile;
 use super::named::{self, NamedEntity};
 use super::reads::{self, PolicyReads};
 use super::request::{Shape, UnreadableClaim};
-use crate::engine::Json;
 use crate::engine::policy_gate::{Asked, Claim, GateAnswer, GateReads, Policies, PolicyGate, Ruling};
+use crate::engine::{Json, ReadAttribute};
 use crate::ids::{DataLabel, Digest, Env, QosClass, SupervisorLevel, TenantRisk};
 
 /// Cedar policies, ready to be asked.
@@ -46,6 +46,8 @@ struct Panel {
     /// To Cedar their ids are their places among the meanings, which is cheaper to clone and hash than a text.
     policies: PolicySet,
     reads: PolicyReads,
+    /// What they read of the caller's object.
+    attributes: Vec<ReadAttribute>,
 }
 
 /// What it means that a policy applies.
@@ -88,9 +90,11 @@ impl CedarGate {
         digest: Digest,
         files: &[PolicyFile],
     ) -> Result<Self, String> {
-        let mut all = Panel { policies: PolicySet::new(), reads: reads.clone() };
+        let panel =
+            |policies, reads| Panel { policies: PolicySet::new(), reads, attributes: shape.attributes(policies) };
+        let mut all = panel(Policies::All, reads.clone());
         let forbidding = written.iter().filter(|written| written.forbids());
-        let mut forbids = Panel { policies: PolicySet::new(), reads: reads::of(forbidding) };
+        let mut forbids = panel(Policies::Forbids, reads::of(forbidding));
         for (at, written) in written.iter().enumerate() {
             let mut body = written.body.clone();
             if written.human.is_some() {
@@ -308,6 +312,10 @@ impl PolicyGate for CedarGate {
 
     fn claims(&self, request: &Json) -> Box<[Claim]> {
         self.shape.claims(request)
+    }
+
+    fn attributes(&self, policies: Policies) -> &[ReadAttribute] {
+        &self.panel(policies).attributes
     }
 
     fn answer(&self, policies: Policies, asked: &Asked<'_>) -> GateAnswer {

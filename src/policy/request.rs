@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use cedar_policy::RestrictedExpression;
 
-use crate::engine::Json;
 use crate::engine::policy_gate::{Claim, Policies};
+use crate::engine::{Json, ReadAttribute};
 
 /// Of which kind a value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,6 +217,24 @@ impl Shape {
         }
         text.push_str(" }");
         text
+    }
+
+    /// The attributes that these policies read, each with the way to it.
+    pub(super) fn attributes(&self, policies: Policies) -> Vec<ReadAttribute> {
+        let mut found = Vec::new();
+        self.collect(policies, &mut Vec::new(), &mut found);
+        found
+    }
+
+    fn collect(&self, policies: Policies, way: &mut Vec<Arc<str>>, found: &mut Vec<ReadAttribute>) {
+        for (name, field) in self.0.iter().filter(|(_, field)| policies == Policies::All || field.forbids) {
+            way.push(Arc::clone(name));
+            match &field.is {
+                Read::Record(shape) => shape.collect(policies, way, found),
+                is => found.push(ReadAttribute { path: way.as_slice().into(), value: *is != Read::Presence }),
+            }
+            way.pop();
+        }
     }
 
     /// What is read of an object, in order.

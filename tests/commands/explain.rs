@@ -135,20 +135,45 @@ fn what_is_no_decision_is_said_to_be_none() {
     assert_eq!(code, Some(2));
 }
 
-/// The caller's object is not in an entry: what turns on it is not decided again, and nothing is guessed.
+/// Of the caller's object an entry holds what the policies read, and no more of it: that is decided again as it was.
+#[test]
+fn what_policies_read_of_the_callers_object_is_decided_again() {
+    let (_upstream, fixture, process) = served();
+    let sent = READ.replace("INTERNAL\"", "CONFIDENTIAL\",\"request\":{\"egress\":\"no\",\"secret\":\"never kept\"}");
+    let erred = decide(&process, &sent);
+    process.end();
+    let (code, text) = explain(&fixture, &[&erred]);
+    assert_eq!(code, Some(0), "{text}");
+    says(
+        &text,
+        &["decided again: DENY DENY_POLICY_GATE", "`request.egress` is a text, and the policies read a boolean"],
+    );
+    let entries = fixture.entries();
+    let asked = &entries.iter().find(|entry| entry["decision_id"] == *erred).unwrap()["asked"];
+    assert_eq!(*asked, serde_json::json!({"egress": true, "request": r#"{"egress":"no"}"#}));
+    assert!(!format!("{entries:?}").contains("never kept"));
+    assert_eq!(fixture.verify(), (1, 0));
+}
+
+/// Where the operator keeps it out of the ledger, what turns on it is not decided again, and nothing is guessed.
 #[test]
 fn what_an_entry_does_not_hold_is_not_guessed() {
-    let (_upstream, fixture, process) = served();
+    let upstream = Upstream::start();
+    let fixture = Fixture::sample(upstream.address);
+    fixture.edit("policy:\n", "policy:\n  tenants: { org.acme: { risk: low } }\n");
+    fixture.add("ledger: { request_attributes: false }");
+    let process = fixture.serve();
     let sent = READ.replace("INTERNAL\"", "CONFIDENTIAL\",\"request\":{\"egress\":\"no\"}");
     let erred = decide(&process, &sent);
     process.end();
+    assert!(!format!("{:?}", fixture.entries()).contains("\"no\""));
     let (code, text) = explain(&fixture, &[&erred]);
     assert_eq!(code, Some(2), "{text}");
     says(
         &text,
         &[
             "DENY DENY_POLICY_GATE",
-            "cannot be decided again: the policies read the caller's `request` object, which an entry does not hold",
+            "cannot be decided again: the policies read `request.egress`, which the entry does not keep",
             "matching         passed",
         ],
     );

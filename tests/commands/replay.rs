@@ -118,7 +118,7 @@ fn where_policies_read_the_object_an_entry_is_not_decided_again_by_guess() {
         fixture.run(&["replay", "--config", "asking.yaml", "ledger"])
     };
     let (_, out, err) = replay("context.request has secret");
-    assert!(err.contains("the policies read the caller's `request` object"), "{out}{err}");
+    assert!(err.contains("the policies read `request.secret`, which the entry does not keep"), "{out}{err}");
     // Those that no policy is asked about are decided all the same: nothing is allowed to write now.
     assert!(out.contains(&format!("flips {}:", answers[0]["decision_id"].as_str().unwrap())), "{out}");
     // What an entry holds is enough for policies that read nothing else.
@@ -128,6 +128,58 @@ fn where_policies_read_the_object_an_entry_is_not_decided_again_by_guess() {
         assert!(out.contains(&format!("flips {}:", answers[at]["decision_id"].as_str().unwrap())), "{at} in {out}");
     }
     assert!(out.contains("9 decisions replayed: 3 flip (3 DISPATCH -> DENY)"), "{out}");
+}
+
+#[test]
+fn what_policies_read_of_the_object_is_kept_whole_or_not_at_all() {
+    let fixture = sample();
+    let rules = json!({"rules": [{"rule_id": "rr_read", "match": {"capability_id": "cap.data.read.v1"}, "decision": {
+        "candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}], "escalation": {"policy_gate": true}}}]});
+    fixture.write("asking.json", &rules.to_string());
+    let policies = |text: &str| fixture.write("gate.cedar", &format!("permit(principal, action, resource);\n{text}"));
+    policies(
+        "@id(\"large\") forbid(principal, action, resource) when { context.request has amount && context.request.amount > 100 };
+         @id(\"to\") forbid(principal, action, resource) when { context.request has to && context.request.to == \"x\" };
+         @id(\"card\") forbid(principal, action, resource) when { context.request has card };",
+    );
+    let policy = "{ rules: asking.json, gate: gate.cedar, tenants: { org.acme: { risk: low } } }";
+    fixture.configure(&format!(
+        "hall:\n  listen: 127.0.0.1:0\n  tokens: [{{ name: make, secret: {TOKEN}, scopes: [route] }}]\npolicy: {policy}\n\
+         shutdown: {{ linger: 0s }}\n"
+    ));
+    let process = fixture.serve();
+    let request = |request: Value| ask("cap.data.read.v1", json!({ "request": request })).to_string();
+    for sent in [
+        json!({}),
+        json!({"amount": 7, "to": "y", "other": 1}),
+        json!({"amount": 700}),
+        json!({"amount": 7.5}),
+        json!({"amount": 7, "card": "4111 1111 1111 1111"}),
+        json!({"amount": 7, "to": "y".repeat(600)}),
+    ] {
+        post(process.hall(), TOKEN, "/api/route", &request(sent)).ok();
+    }
+    process.end();
+    let replay = || fixture.run(&["replay", "--config", "hallgate.yaml", "--all", "ledger"]);
+    // Only the last turns on what is too long to be kept.
+    let (code, out, err) = replay();
+    assert_eq!(code, Some(2), "{out}{err}");
+    assert!(
+        out.contains("5 decisions replayed: 0 flip, 0 have the same verdict for another reason; 1 cannot"),
+        "{out}"
+    );
+    assert!(err.contains("the policies read `request.to`, which the entry does not keep"), "{err}");
+    let ledger = format!("{:?}", fixture.entries());
+    assert!(!ledger.contains("4111") && !ledger.contains("other") && !ledger.contains("yyyy"), "{ledger}");
+    // Another bound is tried on what is known; what these policies did not read is not known.
+    policies("forbid(principal, action, resource) when { context.request has amount && context.request.amount > 5 };");
+    let (code, out, _) = replay();
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("6 decisions replayed: 2 flip (1 DENY"), "{out}");
+    policies("forbid(principal, action, resource) when { context.request has other };");
+    let (code, out, err) = replay();
+    assert!(code == Some(2) && err.contains("the policies read `request.other`"), "{out}{err}");
+    assert_eq!(fixture.verify(), (6, 0));
 }
 
 #[test]

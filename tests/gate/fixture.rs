@@ -177,6 +177,7 @@ impl Fixture {
             checkpoint_every: Duration::from_secs(5),
             queue: 1024,
             segment_bytes: 1 << 26,
+            request_attributes: true,
             ..ledger_in(folder.path())
         };
         let ledger = Ledger::open(&settings_of_ledger).unwrap();

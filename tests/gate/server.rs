@@ -23,6 +23,7 @@ pub fn ledger_in(folder: &Path) -> ledger::Settings {
         checkpoint_every: Duration::from_secs(60),
         queue: 10_000,
         segment_bytes: 1 << 20,
+        request_attributes: true,
         retention: ledger::Retention::default(),
     }
 }

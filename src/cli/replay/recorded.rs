@@ -10,7 +10,7 @@ use crate::engine::input::written::{Absent, LONGEST, Written};
 use crate::engine::json::{Members, present};
 use crate::engine::{DenyCode, Json, Mode, Outcome};
 use crate::ledger::LogReader;
-use crate::ledger::past::{self, PastDecision, PastEntry, PastVerdict};
+use crate::ledger::past::{self, KnownRequest, PastDecision, PastEntry, PastVerdict};
 
 /// The most bytes of a line: an input and its decision.
 const LINE: usize = 4 * LONGEST;
@@ -116,7 +116,7 @@ fn of_pair(input: &Json, decision: &Json, mode: Mode) -> Result<RecordedDecision
             input,
             credential_refused: false,
             worker_optional: false,
-            is_whole: true,
+            known: KnownRequest::Whole,
         })),
         Err(unacceptable) => RecordedDecision::Unacceptable(unacceptable.message, Box::new(said)),
     })

@@ -9,18 +9,19 @@
 //! always fits a transparency log's bundle; `artifact_hash` covers the whole of what was asked.
 //!
 //! `asked` is what else a verdict can depend on, so that [`past`](crate::ledger::read::past) can have it decided again: the caller's own claims
-//! on risk and blast, and of the caller's object, which may be anyone's private data, only whether it declares egress and writes.
+//! on risk and blast, and of the caller's object, which may be anyone's private data, whether it declares egress and writes, and what
+//! policies read.
 
 use uuid::Uuid;
 
-use crate::engine::{self, Decision, DenyCode};
-use crate::ids::{Digest, SupervisorLevel, TenantRisk, TokenName};
+use crate::engine::{self, Decision, DenyCode, KeptRequest};
+use crate::ids::{Digest, SupervisorLevel, TokenName};
 use crate::ledger::format::canonical::{self, Object};
 use crate::ledger::format::record::{
     AnonymousRefusals, Door, OutcomeEntry, PolicyActivation, Record, Refusal, RegistryChange,
 };
 use crate::ledger::format::stamp::{PATH, Stamp, TEXT, cut};
-use crate::ledger::format::{recovered, status};
+use crate::ledger::format::{asked, recovered, status};
 
 /// The most policies that are named, and the most characters of each.
 const POLICIES: usize = 16;
@@ -42,14 +43,10 @@ pub(crate) fn tenant(record: &Record) -> Option<&str> {
 /// Appends the entry of a record.
 pub(crate) fn push_record(out: &mut Vec<u8>, record: &Record, stamp: &Stamp<'_>) {
     match record {
-        Record::Decision { decision, door, token, raw_body, worker_optional } => {
-            let (token, raw_body) = (token.as_ref(), raw_body.as_ref());
-            push_decision(
-                out,
-                decision,
-                Asking { door: *door, token, raw_body, worker_optional: *worker_optional },
-                stamp,
-            );
+        Record::Decision { decision, door, token, raw_body, worker_optional, kept } => {
+            let (token, raw_body, kept) = (token.as_ref(), raw_body.as_ref(), kept.as_deref());
+            let asking = Asking { door: *door, token, raw_body, worker_optional: *worker_optional, kept };
+            push_decision(out, decision, asking, stamp);
         }
         Record::Refusal(refusal) => push_refusal(out, refusal, stamp),
         Record::AnonymousRefusals(crowd) => push_crowd(out, crowd, stamp),
@@ -66,18 +63,19 @@ struct Asking<'a> {
     token: Option<&'a TokenName>,
     raw_body: Option<&'a Digest>,
     worker_optional: bool,
+    kept: Option<&'a KeptRequest>,
 }
 
 fn push_decision(out: &mut Vec<u8>, decision: &Decision, asking: Asking<'_>, stamp: &Stamp<'_>) {
     let Decision { input, verdict, .. } = decision;
-    let Asking { door, token, raw_body, worker_optional } = asking;
+    let Asking { door, token, raw_body, worker_optional, kept } = asking;
     let allowed = verdict.outcome == engine::Outcome::Dispatch;
     let mut id = Uuid::encode_buffer();
     let id = &*stamp.id.as_hyphenated().encode_lower(&mut id);
 
     let mut entry = Object::begin(out);
     entry.digest("artifact_hash", &decision.artifact_hash);
-    push_asked(entry.object("asked"), decision, worker_optional);
+    asked::push(entry.object("asked"), decision, worker_optional, kept);
     if let Some(score) = verdict.blast_score {
         entry.integer("blast_score", score);
     }
@@ -145,19 +143,6 @@ fn push_decision(out: &mut Vec<u8>, decision: &Decision, asking: Asking<'_>, sta
     entry.maybe("worker_id", worker.map(|id| cut(id, TEXT)).as_deref());
     entry.maybe("worker_species_id", verdict.selected_species.as_ref().map(|id| cut(id, TEXT)).as_deref());
     entry.end();
-}
-
-/// What is not there is not claimed, not declared, or as usual.
-fn push_asked(mut asked: Object<'_>, Decision { input, verdict, .. }: &Decision, worker_optional: bool) {
-    if let Some(score) = input.blast_score {
-        asked.integer("blast_score", score);
-    }
-    asked.mark("credential_refused", verdict.is_refused_for_the_credential());
-    asked.mark("egress", input.declares_egress());
-    asked.maybe("tenant_risk", input.tenant_risk.map(TenantRisk::as_str));
-    asked.mark("worker_optional", worker_optional);
-    asked.mark("writes", input.declares_writes());
-    asked.end();
 }
 
 fn push_refusal(out: &mut Vec<u8>, refusal: &Refusal, stamp: &Stamp<'_>) {

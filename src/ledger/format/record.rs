@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::engine::{Decision, DenyCode, Mode};
+use crate::engine::{Decision, DenyCode, KeptRequest, Mode};
 use crate::ids::{Digest, TokenName};
 use crate::ledger::format::recovered::Recovery;
 use crate::ledger::format::status::StatusChange;
@@ -45,6 +45,8 @@ pub enum Record {
         raw_body: Option<Digest>,
         /// Whether this credential need not name a worker even where the policy wants one.
         worker_optional: bool,
+        /// What is kept of the caller's object, where policies read it.
+        kept: Option<Box<KeptRequest>>,
     },
     /// A request that was refused before it could be described.
     Refusal(Refusal),
@@ -64,7 +66,9 @@ impl Record {
     /// How many bytes of memory it takes while it waits, about.
     pub(crate) fn bytes(&self) -> usize {
         let texts = match self {
-            Self::Decision { decision, .. } => decision.input.bytes(),
+            Self::Decision { decision, kept, .. } => {
+                decision.input.bytes() + kept.as_ref().map_or(0, |kept| kept.bytes())
+            }
             Self::Refusal(refusal) => refusal.message.len(),
             Self::Registry(change) => change.record.as_ref().map_or(0, |record| record.len()),
             Self::AnonymousRefusals(_) | Self::Policy(_) | Self::Status(_) | Self::Recovery(_) => 0,

@@ -10,7 +10,11 @@ use std::sync::Arc;
 
 use crate::engine::input::HttpFacts;
 use crate::engine::json::{Members, present};
-use crate::engine::{Binding, Decision, Facts, Json, RouteInput};
+use crate::engine::{Binding, Decision, Facts, Json, KeptRequest, ReadAttribute, RouteInput};
+use crate::ledger::format::asked;
+
+/// The most attributes that are named.
+const NAMED: usize = 4;
 
 /// What an entry is to somebody who wants it decided again.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,14 +32,43 @@ pub enum PastEntry {
 pub struct PastDecision {
     /// What was said.
     pub said: PastVerdict,
-    /// What was asked. Of the caller's object there is only what the blast score reads.
+    /// What was asked. Of the caller's object there is what is known of it.
     pub input: RouteInput,
     /// Whether the caller's credential stood against it, which no policy changes.
     pub credential_refused: bool,
     /// Whether the caller's credential need not name a worker.
     pub worker_optional: bool,
-    /// Whether the caller's object is here as it was sent.
-    pub is_whole: bool,
+    /// What is known of the caller's object.
+    pub known: KnownRequest,
+}
+
+/// What is known of the caller's object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KnownRequest {
+    /// All of it: it is as it was sent.
+    Whole,
+    /// What policies read of it then.
+    Kept(Box<KeptRequest>),
+    /// Whether it declares egress and writes, and no more.
+    Declared,
+}
+
+impl KnownRequest {
+    /// Which of these attributes are not known, in words.
+    #[must_use]
+    pub fn lacks(&self, attributes: &[ReadAttribute]) -> Option<String> {
+        let lacks = |attribute: &&ReadAttribute| match self {
+            Self::Whole => false,
+            Self::Kept(kept) => kept.lacks(attribute),
+            Self::Declared => true,
+        };
+        let mut named: Vec<String> =
+            attributes.iter().filter(lacks).map(|attribute| format!("`{attribute}`")).collect();
+        let more = named.len().saturating_sub(NAMED);
+        named.truncate(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!named.is_empty()).then(|| format!("{}{more}", named.join(", ")))
+    }
 }
 
 impl PastVerdict {
@@ -97,6 +130,7 @@ pub fn read(entry: &Json) -> Result<PastEntry, String> {
     }
     let asked = present(members, "asked").and_then(Json::as_object);
     let asked = asked.ok_or("the entry does not hold what else was asked (`asked`): an older version wrote it")?;
+    let kept = asked::kept(asked)?;
     let input = RouteInput {
         capability_id: whole(members, "capability_id")?.into(),
         worker_id: present(members, "worker_id").map(|_| whole(members, "worker_id")).transpose()?.map(Arc::from),
@@ -108,7 +142,7 @@ pub fn read(entry: &Json) -> Result<PastEntry, String> {
         qos_class: word(members, "qos_class")?,
         // Only whether it is blank counts, and a text that was cut is not.
         correlation_id: text(members, "correlation_id")?.into(),
-        request: Json::Object(declared(asked)?),
+        request: declared(asked, kept.as_ref())?,
         blast_radius: None,
         blast_score: present(asked, "blast_score")
             .map(|score| score.as_i64().ok_or("`asked.blast_score` is no integer"))
@@ -123,7 +157,7 @@ pub fn read(entry: &Json) -> Result<PastEntry, String> {
         input,
         credential_refused: flag(asked, "credential_refused")?,
         worker_optional: flag(asked, "worker_optional")?,
-        is_whole: false,
+        known: kept.map_or(KnownRequest::Declared, |kept| KnownRequest::Kept(Box::new(kept))),
     })))
 }
 
@@ -174,15 +208,27 @@ fn flag(members: &Members, key: &str) -> Result<bool, String> {
     }
 }
 
-/// What the caller's object declared, as an object.
-fn declared(asked: &Members) -> Result<BTreeMap<Arc<str>, Json>, String> {
-    let mut declared = BTreeMap::new();
-    for key in ["egress", "writes"] {
-        if flag(asked, key)? {
-            declared.insert(Arc::from(key), Json::Bool(true));
+/// The caller's object as far as it was kept, declaring what it declared.
+fn declared(asked: &Members, kept: Option<&KeptRequest>) -> Result<Json, String> {
+    let mut request = kept.map_or_else(|| Json::Object(BTreeMap::new()), KeptRequest::request);
+    for keys in [["egress", "external_call"], ["writes", "mutates_state"]] {
+        let [first, _] = keys;
+        if !flag(asked, first)? {
+            continue;
         }
+        let Json::Object(members) = &mut request else { continue };
+        if keys.iter().any(|key| members.get(*key).is_some_and(Json::truthy)) {
+            continue;
+        }
+        // What is known not to declare it stays as it is known.
+        let unknown = |key: &str| {
+            let attribute = ReadAttribute { path: [Arc::from(key)].into(), value: true };
+            kept.is_none_or(|kept| kept.lacks(&attribute))
+        };
+        let key = keys.into_iter().find(|key| unknown(key)).unwrap_or(first);
+        members.insert(Arc::from(key), Json::Bool(true));
     }
-    Ok(declared)
+    Ok(request)
 }
 
 fn http(members: &Members) -> Result<HttpFacts, String> {

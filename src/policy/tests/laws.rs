@@ -10,7 +10,7 @@ use super::*;
 use crate::engine::input::{Facts, HttpFacts, RouteInput, tests::plain};
 use crate::engine::question::Question;
 use crate::engine::snapshot::{Mode, Reads, Settings, Worker};
-use crate::engine::{RuleSet, Snapshot, decide};
+use crate::engine::{KeptRequest, RuleSet, Snapshot, decide};
 
 fn input() -> impl Strategy<Value = RouteInput> {
     let who = (
@@ -190,6 +190,29 @@ proptest! {
             gate.answer(policies, &asked(&input, &claims)).ruling
         };
         prop_assert_eq!(ruling(&gate, Policies::Forbids), ruling(&alone, Policies::All), "{}", text);
+    }
+
+    /// What an entry keeps of the caller's object is answered as the whole was: by these policies, and by others wherever it is enough.
+    #[test]
+    fn what_is_kept_is_answered_as_it_was(text in random::policies(), other in random::policies(), input in input()) {
+        let (gate, other) = (loaded(&text), loaded(&other));
+        prop_assume!(gate.is_ok() && other.is_ok());
+        let (gate, other) = (gate.unwrap(), other.unwrap());
+        let answer = |gate: &CedarGate, policies, request: &Json| {
+            let claims = gate.claims(request);
+            gate.answer(policies, &asked(&input, &claims))
+        };
+        for policies in [Policies::All, Policies::Forbids] {
+            let kept = KeptRequest::of(&input.request, gate.attributes(policies));
+            for (gate, own) in [(&gate, true), (&other, false)] {
+                let lacks = gate.attributes(policies).iter().any(|attribute| kept.lacks(attribute));
+                prop_assert!(!(own && lacks), "{}", text);
+                if !lacks {
+                    let (then, now) = (answer(gate, policies, &input.request), answer(gate, policies, &kept.request()));
+                    prop_assert_eq!(then, now, "{:?}", kept);
+                }
+            }
+        }
     }
 
     /// What the question leaves out, the verdict does not depend on: with everything in the question it is the same.

@@ -46,8 +46,14 @@ fn an_allowed_decision_has_the_receipt_of_the_specification() {
         Some(HttpFacts { method: Arc::from("POST"), host: Arc::from("orders"), path: Arc::from("/orders/1") });
     let token = Some("make".parse().unwrap());
     let raw_body = Some(Digest::of(b"{}"));
-    let record =
-        Record::Decision { decision: Arc::new(decision), door: Door::Gate, token, raw_body, worker_optional: true };
+    let record = Record::Decision {
+        decision: Arc::new(decision),
+        door: Door::Gate,
+        token,
+        raw_body,
+        worker_optional: true,
+        kept: None,
+    };
     let mut out = Vec::new();
     push_record(&mut out, &record, &Stamp { previous: Some(Digest::of(b"before")), ..stamp("org.acme") });
     assert_eq!(
@@ -185,7 +191,8 @@ proptest! {
         decision.input.dry_run = flags.2;
         decision.input.http = flags.1.then(|| HttpFacts { method: text(5), host: text(6), path: text(7) });
         let raw_body = flags.2.then(|| Digest::of(b"x"));
-        let record = Record::Decision { decision: Arc::new(decision), door: Door::Gate, token: None, raw_body, worker_optional: false };
+        let kept = Some(Box::new(crate::engine::kept_request::tests::largest(&texts)));
+        let record = Record::Decision { decision: Arc::new(decision), door: Door::Gate, token: None, raw_body, worker_optional: false, kept };
         let bytes = written(&record);
         prop_assert!(bytes.len() <= LONGEST);
         assert_canonical(&bytes);

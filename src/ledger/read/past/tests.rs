@@ -20,8 +20,12 @@ fn written(record: &Record) -> Json {
 }
 
 fn recorded(decision: engine::Decision, worker_optional: bool) -> Json {
-    let decision = Arc::new(decision);
-    written(&Record::Decision { decision, door: Door::Api, token: None, raw_body: None, worker_optional })
+    keeping(decision, worker_optional, None)
+}
+
+fn keeping(decision: engine::Decision, worker_optional: bool, kept: Option<KeptRequest>) -> Json {
+    let (decision, kept) = (Arc::new(decision), kept.map(Box::new));
+    written(&Record::Decision { decision, door: Door::Api, token: None, raw_body: None, worker_optional, kept })
 }
 
 fn past(entry: &Json) -> PastDecision {
