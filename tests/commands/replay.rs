@@ -175,7 +175,7 @@ fn what_policies_read_of_the_object_is_kept_whole_or_not_at_all() {
     policies("forbid(principal, action, resource) when { context.request has amount && context.request.amount > 5 };");
     let (code, out, _) = replay();
     assert_eq!(code, Some(1), "{out}");
-    assert!(out.contains("6 decisions replayed: 2 flip (1 DENY"), "{out}");
+    assert!(out.contains("6 decisions replayed: 2 flip (2 DISPATCH -> DENY)"), "{out}");
     policies("forbid(principal, action, resource) when { context.request has other };");
     let (code, out, err) = replay();
     assert!(code == Some(2) && err.contains("the policies read `request.other`"), "{out}{err}");

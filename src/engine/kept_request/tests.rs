@@ -123,9 +123,19 @@ proptest! {
         now in "[abc](\\.[abc]){0,2}\\??",
     ) {
         let request = Json::Object(members.into_iter().map(|(name, value)| (Arc::from(name), value)).collect());
-        let kept = KeptRequest::of(&request, &reads(&then.join(" ")));
+        let mut read: Vec<ReadAttribute> = Vec::new();
+        for attribute in reads(&then.join(" ")) {
+            // Policies that read one value as two kinds do not load.
+            let along = |other: &ReadAttribute| {
+                other.path.iter().zip(&attribute.path).all(|(one, other)| one == other)
+            };
+            if !read.iter().any(along) {
+                read.push(attribute);
+            }
+        }
+        let kept = KeptRequest::of(&request, &read);
         let attribute = &reads(&now)[0];
-        prop_assert!(!then.contains(&now) || !kept.lacks(attribute));
+        prop_assert!(!read.contains(attribute) || !kept.lacks(attribute));
         if !kept.lacks(attribute) {
             prop_assert_eq!(seen(&kept.request(), attribute), seen(&request, attribute), "{:?}", kept);
         }
