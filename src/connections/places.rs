@@ -23,6 +23,8 @@ use crate::telemetry::{ClosedLabels, Gauge, Metrics};
 
 /// For so long strangers are not asked for their places while others are free.
 const GRACE: Duration = Duration::from_secs(3);
+/// For so long a connection keeps its place although it owes us something: it may be on its way, or there and not yet read.
+const TENURE: Duration = Duration::from_millis(100);
 /// Bytes of heads that are not whole, of all connections of a door. Beyond that the largest one goes.
 const HEADS: usize = 16 * 1024 * 1024;
 
@@ -52,8 +54,9 @@ pub struct Connections {
     most: ConnectionLimits,
     /// For so long a new connection is not asked for its place, unless all are taken: what it says may be on its way.
     grace: Duration,
+    tenure: Duration,
     table: Mutex<Table>,
-    lines: Lines,
+    lines: Lines<ConnectionPlace>,
     /// Bytes of heads that are not whole.
     heads: AtomicUsize,
     open: Gauge,
@@ -132,14 +135,16 @@ impl Table {
         self.open.iter().max_by_key(head).map(|(number, _)| *number)
     }
 
-    /// The connection whose caller has owed us something for longest: its next request, the rest of a body, or to read.
-    fn debtor(&self, of: Option<Network>) -> Option<u64> {
+    /// The connection whose caller has owed us something for longest, and for so long at least: its next request, the rest of a body, or to
+    /// read.
+    fn debtor(&self, of: Option<Network>, at_least: Duration) -> Option<u64> {
         let owing = self.open.iter().filter(|(_, (network, standing))| {
             of.is_none_or(|of| of == *network) && (standing.busy.load(Relaxed) == 0 || standing.blocked.load(Relaxed))
         });
         let since =
             |standing: &Standing| standing.began.checked_add(Duration::from_millis(standing.last.load(Relaxed)));
-        owing.min_by_key(|(_, (_, standing))| since(standing)).map(|(number, _)| *number)
+        let (number, (_, standing)) = owing.min_by_key(|(_, (_, standing))| since(standing))?;
+        since(standing).is_some_and(|since| since.elapsed() >= at_least).then_some(*number)
     }
 }
 
@@ -153,6 +158,7 @@ impl Connections {
             door,
             most,
             grace: GRACE,
+            tenure: TENURE,
             table: Mutex::default(),
             lines: Lines::of_at_most(most.waiting()),
             heads: AtomicUsize::new(0),
@@ -165,12 +171,11 @@ impl Connections {
     /// still are, or when many wait already.
     pub async fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<ConnectionPlace> {
         let network = peer.map(network);
-        let place = || self.place(network);
         // Nobody overtakes those who wait.
-        let at_once = if self.lines.has(network) { None } else { place().ok() };
+        let at_once = if self.lines.has(network) { None } else { self.place(network).ok() };
         let place = match at_once {
             Some(place) => Some(place),
-            None => self.lines.wait(network, || place().ok()).await,
+            None => self.lines.wait(network, |network| self.place(network).ok()).await,
         };
         if place.is_none() {
             let why = self.crowded(&self.table(), network).map_or("full", |(why, _)| why);
@@ -195,7 +200,7 @@ impl Connections {
         let had_its_time = |of| table.stranger(of).filter(|number| table.is_older(*number, self.grace));
         let gives_way = match crowded {
             // Among the debtors are strangers, too: those that have just come are the last of them.
-            Some((_, of)) => had_its_time(of).or_else(|| table.debtor(of)),
+            Some((_, of)) => had_its_time(of).or_else(|| table.debtor(of, self.tenure.max(2 * self.lines.lag()))),
             None if strangers => had_its_time(None),
             None => None,
         };

@@ -176,8 +176,6 @@ impl MinimumRate {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-
     use super::*;
     use crate::connections::{ConnectionLimits, Connections};
     use crate::telemetry::Metrics;
@@ -200,19 +198,22 @@ mod tests {
     async fn who_waits_for_us_or_for_an_upstream_keeps_its_place_and_who_lets_us_wait_does_not() {
         let most = ConnectionLimits { in_all: 1, per_network: 1, unknown: 1 };
         let connections = Connections::new("gate", most, &Arc::new(Metrics::new()));
-        let enter = || connections.enter(None).now_or_never().flatten().map(Arc::new);
-        let place = enter().unwrap();
+        let next = async |within| {
+            let next = tokio::time::timeout(Duration::from_millis(within), connections.enter(None)).await;
+            next.ok().flatten().map(Arc::new)
+        };
+        let place = next(1).await.unwrap();
         let arrival = Arrival::expected(None);
         arrival.has_arrived(Some(&place));
-        assert!(enter().is_none(), "we decide");
+        assert!(next(300).await.is_none(), "we decide");
         arrival.uploads();
-        let place = enter().unwrap();
+        let place = next(60_000).await.unwrap();
         let arrival = Arrival::expected(None);
         arrival.has_arrived(Some(&place));
         arrival.is_uploaded();
-        assert!(enter().is_none(), "the upstream answers");
+        assert!(next(300).await.is_none(), "the upstream answers");
         drop(arrival);
-        assert!(enter().is_some(), "it is over");
+        assert!(next(60_000).await.is_some(), "it is over");
     }
 
     #[test]

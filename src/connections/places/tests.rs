@@ -10,7 +10,7 @@ use super::*;
 fn connections(in_all: usize, per_network: usize, unknown: usize, grace: Duration) -> Arc<Connections> {
     let connections =
         Connections::new("gate", ConnectionLimits { in_all, per_network, unknown }, &Arc::new(Metrics::new()));
-    Arc::new(Connections { grace, ..Arc::into_inner(connections).unwrap() })
+    Arc::new(Connections { grace, tenure: Duration::ZERO, ..Arc::into_inner(connections).unwrap() })
 }
 
 fn address(text: &str) -> Option<IpAddr> {
@@ -110,7 +110,9 @@ async fn whoever_is_at_work_keeps_its_place_and_whoever_owes_us_something_gives_
 
 #[tokio::test(start_paused = true)]
 async fn where_all_are_at_work_new_ones_wait_in_line_and_not_for_ever() {
-    let connections = connections(2, 2, 2, Duration::ZERO);
+    let mut connections = connections(2, 2, 2, GRACE);
+    let tenure = Duration::from_millis(20);
+    Arc::get_mut(&mut connections).unwrap().tenure = tenure;
     let one = address("10.0.0.1");
     let work = |place: &ConnectionPlace| {
         place.known();
@@ -127,8 +129,10 @@ async fn where_all_are_at_work_new_ones_wait_in_line_and_not_for_ever() {
     assert!(connections.enter(one).now_or_never().is_some_and(|refused| refused.is_none()), "there are two");
     all[0].works(false);
     assert!(second.as_mut().now_or_never().is_none());
+    std::thread::sleep(tenure);
     let first = first.await.unwrap();
     assert!(is_taken(&all[0]) && !is_taken(&all[1]));
+    assert!(!is_taken(&first) && second.as_mut().now_or_never().is_none(), "who has just come stays for a while");
     work(&first);
     // Whoever has been answered makes room while somebody waits.
     assert!(!all[0].makes_room(), "it is gone");
