@@ -39,7 +39,7 @@ use crate::ledger::{Ledger, Record, RecordError};
 use crate::registry::code::SourceHashes;
 use crate::registry::roster::Roster;
 use crate::telemetry::traces::Traces;
-use crate::telemetry::{AllowedLines, DecisionLabels, LogAllowed, Metrics};
+use crate::telemetry::{AllowedLines, DecisionLabels, LogAllowed, Metrics, ObservedLabels};
 use ingested::Ingested;
 
 pub use crate::ledger::{Door, Ending, LedgerHealth, LogResource, ReadError, Receipt, ReceiptProof, Refusal};
@@ -75,6 +75,8 @@ pub struct Ask {
     pub door: Door,
     /// SHA-256 of the body as it was sent, for `/api/route`.
     pub raw_body: Option<Digest>,
+    /// Until when the policy is only observed where this came in, in microseconds since 1970 UTC; `None`: it is enforced.
+    pub observed_until: Option<i64>,
 }
 
 /// We could not decide or could not record. The caller gets 503 and nothing is forwarded.
@@ -239,13 +241,16 @@ impl Hall {
     /// # Errors
     /// The entry could not be committed: the caller gets 503 and nothing may be forwarded.
     pub async fn rule(&self, ask: Ask) -> Result<Recorded, CannotDecide> {
-        let Ask { caller, input, door, raw_body } = ask;
+        let Ask { caller, input, door, raw_body, observed_until } = ask;
         self.require_online(door)?;
         let began = Instant::now();
         let worker_optional = caller.binding.worker_optional;
         self.room_for(Some(input.qos_class)).inspect_err(|_| self.cannot_record())?;
         let ((decision, kept), place) = match self.place(door, &input.tenant_id, input.qos_class) {
-            Ok(place) => (self.decide(input, &Facts { binding: caller.binding }).await, place),
+            Ok(place) => {
+                let observed = observed_until.is_some_and(|until| now_micros() < until);
+                (self.decide(input, &Facts { binding: caller.binding, observed }).await, place)
+            }
             Err(why) => ((Decision::new(input, Arc::new(engine::shed(why)), &self.snapshot.load(), false), None), None),
         };
         let decision = Arc::new(decision);
@@ -319,6 +324,15 @@ impl Hall {
             };
             self.metrics.decisions.get_or_create(&labels).clone()
         });
+        if let Some(would_be) = decision.verdict.would_be.as_ref().filter(|_| !decision.input.dry_run) {
+            let capability = self.snapshot.load().rules.known_capability(&decision.input.capability_id);
+            let labels = ObservedLabels {
+                verdict: would_be.outcome.as_str(),
+                code: would_be.denial.code.as_str(),
+                capability: capability.unwrap_or_else(|| Arc::from("other")),
+            };
+            self.metrics.observed.get_or_create(&labels).inc();
+        }
         if decision.verdict.gated.erred {
             self.metrics.policy_errors.inc();
         }

@@ -157,6 +157,12 @@ pub const LINTS: &[Lint] = &[
         find: Some(gate::upstream_is_the_gate),
     },
     Lint {
+        name: "observe-over",
+        meaning: "the day until which a route only observes the policy is over: it enforces, and the key does nothing",
+        remedy: "remove `observe`, or write a later day",
+        find: Some(gate::observe_over),
+    },
+    Lint {
         name: "route-without-rule",
         meaning: "a route asks for a capability for which no rule matches, with its label and in the gate's environment: denied",
         remedy: "correct the capability or `data_label`, or write a rule",

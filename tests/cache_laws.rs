@@ -212,11 +212,12 @@ proptest! {
         policies in vec(policy(), 1..4),
         inputs in vec(input(), 1..8),
         steps in vec(prop_oneof![1 => (0..8_usize).prop_map(Step::Reload), 6 => (0..8_usize).prop_map(Step::Ask)], 1..60),
-        tenant_bound in any::<bool>(),
+        (tenant_bound, observed) in any::<(bool, bool)>(),
     ) {
         let remembered = Verdicts::new(CacheSettings { max_bytes: 1 << 20 });
         let facts = Facts {
             binding: Binding { tenant: tenant_bound.then(|| "org.acme".parse().unwrap()), ..Binding::default() },
+            observed,
         };
         let mut snapshot = &policies[0];
         for step in steps {

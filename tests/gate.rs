@@ -30,6 +30,8 @@ mod http2;
 mod logs;
 #[path = "gate/names.rs"]
 mod names;
+#[path = "gate/observing.rs"]
+mod observing;
 #[path = "gate/own_answers.rs"]
 mod own_answers;
 #[path = "endurance/random.rs"]

@@ -82,6 +82,8 @@ fn a_tenant_has_one_rate_for_all_of_its_tokens() {
 #[test]
 fn the_gate_has_rates_of_its_own() {
     let fixture = fixture(NOWHERE, "{ per_tenant: { rate: 1/h, burst: 2 } }", "{}");
+    // A route that only observes its policy has them, too.
+    fixture.edit("data_label: INTERNAL,", "data_label: INTERNAL, observe: { until: 2999-12-31 },");
     let process = fixture.serve();
     let dry = || ask(process.gate(), "GET /orders", &[("wcp-dry-run", "true")], "");
     assert_eq!((dry().status, dry().status), (200, 200));

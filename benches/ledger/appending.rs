@@ -29,6 +29,7 @@ pub fn record() -> Record {
     let verdict = Verdict {
         outcome: Outcome::Dispatch,
         denial: None,
+        would_be: None,
         matched_rule_id: Arc::from("rr_data_write_prod_001"),
         selected_species: Some(Arc::from("wrk.data.writer")),
         worker_id: Some(Arc::from("wrk_make_acme_prod")),

@@ -107,7 +107,7 @@ async fn rule(
                 let tenant = Some(&input.tenant_id);
                 credential::admit(hall, Applicant::Known { token: None, tenant }).await?;
             }
-            let ask = Ask { caller: token.caller(), input, door: Door::Api, raw_body };
+            let ask = Ask { caller: token.caller(), input, door: Door::Api, raw_body, observed_until: None };
             let recorded = hall.rule(ask).await.map_err(|why| ApiError::undecided(&why))?;
             Ok(route_response::decided(&recorded))
         }

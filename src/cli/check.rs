@@ -6,9 +6,12 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::{CANNOT, ConfigFile, misconfigured, say, warn};
+use crate::clock::{now_micros, timestamp};
 use crate::config::{Checked, Problem, Problems, Warning};
 use crate::engine::Snapshot;
 use crate::lint;
+use crate::proxy::Settings;
+use crate::proxy::settings::Route;
 
 /// How many files of policies are named.
 const NAMED: usize = 50;
@@ -62,6 +65,14 @@ fn parts(checked: &Checked) -> (&Snapshot, bool) {
     }
 }
 
+/// The routes that only observe the policy, or did so.
+fn observing(checked: &Checked) -> Vec<(usize, &Route, i64)> {
+    match checked {
+        Checked::Config(config) => config.gate.iter().flat_map(Settings::observing).collect(),
+        Checked::Policy(_) => Vec::new(),
+    }
+}
+
 fn told(file: &ConfigFile, checked: &Checked, warnings: &[Warning]) {
     for warning in warnings {
         warn(warning);
@@ -83,6 +94,18 @@ fn told(file: &ConfigFile, checked: &Checked, warnings: &[Warning]) {
     say(format_args!(
         "{path} {what}: {rules} ({needing} need a permit), {policies}, {workers}{warned}, snapshot {fingerprint}"
     ));
+    for (at, route, until) in observing(checked) {
+        let (now, end) = (now_micros(), timestamp(until));
+        if now < until {
+            say(format_args!(
+                "gate.routes[{at}] ({route}) only observes the policy until {end}: what it denies passes"
+            ));
+        } else {
+            say(format_args!(
+                "gate.routes[{at}] ({route}) enforces the policy since {end}; `observe` does nothing any more"
+            ));
+        }
+    }
     let files = snapshot.gate.as_ref().map_or(&[][..], |gate| gate.files());
     if !files.is_empty() {
         let named: Vec<&str> = files.iter().take(NAMED).map(|file| &**file).collect();
@@ -105,6 +128,10 @@ fn as_json(file: &ConfigFile, checked: &Result<Checked, Problems>, warnings: &[W
         }
         said
     };
+    let observed = |(at, route, until): (usize, &Route, i64)| {
+        let key = format!("gate.routes[{at}]");
+        json!({ "route": key, "match": route.to_string(), "until": timestamp(until), "over": until <= now_micros() })
+    };
     let problems = checked.as_ref().err().map_or(&[][..], Problems::list);
     let mut answer = json!({
         "file": file.path(),
@@ -123,6 +150,7 @@ fn as_json(file: &ConfigFile, checked: &Result<Checked, Problems>, warnings: &[W
             ("policy_files".to_owned(), json!(gate.map_or(&[][..], |gate| gate.files()))),
             ("workers".to_owned(), snapshot.workers.len().into()),
             ("snapshot".to_owned(), snapshot.fingerprint.to_string().into()),
+            ("observing".to_owned(), observing(checked).into_iter().map(observed).collect()),
         ]);
     }
     answer

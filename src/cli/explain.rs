@@ -91,6 +91,8 @@ fn whose(entry: &Json) -> String {
 #[derive(Default)]
 struct Account {
     said: PastVerdict,
+    /// What the policy said, also where it was only observed.
+    by_policy: PastVerdict,
     /// What was asked, in words; empty where nothing could be.
     asked: String,
     now: Option<(Decision, Explanation)>,
@@ -116,7 +118,8 @@ impl Account {
     /// Of a request that was refused before any policy was asked.
     fn of_refusal(entry: &Json) -> Self {
         let cannot = Some("it was refused before any policy was asked".to_owned());
-        Self { said: past::said(entry).unwrap_or_default(), cannot, ..Self::default() }
+        let said = past::said(entry).unwrap_or_default();
+        Self { by_policy: said.of_policy(), said, cannot, ..Self::default() }
     }
 
     fn of(past: PastDecision, judge: &Judge) -> Self {
@@ -127,7 +130,7 @@ impl Account {
             let _ = write!(asked, ", {} {} on `{}`", http.method, http.path, http.host);
         }
         let same_policy = said.snapshot.as_deref() == Some(&judge.snapshot.fingerprint.to_string());
-        let recorded = Self { said, asked, same_policy, ..Self::default() };
+        let recorded = Self { by_policy: said.of_policy(), said, asked, same_policy, ..Self::default() };
         let cannot = |why: &str| Some(why.to_owned());
         if credential_refused {
             let cannot = cannot("the caller's credential stood against it, which no policy changes");
@@ -138,7 +141,7 @@ impl Account {
         }
         let (decision, explanation, doubt) = decided(judge, input.clone(), &facts, &known);
         let reason = decision.verdict.denial.as_ref().map(|denial| &*denial.message);
-        let comes_out = recorded.said.is(&decision) && recorded.said.reason.as_deref() == reason;
+        let comes_out = recorded.by_policy.is(&decision) && recorded.by_policy.reason.as_deref() == reason;
         match doubt {
             // What the entry lacks may be what the verdict turned on.
             Some(doubt) if !comes_out => {
@@ -156,7 +159,7 @@ impl Account {
 
     fn comes_out(&self) -> Option<bool> {
         let (decision, _) = self.now.as_ref().filter(|_| self.cannot.is_none())?;
-        Some(self.said.is(decision))
+        Some(self.by_policy.is(decision))
     }
 
     fn exit_code(&self) -> ExitCode {
@@ -168,7 +171,7 @@ impl Account {
     }
 
     fn to_json(&self) -> Value {
-        let Self { said, asked, now, same_policy, cannot, changes } = self;
+        let Self { said, by_policy, asked, now, same_policy, cannot, changes } = self;
         let decided = now.as_ref().filter(|_| cannot.is_none()).map(|(decision, _)| Short::of(decision).to_json());
         let changes = changes.iter().map(|change| {
             let Change { member, values, outcome, why, in_doubt } = change;
@@ -176,7 +179,7 @@ impl Account {
         });
         json!({
             "decision_id": said.decision_id, "recorded_at": said.recorded_at, "asked": asked, "was": Short::of_past(said).to_json(),
-            "reason": said.reason, "policy_version": said.policy_version, "same_policy": same_policy, "now": decided,
+            "would_be": said.would_be.as_ref().map(|_| Short::of_past(by_policy).to_json()), "reason": by_policy.reason, "policy_version": said.policy_version, "same_policy": same_policy, "now": decided,
             "same": self.comes_out(), "cannot": cannot, "explain": now.as_ref().map(|(_, explanation)| explanation),
             "changes": changes.collect::<Vec<_>>(),
         })
@@ -249,12 +252,15 @@ fn changes(judge: &Judge, input: &RouteInput, facts: &Facts, known: &KnownReques
 /// For a human.
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { said, asked, now, same_policy, cannot, changes } = self;
+        let Self { said, by_policy, asked, now, same_policy, cannot, changes } = self;
         writeln!(f, "decision {} of {}: {}", said.decision_id, said.recorded_at, Short::of_past(said))?;
+        if said.would_be.is_some() {
+            writeln!(f, "  would be: {}, if the route did not only observe its policy", Short::of_past(by_policy))?;
+        }
         if !asked.is_empty() {
             writeln!(f, "  asked: {asked}")?;
         }
-        if let Some(reason) = &said.reason {
+        if let Some(reason) = &by_policy.reason {
             writeln!(f, "  reason: {reason}")?;
         }
         if let Some(version) = &said.policy_version {
@@ -264,14 +270,14 @@ impl fmt::Display for Account {
         }
         match (now, cannot) {
             (Some((decision, explanation)), None) => {
-                let word = if said.is(decision) { "decided again" } else { "NOW DECIDED OTHERWISE" };
+                let word = if by_policy.is(decision) { "decided again" } else { "NOW DECIDED OTHERWISE" };
                 write!(f, "{word}: {}\n{explanation}", Short::of(decision))?;
             }
             (Some((_, explanation)), Some(why)) => write!(f, "cannot be decided again: {why}\n{explanation}")?,
             (None, Some(why)) => writeln!(f, "not decided again: {why}")?,
             (None, None) => {}
         }
-        let code = DenyCode::ALL.iter().find(|code| said.deny_code.as_deref() == Some(code.as_str()));
+        let code = DenyCode::ALL.iter().find(|code| by_policy.deny_code.as_deref() == Some(code.as_str()));
         if let (Some(code), Some(_)) = (code, cannot) {
             writeln!(f, "  what to do: {}", code.remedy())?;
         }

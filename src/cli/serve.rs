@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use super::{CANNOT, ConfigFile};
 use crate::api::ops::{Ops, Pulses};
 use crate::cache::Verdicts;
+use crate::clock::{now_micros, timestamp};
 use crate::config::{Config, Files, Fixed, Problems, Registry};
 use crate::hall::enrolment::RegistryError;
 use crate::hall::watch::Watch;
@@ -181,6 +182,12 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         vkey = ledger.vkey(),
         "starting"
     );
+    for (at, route, until) in
+        gate.iter().flat_map(proxy::Settings::observing).filter(|(.., until)| now_micros() < *until)
+    {
+        let (key, until) = (format!("gate.routes[{at}]"), timestamp(until));
+        tracing::warn!(route = key, matches = %route, until, "a route only observes the policy: what it denies passes");
+    }
     let (verdicts, metrics) = (Verdicts::new(cache), Arc::new(Metrics::new()));
     let hall = Hall::new((snapshot, roster), verdicts, ledger.clone(), TokenBook::new(tokens), metrics);
     let hall = hall.limited(limits).logging(telemetry.log_allowed).keeping_request(keeps_request);

@@ -336,6 +336,7 @@ fn route(item: &Value<'_>, upstreams: &Upstreams) -> Option<Route> {
     let data_label = map.read("data_label", DataLabel::Restricted.as_str(), kinds::id);
     let upstream = map.need("upstream", "name one of `gate.upstreams`");
     let upstream = upstream.and_then(|value| value.read(|name| upstreams.find(name)));
+    let observed_until = map.get("observe").map_or(Some(None), |value| observe(&value).map(Some));
     map.done(&[]);
     let Matching { host, path, methods, keeps_encoded_slash } = matched?;
     Some(Route {
@@ -346,7 +347,18 @@ fn route(item: &Value<'_>, upstreams: &Upstreams) -> Option<Route> {
         capability: capability?,
         data_label: data_label?,
         upstream: upstream??,
+        observed_until: observed_until?,
     })
+}
+
+/// Until when the policy is only observed. A route that never enforces would be no rollout, so the date has to be said.
+fn observe(value: &Value<'_>) -> Option<i64> {
+    let mut map = value.map()?;
+    let help =
+        "say which day is the last on which the policy is only observed, such as `observe: { until: 2027-01-31 }`";
+    let until = map.need("until", help).and_then(|value| value.read(kinds::until));
+    map.done(&[]);
+    until
 }
 
 struct Matching {

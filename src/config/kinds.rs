@@ -66,6 +66,22 @@ pub fn long_time(text: &str) -> Read<Duration> {
         .ok_or_else(|| InvalidValue::new("is not a time to keep something", "write such as `90d`, `18months` or `10y`"))
 }
 
+/// The end of a day in UTC, or a time, in microseconds since 1970 UTC.
+pub fn until(text: &str) -> Read<i64> {
+    let end = match text.parse::<jiff::civil::Date>() {
+        Ok(day) if text.len() == "2027-01-31".len() => {
+            day.tomorrow().ok().and_then(|next| jiff::tz::TimeZone::UTC.to_timestamp(next.at(0, 0, 0, 0)).ok())
+        }
+        _ => text.parse::<jiff::Timestamp>().ok(),
+    };
+    end.map(jiff::Timestamp::as_microsecond).ok_or_else(|| {
+        InvalidValue::new(
+            "is neither a day nor a time",
+            "write a day such as `2027-01-31`, which is the last, or a time such as `2027-01-31T18:00:00Z`",
+        )
+    })
+}
+
 /// Bytes, with a unit.
 pub fn size(text: &str) -> Read<u64> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
@@ -357,6 +373,19 @@ mod tests {
             assert!((least..=most).contains(&bits), "{text}: {bits}");
         }
         assert_eq!(bits(&format!("hst_{}", crate::ids::Digest::of(b"x"))), 256);
+    }
+
+    #[test]
+    fn a_day_ends_at_midnight_in_utc() {
+        let said = |text| until(text).map(crate::clock::timestamp).map_err(|wrong| wrong.is);
+        assert_eq!(said("2027-01-31").as_deref(), Ok("2027-02-01T00:00:00.000000+00:00"));
+        assert_eq!(said("2028-02-29").as_deref(), Ok("2028-03-01T00:00:00.000000+00:00"));
+        assert_eq!(said("2027-01-31T18:00:00+02:00").as_deref(), Ok("2027-01-31T16:00:00.000000+00:00"));
+        for bad in
+            ["", "2027-02-29", "31.01.2027", "2027-01-31T18:00:00", "20270131", "2027-1-31", "9999-12-31", "forever"]
+        {
+            assert!(until(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -95,6 +95,55 @@ deny_codes! {
     HallOffline "DENY_HALL_OFFLINE" "the hall is not ready" "try again after Retry-After",
 }
 
+impl DenyCode {
+    /// Whether a route that only observes the policy lets pass what is denied so. That is what rules, policies and what a record says
+    /// of a worker's place in them come to. Who somebody is, whether a worker is in good standing and has the code that was attested,
+    /// what a request must be, and what the hall can take are enforced everywhere.
+    #[must_use]
+    pub const fn yields_to_observing(self) -> bool {
+        match self {
+            Self::NoMatchingRule
+            | Self::PolicyGate
+            | Self::RequiresHuman
+            | Self::RequiresHumanApproval
+            | Self::MissingRequiredControls
+            | Self::PrivilegeEnvelopeViolated
+            | Self::WorkerNotCandidate
+            | Self::WorkerCapabilityMismatch
+            // The worker's: a credential's is refused before a rule is looked for, and nothing of that yields.
+            | Self::EnvNotAllowed => true,
+            Self::UnknownTenant
+            | Self::MissingTenantId
+            | Self::InvalidInput
+            | Self::UnknownCapability
+            | Self::MissingWorkerId
+            | Self::CredentialInvalid
+            | Self::ShadowRulesDetected
+            | Self::MissingCorrelationId
+            | Self::PolicyGateUnconfigured
+            | Self::PolicyGateInvalidResponse
+            | Self::InternalError
+            | Self::NoAvailableWorker
+            | Self::WorkerNotEnrolled
+            | Self::WorkerBanned
+            | Self::WorkerRevoked
+            | Self::RegistryUnavailable
+            | Self::AttestationUnconfigured
+            | Self::WorkerAttestationMissing
+            | Self::WorkerHashUnavailable
+            | Self::WorkerTampered
+            | Self::MalformedClaim
+            | Self::NoRoute
+            | Self::CapabilityNotOnRoute
+            | Self::Unauthenticated
+            | Self::RateLimited
+            | Self::Overloaded
+            | Self::AuditUnavailable
+            | Self::HallOffline => false,
+        }
+    }
+}
+
 /// Why a verdict is no, with the reference's extra fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Denial {
@@ -237,6 +286,15 @@ pub struct Attested {
     pub current: Option<Digest>,
 }
 
+/// What would have become of a request if the policy were enforced where it is only observed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WouldBe {
+    /// A denial or a hold.
+    pub outcome: Outcome,
+    /// Why.
+    pub denial: Denial,
+}
+
 /// The answer to a question: everything that equal questions share. Holds no id, time or echo of the request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -244,6 +302,8 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// Why not, when it is no.
     pub denial: Option<Denial>,
+    /// What would have been said instead of a dispatch, where the policy is only observed.
+    pub would_be: Option<Box<WouldBe>>,
     /// The rule that matched, `NO_MATCH` or `PRE_ROUTING`.
     pub matched_rule_id: Arc<str>,
     /// The species selected; `None` on a denial.
@@ -252,7 +312,7 @@ pub struct Verdict {
     pub worker_id: Option<Arc<str>>,
     /// The matched rule's candidates with what became of each.
     pub candidates: Arc<[Candidate]>,
-    /// The controls that the matched rule requires, sorted.
+    /// The controls that the matched rule requires, sorted. Where the policy is only observed, nobody knows whether they are there.
     pub required_controls: Arc<BTreeSet<Arc<str>>>,
     /// The profiles that the matched rule recommends, verbatim; none on a denial.
     pub recommended_profiles: Arc<[Json]>,
@@ -299,16 +359,24 @@ impl Verdict {
                 11 * size_of::<(&str, serde_json::Value)>() + denial.extras.values().map(json_bytes).sum::<usize>()
             }
         };
-        let denial = self.denial.as_ref().map_or(0, |denial| denial.message.capacity() + extras(denial));
+        let denial = self.refusal().map_or(0, |denial| denial.message.capacity() + extras(denial));
+        let would_be = if self.would_be.is_some() { size_of::<WouldBe>() } else { 0 };
         let rationale = self.escalation.rationale.as_ref().map_or(0, |text| text.len());
         let named = |name: &Option<Arc<str>>| name.as_ref().map_or(0, |name| name.len());
         size_of::<Self>()
             + denial
+            + would_be
             + rationale
             + named(&self.worker_id)
             + self.candidates.len() * size_of::<Candidate>()
             + self.gated.policies.len() * size_of::<Arc<str>>()
             + self.events.capacity() * size_of::<Event>()
+    }
+
+    /// What the policy says against the request, enforced or not.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Denial> {
+        self.denial.as_ref().or_else(|| self.would_be.as_ref().map(|would_be| &would_be.denial))
     }
 
     /// Whether the request is denied: for anything but a dispatch.
@@ -334,13 +402,13 @@ impl Verdict {
     /// Whether the blast score was low enough; `None` when none was computed.
     #[must_use]
     pub fn blast_gate_passed(&self) -> Option<bool> {
-        self.blast_score.map(|_| self.denial.as_ref().is_none_or(|denial| denial.code != DenyCode::RequiresHuman))
+        self.blast_score.map(|_| self.refusal().is_none_or(|denial| denial.code != DenyCode::RequiresHuman))
     }
 
     /// Whether the privilege envelope held; `None` when none was checked.
     #[must_use]
     pub fn privilege_envelope_ok(&self) -> Option<bool> {
-        match &self.denial {
+        match self.refusal() {
             Some(denial) if denial.code == DenyCode::PrivilegeEnvelopeViolated => Some(false),
             _ => self.events.contains(&Event::PrivilegeEnvelopeChecked).then_some(true),
         }

@@ -9,6 +9,7 @@ mod correlation;
 mod envelope;
 mod input;
 mod matching;
+mod observe;
 mod policy;
 mod shadow;
 mod tenant;
@@ -116,14 +117,15 @@ pub(crate) fn decide_before(question: &Question, snapshot: &Snapshot, listener: 
     listener.gate(MATCHING, found.as_ref().err());
     let case = match found {
         Ok(case) => case,
-        Err(denial) => return refused(denial, NO_MATCH),
+        Err(denial) => return observe::verdict(question, snapshot, None, 0, refused(denial, NO_MATCH), listener),
     };
     listener.rule(case.rule, policy::asked(&case));
-    for (name, gate, shows) in AFTER {
+    for (at, (name, gate, shows)) in AFTER.iter().enumerate() {
         let said = gate(&case);
         listener.gate(name, said.as_ref().err());
         if let Err(denial) = said {
-            return case.denied(denial, *shows);
+            let denied = case.denied(denial, *shows);
+            return observe::verdict(question, snapshot, Some(case), at + 1, denied, listener);
         }
     }
     case.permitted()
@@ -140,6 +142,7 @@ fn refused(denial: Denial, rule_id: &str) -> Verdict {
     Verdict {
         outcome: Outcome::Deny,
         denial: Some(denial),
+        would_be: None,
         matched_rule_id: Arc::from(rule_id),
         selected_species: None,
         worker_id: None,
@@ -162,8 +165,18 @@ impl<'a> Case<'a> {
     fn of(question: &'a Question, snapshot: &'a Snapshot) -> Result<Self, Denial> {
         let (rule, prepared) = matching::rule(question, snapshot)?;
         let choice = worker::choose(question, snapshot, rule, prepared);
+        Ok(Self::with(question, snapshot, rule, prepared, choice))
+    }
+
+    fn with(
+        question: &'a Question,
+        snapshot: &'a Snapshot,
+        rule: &'a Rule,
+        prepared: &'a Prepared,
+        choice: Choice,
+    ) -> Self {
         let score = blast::score(question, snapshot, rule, &choice);
-        Ok(Self { question, snapshot, rule, prepared, choice, score, gated: OnceCell::new() })
+        Self { question, snapshot, rule, prepared, choice, score, gated: OnceCell::new() }
     }
 }
 
@@ -215,8 +228,9 @@ impl Case<'_> {
         Verdict {
             outcome: Outcome::Dispatch,
             denial: None,
+            would_be: None,
             matched_rule_id: Arc::clone(&self.rule.id),
-            selected_species: Some(Arc::clone(&chosen.species)),
+            selected_species: chosen.species.clone(),
             worker_id: chosen.worker.clone(),
             candidates: Arc::clone(&self.choice.candidates),
             required_controls: Arc::clone(&self.rule.controls),

@@ -145,6 +145,8 @@ pub struct HttpFacts {
 pub struct Facts {
     /// What the caller's credential is bound to.
     pub binding: Binding,
+    /// Whether the policy is only observed where the request came in: what it denies is said and not enforced.
+    pub observed: bool,
 }
 
 /// What a credential is bound to. `None` binds nothing.

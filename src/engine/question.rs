@@ -22,6 +22,8 @@ const TEXT: usize = 24;
 pub struct Question {
     pub(crate) snapshot: Fingerprint,
     pub(crate) binding: Bound,
+    /// Whether the policy is only observed.
+    pub(crate) observed: bool,
     pub(crate) tenant: Tenant,
     pub(crate) blast: Blast,
     pub(crate) capability: Capability,
@@ -130,6 +132,7 @@ impl Question {
         Self {
             snapshot: snapshot.fingerprint,
             binding: Bound::of(input, &facts.binding),
+            observed: facts.observed,
             tenant: Tenant::of(input, snapshot),
             blast: Blast::of(input, reads),
             capability: Capability::of(input, &worker, snapshot, reads),

@@ -104,6 +104,25 @@ pub(crate) struct Rule {
     pub(crate) max_blast: Option<u8>,
 }
 
+impl Rule {
+    /// What stands in the place of a rule where none matches: it demands nothing, and nobody is its candidate.
+    pub(crate) fn none(id: &str) -> Self {
+        Self {
+            id: Arc::from(id),
+            capabilities: Capabilities::Any,
+            cells: Cells(u16::MAX),
+            scores_blast: false,
+            needs_envelope: false,
+            candidates: Vec::new(),
+            controls: Arc::default(),
+            profiles: Arc::from([]),
+            escalation: Escalation::default(),
+            preconditions: Preconditions { must_have_correlation_id: false, ..Preconditions::default() },
+            max_blast: None,
+        }
+    }
+}
+
 /// The rules of a policy, in order.
 #[derive(Debug, Clone)]
 pub struct RuleSet {

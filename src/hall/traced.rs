@@ -28,6 +28,7 @@ pub fn tell(span: &mut Traced, decision: &Decision) {
     let Decision { input, verdict, .. } = decision;
     span.set("wcp.verdict", verdict.outcome.as_str());
     span.set_some("wcp.code", verdict.denial.as_ref().map(|denial| denial.code.as_str()));
+    span.set_some("wcp.would_be", verdict.would_be.as_ref().map(|would_be| would_be.denial.code.as_str()));
     span.set("wcp.rule_id", verdict.matched_rule_id.clone());
     span.set("wcp.capability", short(&input.capability_id));
     span.set_some("wcp.worker_id", input.worker_id.as_ref().map(short));

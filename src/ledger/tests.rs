@@ -62,6 +62,7 @@ pub(super) fn decision(tenant: &str, outcome: engine::Outcome) -> Decision {
         verdict: Arc::new(Verdict {
             outcome,
             denial: (!allowed).then_some(denial),
+            would_be: None,
             matched_rule_id: Arc::from("rr_data_write_prod_001"),
             selected_species: allowed.then(|| Arc::from("wrk.data.writer")),
             worker_id: allowed.then(|| Arc::from("wrk_make_acme_prod")),

@@ -203,7 +203,7 @@ impl<'a> Asking<'a> {
     }
 
     fn by_token(&self, binding: &Binding, any: impl Fn(&Facts, &[Arc<str>]) -> Vec<Caller>) -> Vec<Caller> {
-        let facts = Facts { binding: binding.clone() };
+        let facts = Facts { binding: binding.clone(), observed: false };
         let tenants = binding.tenant.as_ref().map_or_else(|| self.tenants.clone(), |tenant| vec![tenant.shared()]);
         let mut callers = match &binding.workers {
             Some(workers) => {

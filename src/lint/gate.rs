@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::clock::{now_micros, timestamp};
 use crate::engine::DenyCode;
 use crate::engine::snapshot::{Standing, Worker};
 use crate::ids::WorkerId;
@@ -73,6 +74,17 @@ pub(super) fn path_doubled(loaded: &Loaded<'_>) -> Findings {
         Finding::new(At::Key(format!("gate.routes[{at}].match.path")), message, help)
     };
     doubled.map(finding).collect()
+}
+
+/// The time for which a route only observes is over.
+pub(super) fn observe_over(loaded: &Loaded<'_>) -> Findings {
+    let now = now_micros();
+    let over = loaded.gate.into_iter().flat_map(Settings::observing).filter(|(.., until)| *until <= now);
+    let finding = |(at, _, until): (usize, &crate::proxy::settings::Route, i64)| {
+        let message = format!("enforces the policy since {}: `observe` does nothing any more", timestamp(until));
+        Finding::new(At::Key(format!("gate.routes[{at}].observe")), message, "remove it, or write a later day")
+    };
+    over.map(finding).collect()
 }
 
 /// An upstream is the gate itself, so that a request would come back to it.

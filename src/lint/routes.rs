@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::clock::timestamp;
 use crate::engine::rules::{Cells, Rule};
 use crate::engine::{Denial, DenyCode};
 use crate::ids::{CapabilityId, QosClass, TenantRisk};
@@ -32,7 +33,12 @@ fn outlooks<'a, 'b>(
 /// What is denied with a code.
 fn denied(asking: &Asking<'_>, route: &Route, capability: &CapabilityId, outlook: &Outlook) -> String {
     let which = if asking.otherwise(route, capability) { " that does not raise its label, risk or class" } else { "" };
-    format!("every request for it{which} will be denied with {}", outlook.denial.code.as_str())
+    let code = outlook.denial.code;
+    let when = match route.observed_until {
+        Some(until) if code.yields_to_observing() => format!(" from {} on", timestamp(until)),
+        _ => String::new(),
+    };
+    format!("every request for it{which} will be denied{when} with {}", code.as_str())
 }
 
 /// No rule matches what a route asks for.

@@ -8,8 +8,8 @@ use crate::proxy::exchange::Exchange;
 use crate::proxy::grpc;
 use crate::telemetry::{logs, method};
 
-/// Writes the line of a request that has ended: of each that was refused or went wrong, and of those that were let through as many as
-/// the configuration wants. A path is logged only in the form in which it was matched, or in which no route matched it. Probes are
+/// Writes the line of a request that has ended: of each that was refused, would have been or went wrong, and of those that were let
+/// through as many as the configuration wants. A path is logged only in the form in which it was matched, or in which no route matched it. Probes are
 /// too many, and say nothing.
 pub fn log(
     session: &Session,
@@ -22,7 +22,8 @@ pub fn log(
     if exchange.is_probe {
         return;
     }
-    let went_well = exchange.code().is_empty() && error.is_none() && ending.is_none_or(|end| end == Ending::Complete);
+    let as_usual = exchange.code().is_empty() && exchange.would_be().is_none();
+    let went_well = as_usual && error.is_none() && ending.is_none_or(|end| end == Ending::Complete);
     let left_out = match went_well.then(allowed) {
         Some(None) => return,
         Some(Some(left_out)) => left_out,
@@ -51,6 +52,7 @@ pub fn log(
         verdict = decision.map(|decision| decision.verdict.outcome.as_str()),
         rule = decision.map(|decision| &*decision.verdict.matched_rule_id),
         code = exchange.code(),
+        would_be = exchange.would_be(),
         reason = exchange.reason().map(logs::brief),
         left_out = (left_out > 0).then_some(left_out),
         status = head.map_or(0, |head| head.status.as_u16()),

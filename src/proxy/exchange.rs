@@ -137,9 +137,16 @@ impl Exchange {
     /// Why it is refused, if it is.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
-        let denial = self.decision.as_ref().and_then(|decision| decision.verdict.denial.as_ref());
+        let denial = self.decision.as_ref().and_then(|decision| decision.verdict.refusal());
         let reason = denial.map(|denial| &*denial.message);
         reason.or_else(|| self.turned_away.as_ref().map(|noted| &*noted.reason)).filter(|reason| !reason.is_empty())
+    }
+
+    /// The code with which the policy would have refused it, where that is only observed.
+    #[must_use]
+    pub fn would_be(&self) -> Option<&'static str> {
+        let would_be = self.decision.as_ref()?.verdict.would_be.as_ref()?;
+        Some(would_be.denial.code.as_str())
     }
 
     /// The verdict's code, or the refusal's; empty for a dispatch.

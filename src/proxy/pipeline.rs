@@ -149,7 +149,9 @@ impl Parts {
         let target = target.map_err(|_| {
             refused(DenyCode::MalformedClaim, "the target does not fit the upstream's base path".to_owned())
         })?;
-        Ok(Described { ask: Ask { caller: who.caller, input, door: Door::Gate, raw_body: None }, destination, target })
+        let observed_until = way.route.observed_until;
+        let ask = Ask { caller: who.caller, input, door: Door::Gate, raw_body: None, observed_until };
+        Ok(Described { ask, destination, target })
     }
 
     /// What the gate answers by itself, if this is that: probes of its own health, and the preflights of pages that may call.

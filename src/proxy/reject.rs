@@ -10,9 +10,11 @@ use pingora_core::Result;
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::clock::timestamp;
-use crate::engine::{Decision, DenyCode, route_decision};
+use crate::engine::{Decision, DenyCode, RouteDecision, WouldBe, route_decision};
 use crate::hall::{Receipt, Recorded};
 use crate::proxy::cors::{Cors, Headers};
 use crate::proxy::forward::{DECISION_ID, RECEIPT};
@@ -45,6 +47,16 @@ pub struct OwnAnswer {
 enum Body {
     Ready(Bytes),
     Problem(Box<ProblemDetails>),
+}
+
+/// What is said of a dry run.
+#[derive(Serialize)]
+struct Probe<'a> {
+    #[serde(flatten)]
+    decision: RouteDecision<'a>,
+    /// What would be said if the policy were enforced on this route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_be: Option<Value>,
 }
 
 impl OwnAnswer {
@@ -128,7 +140,10 @@ impl OwnAnswer {
         let receipt = recorded.receipt();
         let at = timestamp(receipt.recorded_at_micros());
         let id = receipt.id().to_string();
-        let body = serde_json::to_vec(&route_decision(recorded.decision(), &id, &at))?;
+        let would_be = recorded.decision().verdict.would_be.as_deref().map(|WouldBe { outcome, denial }| {
+            json!({ "outcome": outcome.as_str(), "code": denial.code.as_str(), "reason": denial.message })
+        });
+        let body = serde_json::to_vec(&Probe { decision: route_decision(recorded.decision(), &id, &at), would_be })?;
         let denial = recorded.decision().verdict.denial.as_ref();
         let code = denial.map_or(grpc::DRY_RUN, |denial| denial.code.as_str());
         Ok(Self {

@@ -1,6 +1,7 @@
 //! The `gate` section, as it is true: checked, resolved and ready to use.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,6 +64,13 @@ pub struct Settings {
     pub min_body_rate: u32,
     /// How many connections there may be.
     pub connections: ConnectionLimits,
+}
+
+impl Settings {
+    /// The routes that only observe the policy, or did so once, each with its place and in microseconds since 1970 UTC until when.
+    pub fn observing(&self) -> impl Iterator<Item = (usize, &Route, i64)> {
+        self.routes.iter().enumerate().filter_map(|(at, route)| Some((at, route, route.observed_until?)))
+    }
 }
 
 /// Who callers are.
@@ -159,6 +167,18 @@ pub struct Route {
     pub data_label: DataLabel,
     /// The name of the upstream.
     pub upstream: Arc<Upstream>,
+    /// Until when the policy is only observed here, in microseconds since 1970 UTC: what it denies passes, and is said. `None`: it is
+    /// enforced.
+    pub observed_until: Option<i64>,
+}
+
+/// What it is for: methods, host and path.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+        let methods = if methods.is_empty() { "any method".to_owned() } else { methods.join(" or ") };
+        write!(f, "{methods} {}{}", self.host.as_deref().unwrap_or_default(), self.path)
+    }
 }
 
 impl Route {
@@ -168,6 +188,7 @@ impl Route {
         self.capability == other.capability
             && self.data_label == other.data_label
             && Arc::ptr_eq(&self.upstream, &other.upstream)
+            && self.observed_until == other.observed_until
     }
 }
 

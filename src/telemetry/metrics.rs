@@ -11,7 +11,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::labels::{
-    ClosedLabels, DecisionLabels, RefreshLabels, RefusalLabels, ReloadLabels, SnapshotLabels, UpstreamLabels,
+    ClosedLabels, DecisionLabels, ObservedLabels, RefreshLabels, RefusalLabels, ReloadLabels, SnapshotLabels,
+    UpstreamLabels,
 };
 use super::{logs, threads};
 
@@ -89,6 +90,7 @@ macro_rules! metrics {
 
 metrics! {
     decisions: counter(DecisionLabels), "decisions";
+    observed: counter(ObservedLabels), "requests that passed on a route that observes, by what the policy would have said";
     refusals: counter(RefusalLabels),
         "requests refused before a decision: malformed, without a route or credential, over a rate";
     decide: histogram in seconds, "time to decide, lookups included";

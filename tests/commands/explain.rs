@@ -112,6 +112,52 @@ fn a_recorded_decision_is_explained_gate_by_gate_with_what_would_change_it() {
 }
 
 #[test]
+fn what_is_only_observed_is_explained_and_replayed_as_if_it_had_been_enforced() {
+    let upstream = Upstream::start();
+    let fixture = Fixture::sample(upstream.address);
+    fixture.edit(
+        "cap.data.read.v1, data_label: INTERNAL,",
+        "cap.notify.send.v1, data_label: CONFIDENTIAL, observe: { until: 2999-12-31 },",
+    );
+    let process = fixture.serve();
+    let answer = ask(process.gate(), "GET /orders", &[], "");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    let line = process.wait_for_log("DENY_NO_MATCHING_RULE");
+    says(&line, &[r#""verdict":"DISPATCH""#, r#""would_be":"DENY_NO_MATCHING_RULE""#, r#""code":"""#]);
+    says(&process.log(), &["a route only observes the policy", "gate.routes[0]", "3000-01-01T00:00:00"]);
+    process.end();
+    assert_eq!(fixture.verify(), (1, 1));
+
+    let (code, out, _) = fixture.run(&["check", "--config", "hallgate.yaml"]);
+    says(&out, &["gate.routes[0] (any method /orders) only observes the policy until 3000-01-01T00:00:00"]);
+    let (_, json, _) = fixture.run(&["check", "--config", "hallgate.yaml", "--json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["observing"][0]["over"]), (Some(0), &false.into()), "{json:#}");
+
+    let id = answer.header("wcp-decision-id").unwrap();
+    let (code, text) = explain(&fixture, &[id]);
+    assert_eq!(code, Some(0), "{text}");
+    let would_be = "would be: DENY DENY_NO_MATCHING_RULE by rule `NO_MATCH`, if the route did not only observe";
+    says(&text, &["DISPATCH by rule `NO_MATCH` to `wrk.", would_be, "decided again: DENY", "what would change it:"]);
+    let (_, out, _) = fixture.run(&["explain", "--config", "hallgate.yaml", "--json", id]);
+    let account: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&account["same"], &account["was"]["outcome"]), (&true.into(), &"DISPATCH".into()), "{account:#}");
+    assert_eq!(account["would_be"], account["now"], "{account:#}");
+    let (code, out, _) = fixture.run(&["replay", "--config", "hallgate.yaml", "ledger"]);
+    assert_eq!(code, Some(0), "{out}");
+    says(&out, &["1 decisions replayed: 0 flip, 0 have"]);
+
+    fixture.edit("2999-12-31", "2026-01-31");
+    let (code, out, err) = fixture.run(&["check", "--config", "hallgate.yaml"]);
+    says(&out, &["enforces the policy since 2026-02-01T00:00:00"]);
+    says(&err, &["warning[observe-over]"]);
+    let process = fixture.serve();
+    assert_eq!((code, ask(process.gate(), "GET /orders", &[], "").status), (Some(0), 403));
+    process.end();
+    assert_eq!(upstream.called().len(), 1);
+}
+
+#[test]
 fn what_is_no_decision_is_said_to_be_none() {
     let (_upstream, fixture, process) = served();
     let decision = ask(process.gate(), "GET /orders", &[], "").header("wcp-decision-id").unwrap().to_owned();

@@ -95,6 +95,7 @@ pub fn settings(identity: Identity, upstream: Upstream) -> Settings {
         capability,
         data_label,
         upstream: Arc::clone(&upstream),
+        observed_until: None,
     };
     let choice = ["cap.data.read.v1", "cap.data.write.v1"].map(|id| id.parse().unwrap());
     Settings {

@@ -41,7 +41,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "api",
         ],
     ),
-    ("lint", &["documents", "ids", "engine", "policy", "registry", "hall", "proxy", "config"]),
+    ("lint", &["clock", "documents", "ids", "engine", "policy", "registry", "hall", "proxy", "config"]),
     ("cli", EVERYTHING),
 ];
 

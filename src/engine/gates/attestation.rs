@@ -9,7 +9,7 @@ use crate::engine::decision::{Attested, Denial, DenyCode};
 use crate::engine::question::Question;
 use crate::engine::snapshot::{Acting, Code, Mode, Snapshot};
 
-use super::{BEFORE, Case};
+use super::{BEFORE, Case, observe};
 
 /// Whose code this question's verdict depends on, in the order in which [`Question::knowing`] wants to know it.
 ///
@@ -19,7 +19,8 @@ pub fn whose_code(question: &Question, snapshot: &Snapshot) -> Option<Arc<[Arc<A
     if !snapshot.reads.code || BEFORE.iter().any(|(_, gate, _)| gate(question, snapshot).is_err()) {
         return None;
     }
-    let case = Case::of(question, snapshot).ok()?;
+    let case = Case::of(question, snapshot).ok();
+    let case = if question.observed { observe::case(question, snapshot, case) } else { case? };
     let chosen = case.choice.chosen.as_ref().ok().filter(|_| is_required(&case))?;
     Some(Arc::clone(&chosen.acting))
 }
@@ -44,7 +45,7 @@ pub(super) fn gate(case: &Case<'_>) -> Result<(), Denial> {
     chosen.acting.iter().zip(&case.question.code).try_for_each(|(acting, code)| check(acting, *code)).map_err(
         |denial| {
             let tampered = denial.code == DenyCode::WorkerTampered;
-            if tampered { denial.with("worker_species_id", &*chosen.species) } else { denial }
+            if tampered { denial.with("worker_species_id", chosen.species.as_deref()) } else { denial }
         },
     )
 }

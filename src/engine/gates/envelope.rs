@@ -23,7 +23,7 @@ pub(super) fn gate(case: &Case<'_>) -> Result<(), Denial> {
         let message = format!("the privilege envelope of `{}` does not hold here: {reason}", acting.who);
         return Err(Denial::new(DenyCode::PrivilegeEnvelopeViolated, message)
             .with("reason", reason)
-            .with("worker_species_id", &*chosen.species));
+            .with("worker_species_id", chosen.species.as_deref()));
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ fn ask(case: &Case<'_>, gate: &dyn PolicyGate, policies: Policies) -> GateAnswer
         qos: question.qos,
         blast: blast::known(question, case.snapshot, &case.choice),
         dry_run: said.and_then(|said| said.dry_run),
-        species: case.choice.chosen.as_ref().ok().map(|chosen| &*chosen.species),
+        species: case.choice.chosen.as_ref().ok().and_then(|chosen| chosen.species.as_deref()),
         http: said.and_then(|said| said.http()),
         claims: said.map_or(&[], |said| &said.claims),
     };

@@ -1,5 +1,6 @@
 //! Each gate: a case that it passes, and one that it refuses.
 
+mod observing;
 mod overlay;
 mod policy_gate;
 
@@ -51,7 +52,7 @@ fn strict(workers: Vec<Worker>) -> Snapshot {
 }
 
 fn ask(snapshot: &Snapshot, input: &RouteInput, binding: Binding) -> Verdict {
-    decide(&Question::ask(input, &Facts { binding }, snapshot), snapshot)
+    decide(&Question::ask(input, &Facts { binding, ..Facts::default() }, snapshot), snapshot)
 }
 
 fn passes(snapshot: &Snapshot, input: &RouteInput) -> Verdict {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::decision::{Candidate, Denial, DenyCode};
 use crate::engine::question::{Capability, NamedWorker, Question};
 use crate::engine::rules::Rule;
-use crate::engine::snapshot::{Chosen, Mode, Prepared, Skip, Snapshot, Standing, missing_controls};
+use crate::engine::snapshot::{Chosen, Mode, Prepared, Skip, Snapshot, Standing, Worker, missing_controls};
 
 use super::{Case, matching};
 
@@ -25,9 +25,7 @@ pub(super) fn choose(question: &Question, snapshot: &Snapshot, rule: &Rule, prep
     let nobody = |denial| Choice { candidates: Arc::from([]), chosen: Err(denial) };
     match &question.worker {
         NamedWorker::Enrolled(id) => named(id, question, snapshot, rule).unwrap_or_else(nobody),
-        NamedWorker::NotEnrolled => {
-            nobody(Denial::new(DenyCode::WorkerNotEnrolled, "worker_id names a worker that is not enrolled here"))
-        }
+        NamedWorker::NotEnrolled => nobody(not_enrolled()),
         NamedWorker::Nobody | NamedWorker::Missing => {
             let selection = prepared.unnamed(question.env);
             Choice {
@@ -36,6 +34,29 @@ pub(super) fn choose(question: &Question, snapshot: &Snapshot, rule: &Rule, prep
             }
         }
     }
+}
+
+/// Who acts where the policy is only observed: whoever it lets, else the worker that is named, else nobody; an error where more than
+/// the policy stands against that.
+pub(super) fn observed(question: &Question, snapshot: &Snapshot, by_policy: Option<Choice>) -> Choice {
+    let named = || match &question.worker {
+        NamedWorker::Enrolled(id) => standing(id, question, snapshot).map(|worker| acts(worker, snapshot)),
+        NamedWorker::NotEnrolled => Err(not_enrolled()),
+        NamedWorker::Nobody | NamedWorker::Missing => {
+            Ok(Chosen { species: None, worker: None, blast_sum: 0, acting: Arc::from([]) })
+        }
+    };
+    let Some(Choice { candidates, chosen }) = by_policy else {
+        return Choice { candidates: Arc::from([]), chosen: named() };
+    };
+    match chosen {
+        Err(denial) if denial.code.yields_to_observing() => Choice { candidates, chosen: named() },
+        chosen => Choice { candidates, chosen },
+    }
+}
+
+fn not_enrolled() -> Denial {
+    Denial::new(DenyCode::WorkerNotEnrolled, "worker_id names a worker that is not enrolled here")
 }
 
 /// Why no candidate was selected: the reason of the one that came nearest.
@@ -60,23 +81,38 @@ fn none_can(nearest: Skip, rule: &Rule, question: &Question) -> Denial {
     }
 }
 
-fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Result<Choice, Denial> {
-    let not_enrolled =
-        || Denial::new(DenyCode::WorkerNotEnrolled, "worker_id names a worker that is not enrolled here");
+/// The worker of this id, if it is in good standing.
+fn standing<'a>(id: &str, question: &Question, snapshot: &'a Snapshot) -> Result<&'a Worker, Denial> {
     let worker = snapshot.workers.get(id).ok_or_else(not_enrolled)?;
     let refuse = |code, message: &str| Err(Denial::new(code, format!("worker `{id}` {message}")));
     match worker.standing {
-        Standing::Active => {}
-        Standing::Unverified if worker.standing.may_act(question.env) => {}
+        Standing::Active => Ok(worker),
+        Standing::Unverified if worker.standing.may_act(question.env) => Ok(worker),
         Standing::Unverified => {
-            return refuse(
-                DenyCode::RegistryUnavailable,
-                "has no word of the registry that must vouch for it, or none of late",
-            );
+            refuse(DenyCode::RegistryUnavailable, "has no word of the registry that must vouch for it, or none of late")
         }
-        Standing::Banned => return refuse(DenyCode::WorkerBanned, "is banned"),
-        Standing::Revoked => return refuse(DenyCode::WorkerRevoked, "is not active"),
+        Standing::Banned => refuse(DenyCode::WorkerBanned, "is banned"),
+        Standing::Revoked => refuse(DenyCode::WorkerRevoked, "is not active"),
     }
+}
+
+/// That a worker acts which is named.
+fn acts(worker: &Worker, snapshot: &Snapshot) -> Chosen {
+    let who = match snapshot.settings.mode {
+        Mode::Strict => worker.worker_id.as_str(),
+        Mode::Reference => worker.species.as_str(),
+    };
+    Chosen {
+        species: Some(worker.species.shared()),
+        worker: Some(worker.worker_id.shared()),
+        blast_sum: worker.blast_sum.unwrap_or(0),
+        acting: snapshot.acting.get(who).map(Arc::clone).into_iter().collect(),
+    }
+}
+
+fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Result<Choice, Denial> {
+    let worker = standing(id, question, snapshot)?;
+    let refuse = |code, message: &str| Err(Denial::new(code, format!("worker `{id}` {message}")));
     let declares = match &question.capability {
         Capability::Known(capability) => worker.capabilities.contains(&**capability),
         Capability::Other | Capability::Malformed | Capability::Unlisted => false,
@@ -111,15 +147,5 @@ fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Res
             std::cmp::Ordering::Greater => Some("already_selected"),
         })
     });
-    let who = match snapshot.settings.mode {
-        Mode::Strict => worker.worker_id.as_str(),
-        Mode::Reference => worker.species.as_str(),
-    };
-    let chosen = Chosen {
-        species: worker.species.shared(),
-        worker: Some(worker.worker_id.shared()),
-        blast_sum: worker.blast_sum.unwrap_or(0),
-        acting: snapshot.acting.get(who).map(Arc::clone).into_iter().collect(),
-    };
-    Ok(Choice { candidates: shown.collect(), chosen: Ok(chosen) })
+    Ok(Choice { candidates: shown.collect(), chosen: Ok(acts(worker, snapshot)) })
 }

@@ -37,7 +37,8 @@ impl Skip {
 /// The candidate that is selected.
 #[derive(Debug, Clone)]
 pub(crate) struct Chosen {
-    pub(crate) species: Arc<str>,
+    /// `None`: nobody acts, where the policy is only observed and no worker is named.
+    pub(crate) species: Option<Arc<str>>,
     /// The worker, when the request named it.
     pub(crate) worker: Option<Arc<str>>,
     /// The highest 0–25 blast sum of the workers that may act (strict, S6).
@@ -65,6 +66,12 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// Of a rule that names nobody and requires nothing.
+    pub(crate) fn of_no_rule() -> Self {
+        let nobody = Arc::new(Selection { candidates: Arc::from([]), chosen: Err(Skip::Unavailable) });
+        Self { missing: [Vec::new(), Vec::new()], unnamed: [&nobody; 4].map(Arc::clone) }
+    }
+
     /// Controls that the rule requires and no worker that may act there implements, sorted.
     pub(crate) const fn missing(&self, env: Env) -> &Vec<Arc<str>> {
         let [production, elsewhere] = &self.missing;
@@ -122,10 +129,10 @@ impl<'a> Species<'a> {
                 (Ok(_), Ok(_)) => Some("already_selected"),
                 (Ok(_), Err(skip)) => Some(skip.as_str()),
                 (Err(_), Ok(able)) => {
-                    let species = Arc::clone(&candidate.species);
+                    let species = &candidate.species;
                     let blast_sum = able.iter().map(|worker| worker.blast_sum.unwrap_or(0)).max().unwrap_or(0);
-                    let acting = self.acting(&species, &able, settings.mode);
-                    chosen = Ok(Chosen { species, worker: None, blast_sum, acting });
+                    let acting = self.acting(species, &able, settings.mode);
+                    chosen = Ok(Chosen { species: Some(Arc::clone(species)), worker: None, blast_sum, acting });
                     None
                 }
                 (Err(nearest), Err(skip)) => {

@@ -290,7 +290,7 @@ fn another(hall: &Hall) -> Record {
 
 /// The next decision comes behind an entry of the policy that makes it.
 async fn decides_by_what_is_on_record(hall: &Hall) {
-    let ask = Ask { caller: Caller::default(), input: plain(), door: Door::Api, raw_body: None };
+    let ask = Ask { caller: Caller::default(), input: plain(), door: Door::Api, raw_body: None, observed_until: None };
     let recorded = hall.rule(ask).await.unwrap();
     let entries = entries(&hall.ledger);
     let policy = entries.iter().rfind(|entry| entry["kind"] == "policy").unwrap();

@@ -93,7 +93,7 @@ impl Fixture {
     /// Why the worker does not act in prod, by the very next request.
     async fn verdict(&self, worker: &str) -> Option<DenyCode> {
         let input = RouteInput { worker_id: Some(worker.into()), env: Env::Prod, ..plain() };
-        let ask = Ask { caller: Caller::default(), input, door: Door::Api, raw_body: None };
+        let ask = Ask { caller: Caller::default(), input, door: Door::Api, raw_body: None, observed_until: None };
         let recorded = self.hall.rule(ask).await.unwrap();
         recorded.decision().verdict.denial.as_ref().map(|denial| denial.code)
     }

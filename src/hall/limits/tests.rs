@@ -56,7 +56,7 @@ fn the_last_places_in_the_queue_are_kept_for_what_is_most_urgent() {
 
 fn ask(qos_class: QosClass) -> Ask {
     let input = RouteInput { qos_class, ..plain() };
-    Ask { caller: Caller::default(), input, door: Door::Api, raw_body: None }
+    Ask { caller: Caller::default(), input, door: Door::Api, raw_body: None, observed_until: None }
 }
 
 fn code(recorded: &Recorded) -> Option<DenyCode> {
@@ -125,8 +125,9 @@ async fn who_waits_for_an_entry_has_a_place_already() {
         DoorLimits { in_flight: Some(InFlightLimits { in_all: four, per_tenant: four }), ..DoorLimits::default() };
     let hall =
         Arc::into_inner(crate::hall::tests::over(ledger)).unwrap().limited(Settings { gate, ..Settings::default() });
-    // None of them has its entry when the last one asks.
-    let asks = (0..10).map(|_| hall.rule(Ask { door: Door::Gate, ..ask(QosClass::P0) }));
+    // None of them has its entry when the last one asks. That the policy is only observed makes no place.
+    let observed = || Ask { observed_until: Some(i64::MAX), door: Door::Gate, ..ask(QosClass::P0) };
+    let asks = (0..10).map(|_| hall.rule(observed()));
     let ruled = futures_util::future::join_all(asks);
     let mut ruled = std::pin::pin!(ruled);
     assert!(futures_util::poll!(ruled.as_mut()).is_pending());
@@ -134,4 +135,6 @@ async fn who_waits_for_an_entry_has_a_place_already() {
     let ruled = ruled.await;
     let shed = ruled.iter().filter(|recorded| code(recorded.as_ref().unwrap()) == Some(DenyCode::Overloaded));
     assert_eq!(shed.count(), 6);
+    let passed = ruled.iter().filter(|recorded| code(recorded.as_ref().unwrap()).is_none());
+    assert_eq!(passed.count(), 4);
 }

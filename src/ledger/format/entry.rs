@@ -82,8 +82,8 @@ fn push_decision(out: &mut Vec<u8>, decision: &Decision, asking: Asking<'_>, sta
     entry.boolean("cached", decision.cached);
     entry.string("canon", canonical::NAME);
     entry.string("capability_id", &cut(&input.capability_id, TEXT));
-    // A denial may have come before the controls were looked at.
-    let verified = verdict.required_controls.iter().filter(|_| allowed);
+    // A denial, enforced or observed, may have come before the controls were looked at.
+    let verified = verdict.required_controls.iter().filter(|_| allowed && verdict.would_be.is_none());
     entry.strings("controls_verified", verified.map(|control| &**control));
     entry.string("correlation_id", &cut(&input.correlation_id, TEXT));
     let attested = verdict.attested.as_ref();
@@ -142,6 +142,13 @@ fn push_decision(out: &mut Vec<u8>, decision: &Decision, asking: Asking<'_>, sta
     let worker = verdict.worker_id.as_ref().or(input.worker_id.as_ref());
     entry.maybe("worker_id", worker.map(|id| cut(id, TEXT)).as_deref());
     entry.maybe("worker_species_id", verdict.selected_species.as_ref().map(|id| cut(id, TEXT)).as_deref());
+    if let Some(engine::WouldBe { outcome, denial }) = verdict.would_be.as_deref() {
+        let mut would_be = entry.object("would_be");
+        would_be.string("code", denial.code.as_str());
+        would_be.string("outcome", outcome.as_str());
+        would_be.string("reason", &cut(&denial.message, TEXT));
+        would_be.end();
+    }
     entry.end();
 }
 

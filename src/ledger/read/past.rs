@@ -72,6 +72,22 @@ impl KnownRequest {
 }
 
 impl PastVerdict {
+    /// What the policy said, also where that was only observed.
+    #[must_use]
+    pub fn of_policy(&self) -> Self {
+        match self.would_be.as_deref() {
+            None => self.clone(),
+            Some(PastWouldBe { outcome, deny_code, reason }) => Self {
+                outcome: outcome.clone(),
+                deny_code: Some(deny_code.clone()),
+                reason: Some(reason.clone()),
+                species: None,
+                would_be: None,
+                ..self.clone()
+            },
+        }
+    }
+
     /// Whether a decision says the same, by the same rule and to the same species.
     #[must_use]
     pub fn is(&self, decision: &Decision) -> bool {
@@ -87,7 +103,7 @@ impl PastDecision {
     /// What was known of the request.
     #[must_use]
     pub fn facts(&self) -> Facts {
-        Facts { binding: Binding { worker_optional: self.worker_optional, ..Binding::default() } }
+        Facts { binding: Binding { worker_optional: self.worker_optional, ..Binding::default() }, observed: false }
     }
 }
 
@@ -112,6 +128,19 @@ pub struct PastVerdict {
     pub reason: Option<String>,
     /// The fingerprint of what was in force.
     pub snapshot: Option<String>,
+    /// What would have been said, where the policy was only observed.
+    pub would_be: Option<Box<PastWouldBe>>,
+}
+
+/// What would have been said of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastWouldBe {
+    /// `DENY` or `STEWARD_HOLD`.
+    pub outcome: String,
+    /// The deny code.
+    pub deny_code: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Reads an entry of the ledger.
@@ -178,7 +207,14 @@ pub fn said(entry: &Json) -> Result<PastVerdict, String> {
         policy_version: optional("policy_version"),
         reason: optional("deny_message"),
         snapshot: optional("snapshot"),
+        would_be: present(members, "would_be").map(would_be).transpose()?.map(Box::new),
     })
+}
+
+fn would_be(said: &Json) -> Result<PastWouldBe, String> {
+    let said = said.as_object().ok_or_else(|| format!("`would_be` is {}, not an object", said.kind()))?;
+    let part = |key: &str| text(said, key).map(str::to_owned);
+    Ok(PastWouldBe { outcome: part("outcome")?, deny_code: part("code")?, reason: part("reason")? })
 }
 
 fn text<'m>(members: &'m Members, key: &str) -> Result<&'m str, String> {

@@ -112,6 +112,40 @@ fn a_changed_missing_or_foreign_tile_is_named() {
     assert_eq!(found(&settings).field, "tile");
 }
 
+/// What passed although the policy denies it says so, and only what may be observed is said.
+#[test]
+fn what_is_only_observed_is_held_to_what_may_be() {
+    let observed = |code: &str| json!({ "code": code, "outcome": "DENY", "reason": "because" });
+    let with_field = |fields: Value| {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = sealed(folder.path(), 1);
+        rewrite(&settings, |all| {
+            let decision = all.iter().position(|entry| {
+                let entry: Value = serde_json::from_slice(entry).unwrap();
+                entry["kind"] == "decision" && entry["policy_decision"] == "ALLOW"
+            });
+            let at = decision.unwrap();
+            all[at] = with(&all[at], fields);
+        });
+        found(&settings).field
+    };
+    for (fields, field) in [
+        (json!({ "door": "gate", "would_be": observed("DENY_WORKER_BANNED") }), "would_be.code"),
+        (
+            json!({ "door": "gate", "would_be": { "code": "DENY_POLICY_GATE", "outcome": "DISPATCH" } }),
+            "would_be.outcome",
+        ),
+        (json!({ "door": "gate", "would_be": { "code": "DENY_POLICY_GATE", "outcome": "DENY" } }), "reason"),
+        (json!({ "door": "gate", "would_be": "DENY" }), "outcome"),
+        (json!({ "door": "api", "would_be": observed("DENY_POLICY_GATE") }), "would_be"),
+        (json!({ "door": "gate", "policy_decision": "DENY", "would_be": observed("DENY_POLICY_GATE") }), "would_be"),
+    ] {
+        assert_eq!(with_field(fields.clone()), field, "{fields}");
+    }
+    // One that may be is sound by itself: what breaks is the chain behind the entry that was changed.
+    assert_ne!(with_field(json!({ "door": "gate", "would_be": observed("DENY_POLICY_GATE") })), "would_be");
+}
+
 #[test]
 fn entries_that_are_dropped_swapped_copied_or_cut_off_are_named() {
     type Change = fn(&mut Vec<Vec<u8>>);

@@ -199,6 +199,7 @@ impl EntryCheck {
         if text(entry, "decision_id")? != text(entry, "receipt_id")? {
             return fault("decision_id", "is not the receipt_id");
         }
+        observed(entry)?;
         self.decisions += 1;
         let decided = Decided { number, hash, allowed: allowed(entry)?, stream };
         if decided.allowed {
@@ -294,6 +295,37 @@ pub(super) fn id(entry: &Value) -> Result<Uuid, Fault> {
         Some(id) if id.as_hyphenated().to_string() == text => Ok(id),
         _ => fault("receipt_id", "is no UUIDv7"),
     }
+}
+
+/// The codes, behind their `DENY_`, that are not enforced on a route that only observes its policy.
+const OBSERVED: [&str; 9] = [
+    "ENV_NOT_ALLOWED",
+    "MISSING_REQUIRED_CONTROLS",
+    "NO_MATCHING_RULE",
+    "POLICY_GATE",
+    "PRIVILEGE_ENVELOPE_VIOLATED",
+    "REQUIRES_HUMAN",
+    "REQUIRES_HUMAN_APPROVAL",
+    "WORKER_CAPABILITY_MISMATCH",
+    "WORKER_NOT_CANDIDATE",
+];
+
+/// What would have been said, where that was not enforced: only at the gate, of what passed, and for a reason that may be observed.
+fn observed(entry: &Value) -> Result<(), Fault> {
+    let Some(would_be) = entry.get("would_be") else { return Ok(()) };
+    let outcome = text(would_be, "outcome")?;
+    if text(entry, "policy_decision")? != "ALLOW" || text(entry, "door")? != "gate" {
+        return fault("would_be", "is said of what did not pass the gate");
+    }
+    if !matches!(outcome, "DENY" | "STEWARD_HOLD") {
+        return fault("would_be.outcome", "is not DENY or STEWARD_HOLD");
+    }
+    text(would_be, "reason")?;
+    let code = text(would_be, "code")?.split_once('_');
+    if !code.is_some_and(|(word, name)| word == "DENY" && OBSERVED.contains(&name)) {
+        return fault("would_be.code", "is none that may pass, and is enforced everywhere");
+    }
+    Ok(())
 }
 
 /// Whether a decision let a request through.

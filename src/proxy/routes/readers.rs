@@ -40,6 +40,7 @@ pub fn route(host: Option<&str>, path: &str, methods: &[Method]) -> Route {
         capability: CapabilityChoice::Fixed("cap.a".parse().unwrap()),
         data_label: DataLabel::Public,
         upstream: upstream(),
+        observed_until: None,
     }
 }
 

@@ -41,6 +41,15 @@ labels! {
         /// `hit` or `miss`.
         cache: &'static str,
     }
+    /// Labels of one request that passed where the policy is only observed.
+    ObservedLabels {
+        /// `DENY` or `STEWARD_HOLD`: what it would have been.
+        verdict: &'static str,
+        /// The deny code.
+        code: &'static str,
+        /// The capability when a rule names it, else `other`.
+        capability: Arc<str>,
+    }
     /// Labels of one refused request that was never described.
     RefusalLabels {
         /// `gate` or `api`.

@@ -183,6 +183,8 @@ proptest! {
         verdict.gated.policies = vec![text(7); 20].into();
         if let Some(denial) = &mut verdict.denial {
             denial.message = texts[1].clone();
+            verdict.would_be =
+                Some(Box::new(engine::WouldBe { outcome: engine::Outcome::Hold, denial: denial.clone() }));
         }
         decision.verdict = Arc::new(verdict);
         decision.input.capability_id = text(2);

@@ -68,6 +68,20 @@ proptest! {
 }
 
 #[test]
+fn what_was_only_observed_is_read_back_as_what_the_policy_said() {
+    let mut decision = decision("org.acme", Outcome::Deny);
+    let denied = past(&recorded(decision.clone(), false)).said;
+    assert_eq!(denied.of_policy(), denied);
+    let verdict = Arc::make_mut(&mut decision.verdict);
+    let denial = verdict.denial.take().unwrap();
+    verdict.would_be = Some(Box::new(engine::WouldBe { outcome: Outcome::Deny, denial }));
+    (verdict.outcome, verdict.selected_species) = (Outcome::Dispatch, Some("wrk.a".into()));
+    let observed = past(&recorded(decision, false)).said;
+    assert_eq!((observed.outcome.as_str(), &observed.deny_code), ("DISPATCH", &None));
+    assert_eq!(observed.of_policy(), denied);
+}
+
+#[test]
 fn what_a_credential_refused_is_told_from_what_a_policy_refused() {
     let refused = |code, tenant: bool| {
         let mut decision = decision("org.acme", Outcome::Deny);
