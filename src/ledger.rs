@@ -24,6 +24,7 @@ pub use format::recovered::{Gap, Recovered, Recovery};
 pub use format::status::{MOST_WORKERS, StatusChange};
 pub use handle::{Ledger, LedgerHealth};
 pub use lock::OpenError;
+pub use read::bundle::BundleWriter;
 pub use read::cursor::Cursor;
 pub use read::filter::{Filter, Filtered};
 pub use read::history::{EntrySummary, RecallRange};

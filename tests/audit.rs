@@ -84,7 +84,19 @@ fn a_ledger_is_read_and_proved_beside_its_writer_and_after_it() {
     let time = all[5]["recorded_at"].as_str().unwrap();
     assert_eq!(export(&["--since", time]), 3);
     assert_eq!(export(&["--until", time]), 5);
-    assert!(run(&fixture, 2, &["audit", "export", "--since", "yesterday"]).contains("--since"));
+    assert_eq!((export(&["--since", "24h"]), export(&["--until", "24h"])), (8, 0));
+    assert_eq!((export(&["--since", "2026-01-01"]), export(&["--since", "2999-01-01"])), (8, 0));
+    assert!(run(&fixture, 2, &["audit", "export", "--since", "yesterday"]).contains("24h, 7d"));
+    assert_eq!((export(&["--worker", "wrk_make_acme_prod"]), export(&["--worker", "wrk_nobody"])), (7, 0));
+    assert_eq!((export(&["--label", "INTERNAL"]), export(&["--label", "PUBLIC"])), (7, 0));
+    let denied = all.iter().filter(|entry| entry["deny_code"] == "DENY_NO_MATCHING_RULE").count();
+    assert_eq!((denied, export(&["--code", "DENY_NO_MATCHING_RULE"])), (1, 1));
+    let said = run(&fixture, 2, &["audit", "export", "--code", "DENY_NO_MATCHING_RUL"]);
+    assert!(said.contains("did you mean `DENY_NO_MATCHING_RULE`?"), "{said}");
+    let rows = run(&fixture, 0, &["audit", "export", "--csv", "--code", "DENY_NO_MATCHING_RULE"]);
+    let rows: Vec<&str> = rows.split_terminator("\r\n").collect();
+    assert!(rows.len() == 2 && rows[0].starts_with("recorded_at,kind,receipt_id,"), "{rows:?}");
+    assert!(rows[1].contains(&format!(",decision,{0},{0},org.acme,api,", ids[2])), "{}", rows[1]);
 
     // Proofs.
     let said = run(&fixture, 0, &["audit", "verify", "--since", "older"]);
@@ -116,6 +128,24 @@ fn a_ledger_is_read_and_proved_beside_its_writer_and_after_it() {
     assert!(run(&fixture, 1, &["audit", "prove", none]).contains(none));
     run(&fixture, 2, &["audit", "prove"]);
     run(&fixture, 2, &["audit", "prove", "x"]);
+
+    // A bundle stands for itself, wherever it is; one that was changed does not.
+    let bundle = run(&fixture, 0, &["audit", "export", "--bundle", "--code", "DENY_NO_MATCHING_RULE"]);
+    fixture.write("denials.bundle", &bundle);
+    let said = run(&fixture, 0, &["audit", "verify", "denials.bundle"]);
+    assert!(said.contains("1 entries hold, numbers 3 to 3") && said.contains("with --key"), "{said}");
+    let said = run(&fixture, 0, &["audit", "verify", "denials.bundle", "--key", "hallgate.key.pub"]);
+    assert!(said.contains("signed") && !said.contains("--key"), "{said}");
+    assert!(
+        run(&fixture, 1, &["audit", "verify", "denials.bundle", "--key", stranger.trim()]).contains("line 1: `key`")
+    );
+    fixture.write("forged.bundle", &bundle.replace("INTERNAL", "INTERNAT"));
+    let said = run(&fixture, 1, &["audit", "verify", "forged.bundle"]);
+    assert!(said.contains(&format!("line 2 (entry {}): `hashes`", ids[2])), "{said}");
+    assert!(run(&fixture, 2, &["audit", "verify", "proof.json"]).contains("is no bundle"));
+    assert!(run(&fixture, 2, &["audit", "verify", "none.bundle"]).contains("cannot be read"));
+    run(&fixture, 2, &["audit", "verify", "denials.bundle", "--ledger", "ledger"]);
+    run(&fixture, 2, &["audit", "export", "--bundle", "--key", stranger.trim()]);
 
     // And the first break.
     let segment = fs::read_dir(fixture.path("ledger/segments")).unwrap().next().unwrap().unwrap().path();

@@ -1,5 +1,6 @@
 //! `hallgate audit`: hold a ledger to account, read it, and prove what is in it, from its files and a public key alone.
 
+mod csv;
 mod export;
 mod prove;
 mod tail;
@@ -58,9 +59,12 @@ impl LedgerFolder {
 #[derive(Debug, clap::Args)]
 struct PublicKey {
     /// The verifier key `<name>+<id>+<key>`, or a file that holds it; get it from elsewhere than the ledger's folder
-    #[arg(long, value_name = "KEY", default_value = "hallgate.key.pub")]
+    #[arg(long, value_name = "KEY", default_value = KEY_FILE)]
     key: String,
 }
+
+/// Where the public key is where none is named.
+const KEY_FILE: &str = "hallgate.key.pub";
 
 impl PublicKey {
     /// The keys: what is given, or each line of the file.

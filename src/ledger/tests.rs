@@ -1,5 +1,6 @@
 //! What the ledger promises, tried on real files: with threads, faults behind the disk, restarts and tampering.
 
+mod bundling;
 mod proving;
 mod publishing;
 mod recovering;

@@ -9,6 +9,7 @@
 //! `pruned` how each chain goes on.
 
 mod breaks;
+pub mod bundle;
 mod entries;
 mod fault;
 #[cfg(any(test, fuzzing))]
@@ -68,6 +69,14 @@ pub fn verify_since(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<R
 /// Why it is none.
 pub fn is_key(vkey: &str) -> Result<(), String> {
     signed::verifier(vkey).map(|_| ())
+}
+
+/// That a key signed a checkpoint.
+///
+/// # Errors
+/// Why it did not.
+pub(in crate::ledger) fn is_signed(note: &[u8], vkey: &str) -> Result<(), String> {
+    signed::checkpoint(note, vkey).map(|_| ())
 }
 
 fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report, VerifyError> {

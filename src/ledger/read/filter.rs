@@ -1,4 +1,4 @@
-//! Choosing entries: the newest, or those of a time, tenant, capability or verdict.
+//! Choosing entries: the newest, or those of a time, a tenant, a worker, or decisions of a kind.
 
 use std::{fs, io};
 
@@ -19,10 +19,16 @@ pub struct Filter {
     pub until: Option<i64>,
     /// Of this stream.
     pub tenant: Option<String>,
+    /// Decisions of this worker.
+    pub worker: Option<String>,
     /// Decisions on this capability.
     pub capability: Option<String>,
+    /// Decisions about data with this label.
+    pub data_label: Option<&'static str>,
     /// Decisions with this verdict, in the entries' own word.
     pub policy_decision: Option<&'static str>,
+    /// Denials with this code.
+    pub deny_code: Option<&'static str>,
 }
 
 /// What becomes of an entry.
@@ -41,8 +47,12 @@ pub enum Filtered {
 struct FilteredFields {
     receipt_id: Uuid,
     stream: String,
+    kind: String,
+    worker_id: Option<String>,
     capability_id: Option<String>,
+    data_label: Option<String>,
     policy_decision: Option<String>,
+    deny_code: Option<String>,
 }
 
 impl Filter {
@@ -59,8 +69,14 @@ impl Filter {
         }
         let wanted = self.since.is_none_or(|since| micros >= since)
             && self.tenant.as_ref().is_none_or(|tenant| *tenant == entry.stream)
+            && self
+                .worker
+                .as_ref()
+                .is_none_or(|wanted| entry.kind == "decision" && Some(wanted) == entry.worker_id.as_ref())
             && self.capability.as_ref().is_none_or(|wanted| Some(wanted) == entry.capability_id.as_ref())
-            && self.policy_decision.is_none_or(|wanted| Some(wanted) == entry.policy_decision.as_deref());
+            && self.data_label.is_none_or(|wanted| Some(wanted) == entry.data_label.as_deref())
+            && self.policy_decision.is_none_or(|wanted| Some(wanted) == entry.policy_decision.as_deref())
+            && self.deny_code.is_none_or(|wanted| Some(wanted) == entry.deny_code.as_deref());
         Ok(if wanted { Filtered::Kept } else { Filtered::Skipped })
     }
 }

@@ -72,14 +72,13 @@ impl LogReader {
         if found.number >= head.size {
             return Ok(None);
         }
-        let hashes = Hashes::under(self, head);
-        let proof = tlog_tiles::prove_record(head.size, found.number, &hashes);
+        let hashes = Hashes::under(self, head).of_entry(found.number)?;
         let receipt = serde_json::from_slice(&found.json).map_err(io::Error::from)?;
         Ok(Some(ReceiptProof {
             format: RECEIPT,
             receipt,
             receipt_hash: Digest::of(&found.json),
-            inclusion: Inclusion { leaf_index: found.number, tree_size: head.size, hashes: hashes.proved(proof)? },
+            inclusion: Inclusion { leaf_index: found.number, tree_size: head.size, hashes },
             checkpoint: text(note)?,
         }))
     }
@@ -111,15 +110,18 @@ impl LogReader {
     }
 }
 
-fn text(note: Vec<u8>) -> io::Result<String> {
+pub(super) fn text(note: Vec<u8>) -> io::Result<String> {
     String::from_utf8(note).map_err(|_| damaged("the checkpoint is not UTF-8"))
 }
+
+/// The most tiles that are remembered, of 8 KiB each.
+const MOST_TILES: usize = 256;
 
 /// Tiles by level and number, with their hashes.
 type Tiles = HashMap<(u8, u64), (Tile, Vec<u8>)>;
 
 /// The hashes of the tree under a checkpoint, from tiles that are read once each.
-struct Hashes<'a> {
+pub(super) struct Hashes<'a> {
     reader: &'a LogReader,
     size: u64,
     tiles: RefCell<Tiles>,
@@ -128,8 +130,18 @@ struct Hashes<'a> {
 }
 
 impl<'a> Hashes<'a> {
-    fn under(reader: &'a LogReader, head: Head) -> Self {
+    pub(super) fn under(reader: &'a LogReader, head: Head) -> Self {
         Self { reader, size: head.size, tiles: RefCell::default(), failure: RefCell::default() }
+    }
+
+    /// The hashes that lead from an entry to the root.
+    pub(super) fn of_entry(&self, number: u64) -> io::Result<Vec<Digest>> {
+        let mut tiles = self.tiles.borrow_mut();
+        if tiles.len() > MOST_TILES {
+            tiles.clear();
+        }
+        drop(tiles);
+        self.proved(tlog_tiles::prove_record(self.size, number, self))
     }
 
     fn hash(&self, index: u64) -> io::Result<Hash> {

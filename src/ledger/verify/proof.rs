@@ -204,7 +204,7 @@ fn signed(note: &str, vkeys: &[String], field: &'static str) -> Result<(SignedHe
     refuted(field, problem)
 }
 
-fn digests(hashes: &[String]) -> Result<Vec<Hash>, ProofError> {
+pub(super) fn digests(hashes: &[String]) -> Result<Vec<Hash>, ProofError> {
     let digest = |text: &String| match text.parse::<Digest>() {
         Ok(digest) => Ok(*digest.as_bytes()),
         Err(error) => refuted("hashes", error.to_string()),
