@@ -24,7 +24,7 @@ pub mod snapshot;
 pub use catalogue::Catalogue;
 pub use decision::{Attested, Candidate, Decision, Denial, DenyCode, Outcome, Verdict, WouldBe};
 pub use explain::{Explanation, explain};
-pub use gates::{decide, shed, whose_code};
+pub use gates::{decide, shed, whose_code, with_asked};
 pub use input::{Binding, Facts, RouteInput};
 pub use json::{Json, JsonError};
 pub use kept_request::{KeptRequest, ReadAttribute};

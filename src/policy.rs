@@ -8,6 +8,7 @@ mod check;
 mod evaluate;
 mod files;
 mod named;
+mod probe;
 mod reads;
 mod request;
 mod visitor;

@@ -133,3 +133,73 @@ fn what_cannot_be_read_is_told_with_its_place_and_the_rest_is_run() {
         assert_eq!(code, Some(2), "a test of nothing must not pass: {out}{err}");
     }
 }
+
+#[test]
+fn what_no_case_reaches_is_named_and_so_much_can_be_demanded() {
+    let fixture = sample();
+    let rules = serde_json::json!({"rules": [
+        {"rule_id": "asked", "match": {"capability_id": "cap.data.read.v1"}, "decision": {
+            "candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}], "escalation": {"policy_gate": true}}},
+        {"rule_id": "missed", "match": {"capability_id": "cap.data.write.v1"}, "decision": {
+            "candidate_workers_ranked": [{"worker_species_id": "wrk.data.writer"}]}}]});
+    fixture.write("covered.json", &rules.to_string());
+    let policies = "@id(\"yes\")\npermit(principal, action, resource);\n\n@id(\"large\")\nforbid(principal, action, resource)\n\
+        when { context.request has amount && (context.request.amount > 100 || context.env == \"edge\") }\nunless { context.dry_run };\n";
+    fixture.write("gate.cedar", policies);
+    fixture.write(
+        "covered.yaml",
+        "policy: { rules: covered.json, gate: gate.cedar, tenants: { org.acme: { risk: low } } }\n",
+    );
+    let case = |name: &str, request: &str, outcome: &str| {
+        format!(
+            r#"{{"name": "{name}", "input": {{"capability_id": "cap.data.read.v1", "worker_id": "wrk_make_acme_prod", "env": "prod",
+            "data_label": "INTERNAL", "tenant_id": "org.acme", "request": {request}}}, "expect": {{"outcome": "{outcome}"}}}}"#
+        )
+    };
+    let write = |cases: &[String]| fixture.write("covered/all.json", &format!("[{}]", cases.join(",\n")));
+    let test = |more: &[&str]| fixture.run(&[&["test", "--config", "covered.yaml", "covered"], more].concat());
+    fs::create_dir_all(fixture.path("covered")).unwrap();
+
+    write(&[case("small", r#"{"amount": 7}"#, "DISPATCH")]);
+    let (code, out, err) = test(&["--coverage"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    for said in [
+        "not covered: rule `missed` (number 2) matches no case",
+        "not covered: policy `large` (gate.cedar:4) never applies",
+        "`context.request has amount` is never false",
+        "`context.request.amount > 100` is never true",
+        "`context.env == \"edge\"` is never true",
+        "`context.dry_run` is never looked at",
+        "is covered: 1 of 2 rules, 1 of 2 policies, 3 of 8 branches",
+    ] {
+        assert!(out.contains(said), "{said} in:\n{out}");
+    }
+    assert!(!out.contains("`yes`"), "{out}");
+    // 5 of 12.
+    let (code, _, err) = test(&["--min", "42"]);
+    assert!(code == Some(1) && err.contains("41% is covered, and --min wants 42%"), "{err}");
+    assert_eq!(test(&["--min", "41"]).0, Some(0));
+    assert_eq!(test(&["--min", "101"]).0, Some(2));
+
+    write(&[
+        case("small", r#"{"amount": 7}"#, "DISPATCH"),
+        case("large", r#"{"amount": 700}"#, "DENY"),
+        case("none", "{}", "DENY"),
+    ]);
+    let (code, out, err) = test(&["--json", "--junit", "results.xml", "--coverage"]);
+    assert_eq!((code, err.as_str()), (Some(1), ""), "{out}");
+    let said: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&said["cases"], &said["agree"], &said["differ"]), (&3.into(), &2.into(), &1.into()), "{said:#}");
+    assert_eq!(said["results"][2]["differences"][0]["found"], "\"DISPATCH\"", "{said:#}");
+    assert_eq!(said["coverage"]["policies"], serde_json::json!({"reached": 2, "of": 2}), "{said:#}");
+    let condition = &said["coverage"]["each_policy"][1]["conditions"][0];
+    assert_eq!((&condition["was_true"], &condition["was_false"]), (&true.into(), &true.into()), "{said:#}");
+    let xml = fixture.read("results.xml");
+    assert!(xml.contains(r#"<testsuite name="covered/all.json" tests="3" failures="1" errors="0">"#), "{xml}");
+    assert!(xml.contains(r#"<failure message="outcome differs">outcome&#10;  - &quot;DENY&quot;"#), "{xml}");
+    // Whoever reads such files can read this one.
+    let read = "import sys, xml.etree.ElementTree as t; r = t.parse(sys.argv[1]).getroot(); print(len(r.findall('.//testcase')))";
+    let parsed =
+        std::process::Command::new("python3").args(["-c", read]).arg(fixture.path("results.xml")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&parsed.stdout).trim(), "3", "{}", String::from_utf8_lossy(&parsed.stderr));
+}

@@ -91,7 +91,7 @@ fn what_cannot_be_read_gets_its_own_line_and_the_worst_counts() {
     let unacceptable = request(json!({"env": "Prod"}));
     let huge = request(json!({"request": {"x": "y".repeat(300_000)}}));
     let text =
-        format!("{good}\nnot json\n{denied}[]\n{huge}{unacceptable}{{\"env\":\"dev\"}}\n\u{feff}{good}{}", good.trim());
+        format!("{good}not json\n\n{denied}7\n{huge}{unacceptable}{{\"env\":\"dev\"}}\n\u{feff}{good}{}", good.trim());
     let ran = decide(&sample(), &[], &text);
     assert_eq!(ran.code, Some(2), "{}", ran.said);
     let said: Vec<_> = ran
@@ -103,27 +103,81 @@ fn what_cannot_be_read_gets_its_own_line_and_the_worst_counts() {
         said,
         [
             "allowed",
-            "malformed line",
-            "malformed line",
+            "malformed request",
             "DENY_NO_MATCHING_RULE",
-            "wrong type: the line",
-            "malformed line",
+            "wrong type: the request",
+            "malformed request",
             "DENY_INVALID_INPUT",
             "missing field: capability_id",
-            "malformed line",
+            "malformed request",
             "allowed"
         ]
     );
-    for (number, answer) in ran.answers.iter().enumerate().filter(|(_, answer)| answer.get("error").is_some()) {
-        assert_eq!(answer["line"], number + 1);
+    let places: Vec<_> = ran.answers.iter().filter_map(|answer| answer.get("line")?.as_u64()).collect();
+    assert_eq!(places, [2, 5, 6, 8, 9]);
+    for answer in ran.answers.iter().filter(|answer| answer.get("error").is_some()) {
         assert_eq!((&answer["denied"], &answer["allowed"]), (&json!(true), &json!(false)), "{answer}");
         assert!(!answer["reason"].as_str().unwrap().is_empty());
     }
-    assert!(ran.answers[5]["reason"].as_str().unwrap().contains("262144 bytes"), "{}", ran.answers[5]);
+    assert!(ran.answers[4]["reason"].as_str().unwrap().contains("262144 bytes"), "{}", ran.answers[4]);
 
     let exits = |text: &str| decide(&sample(), &[], text).code;
     assert_eq!((exits(""), exits(&good), exits(&denied)), (Some(0), Some(0), Some(1)));
     assert_eq!(exits(&format!("{good}{unacceptable}")), Some(1));
+}
+
+#[test]
+fn json_of_any_layout_is_read_and_a_human_is_answered_in_words() {
+    let one = request(json!({"correlation_id": "one"}));
+    let two: Value =
+        serde_json::from_str(&request(json!({"correlation_id": "two", "capability_id": "cap.none.v1"}))).unwrap();
+    let text = format!("\n{two:#}\n[{one},\n{two:#}]\n{}{}", one.trim(), one.trim());
+    let ran = decide(&sample(), &[], &text);
+    let ids: Vec<_> = ran.answers.iter().map(|answer| answer["correlation_id"].as_str().unwrap()).collect();
+    assert_eq!((ran.code, ids), (Some(1), vec!["two", "one", "two", "one", "one"]), "{}", ran.said);
+    // A request that is cut off costs itself alone.
+    let ran = decide(&sample(), &[], &format!("{}\n{one}{{\"a\":\n", one.trim().trim_end_matches('}')));
+    let said: Vec<_> = ran.answers.iter().map(|answer| answer["error"].as_str().unwrap_or("allowed")).collect();
+    assert_eq!((ran.code, said), (Some(2), vec!["malformed request", "allowed", "malformed request"]));
+
+    let words = |more: &[&str], text: &str| {
+        run(hallgate(&["decide", "--format", "text", "--config"]).arg(sample()).args(more), text)
+    };
+    let (code, out, err) = words(&[], &text);
+    assert_eq!((code, err.as_str()), (Some(1), ""), "{out}");
+    for said in [
+        "line 2: DENY DENY_NO_MATCHING_RULE by rule `NO_MATCH`\n  asked: cap.none.v1 on INTERNAL in prod for org.acme, worker wrk_make_acme_prod\n",
+        "  what to do: add a rule for this capability, environment and label\n",
+        "DISPATCH by rule `rr_data_write` to `wrk.data.writer`\n  asked: cap.data.write.v1",
+    ] {
+        assert!(out.contains(said), "{said} in:\n{out}");
+    }
+    let (code, out, err) = words(&["--explain"], &format!("{one}x\n{}", request(json!({"env": "Prod"}))));
+    assert_eq!((code, err.as_str()), (Some(2), ""), "{out}");
+    for said in [
+        "line 1: DISPATCH",
+        "rule `rr_data_write`, number 3 of 7",
+        "line 2: cannot be read: ",
+        "line 3: DENY DENY_INVALID_INPUT",
+        "did you mean `prod`?",
+    ] {
+        assert!(out.contains(said), "{said} in:\n{out}");
+    }
+}
+
+/// On a terminal, which `script` makes, an answer is in words.
+#[test]
+fn a_terminal_gets_words() {
+    let fixture = Fixture::new("");
+    fixture.write("input", &request(json!({})));
+    let program = env!("CARGO_BIN_EXE_hallgate");
+    let command = format!("{program} decide --config {} input", sample().display());
+    let script = std::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .current_dir(fixture.path(""))
+        .output();
+    let said = String::from_utf8(script.unwrap().stdout).unwrap();
+    assert!(said.starts_with("line 1: DISPATCH by rule"), "{said}");
 }
 
 #[test]
@@ -263,7 +317,7 @@ fn memory_does_not_grow_with_lines_or_with_their_length() {
         talk.ask(&"x".repeat(1 << 20));
     }
     talk.ask("\n");
-    assert_eq!(talk.answer()["error"], "malformed line");
+    assert_eq!(talk.answer()["error"], "malformed request");
     let huge = talk.peak();
     assert!(huge < after + 4096, "{after} KiB before a line of 64 MiB, {huge} KiB after it");
     let _ = talk.child.kill();

@@ -1,7 +1,9 @@
-//! `hallgate decide`: RouteInput JSON lines in, RouteDecision JSON lines out, one answer a line and in order.
+//! `hallgate decide`: RouteInputs as JSON of any layout in, RouteDecisions out, in order: JSON lines for programs, words for humans.
+
+mod values;
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,32 +11,47 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::lines::{InputLine, LineReader};
+use super::replay::Short;
 use super::{CANNOT, ConfigFile, misconfigured};
 use crate::api::route_response;
 use crate::clock::{now_micros, timestamp};
 use crate::engine::input::written::{Absent, InvalidRequest, LONGEST, Written};
-use crate::engine::policy_gate::Policies;
+use crate::engine::policy_gate::{Policies, PolicyProbe, Taken};
 use crate::engine::{
-    self, Decision, DenyCode, Explanation, Facts, Outcome, Question, RouteInput, Snapshot, Verdict, explain, whose_code,
+    self, Decision, DenyCode, Explanation, Facts, Outcome, Question, RouteInput, Snapshot, Verdict, explain,
+    whose_code, with_asked,
 };
 use crate::ledger::past::KnownRequest;
 use crate::registry::code::SourceHashes;
+use values::{InputValue, ValueReader};
 
-/// Decide requests by the policy's files alone: JSON lines in, JSON lines out
+/// Decide requests by the policy's files alone: JSON in, JSON lines or words out
 ///
-/// Nothing is recorded and nobody is asked. One answer a line and in order; a line that is no request gets an object with
-/// `error`. Exit code 0 when all are allowed, 1 when one is denied, 2 when one could not be read.
+/// Nothing is recorded and nobody is asked. Requests are JSON of any layout: one a line, over many lines, or in a list. Each gets
+/// one answer, in order; what is no request gets one with `error`. Exit code 0 when all are allowed, 1 when one is denied, 2
+/// when one could not be read.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
     file: ConfigFile,
-    /// Say what each gate said: to a human on stderr, and as the key `explain` of each answer
+    /// Say what each gate said: to a human, and as the key `explain` of each answer
     #[arg(long)]
     explain: bool,
-    /// Files of one request a line; `-`, and none, is stdin
+    /// How answers are written; without it in words on a terminal, and as JSON lines elsewhere
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<AnswerFormat>,
+    /// Files of requests; `-`, and none, is stdin
     #[arg(value_name = "FILE")]
     inputs: Vec<PathBuf>,
+}
+
+/// How answers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum AnswerFormat {
+    /// One JSON object a line
+    Json,
+    /// Words
+    Text,
 }
 
 /// Runs the command.
@@ -45,8 +62,10 @@ pub fn run(options: &Options) -> ExitCode {
         Err(problems) => return misconfigured(&problems),
     };
     let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let mut desk =
-        Desk { judge: Judge::new(snapshot), out, explain: options.explain, denied: false, unreadable: false };
+    let on_terminal = || if io::stdout().is_terminal() { AnswerFormat::Text } else { AnswerFormat::Json };
+    let in_words = options.format.unwrap_or_else(on_terminal) == AnswerFormat::Text;
+    let (judge, explain) = (Judge::new(snapshot), options.explain);
+    let mut desk = Desk { judge, out, explain, in_words, denied: false, unreadable: false };
     let stdin = [PathBuf::from("-")];
     let inputs = if options.inputs.is_empty() { &stdin[..] } else { &options.inputs };
     for input in inputs {
@@ -80,6 +99,8 @@ struct Desk<W> {
     judge: Judge,
     out: W,
     explain: bool,
+    /// Whether a human is answered.
+    in_words: bool,
     denied: bool,
     unreadable: bool,
 }
@@ -106,18 +127,16 @@ struct NoAnswer<'a> {
 }
 
 impl<W: Write> Desk<W> {
-    /// Answers each line. What is waiting is answered before more is waited for.
+    /// Answers each request. What is waiting is answered before more is waited for.
     fn answer_all(&mut self, input: impl Read, name: &Path) -> io::Result<()> {
-        let mut lines = LineReader::new(BufReader::with_capacity(1 << 16, input), LONGEST);
-        let mut number = 0;
+        let mut requests = ValueReader::new(input, LONGEST);
         loop {
-            if lines.reader().buffer().is_empty() {
+            if requests.waits() {
                 self.out.flush()?;
             }
-            number += 1;
-            match lines.next() {
+            match requests.next() {
                 Ok(None) => return Ok(()),
-                Ok(Some(line)) => self.answer(&line, number)?,
+                Ok(Some((line, request))) => self.answer(&request, line)?,
                 Err(error) => return self.passes_over(name, &error),
             }
         }
@@ -130,34 +149,41 @@ impl<W: Write> Desk<W> {
         Ok(())
     }
 
-    fn answer(&mut self, line: &InputLine<'_>, number: u64) -> io::Result<()> {
-        let read = match line {
-            InputLine::Whole(text) => Written::read(text, &Absent { tenant: None, correlation_id: &fresh_id }),
-            InputLine::TooLong => Err(InvalidRequest::Malformed(format!(
+    fn answer(&mut self, request: &InputValue, line: u64) -> io::Result<()> {
+        let read = match request {
+            InputValue::Whole(text) => Written::read(text, &Absent { tenant: None, correlation_id: &fresh_id }),
+            InputValue::TooLong => Err(InvalidRequest::Malformed(format!(
                 "is over {LONGEST} bytes; send ids and labels, not the data itself"
             ))),
+            InputValue::NoList(why) => Err(InvalidRequest::Malformed((*why).to_owned())),
         };
         let written = match read {
             Ok(written) => written,
-            Err(why) => return self.refuse(&why, number),
+            Err(why) => return self.refuse(&why, line),
         };
         let (id, time) = (fresh_id(), timestamp(now_micros()));
         match written.describe(self.judge.snapshot.settings.mode) {
             Ok(input) => {
                 let (decision, explanation) = self.judge.decide(input, &Facts::default(), self.explain);
                 self.denied |= decision.verdict.denied();
+                if self.in_words {
+                    return told(&mut self.out, line, &decision, explanation.as_ref());
+                }
                 if let Some(explanation) = &explanation {
-                    tell(number, &decision.verdict, explanation);
+                    tell(line, &decision.verdict, explanation);
                 }
                 let answer = route_response::on_decision(&decision, &id, &time, None);
                 write_line(&mut self.out, &Explained { answer, explain: explanation.as_ref() })
             }
             Err(unacceptable) => {
                 self.denied = true;
+                let (code, message) = (DenyCode::InvalidInput.as_str(), &unacceptable.message);
+                if self.in_words {
+                    return writeln!(self.out, "line {line}: DENY {code}\n  reason: {message}");
+                }
                 let explanation = self.explain.then(Explanation::of_unacceptable);
                 if explanation.is_some() {
-                    let code = DenyCode::InvalidInput.as_str();
-                    let _ = writeln!(io::stderr(), "line {number}: DENY {code}: {}", unacceptable.message);
+                    let _ = writeln!(io::stderr(), "line {line}: DENY {code}: {message}");
                 }
                 let answer = route_response::on_unacceptable(&unacceptable, &id, &time, None, &self.judge.snapshot);
                 write_line(&mut self.out, &Explained { answer, explain: explanation.as_ref() })
@@ -167,14 +193,18 @@ impl<W: Write> Desk<W> {
 
     fn refuse(&mut self, why: &InvalidRequest, line: u64) -> io::Result<()> {
         self.unreadable = true;
+        let reason = &why.reason("the request");
+        if self.in_words {
+            return writeln!(self.out, "line {line}: cannot be read: {reason}");
+        }
         let no_answer = NoAnswer {
-            error: &why.error("the line"),
+            error: &why.error("the request"),
             line,
             denied: true,
             allowed: false,
             outcome: Outcome::Deny.as_str(),
             deny_code: DenyCode::InvalidInput.as_str(),
-            reason: &why.reason("the line"),
+            reason,
         };
         write_line(&mut self.out, &no_answer)
     }
@@ -212,6 +242,13 @@ impl Judge {
         (Decision::new(input, Arc::new(verdict), snapshot, false), explanation)
     }
 
+    /// Which ways a request takes through the policies that it is put to.
+    pub(super) fn taken(&self, probe: &dyn PolicyProbe, input: &RouteInput) -> Vec<Taken> {
+        let Self { snapshot, source_hashes } = self;
+        let question = source_hashes.know_now(Question::ask(input, &Facts::default(), snapshot), snapshot);
+        with_asked(&question, snapshot, |policies, asked| probe.taken(policies, asked)).unwrap_or_default()
+    }
+
     /// Why these policies cannot be asked of what is known of a caller's object; `None` where they can.
     pub(super) fn lacks(&self, known: &KnownRequest, policies: Policies) -> Option<String> {
         let lacking = known.lacks(self.snapshot.gate.as_ref()?.attributes(policies))?;
@@ -226,6 +263,18 @@ impl Judge {
 
 fn fresh_id() -> Arc<str> {
     Uuid::new_v4().to_string().into()
+}
+
+/// Answers a human.
+fn told(out: &mut impl Write, line: u64, decision: &Decision, why: Option<&Explanation>) -> io::Result<()> {
+    writeln!(out, "line {line}: {}\n  asked: {}", Short::of(decision), decision.input.in_words())?;
+    if let Some(denial) = &decision.verdict.denial {
+        writeln!(out, "  reason: {}", denial.message)?;
+        if why.is_none() {
+            writeln!(out, "  what to do: {}", denial.code.remedy())?;
+        }
+    }
+    why.map_or(Ok(()), |why| write!(out, "{why}"))
 }
 
 /// Tells a human why.

@@ -61,11 +61,6 @@ impl<R: BufRead> LineReader<R> {
         }
         Ok(Some(InputLine::Whole(self.line.strip_suffix(b"\r").unwrap_or(&self.line))))
     }
-
-    /// What is read from. Lines are buffered there and nowhere else.
-    pub fn reader(&self) -> &R {
-        &self.reader
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
-//! `hallgate test`: golden routing cases in files, each an input beside what its answer must say.
+//! `hallgate test`: golden routing cases in files, each an input beside what its answer must say; and what of the policy they reach.
 
 mod cases;
+mod coverage;
 mod differences;
+mod results;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,9 +18,11 @@ use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
 use crate::api::route_response;
 use crate::documents;
 use crate::engine::input::written::{Absent, Written};
-use crate::engine::{Explanation, Facts};
+use crate::engine::{Explanation, Facts, RouteInput};
 use cases::{Case, CaseProblem, find, parse};
-use differences::{Difference, differences, projected};
+use coverage::Coverage;
+use differences::{differences, projected};
+use results::{CaseOutcome, CaseResult, Results};
 
 /// What a case expects when `--update` writes it for the first time.
 const FIRST: [&str; 4] = ["outcome", "deny_code", "matched_rule_id", "selected_worker_species_id"];
@@ -26,7 +30,8 @@ const FIRST: [&str; 4] = ["outcome", "deny_code", "matched_rule_id", "selected_w
 /// Run golden routing cases against the policy, and show what differs
 ///
 /// A case is `{"name": …, "input": {…}, "expect": {…}}`; a file holds one, or a list of them. Every key of `expect` must be in
-/// the answer with the same value. Exit code 0 when all agree, 1 when one differs, 2 when one cannot be read.
+/// the answer with the same value. Exit code 0 when all agree, 1 when one differs or less is covered than `--min` says, 2 when
+/// one cannot be read.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
@@ -34,18 +39,21 @@ pub struct Options {
     /// Write what is answered into `expect`, and change nothing else in the files
     #[arg(long)]
     update: bool,
+    /// Name the rules, policies and conditions that no case reaches, or that went one way only
+    #[arg(long)]
+    coverage: bool,
+    /// The least percentage that has to be covered
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(0..=100))]
+    min: Option<u64>,
+    /// Write the results as JUnit XML, too
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Print everything as one JSON object
+    #[arg(long)]
+    json: bool,
     /// Case files, or folders in which every `*.json` is one; without any, `cases` beside the configuration
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-}
-
-/// What became of the cases.
-#[derive(Default)]
-struct Count {
-    agreed: usize,
-    differed: usize,
-    updated: usize,
-    unreadable: usize,
 }
 
 /// Runs the command.
@@ -61,79 +69,70 @@ pub fn run(options: &Options) -> ExitCode {
         Ok(files) => files,
         Err(problem) => return cannot(problem),
     };
-    let mut count = Count::default();
+    let mut coverage = (options.coverage || options.min.is_some()).then(|| Coverage::of(&judge));
+    let mut results = Results::new(files.len());
     for file in &files {
-        run_file(file, &judge, options.update, &mut count);
+        for result in run_file(file, &judge, options.update, coverage.as_mut()) {
+            if !options.json {
+                result.tell(options.update);
+            }
+            results.push(result);
+        }
     }
-    let Count { agreed, differed, updated, unreadable } = count;
-    let also = |n: usize, what: &str| if n == 0 { String::new() } else { format!(", {n} {what}") };
-    say(format_args!(
-        "{} cases in {} files: {agreed} agree{}{}{}",
-        agreed + differed + updated + unreadable,
-        files.len(),
-        also(differed, if differed == 1 { "differs" } else { "differ" }),
-        also(updated, "updated"),
-        also(unreadable, "cannot be read"),
-    ));
-    match (unreadable, differed) {
+    if let Some(path) = &options.junit
+        && let Err(error) = fs::write(path, results.to_junit())
+    {
+        return cannot(format_args!("`{}` cannot be written: {error}", path.display()));
+    }
+    let covered = coverage.as_ref().map(Coverage::percent);
+    if options.json {
+        say(format_args!("{:#}", results.to_json(coverage.as_ref().map(Coverage::to_json))));
+    } else {
+        coverage.iter().for_each(say);
+        say(&results);
+    }
+    let too_little = covered.zip(options.min).filter(|(covered, min)| covered < min);
+    if let Some((covered, min)) = too_little {
+        let _ = writeln!(io::stderr(), "hallgate: {covered}% is covered, and --min wants {min}%");
+    }
+    match (results.unreadable(), results.differed() + usize::from(too_little.is_some())) {
         (0, 0) => ExitCode::SUCCESS,
         (0, _) => ExitCode::FAILURE,
         _ => ExitCode::from(CANNOT),
     }
 }
 
-fn run_file(file: &Path, judge: &Judge, update: bool, count: &mut Count) {
-    let unreadable = &mut count.unreadable;
-    let mut complain = |problem: &CaseProblem| {
-        *unreadable += 1;
-        let _ = writeln!(io::stderr(), "{}{problem}", file.display());
-    };
+/// What becomes of the cases of a file.
+fn run_file(file: &Path, judge: &Judge, update: bool, mut coverage: Option<&mut Coverage<'_>>) -> Vec<CaseResult> {
+    let whole = |message: String| vec![CaseResult::of_file(file, CaseProblem::of_file(message))];
     let text = match documents::text(file, documents::LARGE) {
         Ok(text) => text,
-        Err(why) => return complain(&CaseProblem::of_file(why.to_string())),
+        Err(why) => return whole(why.to_string()),
     };
     let cases = match parse(&text) {
         Ok(cases) => cases,
-        Err(problem) => return complain(&problem),
+        Err(problem) => return vec![CaseResult::of_file(file, problem)],
     };
-    let runs: Vec<_> = cases.iter().map(|case| (case, Run::of(case, judge))).collect();
+    let runs = cases.iter().map(|case| (case, Run::of(case, judge, coverage.as_deref_mut()))).collect::<Vec<_>>();
     if update && let Err(error) = rewrite(file, text, &runs) {
-        return complain(&CaseProblem::of_file(format!("cannot be written: {error}")));
+        return whole(format!("cannot be written: {error}"));
     }
-    for (case, run) in &runs {
-        let place = format!("{}{}", file.display(), case.title());
-        let (run, expect) = match (run, &case.expect) {
-            (Err(problem), _) => {
-                complain(problem);
-                continue;
-            }
-            (Ok(_), None) if update => {
-                count.updated += 1;
-                say(format_args!("{place}: written"));
-                continue;
-            }
+    let outcome = |(case, run): (&Case, Result<Run, CaseProblem>)| {
+        let outcome = match (run, &case.expect) {
+            (Err(problem), _) => CaseOutcome::Unreadable(problem),
+            (Ok(_), None) if update => CaseOutcome::Written,
             (Ok(_), None) => {
-                complain(&case.problem("has no `expect`: write one, or run with `--update`"));
-                continue;
+                CaseOutcome::Unreadable(case.problem("has no `expect`: write one, or run with `--update`"))
             }
-            (Ok(run), Some(expect)) => (run, expect),
+            (Ok(run), Some(expect)) => match differences(expect, &run.answer) {
+                found if found.is_empty() => CaseOutcome::Agreed,
+                found if update => CaseOutcome::Updated(found),
+                found => CaseOutcome::Differed(found, run.why),
+            },
         };
-        let found = differences(expect, &run.answer);
-        if found.is_empty() {
-            count.agreed += 1;
-            continue;
-        }
-        say(place);
-        for Difference { key, expected, found } in &found {
-            say(format_args!("    {key}\n      - {expected}\n      + {found}"));
-        }
-        if update {
-            count.updated += 1;
-        } else {
-            count.differed += 1;
-            say(format_args!("  why:\n{}", run.why));
-        }
-    }
+        CaseResult::of(file, case, outcome)
+    };
+    runs.into_iter().map(outcome).collect()
 }
 
 /// Writes into a file what its cases are to expect. From the last to the first, so that no place moves that is still needed.
@@ -156,7 +155,7 @@ struct Run {
 }
 
 impl Run {
-    fn of(case: &Case, judge: &Judge) -> Result<Self, CaseProblem> {
+    fn of(case: &Case, judge: &Judge, coverage: Option<&mut Coverage<'_>>) -> Result<Self, CaseProblem> {
         // Always the same, so that an answer is: its artifact hash, too.
         let absent = Absent { tenant: None, correlation_id: &|| Arc::from("hallgate-test") };
         let written = Written::read(case.input.as_bytes(), &absent);
@@ -164,12 +163,16 @@ impl Run {
         let (id, time) = ("", "");
         let (answer, why) = match written.describe(judge.snapshot.settings.mode) {
             Ok(input) => {
-                let (decision, why) = judge.decide(input, &Facts::default(), true);
+                let asked = coverage.is_some().then(|| RouteInput::clone(&input));
+                let (decision, why) = judge.explain(input, &Facts::default());
+                if let (Some(coverage), Some(asked)) = (coverage, asked) {
+                    coverage.take(&asked, &why);
+                }
                 (serde_json::to_value(route_response::on_decision(&decision, id, time, None)), why)
             }
             Err(unacceptable) => {
                 let answer = route_response::on_unacceptable(&unacceptable, id, time, None, &judge.snapshot);
-                (serde_json::to_value(answer), None)
+                (serde_json::to_value(answer), Explanation::of_unacceptable())
             }
         };
         let mut answer =
@@ -178,7 +181,7 @@ impl Run {
         for key in ["decision_id", "timestamp", "decided_at", "telemetry_envelopes"] {
             answer.as_object_mut().and_then(|answer| answer.remove(key));
         }
-        Ok(Self { answer, why: why.unwrap_or_else(Explanation::of_unacceptable) })
+        Ok(Self { answer, why })
     }
 
     /// What the case is to expect, when that is something else than it does.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use crate::engine::Question;
 use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Gated, Outcome, Preconditions, Verdict};
-use crate::engine::policy_gate::Policies;
+use crate::engine::policy_gate::{Asked, Policies};
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Prepared, Snapshot};
 
@@ -129,6 +129,16 @@ pub(crate) fn decide_before(question: &Question, snapshot: &Snapshot, listener: 
         }
     }
     case.permitted()
+}
+
+/// Gives what the policies are asked about a question, when a rule matches it and asks them.
+pub fn with_asked<T>(
+    question: &Question,
+    snapshot: &Snapshot,
+    to: impl FnOnce(Policies, &Asked<'_>) -> T,
+) -> Option<T> {
+    let case = Case::of(question, snapshot).ok()?;
+    policy::asked(&case).map(|policies| policy::put(&case, |asked| to(policies, asked)))
 }
 
 /// The verdict on a request that no gate is asked about, because there is too much to do.

@@ -35,8 +35,46 @@ pub trait PolicyGate: Debug + Send + Sync {
         &[]
     }
 
+    /// What tells which policies and which of their conditions went which way; `None` where nothing can.
+    fn probe(&self) -> Option<Box<dyn PolicyProbe + '_>> {
+        None
+    }
+
     /// The answer of these policies to one request. What [`PolicyGate::reads`] leaves out is `None` here.
     fn answer(&self, policies: Policies, asked: &Asked<'_>) -> GateAnswer;
+}
+
+/// Tells which policies and which of their conditions went which way. For tests of policies: it costs more than an answer.
+pub trait PolicyProbe {
+    /// The policies, in the order of their files.
+    fn policies(&self) -> &[ProbedPolicy];
+
+    /// Which ways one request took, when it is put to these policies.
+    fn taken(&self, policies: Policies, asked: &Asked<'_>) -> Vec<Taken>;
+}
+
+/// A policy whose ways are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbedPolicy {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its file and line.
+    pub place: Arc<str>,
+    /// Whether it forbids, or asks for a human.
+    pub forbids: bool,
+    /// Its conditions: what stands between `&&`, `||`, `!` and `if`, in the order in which they are looked at.
+    pub conditions: Vec<Arc<str>>,
+}
+
+/// A way that was taken; policies and conditions by their places, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Taken {
+    /// The request was put to this policy.
+    Asked(usize),
+    /// This policy applied.
+    Applied(usize),
+    /// This condition of this policy was looked at, and was true or false.
+    Condition(usize, usize, bool),
 }
 
 /// Which policies a request is put to.

@@ -11,15 +11,18 @@ use std::sync::Arc;
 use cedar_policy::pst::{Effect, Policy as Parsed, StaticPolicy};
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid,
-    EvaluationError, Policy, PolicyId, PolicySet, Request, RestrictedExpression,
+    EvaluationError, Policy, PolicyId, PolicySet, Request, Response, RestrictedExpression,
 };
 
 use super::check::PolicySource;
 use super::files::PolicyFile;
 use super::named::{self, NamedEntity};
+use super::probe::CedarProbe;
 use super::reads::{self, PolicyReads};
 use super::request::{Shape, UnreadableClaim};
-use crate::engine::policy_gate::{Asked, Claim, GateAnswer, GateReads, Policies, PolicyGate, Ruling};
+use crate::engine::policy_gate::{
+    Asked, Claim, GateAnswer, GateReads, Policies, PolicyGate, PolicyProbe, ProbedPolicy, Ruling,
+};
 use crate::engine::{Json, ReadAttribute};
 use crate::ids::{DataLabel, Digest, Env, QosClass, SupervisorLevel, TenantRisk};
 
@@ -53,6 +56,8 @@ struct Panel {
 /// What it means that a policy applies.
 struct Meaning {
     id: Arc<str>,
+    /// Its file and line.
+    place: Arc<str>,
     reason: Arc<str>,
     human: Option<SupervisorLevel>,
 }
@@ -110,6 +115,10 @@ impl CedarGate {
         }
         let meaning = |written: &PolicySource| Meaning {
             id: Arc::clone(&written.id),
+            place: files.get(written.file).map_or_else(
+                || Arc::from(""),
+                |file| Arc::from(format!("{}:{}", file.name, file.place(written.offset).0)),
+            ),
             reason: Arc::clone(&written.reason),
             human: written.human,
         };
@@ -147,17 +156,7 @@ impl CedarGate {
     }
 
     fn ask(&self, policies: Policies, asked: &Asked<'_>) -> Result<GateAnswer, Unasked> {
-        let panel = self.panel(policies);
-        // What Cedar says of a failure may hold the caller's values, so it is not passed on.
-        let context =
-            Context::from_pairs(self.context(policies, asked)?).map_err(|_| Unasked::Failed("the context"))?;
-        let (principal, resource) = (self.principal(panel, asked)?, self.resource(panel, asked)?);
-        let entities = self.entities(panel, asked, &principal, &resource)?;
-        let request = Request::new(principal, self.words.dispatch.clone(), resource, context, None)
-            .map_err(|_| Unasked::Failed("the request"))?;
-        let entities = entities.as_ref().unwrap_or(&self.words.no_entities);
-        let response = self.authorizer.is_authorized(&request, &panel.policies, entities);
-        let place = |id: &PolicyId| <PolicyId as AsRef<str>>::as_ref(id).parse::<usize>().unwrap_or(usize::MAX);
+        let response = self.evaluate(policies, asked, &self.panel(policies).policies)?;
         let errors = response.diagnostics().errors().map(|error| match error {
             AuthorizationError::PolicyEvaluationError(error) => (place(error.policy_id()), error.inner()),
         });
@@ -167,6 +166,26 @@ impl CedarGate {
         let mut applied: Vec<usize> = response.diagnostics().reason().map(place).collect();
         applied.sort_unstable();
         Ok(self.rule(policies, response.decision(), &applied))
+    }
+
+    /// What Cedar says of a request to a set of policies that reads no more than these.
+    fn evaluate(&self, policies: Policies, asked: &Asked<'_>, set: &PolicySet) -> Result<Response, Unasked> {
+        let panel = self.panel(policies);
+        // What Cedar says of a failure may hold the caller's values, so it is not passed on.
+        let context =
+            Context::from_pairs(self.context(policies, asked)?).map_err(|_| Unasked::Failed("the context"))?;
+        let (principal, resource) = (self.principal(panel, asked)?, self.resource(panel, asked)?);
+        let entities = self.entities(panel, asked, &principal, &resource)?;
+        let request = Request::new(principal, self.words.dispatch.clone(), resource, context, None)
+            .map_err(|_| Unasked::Failed("the request"))?;
+        let entities = entities.as_ref().unwrap_or(&self.words.no_entities);
+        Ok(self.authorizer.is_authorized(&request, set, entities))
+    }
+
+    /// The places of those permits that hold for a request; none where it cannot be put together.
+    pub(super) fn holding(&self, policies: Policies, asked: &Asked<'_>, permits: &PolicySet) -> Vec<usize> {
+        let response = self.evaluate(policies, asked, permits);
+        response.map_or_else(|_| Vec::new(), |response| response.diagnostics().reason().map(place).collect())
     }
 
     /// The ruling when these policies apply, all of which were evaluated.
@@ -318,6 +337,17 @@ impl PolicyGate for CedarGate {
         &self.panel(policies).attributes
     }
 
+    fn probe(&self) -> Option<Box<dyn PolicyProbe + '_>> {
+        let forbids = |at: usize| self.forbids.policies.policy(&PolicyId::new(at.to_string())).is_some();
+        let policies = self.meanings.iter().enumerate().filter_map(|(at, meaning)| {
+            let parsed = self.all.policies.policy(&PolicyId::new(at.to_string()))?.to_pst().ok()?;
+            let (id, place) = (Arc::clone(&meaning.id), Arc::clone(&meaning.place));
+            let policy = ProbedPolicy { id, place, forbids: forbids(at), conditions: Vec::new() };
+            Some((policy, parsed.body().clone()))
+        });
+        CedarProbe::of(self, policies).ok().map(|probe| Box::new(probe) as _)
+    }
+
     fn answer(&self, policies: Policies, asked: &Asked<'_>) -> GateAnswer {
         self.ask(policies, asked).unwrap_or_else(|unasked| match unasked {
             Unasked::Unreadable(UnreadableClaim { path, is, wanted }) => {
@@ -363,6 +393,11 @@ impl Words {
             capability,
         })
     }
+}
+
+/// The place of a policy, which is its id to Cedar.
+fn place(id: &PolicyId) -> usize {
+    <PolicyId as AsRef<str>>::as_ref(id).parse().unwrap_or(usize::MAX)
 }
 
 fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {

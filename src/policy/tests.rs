@@ -1,6 +1,7 @@
 //! The policy gate by itself: what it reads, what it makes of a caller's object, and what it says.
 
 mod laws;
+mod probing;
 mod random;
 
 use super::*;

@@ -62,6 +62,11 @@ fn answered(case: &Case<'_>, policies: Policies) -> Result<GateAnswer, Denial> {
 }
 
 fn ask(case: &Case<'_>, gate: &dyn PolicyGate, policies: Policies) -> GateAnswer {
+    put(case, |asked| gate.answer(policies, asked))
+}
+
+/// Gives what the policies are asked about a case.
+pub(super) fn put<T>(case: &Case<'_>, to: impl FnOnce(&Asked<'_>) -> T) -> T {
     let (question, reads) = (case.question, case.snapshot.reads.gate);
     let said = question.said.as_deref();
     let asked = Asked {
@@ -84,7 +89,7 @@ fn ask(case: &Case<'_>, gate: &dyn PolicyGate, policies: Policies) -> GateAnswer
         http: said.and_then(|said| said.http()),
         claims: said.map_or(&[], |said| &said.claims),
     };
-    gate.answer(policies, &asked)
+    to(&asked)
 }
 
 /// Why the rule itself wants a human, if it does (S4).

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::input::{Facts, HttpFacts, RouteInput, tests::plain};
+use crate::engine::policy_gate::Taken;
 use crate::engine::question::Question;
 use crate::engine::snapshot::{Mode, Reads, Settings, Worker};
 use crate::engine::{KeptRequest, RuleSet, Snapshot, decide};
@@ -190,6 +191,23 @@ proptest! {
             gate.answer(policies, &asked(&input, &claims)).ruling
         };
         prop_assert_eq!(ruling(&gate, Policies::Forbids), ruling(&alone, Policies::All), "{}", text);
+    }
+
+    /// A probe says of each policy that it applies when plain Cedar says so of it alone.
+    #[test]
+    fn a_probe_knows_what_applies(text in random::policies(), input in input()) {
+        let gate = loaded(&text);
+        prop_assume!(gate.is_ok());
+        let gate = gate.unwrap();
+        let claims = gate.claims(&input.request);
+        prop_assume!(!claims.iter().any(|claim| matches!(claim, Claim::Unreadable(_))));
+        let asked = asked(&input, &claims);
+        let taken = gate.probe().unwrap().taken(Policies::All, &asked);
+        for (at, line) in text.lines().enumerate() {
+            let alone = plain_cedar(&line.replace("forbid(", "permit("), &asked, &input.request).0 == Decision::Allow;
+            prop_assert_eq!(taken.contains(&Taken::Applied(at)), alone, "{}", line);
+            prop_assert!(taken.contains(&Taken::Asked(at)));
+        }
     }
 
     /// What an entry keeps of the caller's object is answered as the whole was: by these policies, and by others wherever it is enough.
