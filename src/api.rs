@@ -12,6 +12,7 @@ mod credential;
 mod dispatches;
 mod enrolment;
 mod error;
+mod front;
 mod health;
 mod ingest;
 mod listener;
@@ -78,6 +79,7 @@ fn router(middleware: Arc<Middleware>, hall: Arc<Hall>, settings: &Settings) -> 
     let metrics = if settings.metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
     let shared = ApiState { hall, monitor: settings.monitor_unauthenticated_loopback };
     openapi::paths()
+        .route("/", get(front::page))
         .route("/log/{*resource}", log)
         .route("/metrics", metrics)
         .route("/openapi.json", get(openapi::document))

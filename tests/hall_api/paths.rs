@@ -121,7 +121,7 @@ fn unknown_paths_and_wrong_methods_are_refused_in_json() {
     let fixture = fixture("", "", "");
     let process = fixture.serve();
     let hall = process.hall();
-    for path in ["/", "/nothing", "/health/", "/api/health/", "/api", "/wcp/", "/api/coord/agents", "/decisions"] {
+    for path in ["/nothing", "/health/", "/api/health/", "/api", "/wcp/", "/api/coord/agents", "/decisions"] {
         get(hall, READER, path).refused(404);
         get(hall, "wrong", path).refused(404);
     }
@@ -184,4 +184,22 @@ fn a_whole_route_input_gets_the_decision_that_a_short_one_gets() {
         less[name] = Value::Null;
         post(hall, MAKE, "/wcp/route", &less.to_string()).refused(400);
     }
+}
+
+#[test]
+fn who_opens_the_address_in_a_browser_is_told_what_it_is() {
+    let fixture = fixture("", "", "");
+    let process = fixture.serve();
+    let answer = ask(process.hall(), "GET /", &[], "");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(answer.header("content-security-policy").is_some_and(|policy| policy.starts_with("default-src 'none'")));
+    let page = answer.text();
+    assert!(page.contains("This is a hallgate Hall") && page.contains("POST /api/route"), "{page}");
+    // Where it leads to is there for strangers, too.
+    let paths: Vec<&str> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(paths, ["/readyz", "/livez"]);
+    for path in paths {
+        assert_eq!(ask(process.hall(), &format!("GET {path}"), &[], "").status, 200, "{path}");
+    }
+    assert_eq!(ask(process.hall(), "POST /", &[], "").status, 405);
 }
