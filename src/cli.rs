@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::config::{self, Checked, Config, Files, Problems, Warning};
+use crate::config::{self, Checked, Config, Excerpts, Files, Problems, Warning};
 use crate::engine::Snapshot;
 
 /// A reverse-proxy sidecar and Hall Server that decides, records and only then forwards
@@ -152,12 +152,15 @@ fn cannot(why: impl Display) -> ExitCode {
 }
 
 /// Says on stderr what is sound and yet not wise.
-fn warn(what: &Warning) {
-    let _ = writeln!(io::stderr(), "{what}");
+fn warn(what: &[Warning]) {
+    let mut excerpts = Excerpts::default();
+    for warning in what {
+        let _ = writeln!(io::stderr(), "{}", excerpts.of_warning(warning));
+    }
 }
 
 /// Says on stderr everything that is wrong with a configuration, and gives the exit code.
 fn misconfigured(problems: &Problems) -> ExitCode {
-    let _ = writeln!(io::stderr(), "{problems}");
+    let _ = writeln!(io::stderr(), "{}", Excerpts::default().of_problems(problems));
     ExitCode::from(CANNOT)
 }

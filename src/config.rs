@@ -2,6 +2,7 @@
 //!
 //! What must never happen: a key that is passed over in silence, a secret in a message, a start on half a configuration.
 
+mod excerpt;
 mod fixed;
 mod gate;
 mod hall;
@@ -40,6 +41,7 @@ use crate::registry::roster::Roster;
 use crate::telemetry::{LogAllowed, LogFormat};
 use crate::{api, cache, ledger, proxy, telemetry};
 
+pub use excerpt::Excerpts;
 pub use fixed::Fixed;
 pub use origins::{Keys, Origins};
 pub use policy::LoadedPolicy;
@@ -221,6 +223,7 @@ fn read_file<Read, T>(
                 key: String::new(),
                 message: why.to_string(),
                 help: "name a configuration file, such as `--config conf/hallgate.yaml`".to_owned(),
+                quotable: false,
             };
             return (Err(Problems(vec![problem])), Files::from([file.to_owned()]));
         }

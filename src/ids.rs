@@ -18,17 +18,34 @@ use sha2::{Digest as _, Sha256};
 
 /// A value that is not of its identifier's form. Carries what was expected, for the error message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{value}` is not {expected}")]
+#[error("`{value}` is not {expected}{}", Meant(.meant))]
 pub struct InvalidId {
     /// The text as it was given, cut to 80 characters.
     pub value: String,
     /// The form that was expected, as a phrase: "a capability such as `cap.data.write.v1`".
     pub expected: &'static str,
+    /// Which word of a closed set was probably meant.
+    pub meant: Option<&'static str>,
+}
+
+/// What was probably meant, behind what is wrong.
+struct Meant<'a>(&'a Option<&'static str>);
+
+impl fmt::Display for Meant<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |word| write!(f, "; did you mean `{word}`?"))
+    }
 }
 
 impl InvalidId {
     fn new(value: &str, expected: &'static str) -> Self {
-        Self { value: value.chars().take(80).collect(), expected }
+        Self { value: value.chars().take(80).collect(), expected, meant: None }
+    }
+
+    /// Of a text that is none of these words.
+    pub(crate) fn among(text: &str, expected: &'static str, words: impl Iterator<Item = &'static str> + Clone) -> Self {
+        let meant = words.clone().find(|word| word.eq_ignore_ascii_case(text.trim()));
+        Self { meant: meant.or_else(|| nearest(text, words)), ..Self::new(text, expected) }
     }
 }
 
@@ -163,7 +180,7 @@ macro_rules! vocabulary {
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 match text {
                     $($text $(| $alias)* => Ok(Self::$variant),)+
-                    _ => Err(InvalidId::new(text, $expected)),
+                    _ => Err(InvalidId::among(text, $expected, [$($text),+].into_iter())),
                 }
             }
         }
@@ -411,6 +428,17 @@ mod tests {
             assert!(bad.parse::<Env>().is_err(), "{bad:?}");
         }
         assert!("internal".parse::<DataLabel>().is_err());
+    }
+
+    #[test]
+    fn the_word_of_a_closed_set_that_was_meant_is_named() {
+        let said = |error: InvalidId| error.to_string();
+        for (text, meant) in [("INTERNL", "INTERNAL"), ("internal", "INTERNAL"), ("Public ", "PUBLIC")] {
+            let said = said(text.parse::<DataLabel>().unwrap_err());
+            assert!(said.ends_with(&format!("(SECRET); did you mean `{meant}`?")), "{said}");
+        }
+        let said = said("orange".parse::<Env>().unwrap_err());
+        assert!(said.ends_with("or edge"), "{said}");
     }
 
     #[test]

@@ -203,3 +203,50 @@ fn what_no_case_reaches_is_named_and_so_much_can_be_demanded() {
         std::process::Command::new("python3").args(["-c", read]).arg(fixture.path("results.xml")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&parsed.stdout).trim(), "3", "{}", String::from_utf8_lossy(&parsed.stderr));
 }
+
+#[test]
+fn a_mistake_is_marked_in_its_line_and_what_was_meant_is_named() {
+    let fixture = sample();
+    let rules = fixture.read("rules.json");
+    fixture.write("wrong.json", &rules.replacen("\"match\": {", "\"match\": { \"qos_class\": [\"P0\", \"P1\"],", 1));
+    fixture.write(
+        "wrong.yaml",
+        "policy:\n  mode: strickt\n  rules: wrong.json\n  tenants: { org.acme: { risk: hgih } }\n",
+    );
+    let (code, _, err) = fixture.run(&["check", "wrong.yaml"]);
+    assert_eq!(code, Some(2), "{err}");
+    for said in [
+        "\n      |\n    2 | mode: strickt\n      |       ^^^^^^^\n    help: did you mean `strict`?\n",
+        "| risk: hgih\n",
+        "    help: did you mean `high`?\n",
+    ] {
+        assert!(err.contains(said), "{said} in:\n{err}");
+    }
+    fixture.write("wrong.yaml", "policy:\n  rules: wrong.json\n");
+    let (code, _, err) = fixture.run(&["check", "wrong.yaml"]);
+    assert_eq!(code, Some(2), "{err}");
+    for said in [
+        "is a list, and a list of values stands in `in`\n",
+        "\"match\": { \"qos_class\": [\"P0\", \"P1\"],",
+        "      |                               ^\n",
+        "    help: write {\"in\": [\"P0\",\"P1\"]}\n",
+    ] {
+        assert!(err.contains(said), "{said} in:\n{err}");
+    }
+}
+
+/// A configuration holds secrets, and what is said of it is read by more people than it is.
+#[test]
+fn no_secret_is_in_an_excerpt() {
+    let fixture = Fixture::new(
+        "hall:\n  tokens: [{ name: make, secret: hst_never_shown_123456, scopes: [rout] }, { name: b, secret: hst_short, scopes: [] }]\n",
+    );
+    // Whatever its file is called.
+    fixture.write("secret.json", &fixture.configuration());
+    for file in ["hallgate.yaml", "secret.json"] {
+        let (code, out, err) = fixture.run(&["check", file]);
+        assert_eq!(code, Some(2), "{err}");
+        assert!(err.contains(" | rout\n") && err.contains("did you mean `route`?"), "{err}");
+        assert!(!format!("{out}{err}").contains("hst_"), "{err}");
+    }
+}

@@ -74,9 +74,7 @@ fn observing(checked: &Checked) -> Vec<(usize, &Route, i64)> {
 }
 
 fn told(file: &ConfigFile, checked: &Checked, warnings: &[Warning]) {
-    for warning in warnings {
-        warn(warning);
-    }
+    warn(warnings);
     let (snapshot, serves) = parts(checked);
     let path = file.path().display();
     let what = if serves { "is sound" } else { "is sound as a policy (`serve` needs a section `gate` or `hall`, too)" };
@@ -117,7 +115,7 @@ fn told(file: &ConfigFile, checked: &Checked, warnings: &[Warning]) {
 
 /// The same for programs.
 fn as_json(file: &ConfigFile, checked: &Result<Checked, Problems>, warnings: &[Warning]) -> Value {
-    let problem = |Problem { file, place, key, message, help }: &Problem| {
+    let problem = |Problem { file, place, key, message, help, quotable: _ }: &Problem| {
         let (line, column) = place.unzip();
         json!({ "file": file, "line": line, "column": column, "key": key, "message": message, "help": help })
     };

@@ -17,7 +17,10 @@ type Read<T> = Result<T, InvalidValue>;
 
 /// An identifier or a word of a closed vocabulary.
 pub fn id<T: FromStr<Err = InvalidId>>(text: &str) -> Read<T> {
-    text.parse().map_err(|error: InvalidId| InvalidValue::new(format!("is not {}", error.expected), ""))
+    text.parse().map_err(|error: InvalidId| {
+        let help = error.meant.map_or_else(String::new, |word| format!("did you mean `{word}`?"));
+        InvalidValue::new(format!("is not {}", error.expected), help)
+    })
 }
 
 /// One of these words.

@@ -181,7 +181,8 @@ impl Policy {
 }
 
 fn load_catalogue(path: &Path, problems: &mut Vec<Problem>) -> Option<Catalogue> {
-    let problem = |place, key, message, help| Problem { file: path.to_owned(), place, key, message, help };
+    let problem =
+        |place, key, message, help| Problem { file: path.to_owned(), place, key, message, help, quotable: true };
     let text = documents::text(path, documents::LARGE).map_err(|why| {
         let help = "write the catalogue, or correct `policy.catalogue`".to_owned();
         problems.push(problem(None, String::new(), format!("the catalogue {why}"), help));
@@ -199,7 +200,8 @@ fn load_catalogue(path: &Path, problems: &mut Vec<Problem>) -> Option<Catalogue>
 
 /// A problem with `policy.store`.
 fn of_store(file: &Path, message: String, help: &str) -> Problem {
-    Problem { file: file.to_owned(), place: None, key: "policy.store".to_owned(), message, help: help.to_owned() }
+    let (key, help) = ("policy.store".to_owned(), help.to_owned());
+    Problem { file: file.to_owned(), place: None, key, message, help, quotable: false }
 }
 
 fn load_store(path: Option<&Path>, file: &Path, problems: &mut Vec<Problem>) -> Option<Kept> {
@@ -236,6 +238,7 @@ fn load_gate(path: &Path, problems: &mut Vec<Problem>) -> Option<CedarGate> {
                 key: if problem.policy.is_empty() { String::new() } else { format!("policy `{}`", problem.policy) },
                 message: problem.message,
                 help: problem.help,
+                quotable: true,
             }));
         })
         .ok()
@@ -256,6 +259,7 @@ impl RulesFile {
                     key: String::new(),
                     message: format!("the file of rules {why}"),
                     help: "write the rules file, or name it in `policy.rules`".to_owned(),
+                    quotable: true,
                 });
                 None
             }
@@ -271,6 +275,7 @@ impl RulesFile {
                     key: problem.path,
                     message: problem.message,
                     help: problem.help,
+                    quotable: true,
                 }));
             })
             .ok()
@@ -288,7 +293,7 @@ impl RulesFile {
             } else {
                 (self.path.clone(), Some(elements.place(&lines, &in_rules)), path)
             };
-            Problem { file, place, key, message, help }
+            Problem { file, place, key, message, help, quotable: !in_rules.is_empty() }
         };
         found.into_iter().map(placed).collect()
     }

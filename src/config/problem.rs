@@ -18,6 +18,8 @@ pub struct Problem {
     pub message: String,
     /// What to change; may be empty.
     pub help: String,
+    /// Whether its file may be quoted: rules, records, catalogues and policies hold no secrets, and a configuration does.
+    pub quotable: bool,
 }
 
 impl fmt::Display for Problem {
@@ -44,7 +46,7 @@ pub struct Problems(pub(super) Vec<Problem>);
 impl From<RecordProblem> for Problem {
     fn from(found: RecordProblem) -> Self {
         let RecordProblem { file, line, column, field, message, help } = found;
-        Self { file, place: (line > 0).then_some((line, column)), key: field, message, help }
+        Self { file, place: (line > 0).then_some((line, column)), key: field, message, help, quotable: true }
     }
 }
 
@@ -60,6 +62,15 @@ impl Problems {
     pub fn list(&self) -> &[Problem] {
         &self.0
     }
+
+    /// `1 problem`, or how many there are.
+    #[must_use]
+    pub fn count_in_words(&self) -> String {
+        match self.0.len() {
+            1 => "1 problem".to_owned(),
+            n => format!("{n} problems"),
+        }
+    }
 }
 
 impl fmt::Display for Problems {
@@ -67,10 +78,7 @@ impl fmt::Display for Problems {
         for problem in &self.0 {
             writeln!(f, "{problem}")?;
         }
-        match self.0.len() {
-            1 => write!(f, "1 problem"),
-            n => write!(f, "{n} problems"),
-        }
+        f.write_str(&self.count_in_words())
     }
 }
 

@@ -92,6 +92,7 @@ impl<'a> Reading<'a> {
             key: in_one_line(key.to_owned()),
             message: in_one_line(message.into()),
             help: in_one_line(help.into()),
+            quotable: false,
         }
     }
 

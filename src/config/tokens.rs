@@ -1,7 +1,6 @@
 //! Session tokens: those of `hall.tokens`, and those of a file of their own, `hall.tokens_file`.
 
 use std::collections::BTreeSet;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use super::kinds::{self, Secret};
@@ -78,7 +77,7 @@ fn token(item: &Value<'_>) -> Option<Token> {
     let secrets = secrets(&mut map);
     let scopes: Option<BTreeSet<Scope>> = map
         .need("scopes", "say what it may be used for, such as `scopes: [route]`")
-        .and_then(|value| value.read_list(scope));
+        .and_then(|value| value.read_list(kinds::id));
     let tenant = map.maybe("tenant_id", kinds::id);
     let workers = map.get("worker_ids").map_or(Some(None), |value| some_of(&value, kinds::id));
     let envs = map.get("envs").map_or(Some(None), |value| some_of(&value, kinds::id));
@@ -168,8 +167,4 @@ fn some_of<T: Ord>(value: &Value<'_>, kind: impl Fn(&str) -> Result<T, InvalidVa
         return None;
     }
     Some(Some(listed))
-}
-
-fn scope(text: &str) -> Result<Scope, InvalidValue> {
-    Scope::from_str(text).map_err(|error| InvalidValue::new(format!("is not {}", error.expected), ""))
 }

@@ -55,9 +55,9 @@ impl fmt::Display for Scope {
 impl FromStr for Scope {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        Self::ALL.iter().copied().find(|scope| scope.as_str() == text).ok_or_else(|| InvalidId {
-            value: text.chars().take(80).collect(),
-            expected: "a scope: route, read, enroll, ingest, approve or admin",
+        Self::ALL.iter().copied().find(|scope| scope.as_str() == text).ok_or_else(|| {
+            let words = Self::ALL.iter().map(|scope| scope.as_str());
+            InvalidId::among(text, "a scope: route, read, enroll, ingest, approve or admin", words)
         })
     }
 }

@@ -18,20 +18,27 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
 /// The most slips of the pen in one name.
 const MOST: usize = 3;
 
-/// The Levenshtein distance: how many characters to insert, delete or replace.
+/// How many characters to insert, delete or replace, or neighbours to swap (the distance of Damerau and Levenshtein, each piece
+/// of the text being touched once).
 fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    let b: Vec<char> = b.chars().collect();
+    // The rows of the first characters of `a`: all but two, all but one.
+    let (mut before, mut row): (Vec<usize>, Vec<usize>) = (Vec::new(), (0..=b.len()).collect());
+    let mut previous = None;
     for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
-            let best = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
-            diagonal = std::mem::replace(cell, best);
-            left = best;
+        let mut next = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let cell = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX - 1);
+            let replaced = cell(&row, j) + usize::from(x != *y);
+            let mut best = replaced.min(cell(&row, j + 1) + 1).min(cell(&next, j) + 1);
+            let swapped = j.checked_sub(1).filter(|at| b.get(*at) == Some(&x) && previous == Some(*y));
+            if let Some(at) = swapped {
+                best = best.min(cell(&before, at) + 1);
+            }
+            next.push(best);
         }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
+        before = std::mem::replace(&mut row, next);
+        previous = Some(x);
     }
     row.last().copied().unwrap_or_default()
 }
@@ -42,13 +49,15 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_pen_is_recognised_and_a_different_word_is_not() {
-        assert_eq!(distance("listen", "listne"), 2);
+        assert_eq!(distance("listen", "listne"), 1);
+        assert_eq!((distance("ab", "ba"), distance("abc", "cab"), distance("", "")), (1, 2, 0));
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("kitten", "sitting"), 3);
         let known = ["listen", "env", "upstreams", "routes"];
         assert_eq!(nearest("listne", known), Some("listen"));
         assert_eq!(nearest("upstream", known), Some("upstreams"));
         assert_eq!(nearest("enf", known), Some("env"));
+        assert_eq!(nearest("hgih", ["low", "high"]), Some("high"));
         assert_eq!(nearest("password", known), None);
         assert_eq!(nearest("z", ["a", "b"]), None);
     }

@@ -23,34 +23,34 @@ impl<'a> Locator<'a> {
     /// The finding as it is said.
     pub(super) fn put(&mut self, finding: Finding) -> Problem {
         let Finding { at, message, help } = finding;
-        let (file, place, key) = match at {
+        let (file, place, key, quotable) = match at {
             At::Key(key) => {
                 let (file, place) = self.loaded.origins.keys.place(&key);
-                (file.to_owned(), place, key)
+                (file.to_owned(), place, key, false)
             }
             At::Rules(steps) => {
                 let file = self.loaded.origins.rules.clone();
                 let place = self.in_json(&file, &steps);
-                (file, place, path_text(&steps))
+                (file, place, path_text(&steps), true)
             }
             At::Record(worker, steps) => {
                 let listed = self.loaded.roster.find(worker.as_str());
                 match listed.and_then(|listed| listed.enrolled.file.clone()) {
                     Some(file) => {
                         let place = self.in_json(&file, &steps);
-                        (file.to_path_buf(), place, path_text(&steps))
+                        (file.to_path_buf(), place, path_text(&steps), true)
                     }
                     None => {
                         let (file, place) = self.loaded.origins.keys.place("policy.store");
-                        (file.to_owned(), place, format!("worker `{worker}`: {}", path_text(&steps)))
+                        (file.to_owned(), place, format!("worker `{worker}`: {}", path_text(&steps)), false)
                     }
                 }
             }
             At::Policy { file, place, policy } => {
-                (file, place, if policy.is_empty() { policy } else { format!("policy `{policy}`") })
+                (file, place, if policy.is_empty() { policy } else { format!("policy `{policy}`") }, true)
             }
         };
-        Problem { file, place, key, message, help }
+        Problem { file, place, key, message, help, quotable }
     }
 
     fn in_json(&mut self, file: &Path, steps: &[Step]) -> Option<(usize, usize)> {

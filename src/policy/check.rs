@@ -11,7 +11,7 @@ use super::PolicyProblem;
 use super::files::PolicyFile;
 use super::reads::PolicyReads;
 use super::request::Shape;
-use crate::ids::SupervisorLevel;
+use crate::ids::{SupervisorLevel, nearest};
 
 const SCHEMA: &str = include_str!("hallgate.cedarschema");
 
@@ -109,7 +109,10 @@ impl Reading<'_> {
                 ),
                 known if ANNOTATIONS.contains(&known) => {}
                 _ => {
-                    let help = format!("remove it, or write one of @{}", ANNOTATIONS.join(", @"));
+                    let help = match nearest(name, ANNOTATIONS) {
+                        Some(meant) => format!("did you mean `@{meant}`?"),
+                        None => format!("remove it, or write one of @{}", ANNOTATIONS.join(", @")),
+                    };
                     self.note(at, place_of(name), &id, format!("`@{name}` has no meaning here"), help);
                 }
             }

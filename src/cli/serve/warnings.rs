@@ -8,7 +8,7 @@ const LOGGED: usize = 20;
 /// Logs them.
 pub(super) fn log(warnings: &[Warning]) {
     for Warning { name, about } in warnings.iter().take(LOGGED) {
-        let Problem { file, place, key, message, help } = about;
+        let Problem { file, place, key, message, help, quotable: _ } = about;
         let (line, column) = place.unzip();
         tracing::warn!(warning = name, file = %file.display(), line, column, key, help, "{message}");
     }

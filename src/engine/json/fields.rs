@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{Json, Step};
+use crate::ids::nearest;
 
 /// A problem in a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,10 +124,11 @@ impl Fields {
             return;
         }
         for key in members.keys().filter(|key| !known.contains(&&***key)) {
-            let list = known.join(", ");
-            self.within(Step::Key(Arc::clone(key)), |this| {
-                this.say("is not a key that is known here", format!("remove it, or write one of: {list}"));
-            });
+            let help = match nearest(key, known.iter().copied()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("remove it, or write one of: {}", known.join(", ")),
+            };
+            self.within(Step::Key(Arc::clone(key)), |this| this.say("is not a key that is known here", help));
         }
     }
 }

@@ -161,9 +161,18 @@ fn condition<T: FromStr<Err: std::fmt::Display>>(
             }
             if any { None } else { Some(texts) }
         }
+        list @ Json::Array(_) if fields.strict => {
+            let written = serde_json::to_string(list).ok().filter(|written| written.len() <= LIST);
+            let written = written.unwrap_or_else(|| "[...]".to_owned());
+            fields.say("is a list, and a list of values stands in `in`", format!("write {{\"in\": {written}}}"));
+            None
+        }
         value => Some(admitted::<T>(fields, value).into_iter().collect()),
     })
 }
+
+/// The most bytes of a list that are said again.
+const LIST: usize = 200;
 
 /// One admitted value. In strict it must be one that a request can have.
 fn admitted<T: FromStr<Err: std::fmt::Display>>(fields: &mut Fields, value: &Json) -> Option<Arc<str>> {

@@ -45,7 +45,7 @@ fn every_problem_of_a_file_is_named_with_its_place() {
         "3:16 rules[1].rule_id: `a` is the id of an earlier rule, too",
         "3:47 rules[1].match.env.in: is a string, not a list",
         "4:3 rules[2]: `rule_id` is missing",
-        "4:23 rules[2].match.env: `PROD` is not an environment: dev, stage (staging), prod (production) or edge",
+        "4:23 rules[2].match.env: `PROD` is not an environment: dev, stage (staging), prod (production) or edge; did you mean `prod`?",
         "5:16 rules[3].rule_id: is blank",
         "5:47 rules[3].match.tenant_risk: is neither one value, a list, nor any",
         "5:55 rules[3].match.tenant_risk.eq: is not a key that is known here",
@@ -75,6 +75,16 @@ fn what_is_no_rules_file_is_refused_in_both_modes() {
         let text = json!({ "rules": [rule("a", json!({ "env": { "in": "prod" } }))] }).to_string();
         assert!(problems(&text, mode)[0].ends_with("rules[0].match.env.in: is a string, not a list"));
     }
+}
+
+#[test]
+fn a_list_in_the_place_of_a_value_is_told_how_it_is_written() {
+    let written = |labels: serde_json::Value| {
+        let text = json!({ "rules": [rule("a", json!({ "data_label": labels }))] }).to_string();
+        RuleSet::parse(&text, Mode::Strict).unwrap_err().into_iter().map(|problem| problem.help).collect::<Vec<_>>()
+    };
+    assert_eq!(written(json!(["PUBLIC", "INTERNAL"])), [r#"write {"in": ["PUBLIC","INTERNAL"]}"#]);
+    assert_eq!(written(json!(vec!["PUBLIC"; 100])), [r#"write {"in": [...]}"#]);
 }
 
 #[test]
