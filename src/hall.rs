@@ -43,7 +43,7 @@ use crate::telemetry::{AllowedLines, DecisionLabels, LogAllowed, Metrics, Observ
 use ingested::Ingested;
 
 pub use crate::ledger::{Door, Ending, LedgerHealth, LogResource, ReadError, Receipt, ReceiptProof, Refusal};
-pub use active_policy::{Changed, Loaded, NotInForce, RefusedChange};
+pub use active_policy::{ActivationError, Changed, Loaded, RefusedChange};
 pub use admission::{Admission, Applicant, NotAdmitted};
 pub use alerts::{Alert, Alerts, Raised};
 pub use enrolment::{NotChanged, Registered};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hallgate::cache::{Settings as CacheSettings, Verdicts};
 use hallgate::engine::input::HttpFacts;
 use hallgate::engine::rules::RuleSet;
-use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::snapshot::{Worker, WorkerStatus};
 use hallgate::engine::{
     Binding, Decision, Facts, Json, Mode, Question, RouteInput, Settings, Snapshot, decide, route_decision,
 };
@@ -87,9 +87,14 @@ fn workers() -> impl Strategy<Value = Vec<Worker>> {
             workers
                 .into_iter()
                 .zip(WORKERS)
-                .map(|((species, capabilities, controls, standing), id)| Worker {
+                .map(|((species, capabilities, controls, status), id)| Worker {
                     implements: controls.iter().map(|text| text.parse().unwrap()).collect(),
-                    standing: [Standing::Active, Standing::Revoked, Standing::Banned, Standing::Unverified][standing],
+                    status: [
+                        WorkerStatus::Active,
+                        WorkerStatus::Revoked,
+                        WorkerStatus::Banned,
+                        WorkerStatus::Unverified,
+                    ][status],
                     ..Worker::new(
                         id.parse().unwrap(),
                         species.parse().unwrap(),

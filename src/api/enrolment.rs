@@ -20,7 +20,7 @@ use crate::api::response::json;
 use crate::clock::timestamp;
 use crate::engine::Json;
 use crate::engine::json::{Members, present};
-use crate::engine::snapshot::Standing;
+use crate::engine::snapshot::WorkerStatus;
 use crate::hall::{Door, Hall, NotChanged, Receipt, Refusal, Registered, Scope, Token};
 use crate::ids::{Digest, TenantId};
 
@@ -313,12 +313,12 @@ fn text(members: Option<&Members>, key: &str) -> Option<String> {
 }
 
 fn of_worker(id: &str, registered: &Registered) -> Response {
-    let status = registered.standing.as_str();
+    let status = registered.status.as_str();
     json(StatusCode::OK, &WorkerState { ok: true, worker_id: id, status, receipt_id: receipt_id(registered) })
 }
 
 fn of_hash(hash: Digest, registered: &Registered) -> Response {
-    let banned = registered.standing == Standing::Banned;
+    let banned = registered.status == WorkerStatus::Banned;
     let workers = registered.workers.iter().map(ToString::to_string).collect();
     let hash = format!("sha256:{hash}");
     json(StatusCode::OK, &HashState { ok: true, hash, banned, workers, receipt_id: receipt_id(registered) })

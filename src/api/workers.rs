@@ -13,7 +13,7 @@ use crate::api::error::NeedsReader;
 use crate::api::reader::{Monitor, Reader};
 use crate::api::response::json;
 use crate::clock::timestamp;
-use crate::engine::snapshot::{Standing, Worker};
+use crate::engine::snapshot::{Worker, WorkerStatus};
 use crate::hall::alerts::AlertKind;
 use crate::hall::{Counts, Hall};
 use crate::ids::RiskTier;
@@ -102,17 +102,17 @@ fn list(hall: &Hall, reader: &Reader, status: impl Fn(&WorkerRow) -> &'static st
 }
 
 fn row(worker: &Worker, counts: Counts, tampered: bool) -> WorkerRow {
-    let standing = match worker.standing {
-        Standing::Active => "active",
-        Standing::Revoked => "revoked",
-        Standing::Banned => "banned",
-        Standing::Unverified => "unverified",
+    let status = match worker.status {
+        WorkerStatus::Active => "active",
+        WorkerStatus::Revoked => "revoked",
+        WorkerStatus::Banned => "banned",
+        WorkerStatus::Unverified => "unverified",
     };
-    let health = match worker.standing {
+    let health = match worker.status {
         _ if tampered => "error",
-        Standing::Revoked | Standing::Banned | Standing::Unverified => "gated",
-        Standing::Active if counts.dispatches > 0 => "active",
-        Standing::Active => "idle",
+        WorkerStatus::Revoked | WorkerStatus::Banned | WorkerStatus::Unverified => "gated",
+        WorkerStatus::Active if counts.dispatches > 0 => "active",
+        WorkerStatus::Active => "idle",
     };
     WorkerRow {
         worker_id: worker.worker_id.to_string(),
@@ -123,8 +123,8 @@ fn row(worker: &Worker, counts: Counts, tampered: bool) -> WorkerRow {
         capabilities: worker.capabilities.iter().map(ToString::to_string).collect(),
         risk_tier: worker.risk_tier.map_or("unknown", RiskTier::as_str),
         enrolled_at: None,
-        status: standing,
-        standing,
+        status,
+        standing: status,
         health,
         // The record's sum is of 25.
         blast_score: worker.blast_sum.map(|sum| sum.saturating_mul(4)),

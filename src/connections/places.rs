@@ -68,7 +68,7 @@ type Network = Option<IpAddr>;
 #[derive(Debug, Default)]
 struct Table {
     /// All that are open, by age.
-    open: BTreeMap<u64, (Network, Arc<Standing>)>,
+    open: BTreeMap<u64, (Network, Arc<ConnectionState>)>,
     networks: HashMap<Network, usize>,
     /// Those of them on which nobody is known.
     unknown: BTreeMap<u64, Network>,
@@ -78,7 +78,7 @@ struct Table {
 
 /// How a connection stands, as its task sees it.
 #[derive(Debug)]
-struct Standing {
+struct ConnectionState {
     spoken: AtomicBool,
     known: AtomicBool,
     taken: AtomicBool,
@@ -99,17 +99,17 @@ struct Standing {
 pub struct ConnectionPlace {
     number: u64,
     network: Network,
-    standing: Arc<Standing>,
+    state: Arc<ConnectionState>,
     connections: Arc<Connections>,
 }
 
 impl Table {
     /// Takes a connection out. Its place is free from then on.
-    fn remove(&mut self, number: u64) -> Option<Arc<Standing>> {
-        let (network, standing) = self.open.remove(&number)?;
+    fn remove(&mut self, number: u64) -> Option<Arc<ConnectionState>> {
+        let (network, state) = self.open.remove(&number)?;
         leave(&mut self.networks, network);
         self.is_known(number);
-        Some(standing)
+        Some(state)
     }
 
     fn is_known(&mut self, number: u64) {
@@ -126,25 +126,24 @@ impl Table {
     }
 
     fn is_older(&self, number: u64, age: Duration) -> bool {
-        self.open.get(&number).is_some_and(|(_, standing)| standing.began.elapsed() >= age)
+        self.open.get(&number).is_some_and(|(_, state)| state.began.elapsed() >= age)
     }
 
     /// The connection with the largest head that is not whole.
     fn largest(&self) -> Option<u64> {
-        let head = |(_, (_, standing)): &(&u64, &(Network, Arc<Standing>))| standing.head.load(Relaxed);
+        let head = |(_, (_, state)): &(&u64, &(Network, Arc<ConnectionState>))| state.head.load(Relaxed);
         self.open.iter().max_by_key(head).map(|(number, _)| *number)
     }
 
     /// The connection whose caller has owed us something for longest, and for so long at least: its next request, the rest of a body, or to
     /// read.
     fn debtor(&self, of: Option<Network>, at_least: Duration) -> Option<u64> {
-        let owing = self.open.iter().filter(|(_, (network, standing))| {
-            of.is_none_or(|of| of == *network) && (standing.busy.load(Relaxed) == 0 || standing.blocked.load(Relaxed))
+        let owing = self.open.iter().filter(|(_, (network, state))| {
+            of.is_none_or(|of| of == *network) && (state.busy.load(Relaxed) == 0 || state.blocked.load(Relaxed))
         });
-        let since =
-            |standing: &Standing| standing.began.checked_add(Duration::from_millis(standing.last.load(Relaxed)));
-        let (number, (_, standing)) = owing.min_by_key(|(_, (_, standing))| since(standing))?;
-        since(standing).is_some_and(|since| since.elapsed() >= at_least).then_some(*number)
+        let since = |state: &ConnectionState| state.began.checked_add(Duration::from_millis(state.last.load(Relaxed)));
+        let (number, (_, state)) = owing.min_by_key(|(_, (_, state))| since(state))?;
+        since(state).is_some_and(|since| since.elapsed() >= at_least).then_some(*number)
     }
 }
 
@@ -204,28 +203,28 @@ impl Connections {
             None if strangers => had_its_time(None),
             None => None,
         };
-        if let Some(standing) = gives_way.and_then(|number| table.remove(number)) {
-            self.close(&standing);
+        if let Some(state) = gives_way.and_then(|number| table.remove(number)) {
+            self.close(&state);
         } else if let Some((why, _)) = crowded {
             return Err(why);
         }
         let number = table.next;
         table.next += 1;
-        let standing = Arc::new(Standing::new());
-        table.open.insert(number, (network, Arc::clone(&standing)));
+        let state = Arc::new(ConnectionState::new());
+        table.open.insert(number, (network, Arc::clone(&state)));
         *table.networks.entry(network).or_default() += 1;
         table.unknown.insert(number, network);
         *table.unknown_of.entry(network).or_default() += 1;
         drop(table);
         self.open.inc();
-        Ok(ConnectionPlace { number, network, standing, connections: Arc::clone(self) })
+        Ok(ConnectionPlace { number, network, state, connections: Arc::clone(self) })
     }
 
-    fn close(&self, standing: &Standing) {
-        standing.taken.store(true, Ordering::Release);
+    fn close(&self, state: &ConnectionState) {
+        state.taken.store(true, Ordering::Release);
         // What it holds goes with it.
-        self.heads.fetch_sub(standing.head.swap(0, Relaxed), Relaxed);
-        standing.waker.wake();
+        self.heads.fetch_sub(state.head.swap(0, Relaxed), Relaxed);
+        state.waker.wake();
         self.count("taken");
     }
 
@@ -248,7 +247,7 @@ fn leave(held: &mut HashMap<Network, usize>, network: Network) {
     }
 }
 
-impl Standing {
+impl ConnectionState {
     fn new() -> Self {
         Self {
             spoken: AtomicBool::new(false),
@@ -267,23 +266,23 @@ impl Standing {
 impl ConnectionPlace {
     /// A request has come on this connection, or a piece of one.
     pub fn speaks(&self) {
-        let passed = u64::try_from(self.standing.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.standing.last.store(passed, Relaxed);
-        self.standing.spoken.store(true, Relaxed);
+        let passed = u64::try_from(self.state.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.state.last.store(passed, Relaxed);
+        self.state.spoken.store(true, Relaxed);
     }
 
     /// Whether a request has come on this connection.
     #[must_use]
     pub fn has_spoken(&self) -> bool {
-        self.standing.spoken.load(Relaxed)
+        self.state.spoken.load(Relaxed)
     }
 
     /// One more exchange waits for its upstream and not for its caller, or one less.
     pub fn works(&self, more: bool) {
         if more {
-            self.standing.busy.fetch_add(1, Relaxed);
+            self.state.busy.fetch_add(1, Relaxed);
         } else {
-            self.standing.busy.fetch_sub(1, Relaxed);
+            self.state.busy.fetch_sub(1, Relaxed);
         }
     }
 
@@ -303,8 +302,8 @@ impl ConnectionPlace {
         };
         let gives = if is_wanted { table.remove(self.number) } else { None };
         drop(table);
-        if let Some(standing) = &gives {
-            connections.close(standing);
+        if let Some(state) = &gives {
+            connections.close(state);
             connections.lines.look();
         }
         gives.is_some()
@@ -312,34 +311,34 @@ impl ConnectionPlace {
 
     /// So many bytes of a head are there that is not whole. Where all connections together hold too many, the one with the most closes.
     pub fn holds(&self, bytes: usize) {
-        if self.standing.head.load(Relaxed) == bytes || self.standing.taken.load(Relaxed) {
+        if self.state.head.load(Relaxed) == bytes || self.state.taken.load(Relaxed) {
             return;
         }
         let connections = &self.connections;
         // What is taken off was added before: the sum is never below zero, whoever looks.
         connections.heads.fetch_add(bytes, Relaxed);
-        let before = self.standing.head.swap(bytes, Relaxed);
+        let before = self.state.head.swap(bytes, Relaxed);
         let heads = connections.heads.fetch_sub(before, Relaxed).saturating_sub(before);
         if bytes > before && heads > HEADS {
             let mut table = connections.table();
-            if let Some(standing) = table.largest().and_then(|number| table.remove(number)) {
+            if let Some(state) = table.largest().and_then(|number| table.remove(number)) {
                 drop(table);
-                connections.close(&standing);
+                connections.close(&state);
             }
         }
     }
 
     /// Whether what is written stays with us, because the caller does not read.
     pub fn is_blocked(&self, blocked: bool) {
-        if self.standing.blocked.load(Relaxed) != blocked {
-            self.standing.blocked.store(blocked, Relaxed);
+        if self.state.blocked.load(Relaxed) != blocked {
+            self.state.blocked.store(blocked, Relaxed);
         }
     }
 
     /// Somebody on this connection is known: strangers cannot take its place any more.
     pub fn known(&self) {
         // Each request comes by here; only the first one of a connection goes on.
-        if self.standing.known.load(Relaxed) || self.standing.known.swap(true, Ordering::AcqRel) {
+        if self.state.known.load(Relaxed) || self.state.known.swap(true, Ordering::AcqRel) {
             return;
         }
         self.connections.table().is_known(self.number);
@@ -360,8 +359,8 @@ impl ConnectionPlace {
     /// Waits until the place goes to somebody else.
     async fn is_taken(&self) {
         poll_fn(|context| {
-            self.standing.waker.register(context.waker());
-            if self.standing.taken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+            self.state.waker.register(context.waker());
+            if self.state.taken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -370,7 +369,7 @@ impl ConnectionPlace {
 impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.connections.open.dec();
-        self.connections.heads.fetch_sub(self.standing.head.swap(0, Relaxed), Relaxed);
+        self.connections.heads.fetch_sub(self.state.head.swap(0, Relaxed), Relaxed);
         if self.connections.table().remove(self.number).is_some() {
             self.connections.lines.look();
         }

@@ -94,9 +94,9 @@ impl Default for Settings {
     }
 }
 
-/// A worker's standing, from the best to the worst.
+/// A worker's status, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Standing {
+pub enum WorkerStatus {
     /// May be dispatched.
     Active,
     /// May be, but not in prod and edge: the registry that must vouch for it has not, or not lately.
@@ -107,8 +107,8 @@ pub enum Standing {
     Banned,
 }
 
-impl Standing {
-    /// Whether a worker of this standing may be dispatched there.
+impl WorkerStatus {
+    /// Whether a worker of this status may be dispatched there.
     #[must_use]
     pub const fn may_act(self, env: Env) -> bool {
         match self {
@@ -118,7 +118,7 @@ impl Standing {
         }
     }
 
-    /// The standing in entries and answers.
+    /// The status in entries and answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -147,8 +147,8 @@ pub struct Worker {
     pub allowed_environments: Option<BTreeSet<Env>>,
     /// Its 0–25 blast sum, where the record has one (strict, S6).
     pub blast_sum: Option<u8>,
-    /// Its standing. In a snapshot that heeds a remote registry, the worse of the record's and the registry's.
-    pub standing: Standing,
+    /// Its status. In a snapshot that heeds a remote registry, the worse of the record's and the registry's.
+    pub status: WorkerStatus,
     /// What was attested of its code.
     pub attestation: Attestation,
     /// Its privilege envelope, where the record has one.
@@ -169,7 +169,7 @@ impl Worker {
             required_controls: BTreeSet::new(),
             allowed_environments: None,
             blast_sum: None,
-            standing: Standing::Active,
+            status: WorkerStatus::Active,
             attestation: Attestation::default(),
             envelope: None,
             risk_tier: None,

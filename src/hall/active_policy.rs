@@ -41,7 +41,7 @@ impl From<Snapshot> for Loaded {
 
 /// Why a sound change of files is not in force all the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotInForce {
+pub enum ActivationError {
     /// Its entry could not be committed.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -84,7 +84,7 @@ impl Hall {
     pub fn begin(&self) {
         let snapshot = self.snapshot.load();
         if let Err(error) =
-            self.ledger.record_blocking(Record::Policy(in_force(&snapshot, ActivationCause::Start, None)))
+            self.ledger.record_blocking(Record::Policy(policy_activation(&snapshot, ActivationCause::Start, None)))
         {
             tracing::error!(%error, "the policy could not be recorded: nothing is decided before it is");
             self.unannounced.store(true, Ordering::Release);
@@ -116,7 +116,7 @@ impl Hall {
     /// The entry of the policy in force, if it is not on record yet. To be asked for with the activation's lock held.
     pub(super) fn owed_policy(&self) -> Option<Record> {
         let owed = self.unannounced.load(Ordering::Acquire);
-        owed.then(|| Record::Policy(in_force(&self.snapshot.load(), ActivationCause::Start, None)))
+        owed.then(|| Record::Policy(policy_activation(&self.snapshot.load(), ActivationCause::Start, None)))
     }
 
     /// Notes that what was owed is on record.
@@ -130,19 +130,19 @@ impl Hall {
     /// # Errors
     /// The entry could not be committed, or the change does not go with who was enrolled over the API meanwhile: what was in
     /// force stays in force.
-    pub fn put_in_force(&self, loaded: impl Into<Loaded>, tokens: TokenBook) -> Result<Changed, NotInForce> {
+    pub fn activate(&self, loaded: impl Into<Loaded>, tokens: TokenBook) -> Result<Changed, ActivationError> {
         let Loaded { mut snapshot, mut roster } = loaded.into();
         let _turn = self.activation.turn_blocking();
         if self.enrolment_worker.get().is_some() {
             // What was enrolled between the loading and now is in nobody's file.
             roster = self.roster.load().on_folder_of(&roster).map_err(|problems| {
                 let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                NotInForce::Registry(told.join("; "))
+                ActivationError::Registry(told.join("; "))
             })?;
             snapshot = snapshot.with_workers(roster.workers()).map_err(|problems| {
                 let told: Vec<_> =
                     problems.iter().map(|problem| format!("{} {}", problem.path, problem.message)).collect();
-                NotInForce::Registry(told.join("; "))
+                ActivationError::Registry(told.join("; "))
             })?;
         }
         if self.remote_registry.is_some() {
@@ -155,7 +155,7 @@ impl Hall {
             self.ledger.record_change_blocking(policy)?;
             self.announced();
         }
-        let policy = || Record::Policy(in_force(&snapshot, ActivationCause::Reload, Some(replaced)));
+        let policy = || Record::Policy(policy_activation(&snapshot, ActivationCause::Reload, Some(replaced)));
         let receipt =
             (snapshot.fingerprint != replaced).then(|| self.ledger.record_change_blocking(policy())).transpose()?;
         self.roster.store(Arc::new(roster));
@@ -216,7 +216,11 @@ impl Hall {
     }
 }
 
-pub(super) fn in_force(snapshot: &Snapshot, cause: ActivationCause, replaces: Option<Digest>) -> PolicyActivation {
+pub(super) fn policy_activation(
+    snapshot: &Snapshot,
+    cause: ActivationCause,
+    replaces: Option<Digest>,
+) -> PolicyActivation {
     PolicyActivation {
         cause,
         snapshot: snapshot.fingerprint,

@@ -12,7 +12,7 @@ mod worker;
 use std::sync::Arc;
 
 use crate::engine::Json;
-use crate::engine::snapshot::Standing;
+use crate::engine::snapshot::WorkerStatus;
 use crate::hall::Hall;
 use crate::hall::Token;
 use crate::ids::{Digest, WorkerId};
@@ -31,8 +31,8 @@ pub struct Registered {
     pub receipt: Option<Receipt>,
     /// Whether the worker was enrolled before.
     pub known: bool,
-    /// What the worker's standing is now; of a ban, `Active` when there is none now.
-    pub standing: Standing,
+    /// What the worker's status is now; of a ban, `Active` when there is none now.
+    pub status: WorkerStatus,
     /// The workers that a ban is about, by id.
     pub workers: Vec<WorkerId>,
 }
@@ -107,14 +107,14 @@ impl Hall {
     /// The store or the ledger cannot be read, or folder and store do not go together.
     pub fn open_registry(self: &Arc<Self>, mut store: Store) -> Result<(), RegistryError> {
         codec::bring_up(&mut store, &self.ledger)?;
-        self.put_stored_in_force(&store)?;
+        self.activate_stored(&store)?;
         let enrolment_worker = EnrolmentWorker::start(self, store).map_err(RegistryError::Thread)?;
         let _one_registry_only = self.enrolment_worker.set(enrolment_worker);
         Ok(())
     }
 
     /// Puts in force what a store keeps, which is on record.
-    fn put_stored_in_force(&self, store: &Store) -> Result<(), RegistryError> {
+    fn activate_stored(&self, store: &Store) -> Result<(), RegistryError> {
         let kept = store.kept()?;
         let stored =
             Roster::of(Vec::new(), self.roster.load().reading().clone(), kept).map_err(RegistryError::Roster)?;
@@ -134,7 +134,7 @@ impl Hall {
         }
     }
 
-    /// Everybody who is enrolled: records, standing, and where each comes from ([`Roster::listed`], [`Roster::find`],
+    /// Everybody who is enrolled: records, status, and where each comes from ([`Roster::listed`], [`Roster::find`],
     /// [`Roster::bans`]). Whether a tenant may see one is [`validate::is_of`]'s to say.
     #[must_use]
     pub fn roster(&self) -> Arc<Roster> {

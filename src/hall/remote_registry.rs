@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::activation::{self, Turn};
 use super::{CannotDecide, Hall};
 use crate::engine::Snapshot;
-use crate::engine::snapshot::{RegistryOverlay, Required, Standing};
+use crate::engine::snapshot::{RegistryOverlay, Required, WorkerStatus};
 use crate::ids::WorkerId;
 use crate::ledger::{ActivationCause, MOST_WORKERS, Record, RecordError, StatusChange};
 use crate::registry::remote::{Client, RegistryView};
@@ -131,7 +131,7 @@ impl RemoteRegistry {
 
 /// Workers that do not act in prod and edge without the registry's word.
 pub(super) fn unverified(snapshot: &Snapshot) -> usize {
-    snapshot.workers.values().filter(|worker| worker.standing == Standing::Unverified).count()
+    snapshot.workers.values().filter(|worker| worker.status == WorkerStatus::Unverified).count()
 }
 
 impl Hall {
@@ -193,7 +193,8 @@ impl Hall {
         }
         let changed = snapshot.fingerprint != before.fingerprint;
         if changed {
-            let policy = super::active_policy::in_force(&snapshot, ActivationCause::Registry, Some(before.fingerprint));
+            let policy =
+                super::active_policy::policy_activation(&snapshot, ActivationCause::Registry, Some(before.fingerprint));
             records.push(Record::Policy(policy));
         }
         // All of it or nothing: half of it on record would be in force by half.
@@ -207,11 +208,11 @@ impl Hall {
 }
 
 /// Whose standing differs, by what it is now.
-fn changes(before: &Snapshot, after: &Snapshot) -> BTreeMap<Standing, Vec<WorkerId>> {
+fn changes(before: &Snapshot, after: &Snapshot) -> BTreeMap<WorkerStatus, Vec<WorkerId>> {
     let mut changes: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (id, worker) in &after.workers {
-        if before.workers.get(id).is_none_or(|before| before.standing != worker.standing) {
-            changes.entry(worker.standing).or_default().push(id.clone());
+        if before.workers.get(id).is_none_or(|before| before.status != worker.status) {
+            changes.entry(worker.status).or_default().push(id.clone());
         }
     }
     changes

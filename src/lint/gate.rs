@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::clock::{now_micros, timestamp};
 use crate::engine::DenyCode;
-use crate::engine::snapshot::{Standing, Worker};
+use crate::engine::snapshot::{Worker, WorkerStatus};
 use crate::ids::WorkerId;
 use crate::proxy::Settings;
 use crate::proxy::settings::{Identity, Listen};
@@ -42,18 +42,18 @@ pub(super) fn worker_not_enrolled(loaded: &Loaded<'_>) -> Findings {
 pub(super) fn worker_cannot_act(loaded: &Loaded<'_>) -> Findings {
     let Some((gate, id)) = own_worker(loaded) else { return Findings::default() };
     let Some(worker) = loaded.snapshot.workers.get(id) else { return Findings::default() };
-    let Worker { standing, allowed_environments, .. } = &**worker;
-    let (why, code, help) = match (standing, allowed_environments) {
-        (Standing::Revoked, _) => {
+    let Worker { status, allowed_environments, .. } = &**worker;
+    let (why, code, help) = match (status, allowed_environments) {
+        (WorkerStatus::Revoked, _) => {
             ("is not active".to_owned(), DenyCode::WorkerRevoked, "write `status: active` into its record".to_owned())
         }
-        (Standing::Banned, _) => ("is banned".to_owned(), DenyCode::WorkerBanned, "name another worker".to_owned()),
-        (Standing::Active | Standing::Unverified, Some(envs)) if !envs.contains(&gate.env) => (
+        (WorkerStatus::Banned, _) => ("is banned".to_owned(), DenyCode::WorkerBanned, "name another worker".to_owned()),
+        (WorkerStatus::Active | WorkerStatus::Unverified, Some(envs)) if !envs.contains(&gate.env) => (
             format!("is not allowed in {}, where this gate is", gate.env),
             DenyCode::EnvNotAllowed,
             format!("add \"{}\" to `allowed_environments` of its record, or correct `gate.env`", gate.env),
         ),
-        (Standing::Active | Standing::Unverified, _) => return Findings::default(),
+        (WorkerStatus::Active | WorkerStatus::Unverified, _) => return Findings::default(),
     };
     let message = format!("`{id}` {why}: every request of this gate will be denied with {}", code.as_str());
     Findings::one(Finding::new(At::Key(WORKER.to_owned()), message, help))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::DenyCode;
 use crate::engine::json::Step;
-use crate::engine::snapshot::Standing;
+use crate::engine::snapshot::WorkerStatus;
 use crate::registry::hash;
 use crate::registry::records::Enrolled;
 
@@ -154,7 +154,7 @@ pub(super) fn nowhere_allowed(loaded: &Loaded<'_>) -> Findings {
 
 /// The file that was attested is not there, so that nobody can say what the worker's code is.
 pub(super) fn attestation_file_missing(loaded: &Loaded<'_>) -> Findings {
-    let active = records(loaded).filter(|enrolled| enrolled.worker.standing == Standing::Active);
+    let active = records(loaded).filter(|enrolled| enrolled.worker.status == WorkerStatus::Active);
     let sources = active.filter_map(|enrolled| Some((enrolled, enrolled.worker.attestation.source.as_ref()?)));
     let missing = sources.filter(|(_, source)| !source.path.is_file());
     let finding = |(enrolled, source): (&Enrolled, &crate::engine::snapshot::Source)| {

@@ -10,7 +10,7 @@ use super::sources::Sources;
 use crate::documents;
 use crate::engine::Mode;
 use crate::engine::json::{Fields, Finding, Json, LineIndex, Members, path_text, present};
-use crate::engine::snapshot::{Attestation, Envelope, Standing, Worker};
+use crate::engine::snapshot::{Attestation, Envelope, Worker, WorkerStatus};
 use crate::ids::{CapabilityId, ControlId, Digest, Env, RiskTier};
 
 /// A problem in a registry record, with its place and what to change.
@@ -188,10 +188,10 @@ fn worker(fields: &mut Fields, document: &Json, sources: &Sources) -> Option<Wor
     let required_controls = identifiers::<ControlId>(fields, record, "required_controls");
     let allowed_environments = present(record, "allowed_environments").is_some();
     let allowed_environments = allowed_environments.then(|| identifiers::<Env>(fields, record, "allowed_environments"));
-    let standing = match fields.text(record, "status").map(|status| &**status) {
-        None | Some("active") => Standing::Active,
-        Some("banned") => Standing::Banned,
-        Some(_) => Standing::Revoked,
+    let status = match fields.text(record, "status").map(|status| &**status) {
+        None | Some("active") => WorkerStatus::Active,
+        Some("banned") => WorkerStatus::Banned,
+        Some(_) => WorkerStatus::Revoked,
     };
     let blast_sum = present(record, "blast_radius").and_then(|radius| {
         if fields.strict || radius.as_object().is_some() {
@@ -212,7 +212,7 @@ fn worker(fields: &mut Fields, document: &Json, sources: &Sources) -> Option<Wor
         required_controls: required_controls.into_iter().collect(),
         allowed_environments: allowed_environments.map(|envs| envs.into_iter().collect()),
         blast_sum,
-        standing,
+        status,
         attestation,
         envelope,
         risk_tier,

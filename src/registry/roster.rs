@@ -12,7 +12,7 @@ use super::records::{self, Enrolled, RecordFormat};
 use super::store::Kept;
 use crate::engine::Json;
 use crate::engine::json::path_text;
-use crate::engine::snapshot::{Standing, Worker};
+use crate::engine::snapshot::{Worker, WorkerStatus};
 use crate::ids::{Digest, WorkerId};
 
 /// Where a worker's record is.
@@ -56,7 +56,7 @@ pub struct Listed<'a> {
     /// Where the record is.
     pub origin: Origin,
     /// What counts: the record's own status, revocations and bans together.
-    pub standing: Standing,
+    pub status: WorkerStatus,
     /// When it was enrolled over the API; `None` in the folder.
     pub enrolled_at_micros: Option<i64>,
     /// The ledger's entry that enrolled it; `None` in the folder.
@@ -195,22 +195,22 @@ impl Roster {
         folder.chain(self.stored.values().map(|stored| (&stored.enrolled, Some(&**stored))))
     }
 
-    /// The worker with the standing that counts.
+    /// The worker with the status that counts.
     fn acting(&self, enrolled: &Enrolled) -> Arc<Worker> {
-        let standing = self.standing(enrolled);
-        if standing == enrolled.worker.standing {
+        let status = self.status(enrolled);
+        if status == enrolled.worker.status {
             return Arc::clone(&enrolled.worker);
         }
-        Arc::new(Worker { standing, ..Worker::clone(&enrolled.worker) })
+        Arc::new(Worker { status, ..Worker::clone(&enrolled.worker) })
     }
 
-    fn standing(&self, enrolled: &Enrolled) -> Standing {
-        if self.ban_of(enrolled).is_some() || enrolled.worker.standing == Standing::Banned {
-            Standing::Banned
+    fn status(&self, enrolled: &Enrolled) -> WorkerStatus {
+        if self.ban_of(enrolled).is_some() || enrolled.worker.status == WorkerStatus::Banned {
+            WorkerStatus::Banned
         } else if self.revoked.contains_key(&enrolled.worker.worker_id) {
-            Standing::Revoked
+            WorkerStatus::Revoked
         } else {
-            enrolled.worker.standing
+            enrolled.worker.status
         }
     }
 
@@ -243,7 +243,7 @@ impl Roster {
         Listed {
             enrolled,
             origin: if stored.is_some() { Origin::Store } else { Origin::Folder },
-            standing: self.standing(enrolled),
+            status: self.status(enrolled),
             enrolled_at_micros: stored.map(|stored| stored.enrolled_at_micros),
             enrollment_id: stored.map(|stored| stored.enrollment_id),
             revoked: self.revoked.get(&enrolled.worker.worker_id),

@@ -25,7 +25,7 @@ fn a_changed_file_counts_for_the_next_request_and_no_answer_tells_a_hash() {
     copy_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strict/s5-attestation"), folder.path());
     let running = Running::start();
     let changed = Folder::load(folder.path()).unwrap().snapshot;
-    running.hall.put_in_force(changed, (*running.hall.tokens()).clone()).unwrap();
+    running.hall.activate(changed, (*running.hall.tokens()).clone()).unwrap();
     let source = folder.path().join("src/sound.py");
     let sound = fs::read(&source).unwrap();
     let [registered, changed] = [Digest::of(&sound), Digest::of(b"changed")];

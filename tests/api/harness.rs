@@ -10,7 +10,7 @@ use std::time::Duration;
 use hallgate::api;
 use hallgate::cache::{self, Verdicts};
 use hallgate::connections::ConnectionLimits;
-use hallgate::engine::snapshot::{Standing, Worker};
+use hallgate::engine::snapshot::{Worker, WorkerStatus};
 use hallgate::engine::{Binding, Mode, RuleSet, Settings, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{Digest, TenantRisk};
@@ -175,8 +175,8 @@ pub fn snapshot(version: &str) -> Snapshot {
         ..Settings::default()
     };
     let capabilities = ["cap.data.write.v1", "cap.data.read.v1"];
-    let worker = |id: &str, standing| Worker {
-        standing,
+    let worker = |id: &str, status| Worker {
+        status,
         ..Worker::new(
             id.parse().unwrap(),
             "wrk.data.writer".parse().unwrap(),
@@ -184,9 +184,9 @@ pub fn snapshot(version: &str) -> Snapshot {
         )
     };
     let workers = vec![
-        worker("wrk_make_acme_prod", Standing::Active),
-        worker("org.acme.zapier-worker", Standing::Active),
-        worker("wrk_revoked", Standing::Revoked),
+        worker("wrk_make_acme_prod", WorkerStatus::Active),
+        worker("org.acme.zapier-worker", WorkerStatus::Active),
+        worker("wrk_revoked", WorkerStatus::Revoked),
     ];
     let snapshot = Snapshot::build(settings, RuleSet::parse(RULES, Mode::Strict).unwrap(), workers).unwrap();
     snapshot.gated_by(Arc::new(hallgate::policy::load(Path::new(POLICIES)).unwrap()))

@@ -189,7 +189,7 @@ fn a_snapshot_is_on_record_before_it_is_in_force() {
     let running = Running::start();
     let before = running.hall.snapshot().fingerprint;
     running.hall.begin();
-    let put = |version| running.hall.put_in_force(crate::harness::snapshot(version), (*running.hall.tokens()).clone());
+    let put = |version| running.hall.activate(crate::harness::snapshot(version), (*running.hall.tokens()).clone());
     let receipt = put("policy.next").unwrap().snapshot.unwrap();
     let after = running.hall.snapshot().fingerprint;
     assert_ne!(before, after);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::warnings;
 use crate::config::{Config, Files, Fixed, Problems, Warning};
 use crate::documents::{self, FileState};
-use crate::hall::{Changed, Hall, NotInForce, TokenBook};
+use crate::hall::{ActivationError, Changed, Hall, TokenBook};
 use crate::lint;
 use crate::telemetry::threads::{self, Thread};
 
@@ -156,7 +156,7 @@ impl Watch {
             self.again_at = before.is_young(now).then(|| Instant::now() + YOUNG);
             self.taken = Some(before);
             match loaded {
-                Ok(config) => self.put_in_force(config, told),
+                Ok(config) => self.activate(config, told),
                 Err(problems) => self.refuse(&problems, told),
             }
             return;
@@ -166,7 +166,7 @@ impl Watch {
         }
     }
 
-    fn put_in_force(&mut self, config: Config, told: bool) {
+    fn activate(&mut self, config: Config, told: bool) {
         let read = Fixed::of(&config);
         let sections = self.fixed.differences(&read).join(", ");
         if !sections.is_empty() && sections != self.said {
@@ -187,12 +187,12 @@ impl Watch {
             self.take_certificates(&read);
             return;
         }
-        let Changed { snapshot, tokens } = match self.hall.put_in_force((snapshot, roster), TokenBook::new(tokens)) {
+        let Changed { snapshot, tokens } = match self.hall.activate((snapshot, roster), TokenBook::new(tokens)) {
             Ok(changed) => changed,
             Err(error) => {
                 let why = match &error {
-                    NotInForce::Record(error) => format!("the change cannot be recorded: {error}"),
-                    NotInForce::Registry(error) => error.clone(),
+                    ActivationError::Record(error) => format!("the change cannot be recorded: {error}"),
+                    ActivationError::Registry(error) => error.clone(),
                 };
                 if refused.is_none_or(|refused| refused.first != why) {
                     tracing::error!(%error, "a change of files is not in force: it is tried again");

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::engine::input::tests::plain;
 use crate::engine::input::{Binding, Facts, RouteInput};
-use crate::engine::snapshot::{Attestation, Code, Envelope, Mode, Settings, Source, Standing, Worker};
+use crate::engine::snapshot::{Attestation, Code, Envelope, Mode, Settings, Source, Worker, WorkerStatus};
 use crate::engine::{Attested, Json, RuleSet};
 use crate::ids::{Digest, Env, TenantRisk};
 
@@ -385,8 +385,8 @@ fn a_named_worker_may_what_it_is_enrolled_for() {
         })
     };
     assert_eq!(with(|_| {}), [None; 2]);
-    assert_eq!(with(|worker| worker.standing = Standing::Banned), [Some(DenyCode::WorkerBanned); 2]);
-    assert_eq!(with(|worker| worker.standing = Standing::Revoked), [Some(DenyCode::WorkerRevoked); 2]);
+    assert_eq!(with(|worker| worker.status = WorkerStatus::Banned), [Some(DenyCode::WorkerBanned); 2]);
+    assert_eq!(with(|worker| worker.status = WorkerStatus::Revoked), [Some(DenyCode::WorkerRevoked); 2]);
     assert_eq!(with(|worker| worker.capabilities.clear()), [Some(DenyCode::WorkerCapabilityMismatch); 2]);
     assert_eq!(
         with(|worker| worker.allowed_environments = Some([Env::Dev].into())),
@@ -408,7 +408,7 @@ fn a_named_worker_may_have_a_capability_that_only_a_wide_rule_matches() {
 
 #[test]
 fn without_an_active_candidate_nothing_is_dispatched() {
-    let banned = Worker { standing: Standing::Banned, ..writer() };
+    let banned = Worker { status: WorkerStatus::Banned, ..writer() };
     let controls =
         Worker { worker_id: "wrk_controls".parse().unwrap(), species: "wrk.other".parse().unwrap(), ..writer() };
     let (code, verdict) = refuses(&strict(vec![banned, controls]), &plain());
@@ -444,7 +444,7 @@ fn a_snapshot_is_checked_as_a_whole_and_named_by_what_is_in_it() {
     let one = strictly(vec![writer()]).unwrap().fingerprint;
     assert_eq!(one, strictly(vec![writer()]).unwrap().fingerprint);
     assert_ne!(one, strictly(vec![Worker { blast_sum: Some(0), ..writer() }]).unwrap().fingerprint);
-    assert_ne!(one, strictly(vec![Worker { standing: Standing::Banned, ..writer() }]).unwrap().fingerprint);
+    assert_ne!(one, strictly(vec![Worker { status: WorkerStatus::Banned, ..writer() }]).unwrap().fingerprint);
     let attested_as = |code: &[u8]| strictly(vec![attested("wrk_writer", Some(Digest::of(code)))]).unwrap().fingerprint;
     assert_ne!(attested_as(b"a"), attested_as(b"b"));
     let enveloped = Worker { envelope: Some(Envelope::default()), ..writer() };

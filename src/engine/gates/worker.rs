@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::decision::{Candidate, Denial, DenyCode};
 use crate::engine::question::{Capability, NamedWorker, Question};
 use crate::engine::rules::Rule;
-use crate::engine::snapshot::{Chosen, Mode, Prepared, Skip, Snapshot, Standing, Worker, missing_controls};
+use crate::engine::snapshot::{Chosen, Mode, Prepared, Skip, Snapshot, Worker, WorkerStatus, missing_controls};
 
 use super::{Case, matching};
 
@@ -40,7 +40,7 @@ pub(super) fn choose(question: &Question, snapshot: &Snapshot, rule: &Rule, prep
 /// the policy stands against that.
 pub(super) fn observed(question: &Question, snapshot: &Snapshot, by_policy: Option<Choice>) -> Choice {
     let named = || match &question.worker {
-        NamedWorker::Enrolled(id) => standing(id, question, snapshot).map(|worker| acts(worker, snapshot)),
+        NamedWorker::Enrolled(id) => active(id, question, snapshot).map(|worker| acts(worker, snapshot)),
         NamedWorker::NotEnrolled => Err(not_enrolled()),
         NamedWorker::Nobody | NamedWorker::Missing => {
             Ok(Chosen { species: None, worker: None, blast_sum: 0, acting: Arc::from([]) })
@@ -81,18 +81,18 @@ fn none_can(nearest: Skip, rule: &Rule, question: &Question) -> Denial {
     }
 }
 
-/// The worker of this id, if it is in good standing.
-fn standing<'a>(id: &str, question: &Question, snapshot: &'a Snapshot) -> Result<&'a Worker, Denial> {
+/// The worker of this id, if its status lets it act.
+fn active<'a>(id: &str, question: &Question, snapshot: &'a Snapshot) -> Result<&'a Worker, Denial> {
     let worker = snapshot.workers.get(id).ok_or_else(not_enrolled)?;
     let refuse = |code, message: &str| Err(Denial::new(code, format!("worker `{id}` {message}")));
-    match worker.standing {
-        Standing::Active => Ok(worker),
-        Standing::Unverified if worker.standing.may_act(question.env) => Ok(worker),
-        Standing::Unverified => {
+    match worker.status {
+        WorkerStatus::Active => Ok(worker),
+        WorkerStatus::Unverified if worker.status.may_act(question.env) => Ok(worker),
+        WorkerStatus::Unverified => {
             refuse(DenyCode::RegistryUnavailable, "has no word of the registry that must vouch for it, or none of late")
         }
-        Standing::Banned => refuse(DenyCode::WorkerBanned, "is banned"),
-        Standing::Revoked => refuse(DenyCode::WorkerRevoked, "is not active"),
+        WorkerStatus::Banned => refuse(DenyCode::WorkerBanned, "is banned"),
+        WorkerStatus::Revoked => refuse(DenyCode::WorkerRevoked, "is not active"),
     }
 }
 
@@ -111,7 +111,7 @@ fn acts(worker: &Worker, snapshot: &Snapshot) -> Chosen {
 }
 
 fn named(id: &str, question: &Question, snapshot: &Snapshot, rule: &Rule) -> Result<Choice, Denial> {
-    let worker = standing(id, question, snapshot)?;
+    let worker = active(id, question, snapshot)?;
     let refuse = |code, message: &str| Err(Denial::new(code, format!("worker `{id}` {message}")));
     let declares = match &question.capability {
         Capability::Known(capability) => worker.capabilities.contains(&**capability),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::Json;
 use crate::engine::input::tests::plain;
-use crate::engine::snapshot::{Acting, Attestation, Envelope, Settings, Standing, Worker};
+use crate::engine::snapshot::{Acting, Attestation, Envelope, Settings, Worker, WorkerStatus};
 use crate::engine::{Decision, Outcome, RuleSet, decide, route_decision, whose_code};
 use crate::ids::Digest;
 
@@ -80,21 +80,21 @@ fn settings() -> impl Strategy<Value = Settings> {
 
 fn worker(at: usize) -> impl Strategy<Value = Worker> {
     let parsed = |texts: Vec<&str>| texts.into_iter().map(|text| text.parse().unwrap()).collect();
-    let standing = prop_oneof![
-        4 => Just(Standing::Active),
-        2 => Just(Standing::Unverified),
-        1 => Just(Standing::Revoked),
-        1 => Just(Standing::Banned),
+    let status = prop_oneof![
+        4 => Just(WorkerStatus::Active),
+        2 => Just(WorkerStatus::Unverified),
+        1 => Just(WorkerStatus::Revoked),
+        1 => Just(WorkerStatus::Banned),
     ];
     let envs = proptest::option::weighted(0.3, some_of(Env::ALL, 3));
     let envelope = proptest::option::of(some_of(&["db.internal", "elsewhere"], 2));
     let declared = (proptest::option::of(0..=25_u8), proptest::option::weighted(0.7, any::<u8>()), envelope);
-    (some_of(&CAPABILITIES, 3), some_of(&CONTROLS, 4), standing, envs, declared).prop_map(
-        move |(capabilities, controls, standing, envs, (blast_sum, code, envelope))| Worker {
+    (some_of(&CAPABILITIES, 3), some_of(&CONTROLS, 4), status, envs, declared).prop_map(
+        move |(capabilities, controls, status, envs, (blast_sum, code, envelope))| Worker {
             implements: parsed(controls),
             allowed_environments: envs.map(|envs| envs.into_iter().collect()),
             blast_sum,
-            standing,
+            status,
             attestation: Attestation { registered: code.map(|code| Digest::of(&[code])), source: None },
             envelope: envelope.map(|to| Envelope { egress: to.into_iter().map(Arc::from).collect() }),
             ..Worker::new(

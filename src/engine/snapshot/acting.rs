@@ -60,7 +60,7 @@ pub struct Acting {
 pub(super) fn all(workers: &[Arc<Worker>], mode: Mode) -> BTreeMap<Arc<str>, Arc<Acting>> {
     let mut all: BTreeMap<Arc<str>, Acting> = BTreeMap::new();
     // Who may act outside of production only is among them: the selection says where.
-    for worker in workers.iter().filter(|worker| worker.standing.may_act(Env::Dev)) {
+    for worker in workers.iter().filter(|worker| worker.status.may_act(Env::Dev)) {
         let who = match mode {
             Mode::Strict => worker.worker_id.shared(),
             Mode::Reference => worker.species.shared(),

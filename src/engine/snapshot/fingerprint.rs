@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::RuleSet;
 use crate::ids::{Digest, WorkerId};
 
-use super::{Acting, Attestation, Envelope, Fingerprint, Mode, Settings, Source, Standing, Worker};
+use super::{Acting, Attestation, Envelope, Fingerprint, Mode, Settings, Source, Worker, WorkerStatus};
 
 /// Fields one after the other, each with its length before it, so that no two descriptions run together.
 struct Description(Vec<u8>);
@@ -127,7 +127,7 @@ fn described(worker: &Worker, all: &mut Description) {
         required_controls,
         allowed_environments,
         blast_sum,
-        standing,
+        status,
         attestation,
         envelope,
         risk_tier,
@@ -140,11 +140,11 @@ fn described(worker: &Worker, all: &mut Description) {
     all.flags([allowed_environments.is_some(), blast_sum.is_some()]);
     all.texts(allowed_environments.iter().flatten().map(|env| env.as_str()).collect::<Vec<_>>().into_iter());
     all.number(u64::from(blast_sum.unwrap_or(0)));
-    all.number(match standing {
-        Standing::Active => 0,
-        Standing::Revoked => 1,
-        Standing::Banned => 2,
-        Standing::Unverified => 3,
+    all.number(match status {
+        WorkerStatus::Active => 0,
+        WorkerStatus::Revoked => 1,
+        WorkerStatus::Banned => 2,
+        WorkerStatus::Unverified => 3,
     });
     attested(attestation, all);
     enveloped(envelope.as_ref(), all);

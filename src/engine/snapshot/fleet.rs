@@ -17,7 +17,7 @@ pub(crate) struct Fleet {
 impl Fleet {
     pub(super) fn of(workers: &[Arc<Worker>]) -> Self {
         let implemented = |env| {
-            let able = workers.iter().filter(|worker| worker.standing.may_act(env));
+            let able = workers.iter().filter(|worker| worker.status.may_act(env));
             able.flat_map(|worker| worker.implements.iter().map(ControlId::shared)).collect()
         };
         Self { production: implemented(Env::Prod), elsewhere: implemented(Env::Dev) }

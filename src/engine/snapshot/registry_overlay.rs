@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::ids::{Digest, WorkerId};
 
-use super::{Standing, Worker};
+use super::{Worker, WorkerStatus};
 
 /// For which workers a remote registry must vouch: without its word they do not act in prod and edge.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -37,31 +37,31 @@ pub struct RegistryOverlay {
     /// For whom it must vouch.
     pub required: Required,
     /// What it says of each worker, lately enough to count. Without its word a worker for which it must vouch is unverified.
-    pub said: BTreeMap<WorkerId, Standing>,
+    pub said: BTreeMap<WorkerId, WorkerStatus>,
     /// Hashes of code that nobody may run.
     pub banned: BTreeSet<Digest>,
 }
 
 impl RegistryOverlay {
-    /// The standing that a worker has by this alone.
+    /// The status that a worker has by this alone.
     #[must_use]
-    pub fn standing(&self, worker: &Worker) -> Standing {
+    pub fn status(&self, worker: &Worker) -> WorkerStatus {
         if worker.attestation.registered.is_some_and(|hash| self.banned.contains(&hash)) {
-            return Standing::Banned;
+            return WorkerStatus::Banned;
         }
         match self.said.get(&worker.worker_id) {
-            Some(standing) => *standing,
-            None if self.required.of(&worker.worker_id) => Standing::Unverified,
-            None => Standing::Active,
+            Some(status) => *status,
+            None if self.required.of(&worker.worker_id) => WorkerStatus::Unverified,
+            None => WorkerStatus::Active,
         }
     }
 
-    /// The worker with the worse of its record's standing and this one.
+    /// The worker with the worse of its record's status and this one.
     pub(super) fn heeded(&self, worker: &Arc<Worker>) -> Arc<Worker> {
-        let standing = worker.standing.max(self.standing(worker));
-        if standing == worker.standing {
+        let status = worker.status.max(self.status(worker));
+        if status == worker.status {
             return Arc::clone(worker);
         }
-        Arc::new(Worker { standing, ..Worker::clone(worker) })
+        Arc::new(Worker { status, ..Worker::clone(worker) })
     }
 }

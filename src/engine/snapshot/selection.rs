@@ -8,7 +8,7 @@ use crate::engine::json::{Step, path_text};
 use crate::engine::rules::{Rule, RuleCandidate, RuleSet};
 use crate::ids::{Env, WorkerId};
 
-use super::{Acting, Fleet, Mode, Settings, SnapshotProblem, Standing, Worker};
+use super::{Acting, Fleet, Mode, Settings, SnapshotProblem, Worker, WorkerStatus};
 
 /// Why a worker, or all workers of a species, cannot act for a rule. In rising order of how near they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -222,8 +222,8 @@ fn may_act(
     settings: &Settings,
     fleet: &Fleet,
 ) -> Result<(), Skip> {
-    if !worker.standing.may_act(env) {
-        Err(if worker.standing == Standing::Unverified { Skip::Unverified } else { Skip::Unavailable })
+    if !worker.status.may_act(env) {
+        Err(if worker.status == WorkerStatus::Unverified { Skip::Unverified } else { Skip::Unavailable })
     } else if settings.mode == Mode::Reference {
         Ok(())
     } else if worker.allowed_environments.as_ref().is_some_and(|envs| !envs.contains(&env)) {

@@ -11,9 +11,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::engine::input::tests::plain;
-use crate::engine::snapshot::{RegistryOverlay, Required, Standing, Worker};
+use crate::engine::snapshot::{RegistryOverlay, Required, Worker, WorkerStatus};
 use crate::engine::{Binding, DenyCode};
-use crate::hall::active_policy::in_force;
+use crate::hall::active_policy::policy_activation;
 use crate::hall::tests::{hall, ledger_in, over, over_workers, remote_registry, remote_registry_where};
 use crate::hall::{Ask, Caller, Door, Hall, NotOnline, Scope, Token, activation};
 use crate::ids::Digest;
@@ -181,13 +181,13 @@ async fn what_a_registry_says_is_in_force_as_soon_as_it_is_on_record() {
     };
     let overlay = || RegistryOverlay {
         required: Required::Namespaced,
-        said: BTreeMap::from([("org.acme.filed".parse().unwrap(), Standing::Active)]),
+        said: BTreeMap::from([("org.acme.filed".parse().unwrap(), WorkerStatus::Active)]),
         banned: BTreeSet::new(),
     };
     hung_up_at_each_moment(
         filed,
         |hall| async move { hall.heed(&"http://127.0.0.1:9".into(), overlay()).await },
-        |hall| hall.snapshot().workers.values().all(|worker| worker.standing == Standing::Active),
+        |hall| hall.snapshot().workers.values().all(|worker| worker.status == WorkerStatus::Active),
         |entries| last(entries, "remote").is_some_and(|entry| entry["standing"] == "active"),
     )
     .await;
@@ -284,7 +284,7 @@ async fn who_asks_for_a_change_is_told_in_time_and_it_is_in_force_once_the_disk_
 
 /// Another policy than the one in force, as a change that puts it on record.
 fn another(hall: &Hall) -> Record {
-    let other = in_force(&hall.snapshot.load(), ActivationCause::Reload, None);
+    let other = policy_activation(&hall.snapshot.load(), ActivationCause::Reload, None);
     Record::Policy(PolicyActivation { snapshot: Digest::of(b"another"), ..other })
 }
 

@@ -2,7 +2,7 @@
 
 use super::job::EnrolmentJob;
 use super::{NotChanged, validate};
-use crate::engine::snapshot::Standing;
+use crate::engine::snapshot::WorkerStatus;
 use crate::hall::{Scope, Token};
 use crate::ledger::RegistryAction;
 use crate::registry::change::Change;
@@ -26,7 +26,7 @@ pub(super) fn authorize(job: &EnrolmentJob, roster: &Roster) -> Result<Option<Re
         }
         Change::Restore { worker_id } => {
             let known = own(token, worker_id.as_str(), roster)?;
-            if known.revoked.is_none() && known.standing != Standing::Active {
+            if known.revoked.is_none() && known.status != WorkerStatus::Active {
                 return Err(NotChanged::Conflict(format!(
                     "worker `{worker_id}` is not active by its record or a ban, and not by a revocation: change its record, or \
                      take the ban back"

@@ -80,7 +80,7 @@ impl Fixture {
     }
 
     /// Has the registry say this of workers.
-    async fn say(&self, said: &[(&str, Standing)]) {
+    async fn say(&self, said: &[(&str, WorkerStatus)]) {
         let said: BTreeMap<_, _> = said.iter().map(|(id, standing)| (id.parse().unwrap(), *standing)).collect();
         let overlay = RegistryOverlay { required: Required::Namespaced, said, banned: BTreeSet::new() };
         self.hall.heed(&"http://127.0.0.1:9".into(), overlay).await.unwrap();
@@ -101,7 +101,7 @@ impl Fixture {
     /// Puts a policy in force with this record in its folder, as a reload does.
     async fn reload(&self, filed: Json) {
         let hall = Arc::clone(&self.hall);
-        let put = move || hall.put_in_force(loaded(filed), TokenBook::default()).map(drop);
+        let put = move || hall.activate(loaded(filed), TokenBook::default()).map(drop);
         tokio::task::spawn_blocking(put).await.unwrap().unwrap();
     }
 }
@@ -116,14 +116,14 @@ impl Drop for Fixture {
 async fn an_enrolment_lifts_nothing_that_the_registry_took_away() {
     let fixture = Fixture::new();
     assert_eq!(fixture.verdict(FILED).await, Some(DenyCode::RegistryUnavailable));
-    fixture.say(&[(FILED, Standing::Active)]).await;
+    fixture.say(&[(FILED, WorkerStatus::Active)]).await;
     assert_eq!(fixture.verdict(FILED).await, None);
-    fixture.say(&[(FILED, Standing::Banned)]).await;
+    fixture.say(&[(FILED, WorkerStatus::Banned)]).await;
     assert_eq!(fixture.verdict(FILED).await, Some(DenyCode::WorkerBanned));
     let local = fixture.hall.snapshot().local;
 
     let enrolled = fixture.enroll(record(LATE, "")).await;
-    assert_eq!(enrolled.standing, Standing::Unverified, "the answer says what counts");
+    assert_eq!(enrolled.status, WorkerStatus::Unverified, "the answer says what counts");
     assert_eq!(fixture.verdict(FILED).await, Some(DenyCode::WorkerBanned), "the ban is still in force");
     assert_eq!(fixture.verdict(LATE).await, Some(DenyCode::RegistryUnavailable), "nobody has vouched for it yet");
     assert_ne!(fixture.hall.snapshot().local, local);
@@ -135,7 +135,7 @@ async fn an_enrolment_lifts_nothing_that_the_registry_took_away() {
     fixture.reload(record(FILED, r#","risk_tier":"high","blast_radius":{"reversibility":"reversible"}"#)).await;
     assert_eq!(fixture.verdict(FILED).await, Some(DenyCode::WorkerBanned), "a reload lifts it neither");
     assert_eq!(fixture.verdict(LATE).await, Some(DenyCode::RegistryUnavailable), "and forgets nobody");
-    fixture.say(&[(FILED, Standing::Active), (LATE, Standing::Active)]).await;
+    fixture.say(&[(FILED, WorkerStatus::Active), (LATE, WorkerStatus::Active)]).await;
     assert_eq!((fixture.verdict(FILED).await, fixture.verdict(LATE).await), (None, None));
 }
 
@@ -143,22 +143,22 @@ async fn an_enrolment_lifts_nothing_that_the_registry_took_away() {
 async fn what_is_taken_away_here_stays_so_when_the_registry_gives_its_part_back() {
     let fixture = Fixture::new();
     fixture.enroll(record(LATE, "")).await;
-    fixture.say(&[(FILED, Standing::Revoked), (LATE, Standing::Revoked)]).await;
+    fixture.say(&[(FILED, WorkerStatus::Revoked), (LATE, WorkerStatus::Revoked)]).await;
     let before = fixture.hall.snapshot().fingerprint;
     // No decision shows these two: the workers do not act anyway.
     fixture.hall.revoke(&fixture.token, LATE, None).await.unwrap();
     fixture.reload(record(FILED, r#","status":"revoked""#)).await;
     assert_eq!(fixture.hall.snapshot().fingerprint, before);
-    fixture.say(&[(FILED, Standing::Active), (LATE, Standing::Active)]).await;
+    fixture.say(&[(FILED, WorkerStatus::Active), (LATE, WorkerStatus::Active)]).await;
     let revoked = Some(DenyCode::WorkerRevoked);
     assert_eq!((fixture.verdict(FILED).await, fixture.verdict(LATE).await), (revoked, revoked));
 
     fixture.hall.restore(&fixture.token, LATE).await.unwrap();
     assert_eq!(fixture.verdict(LATE).await, None);
-    fixture.say(&[(LATE, Standing::Banned)]).await;
+    fixture.say(&[(LATE, WorkerStatus::Banned)]).await;
     fixture.hall.revoke(&fixture.token, LATE, None).await.unwrap();
     let restored = fixture.hall.restore(&fixture.token, LATE).await.unwrap();
-    assert_eq!(restored.standing, Standing::Banned, "a restoration says what still stands against it");
+    assert_eq!(restored.status, WorkerStatus::Banned, "a restoration says what still stands against it");
     assert_eq!(fixture.verdict(LATE).await, Some(DenyCode::WorkerBanned));
 }
 
@@ -175,7 +175,7 @@ impl Wake for Trap {
 async fn after_a_batch_that_panics_what_is_on_record_is_in_force_and_the_next_is_made() {
     let fixture = Fixture::new();
     fixture.enroll(record(LATE, "")).await;
-    fixture.say(&[(LATE, Standing::Active)]).await;
+    fixture.say(&[(LATE, WorkerStatus::Active)]).await;
     assert_eq!(fixture.verdict(LATE).await, None);
     // A batch that panics between the two leaves it so: on record, and not in force.
     let revoked = Change::Revoke { worker_id: LATE.parse().unwrap(), reason: None };

@@ -17,9 +17,9 @@ use super::authorize::authorize;
 use super::job::EnrolmentJob;
 use super::{NotChanged, Registered, codec};
 use crate::engine::Snapshot;
-use crate::engine::snapshot::Standing;
+use crate::engine::snapshot::WorkerStatus;
 use crate::hall::Hall;
-use crate::hall::active_policy::in_force;
+use crate::hall::active_policy::policy_activation;
 use crate::ledger::{ActivationCause, Ledger, Receipt, Record, RecordError, RegistryAction};
 use crate::registry::change::{Change, EntryStamp};
 use crate::registry::records::Enrolled;
@@ -147,7 +147,7 @@ impl Desk {
             return false;
         }
         let _turn = hall.activation.turn_blocking();
-        let resumed = hall.put_stored_in_force(&self.store);
+        let resumed = hall.activate_stored(&self.store);
         if let Err(error) = &resumed {
             tracing::error!(%error, "what the registry has on record cannot be put in force");
         }
@@ -203,8 +203,7 @@ impl Desk {
                 Err(refused) => job.answer(Err(refused)),
             }
         }
-        let changes =
-            if accepted.is_empty() { Vec::new() } else { self.put_in_force(hall, &before, &roster, accepted) };
+        let changes = if accepted.is_empty() { Vec::new() } else { self.activate(hall, &before, &roster, accepted) };
         drop(turn);
         if !changes.is_empty() {
             self.keep(hall, &changes);
@@ -222,7 +221,7 @@ impl Desk {
     }
 
     /// Records the changes and puts them in force; whoever's could not be recorded is answered.
-    fn put_in_force(
+    fn activate(
         &self,
         hall: &Hall,
         before: &Roster,
@@ -233,20 +232,20 @@ impl Desk {
             accepted.into_iter().for_each(|one| one.job.answer(Err(why.clone())));
             Vec::new()
         };
-        let in_force_now = hall.snapshot.load_full();
-        let snapshot = match in_force_now.with_workers(planned.workers()) {
+        let active = hall.snapshot.load_full();
+        let snapshot = match active.with_workers(planned.workers()) {
             Ok(snapshot) => snapshot,
             Err(problems) => {
                 let told: Vec<_> = problems.iter().map(|p| format!("{} {}", p.path, p.message)).collect();
                 return refuse(accepted, &NotChanged::Inside(told.join("; ")));
             }
         };
-        let replaced = in_force_now.fingerprint;
+        let replaced = active.fingerprint;
         let mut records: Vec<Record> = accepted.iter().map(|one| codec::record(one.action, &one.job)).collect();
         let changed = snapshot.fingerprint != replaced;
         if changed {
             records.extend(hall.owed_policy());
-            records.push(Record::Policy(in_force(&snapshot, ActivationCause::Registry, Some(replaced))));
+            records.push(Record::Policy(policy_activation(&snapshot, ActivationCause::Registry, Some(replaced))));
         }
         let receipts = match hall.ledger.record_together(records) {
             Ok(receipts) => receipts,
@@ -320,19 +319,19 @@ fn registered(
     receipt: Option<Receipt>,
     known: bool,
 ) -> Registered {
-    let (standing, workers) = match change {
+    let (status, workers) = match change {
         Change::Ban { hash, .. } | Change::Unban { hash } => {
             let of =
                 |enrolled: &Enrolled| enrolled.hash == *hash || enrolled.worker.attestation.registered == Some(*hash);
             let about = roster.listed().filter(|listed| of(listed.enrolled));
-            let banned = if roster.is_banned(hash) { Standing::Banned } else { Standing::Active };
+            let banned = if roster.is_banned(hash) { WorkerStatus::Banned } else { WorkerStatus::Active };
             (banned, about.map(|listed| listed.enrolled.worker.worker_id.clone()).collect())
         }
         of_worker => {
             // The snapshot knows what a remote registry says of it, too.
             let in_force = worker(of_worker).and_then(|id| snapshot.workers.get(id));
-            (in_force.map_or(Standing::Revoked, |worker| worker.standing), Vec::new())
+            (in_force.map_or(WorkerStatus::Revoked, |worker| worker.status), Vec::new())
         }
     };
-    Registered { receipt, known, standing, workers }
+    Registered { receipt, known, status, workers }
 }

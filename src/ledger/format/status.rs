@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::engine::snapshot::Standing;
+use crate::engine::snapshot::WorkerStatus;
 use crate::ids::{TokenName, WorkerId};
 use crate::ledger::format::canonical::{self, Object};
 use crate::ledger::format::stamp::{Stamp, cut};
@@ -24,7 +24,7 @@ pub enum StatusChange {
         /// The registry's address.
         registry: Arc<str>,
         /// The standing.
-        standing: Standing,
+        standing: WorkerStatus,
         /// Whose; [`MOST_WORKERS`] at most.
         workers: Vec<WorkerId>,
     },
@@ -50,7 +50,7 @@ impl StatusChange {
     /// Whether somebody may do less from then on.
     pub(crate) const fn takes_away(&self) -> bool {
         match self {
-            Self::Workers { standing, .. } => !matches!(standing, Standing::Active),
+            Self::Workers { standing, .. } => !matches!(standing, WorkerStatus::Active),
             Self::Hall { online, .. } | Self::Account { online, .. } => !*online,
         }
     }
@@ -127,7 +127,7 @@ mod tests {
         let id = |n: usize| format!("org.{}.{n:04}", "x".repeat(119)).parse().unwrap();
         let change = StatusChange::Workers {
             registry: "https://api.example.org".into(),
-            standing: Standing::Revoked,
+            standing: WorkerStatus::Revoked,
             workers: (0..MOST_WORKERS).map(id).collect(),
         };
         let entry = written(&change);

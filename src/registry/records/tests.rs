@@ -31,7 +31,7 @@ fn a_sound_record_is_read() {
     assert_eq!(worker.worker_id.as_str(), "wrk_make_acme_prod");
     assert_eq!(worker.allowed_environments, Some([Env::Dev, Env::Prod].into()));
     assert_eq!(worker.blast_sum, Some(9));
-    assert_eq!(worker.standing, Standing::Active);
+    assert_eq!(worker.status, WorkerStatus::Active);
 }
 
 #[test]
@@ -53,15 +53,15 @@ fn a_record_that_has_a_hash_is_the_one_that_was_hashed() {
 
 #[test]
 fn only_active_is_active() {
-    for (status, standing) in [
-        ("active", Standing::Active),
-        ("banned", Standing::Banned),
-        ("retired", Standing::Revoked),
-        ("Active", Standing::Revoked),
+    for (written, status) in [
+        ("active", WorkerStatus::Active),
+        ("banned", WorkerStatus::Banned),
+        ("retired", WorkerStatus::Revoked),
+        ("Active", WorkerStatus::Revoked),
     ] {
-        let text = SOUND.replacen('{', &format!("{{\"status\": \"{status}\","), 1);
+        let text = SOUND.replacen('{', &format!("{{\"status\": \"{written}\","), 1);
         let folder = folder(&[("a.json", &text)]);
-        assert_eq!(load(folder.path(), &RecordFormat::default()).unwrap()[0].worker.standing, standing, "{status}");
+        assert_eq!(load(folder.path(), &RecordFormat::default()).unwrap()[0].worker.status, status, "{written}");
     }
 }
 

@@ -18,7 +18,7 @@ const MOST_BANS: usize = 100_000;
 pub enum Word {
     /// It is active.
     Active,
-    /// It is revoked, retired or of another standing that is not active.
+    /// It is revoked, retired or of another status that is not active.
     Revoked,
     /// It is banned.
     Banned,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::{BanList, Verified, Word};
 use crate::clock::now_micros;
-use crate::engine::snapshot::{RegistryOverlay, Required, Standing};
+use crate::engine::snapshot::{RegistryOverlay, Required, WorkerStatus};
 use crate::ids::WorkerId;
 
 /// A moment by both clocks: one that cannot be set, and one that can be told to others.
@@ -119,17 +119,17 @@ impl Knowledge {
     pub fn overlay(&self, now: Instant) -> RegistryOverlay {
         let bans_fresh = self.bans_whole.is_some_and(|asked| self.is_fresh(asked, now));
         let banned = self.bans.as_ref().map(|(list, _)| list.hashes.clone()).unwrap_or_default();
-        let standing = |id: &WorkerId, heard: &WorkerAnswer| {
+        let status = |id: &WorkerId, heard: &WorkerAnswer| {
             let by_hash = heard.verified.current().is_some_and(|hash| banned.contains(&hash));
             match heard.verified.word() {
-                Word::Banned => Some(Standing::Banned),
-                _ if by_hash => Some(Standing::Banned),
-                Word::Revoked => Some(Standing::Revoked),
-                Word::Unknown => self.required.of(id).then_some(Standing::Revoked),
-                Word::Active => (bans_fresh && self.is_fresh(heard.asked, now)).then_some(Standing::Active),
+                Word::Banned => Some(WorkerStatus::Banned),
+                _ if by_hash => Some(WorkerStatus::Banned),
+                Word::Revoked => Some(WorkerStatus::Revoked),
+                Word::Unknown => self.required.of(id).then_some(WorkerStatus::Revoked),
+                Word::Active => (bans_fresh && self.is_fresh(heard.asked, now)).then_some(WorkerStatus::Active),
             }
         };
-        let said = self.workers.iter().filter_map(|(id, heard)| Some((id.clone(), standing(id, heard)?))).collect();
+        let said = self.workers.iter().filter_map(|(id, heard)| Some((id.clone(), status(id, heard)?))).collect();
         RegistryOverlay { required: self.required, said, banned }
     }
 
@@ -183,10 +183,11 @@ mod tests {
             let said = known.overlay(now.instant).said;
             ["org.a", "org.r", "org.b", "org.u", "wrk_u", "wrk_a"].map(|worker| said.get(&id(worker)).copied())
         };
-        let against = [None, Some(Standing::Revoked), Some(Standing::Banned), Some(Standing::Revoked), None, None];
+        let against =
+            [None, Some(WorkerStatus::Revoked), Some(WorkerStatus::Banned), Some(WorkerStatus::Revoked), None, None];
         assert_eq!(said(&known, begin), against, "without a ban list nobody is vouched for");
         known.hear_bans(BanList::default(), after(begin, 60));
-        let active = Some(Standing::Active);
+        let active = Some(WorkerStatus::Active);
         let mut all = against;
         (all[0], all[5]) = (active, active);
         assert_eq!(said(&known, after(begin, 599)), all);
@@ -208,7 +209,7 @@ mod tests {
         known.hear_bans(BanList { hashes: [hash].into(), ..BanList::default() }, begin);
         let long_after = after(begin, 100_000);
         let overlay = known.overlay(long_after.instant);
-        assert_eq!(overlay.said, BTreeMap::from([(id("wrk_bad"), Standing::Banned)]));
+        assert_eq!(overlay.said, BTreeMap::from([(id("wrk_bad"), WorkerStatus::Banned)]));
         assert_eq!(overlay.banned, [hash].into());
     }
 
@@ -224,7 +225,11 @@ mod tests {
         known.hear_bans(list(b"b", None), begin);
         known.hear_bans(list(b"c", unread), after(begin, 60));
         let overlay = known.overlay(after(begin, 599).instant);
-        assert_eq!(overlay.said, BTreeMap::from([(id("w"), Standing::Active)]), "the whole list counts as long as any");
+        assert_eq!(
+            overlay.said,
+            BTreeMap::from([(id("w"), WorkerStatus::Active)]),
+            "the whole list counts as long as any"
+        );
         assert_eq!(overlay.banned, [b"b", b"c"].map(|code| Digest::of(code)).into());
         known.hear(id("w"), answer("active", None), after(begin, 590));
         assert!(known.overlay(after(begin, 600).instant).said.is_empty());

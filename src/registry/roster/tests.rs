@@ -25,8 +25,8 @@ fn kept(records: &[String]) -> Kept {
     Kept { workers: records.iter().map(row).collect(), ..Kept::default() }
 }
 
-fn standings(roster: &Roster) -> Vec<(String, Standing)> {
-    roster.workers().iter().map(|worker| (worker.worker_id.to_string(), worker.standing)).collect()
+fn statuses(roster: &Roster) -> Vec<(String, WorkerStatus)> {
+    roster.workers().iter().map(|worker| (worker.worker_id.to_string(), worker.status)).collect()
 }
 
 fn stamp(n: u128) -> EntryStamp {
@@ -35,14 +35,14 @@ fn stamp(n: u128) -> EntryStamp {
 
 #[test]
 fn revocations_and_bans_count_for_folder_and_store_alike() {
-    use Standing::{Active, Banned, Revoked};
+    use WorkerStatus::{Active, Banned, Revoked};
     let code = "00000000000000000000000000000000000000000000000000000000000000aa";
     let attested = record("wrk_b", &format!(r#","attestation":{{"code_hash":"{code}"}}"#));
     let (a, own) = (record("wrk_a", ""), record("wrk_own", r#","status":"banned""#));
     let mut roster =
         Roster::of(vec![read(&a), read(&own)], RecordFormat::default(), kept(&[attested, record("wrk_c", "")]))
             .unwrap();
-    let now = |roster: &Roster| standings(roster).into_iter().map(|(_, standing)| standing).collect::<Vec<_>>();
+    let now = |roster: &Roster| statuses(roster).into_iter().map(|(_, status)| status).collect::<Vec<_>>();
     assert_eq!(now(&roster), [Active, Banned, Active, Active]);
     let id = |id: &str| id.parse::<WorkerId>().unwrap();
     for (n, worker) in ["wrk_a", "wrk_own", "wrk_c"].into_iter().enumerate() {
@@ -54,7 +54,7 @@ fn revocations_and_bans_count_for_folder_and_store_alike() {
     roster.apply(&Change::Ban { hash: code.parse().unwrap(), reason: Some("leaks".into()) }, &stamp(9)).unwrap();
     assert_eq!(now(&roster), [Banned, Banned, Banned, Revoked]);
     let listed = roster.find("wrk_b").unwrap();
-    assert_eq!((listed.standing, listed.banned.unwrap().reason.as_deref()), (Banned, Some("leaks")));
+    assert_eq!((listed.status, listed.banned.unwrap().reason.as_deref()), (Banned, Some("leaks")));
     roster.apply(&Change::Unban { hash: code.parse().unwrap() }, &stamp(10)).unwrap();
     roster.apply(&Change::Unban { hash: read(&a).hash }, &stamp(10)).unwrap();
     roster.apply(&Change::Restore { worker_id: id("wrk_own") }, &stamp(10)).unwrap();
@@ -70,7 +70,7 @@ fn an_update_keeps_when_the_worker_came_and_a_revocation() {
     roster.apply(&enroll(r#","risk_tier":"high""#), &stamp(3)).unwrap();
     let listed = roster.find("wrk_a").unwrap();
     assert_eq!((listed.enrolled_at_micros, listed.enrollment_id), (Some(1), Some(Uuid::from_u128(1))));
-    assert_eq!(listed.standing, Standing::Revoked, "a new record does not take a revocation back");
+    assert_eq!(listed.status, WorkerStatus::Revoked, "a new record does not take a revocation back");
     assert_eq!(listed.enrolled.text("risk_tier").map(|tier| &**tier), Some("high"));
     assert!(roster.apply(&enroll(r#","blast_radius":{"data":9}"#), &stamp(4)).is_err());
     assert_eq!(roster.find("wrk_a").unwrap().enrolled.text("risk_tier").map(|tier| &**tier), Some("high"));
@@ -92,7 +92,7 @@ fn a_worker_in_both_and_a_record_that_does_not_load_are_told_together() {
     assert_eq!(roster.on_folder_of(&other).unwrap_err().len(), 1);
     let elsewhere = Roster::of(vec![read(&record("wrk_z", ""))], RecordFormat::default(), Kept::default()).unwrap();
     let moved = roster.on_folder_of(&elsewhere).unwrap();
-    assert_eq!(standings(&moved).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ["wrk_z", "wrk_a"]);
+    assert_eq!(statuses(&moved).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ["wrk_z", "wrk_a"]);
 }
 
 #[test]

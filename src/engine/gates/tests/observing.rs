@@ -115,12 +115,12 @@ fn denied_with(code: DenyCode) -> Option<(Scenario, Code)> {
         C::NoAvailableWorker => {
             let other = "wrk.other".parse().unwrap();
             let other = Worker { worker_id: "wrk_other".parse().unwrap(), species: other, ..writer() };
-            free(strict(vec![Worker { standing: Standing::Revoked, ..writer() }, other]), plain())
+            free(strict(vec![Worker { status: WorkerStatus::Revoked, ..writer() }, other]), plain())
         }
         C::WorkerNotEnrolled => free(able(), named("wrk_nobody")),
-        C::WorkerBanned => free(worker(|worker| worker.standing = Standing::Banned), named("wrk_writer")),
-        C::WorkerRevoked => free(worker(|worker| worker.standing = Standing::Revoked), named("wrk_writer")),
-        C::RegistryUnavailable => free(worker(|worker| worker.standing = Standing::Unverified), named("wrk_writer")),
+        C::WorkerBanned => free(worker(|worker| worker.status = WorkerStatus::Banned), named("wrk_writer")),
+        C::WorkerRevoked => free(worker(|worker| worker.status = WorkerStatus::Revoked), named("wrk_writer")),
+        C::RegistryUnavailable => free(worker(|worker| worker.status = WorkerStatus::Unverified), named("wrk_writer")),
         C::WorkerCapabilityMismatch => free(worker(|worker| worker.capabilities.clear()), named("wrk_writer")),
         C::EnvNotAllowed => {
             free(worker(|worker| worker.allowed_environments = Some([Env::Dev].into())), named("wrk_writer"))
@@ -218,9 +218,9 @@ fn what_is_enforced_is_not_hidden_behind_what_is_observed() {
     };
     let blank = |input: RouteInput| RouteInput { correlation_id: "".into(), ..input };
     let cases: Vec<(Snapshot, RouteInput, C, C)> = vec![
-        (by(|worker| worker.standing = Standing::Banned), unmatched(), C::NoMatchingRule, C::WorkerBanned),
-        (by(|worker| worker.standing = Standing::Revoked), unmatched(), C::NoMatchingRule, C::WorkerRevoked),
-        (by(|worker| worker.standing = Standing::Unverified), unmatched(), C::NoMatchingRule, C::RegistryUnavailable),
+        (by(|worker| worker.status = WorkerStatus::Banned), unmatched(), C::NoMatchingRule, C::WorkerBanned),
+        (by(|worker| worker.status = WorkerStatus::Revoked), unmatched(), C::NoMatchingRule, C::WorkerRevoked),
+        (by(|worker| worker.status = WorkerStatus::Unverified), unmatched(), C::NoMatchingRule, C::RegistryUnavailable),
         (
             by(|_| {}),
             RouteInput { worker_id: Some("wrk_no".into()), ..unmatched() },
@@ -239,13 +239,13 @@ fn what_is_enforced_is_not_hidden_behind_what_is_observed() {
         ),
         (forbidden(attested_but(|_| {})), named("wrk_writer"), C::PolicyGate, C::WorkerTampered),
         (
-            forbidden(by(|worker| worker.standing = Standing::Banned)),
+            forbidden(by(|worker| worker.status = WorkerStatus::Banned)),
             RouteInput { blast_score: Some(99), ..named("wrk_writer") },
             C::RequiresHuman,
             C::WorkerBanned,
         ),
         (
-            strict(vec![Worker { standing: Standing::Revoked, ..writer() }, {
+            strict(vec![Worker { status: WorkerStatus::Revoked, ..writer() }, {
                 Worker { worker_id: "wrk_c".parse().unwrap(), species: "wrk.other".parse().unwrap(), ..writer() }
             }]),
             RouteInput { blast_score: Some(99), ..plain() },

@@ -14,8 +14,8 @@ fn worker(text: &str) -> Worker {
     Worker { worker_id: id(text), ..writer() }
 }
 
-fn overlay(required: Required, said: &[(&str, Standing)]) -> Arc<RegistryOverlay> {
-    let said = said.iter().map(|(worker, standing)| (id(worker), *standing)).collect();
+fn overlay(required: Required, said: &[(&str, WorkerStatus)]) -> Arc<RegistryOverlay> {
+    let said = said.iter().map(|(worker, status)| (id(worker), *status)).collect();
     Arc::new(RegistryOverlay { required, said, banned: BTreeSet::new() })
 }
 
@@ -33,14 +33,14 @@ fn both(workers: Vec<Worker>) -> [Snapshot; 2] {
 fn what_it_says_against_a_worker_counts_everywhere() {
     for local in both(vec![worker(NAMESPACED), worker("wrk_able")]) {
         for env in [Env::Dev, Env::Prod] {
-            for (standing, code) in
-                [(Standing::Revoked, DenyCode::WorkerRevoked), (Standing::Banned, DenyCode::WorkerBanned)]
+            for (status, code) in
+                [(WorkerStatus::Revoked, DenyCode::WorkerRevoked), (WorkerStatus::Banned, DenyCode::WorkerBanned)]
             {
-                let heeding = local.heeding(overlay(Required::None, &[(NAMESPACED, standing)]));
+                let heeding = local.heeding(overlay(Required::None, &[(NAMESPACED, status)]));
                 assert_eq!(verdict(&heeding, Some(NAMESPACED), env), Some(code), "{env}");
                 assert_eq!(verdict(&heeding, Some("wrk_able"), env), None, "{env}");
                 assert_eq!(verdict(&heeding, None, env), None, "another of the species may");
-                let both = [(NAMESPACED, standing), ("wrk_able", standing)];
+                let both = [(NAMESPACED, status), ("wrk_able", status)];
                 let heeding = local.heeding(overlay(Required::None, &both));
                 // No worker that may act implements the control that the rule requires.
                 assert_eq!(verdict(&heeding, None, env), Some(DenyCode::MissingRequiredControls), "{env}");
@@ -61,7 +61,7 @@ fn without_its_word_a_worker_that_needs_it_does_not_act_in_production() {
             assert_eq!(verdict(&silent, Some(NAMESPACED), env), None, "{env}");
             assert_eq!(verdict(&silent, None, env), None, "{env}");
         }
-        let vouched = local.heeding(overlay(Required::Namespaced, &[(NAMESPACED, Standing::Active)]));
+        let vouched = local.heeding(overlay(Required::Namespaced, &[(NAMESPACED, WorkerStatus::Active)]));
         assert_eq!(verdict(&vouched, Some(NAMESPACED), Env::Prod), None);
         assert_eq!(vouched.fingerprint, local.fingerprint, "nothing differs");
         assert_ne!(silent.fingerprint, local.fingerprint, "a verdict of one must not be remembered for the other");
@@ -98,9 +98,9 @@ fn it_is_needed_as_the_configuration_says() {
 
 #[test]
 fn it_lifts_no_standing_that_the_record_has_not() {
-    let revoked = Worker { standing: Standing::Revoked, ..worker(NAMESPACED) };
+    let revoked = Worker { status: WorkerStatus::Revoked, ..worker(NAMESPACED) };
     for local in both(vec![revoked]) {
-        let vouched = local.heeding(overlay(Required::Namespaced, &[(NAMESPACED, Standing::Active)]));
+        let vouched = local.heeding(overlay(Required::Namespaced, &[(NAMESPACED, WorkerStatus::Active)]));
         assert_eq!(verdict(&vouched, Some(NAMESPACED), Env::Dev), Some(DenyCode::WorkerRevoked));
         let again = vouched.heeding(Arc::default());
         assert_eq!((again.fingerprint, again.local), (local.fingerprint, local.local));
@@ -112,7 +112,7 @@ fn code_that_is_banned_is_run_by_nobody() {
     let hash = Digest::of(b"bad");
     let bad = Worker { attestation: Attestation { registered: Some(hash), source: None }, ..worker(NAMESPACED) };
     for local in both(vec![bad, worker("wrk_writer")]) {
-        let said = (*overlay(Required::None, &[(NAMESPACED, Standing::Active)])).clone();
+        let said = (*overlay(Required::None, &[(NAMESPACED, WorkerStatus::Active)])).clone();
         let banned = Arc::new(RegistryOverlay { banned: [hash].into(), ..said });
         let heeding = local.heeding(banned);
         assert_eq!(verdict(&heeding, Some(NAMESPACED), Env::Dev), Some(DenyCode::WorkerBanned));
@@ -128,6 +128,6 @@ fn a_control_of_the_fleet_counts_in_production_only_with_the_registrys_word() {
     let silent = local.heeding(overlay(Required::Namespaced, &[]));
     assert_eq!(verdict(&silent, Some("wrk_writer"), Env::Dev), None);
     assert_eq!(verdict(&silent, Some("wrk_writer"), Env::Prod), Some(DenyCode::MissingRequiredControls));
-    let vouched = local.heeding(overlay(Required::Namespaced, &[("org.acme.watcher", Standing::Active)]));
+    let vouched = local.heeding(overlay(Required::Namespaced, &[("org.acme.watcher", WorkerStatus::Active)]));
     assert_eq!(verdict(&vouched, Some("wrk_writer"), Env::Prod), None);
 }
