@@ -10,6 +10,7 @@ mod demo;
 mod explain;
 mod gate;
 mod init;
+mod k8s;
 mod key;
 mod ledger;
 mod lines;
@@ -32,9 +33,12 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::config::{self, Checked, Config, Excerpts, Files, Problems, Warning};
 use crate::engine::Snapshot;
 
+/// Which program this is, and from which commit it was built: see build.rs.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HALLGATE_BUILT"), ")");
+
 /// A reverse-proxy sidecar and Hall Server that decides, records and only then forwards
 #[derive(Debug, Parser)]
-#[command(name = "hallgate", version, propagate_version = true)]
+#[command(name = "hallgate", version = VERSION, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -62,6 +66,8 @@ enum Command {
     Status(status::Options),
     Init(init::Options),
     Gate(gate::Options),
+    #[command(subcommand)]
+    K8s(k8s::Options),
     Demo(demo::Options),
     Completions(manual::Completions),
     Man(manual::Man),
@@ -131,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Status(options) => status::run(&options),
         Command::Init(options) => init::run(&options),
         Command::Gate(options) => gate::run(&options),
+        Command::K8s(options) => k8s::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Completions(options) => manual::complete(&options, Cli::command()),
         Command::Man(options) => manual::man(&options, Cli::command()),

@@ -7,6 +7,8 @@
 mod explain;
 #[path = "commands/replay.rs"]
 mod replay;
+#[path = "commands/version.rs"]
+mod version;
 #[path = "commands/warnings.rs"]
 mod warnings;
 

@@ -11,9 +11,15 @@ mod container;
 mod fabric;
 #[path = "pod/image.rs"]
 mod image;
+#[path = "pod/inject.rs"]
+mod inject;
 #[path = "pod/ledger_key.rs"]
 mod ledger_key;
 #[path = "pod/manifests.rs"]
 mod manifests;
+#[path = "pod/monitoring.rs"]
+mod monitoring;
 #[path = "pod/redirect.rs"]
 mod redirect;
+#[path = "pod/worked.rs"]
+mod worked;

@@ -86,7 +86,8 @@ pub fn sample(overlay: &str) -> BTreeMap<String, Value> {
     samples.entry(overlay.to_owned()).or_insert_with(|| valid(&rendered(overlay))).clone()
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
+/// The items of a list; none where there is none.
+pub fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().map(Vec::as_slice).unwrap_or_default().iter()
 }
 
@@ -347,27 +348,4 @@ fn every_overlay_serves_under_its_own_configuration_and_its_probes_are_answered(
         }
         fabric.kill(started);
     }
-}
-
-#[test]
-fn the_dashboard_shows_only_metrics_that_there_are() {
-    // `tests/tidy.rs` holds this table against the code.
-    let table = fs::read_to_string(root().join("docs/reference/metrics.md")).unwrap();
-    let there: Vec<&str> = table
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `hallgate_")?.split('`').next())
-        .map(|name| name.strip_suffix("_total").unwrap_or(name))
-        .collect();
-    let dashboard = fs::read_to_string(root().join("k8s/monitoring/hallgate.json")).unwrap();
-    let parsed: Value = serde_json::from_str(&dashboard).unwrap();
-    assert!(list(&parsed["panels"]).count() >= 10);
-    let mut shown = 0;
-    for (at, prefix) in dashboard.match_indices("hallgate_") {
-        let name: String =
-            dashboard[at + prefix.len()..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-        let base = ["_total", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-        assert!(there.contains(&base), "no metric `hallgate_{name}`; there are {there:?}");
-        shown += 1;
-    }
-    assert!(shown >= 15);
 }

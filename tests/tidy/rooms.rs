@@ -66,7 +66,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper", &["api"]),
     ("hyper_util", &["api"]),
     ("libc", &["registry"]),
-    ("marked_yaml", &["config"]),
+    ("marked_yaml", &["cli/k8s", "config"]),
     ("memchr", &["connections"]),
     ("miette", &["policy"]),
     ("mimalloc", &["main"]),

@@ -92,8 +92,8 @@ fn the_pages_name_every_subcommand_and_no_other() {
         .iter()
         .flat_map(|(_, page)| page.match_indices("hallgate ").map(|(at, what)| (&page[..at], &page[at + what.len()..])))
         .filter(|(before, _)| before.ends_with(['`', '\n', '/', ' ']) && in_code(before))
-        .filter_map(|(_, after)| after.split(|c: char| !c.is_ascii_lowercase()).next())
-        .filter(|name| !name.is_empty())
+        .filter_map(|(_, after)| after.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit()).next())
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
         .collect();
     assert_eq!(named, there, "subcommands on the pages (left) differ from those of `hallgate --help` (right)");
 }
