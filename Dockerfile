@@ -8,12 +8,16 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates cmake python3 \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY Cargo.toml Cargo.lock LICENSE ./
+COPY Cargo.toml Cargo.lock LICENSE build.rs ./
 COPY src src
+# What `hallgate k8s inject` puts into pods.
+COPY k8s k8s
 COPY benches benches
 # What the tests share is a member of the workspace, without which cargo reads nothing.
 COPY tests/support tests/support
 COPY .ci/sbom .ci/supply-chain .ci/
+# docker build --build-arg HALLGATE_COMMIT="$(git rev-parse --short=12 HEAD)" .   what `--version` says
+ARG HALLGATE_COMMIT
 RUN cargo rustc --locked --release --bin hallgate -- -C target-feature=+crt-static \
     && strip --strip-all -o /hallgate target/release/hallgate \
     && test "$(stat --format %s /hallgate)" -lt 29360128
@@ -30,7 +34,7 @@ ENTRYPOINT ["/redirect.sh"]
 FROM scratch AS hallgate
 LABEL org.opencontainers.image.title="hallgate" \
       org.opencontainers.image.description="A reverse-proxy sidecar and Hall Server that decides, records and only then forwards" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /sbom /src/LICENSE /usr/share/doc/hallgate/

@@ -12,6 +12,7 @@ CARGO ?= cargo
 
 VENV := target/venv
 NODE := target/node
+BUILT := $(or $(CARGO_TARGET_DIR),target)/debug/hallgate
 STATIC := target/static/hallgate
 KUBECTL := target/kubectl
 # The public reference implementation as its authors package it, with its own tests.
@@ -23,13 +24,17 @@ FUZZ_VERSION := 0.13.2
 FUZZ_OPTIONS := --sanitizer none --target-dir target/fuzz
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help demo test soak kills fuzz neighbours hostile bench counts sbom check build-tools tools
+.PHONY: help demo test soak kills fuzz neighbours hostile bench counts sbom dist alerts check build-tools tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
+# The first build is 400 packages: who waits for it is told how long, and sees what is compiled.
 demo: build-tools ## the whole journey on embedded defaults, until Ctrl-C
-	$(CARGO) run --locked --quiet -- demo $(ARGS)
+	@[ -e $(BUILT) ] || echo 'Building hallgate, once: about six minutes on two cores.' >&2
+	@began=$$(date +%s); $(CARGO) build --locked --bin hallgate; took=$$(($$(date +%s) - began)); \
+		[ $$took -lt 5 ] || echo "Built in $$took s. Now the demo: about ten seconds." >&2
+	@$(CARGO) run --locked --quiet -- demo $(ARGS)
 
 test: tools $(STATIC) ## every test, with what the tests need
 	$(CARGO) test --locked --no-fail-fast 2>&1 | .ci/sum-tests
@@ -70,6 +75,21 @@ sbom: build-tools ## what the program is made of, and the licences of all of it,
 	@.ci/need python3
 	.ci/sbom target/sbom
 
+# Two builds with link-time optimisation, and every dependency for the other architecture: five to ten minutes each on two cores.
+dist: build-tools $(KUBECTL)/installed ## what is handed out, in target/dist: programs, image, chart, bill of materials, sums
+	@.ci/need python3 strip=binutils
+	.ci/dist target/dist
+
+# Not in `make test`, which holds alerts against metrics and their page: promtool comes with a whole Prometheus.
+alerts: $(VENV)/installed ## every alert of k8s/monitoring, tried by promtool
+	@.ci/need promtool=prometheus
+	@mkdir -p target/alerts
+	$(VENV)/bin/python -c 'import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin)["spec"], sys.stdout)' \
+		<k8s/monitoring/prometheusrule.yaml >target/alerts/rules.yaml
+	cp tests/pod/alerts.yaml target/alerts/
+	promtool check rules target/alerts/rules.yaml
+	promtool test rules target/alerts/alerts.yaml
+
 bench: build-tools ## the measurements that the README quotes
 	@.ci/need python3 wrk nginx taskset=util-linux strip=binutils
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
@@ -100,10 +120,12 @@ $(FUZZ): | build-tools
 
 # The clients that the tests drive: curl, Node's fetch, Python's requests, and the SDKs of the pages about apps; and what shows a
 # process's system calls and takes its disk away: strace, and util-linux. What pods are made of: iproute2 for namespaces, iptables. And
-# the proxies that stand before a gate: nginx, HAProxy, Caddy; Envoy is among the Python packages. And a browser: Chromium.
+# the proxies that stand before a gate: nginx, HAProxy, Caddy; Envoy is among the Python packages. And a browser: Chromium. And skopeo,
+# which looks at the image.
 tools: build-tools $(VENV)/installed $(NODE)/installed $(KUBECTL)/installed
 	@.ci/need curl node=nodejs update-ca-certificates=ca-certificates strace prlimit=util-linux unshare=util-linux mount \
-		ip=iproute2 iptables ip6tables=iptables setpriv=util-linux nginx haproxy caddy chromium-headless-shell
+		ip=iproute2 iptables ip6tables=iptables setpriv=util-linux nginx haproxy caddy chromium-headless-shell \
+		skopeo strip=binutils
 	@node -e 'typeof fetch === "function" || process.exit(1)' || \
 		{ echo "node $$(node --version) has no fetch; install Node.js 18 or later" >&2; exit 1; }
 
@@ -133,7 +155,7 @@ $(KUBECTL)/installed: .ci/kubectl | $(VENV)/installed
 
 # The program as it is in the image: all of it in one file, C library included. Only the last step differs from the usual build.
 # Copied away, because the next build without the flag puts its own in that place.
-$(STATIC): $(shell find src -type f) Cargo.toml Cargo.lock | build-tools
+$(STATIC): $(shell find src k8s/base k8s/overlays -type f) build.rs Cargo.toml Cargo.lock | build-tools
 	$(CARGO) rustc --locked --bin hallgate -- -C target-feature=+crt-static
 	@mkdir -p $(@D)
-	cp $(or $(CARGO_TARGET_DIR),target)/debug/hallgate $@
+	cp $(BUILT) $@

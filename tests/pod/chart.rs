@@ -97,7 +97,7 @@ fn the_chart_takes_values() {
     let spec = &manifests["Deployment/shop"]["spec"];
     let pod = &spec["template"]["spec"];
     assert_eq!((&spec["replicas"], &pod["containers"][0]["env"][0]["value"]), (&3.into(), &"b".into()));
-    assert_eq!(pod["initContainers"][0]["image"], "here/r:0.1.0");
+    assert_eq!(pod["initContainers"][0]["image"], "here/r:0.2.0");
     assert_eq!(pod["initContainers"][1]["resources"]["limits"], serde_json::json!({ "memory": "1Gi" }));
     assert_eq!(manifests["Service/shop"]["spec"]["ports"][0]["port"], 8000);
     assert!(!valid(&run(&mut chart(&["mode=inbound", SHOP[0], SHOP[1]]))).contains_key("Deployment/shop"));

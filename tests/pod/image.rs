@@ -78,6 +78,21 @@ fn the_dockerfile_builds_what_was_tested_and_runs_it_as_the_manifests_do() {
         }
     }
 
+    // What the program is made of is given to the engine, and is copied by the stage.
+    let given = fs::read_to_string(root().join(".dockerignore")).unwrap();
+    let included = Command::new("grep")
+        .args(["-rhoE", r#"include_str!\("(\.\./)+k8s/[^"]+"#, "src"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let included = String::from_utf8(included.stdout).unwrap();
+    let included: Vec<&str> = included.lines().map(|line| &line[line.find("k8s/").unwrap()..]).collect();
+    assert!(included.len() >= 3, "{included:?}");
+    for path in included {
+        assert!(given.lines().any(|line| line.strip_prefix('!') == Some(path)), ".dockerignore does not give {path}");
+    }
+    assert!(build.contains("COPY k8s k8s"), "{build}");
+
     let image = &stages[2].1;
     assert_eq!(image[0], "FROM scratch AS hallgate");
     assert!(!image.iter().any(|line| line.starts_with("RUN")), "nothing can run in an empty root");
@@ -140,4 +155,123 @@ fn the_bill_of_materials_lists_what_is_built_with_hashes_and_licences() {
     assert!(texts.contains("The author disclaims copyright"));
     let mode = fs::metadata(root().join(".ci/sbom")).unwrap().permissions().mode();
     assert_eq!(mode & 0o111, 0o111, ".ci/sbom is run by name");
+}
+
+#[test]
+fn an_image_is_made_without_an_engine_and_runs() {
+    let Some(fabric) = Fabric::lay() else { return };
+    let at = |name: &str| fabric.path(name).display().to_string();
+    // Without its symbols it is half as large.
+    run(Command::new("strip").args(["--strip-all", "-o", &at("program")]).arg(program()));
+    fs::create_dir(at("papers")).unwrap();
+    fs::write(at("papers/hallgate.cdx.json"), "{}").unwrap();
+    let (amd, arm) = (format!("amd64={}", at("program")), format!("arm64={}", at("papers/hallgate.cdx.json")));
+    run(Command::new(root().join(".ci/image")).args([&at("image.tar"), &at("papers"), &amd, &arm]));
+
+    let image = format!("oci-archive:{}", at("image.tar"));
+    let skopeo = |architecture: &str, arguments: &[&str]| {
+        let choice = format!("--override-arch={architecture}");
+        run(Command::new("skopeo").args(["--insecure-policy", &choice]).args(arguments))
+    };
+    let inspected = |architecture: &str| -> Value {
+        serde_json::from_str(&skopeo(architecture, &["inspect", "--config", &image])).unwrap()
+    };
+    let config = inspected("amd64");
+    assert_eq!((&config["architecture"], &inspected("arm64")["architecture"]), (&"amd64".into(), &"arm64".into()));
+    // As the Dockerfile says, which another test holds against the manifests.
+    let config = &config["config"];
+    assert_eq!(config["User"], format!("{GATE_UID}:{GATE_UID}"));
+    assert_eq!(
+        (&config["WorkingDir"], &config["Entrypoint"]),
+        (&"/var/lib/hallgate".into(), &serde_json::json!(["/hallgate"]))
+    );
+    assert_eq!(config["Cmd"], serde_json::json!(["serve", "--config", "/etc/hallgate/hallgate.yaml"]));
+    assert_eq!(config["ExposedPorts"], serde_json::json!({ "8080/tcp": {}, "8765/tcp": {}, "8766/tcp": {} }));
+    assert_eq!(config["Labels"]["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"));
+
+    let copied = at("copied");
+    skopeo("amd64", &["copy", "--quiet", &image, &format!("dir:{copied}")]);
+    let manifest: Value = serde_json::from_slice(&fs::read(format!("{copied}/manifest.json")).unwrap()).unwrap();
+    let layers = manifest["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 1, "{manifest:#}");
+    let layer = layers[0]["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    let inside = at("inside");
+    fs::create_dir(&inside).unwrap();
+    run(Command::new("tar").args([
+        "--extract",
+        "--gzip",
+        "--file",
+        &format!("{copied}/{layer}"),
+        "--directory",
+        &inside,
+    ]));
+    let ledger = fs::metadata(format!("{inside}/var/lib/hallgate")).unwrap();
+    assert_eq!((ledger.uid().to_string(), ledger.gid().to_string()), (GATE_UID.to_owned(), GATE_UID.to_owned()));
+    for there in [
+        "etc/ssl/certs/ca-certificates.crt",
+        "usr/share/doc/hallgate/LICENSE",
+        "usr/share/doc/hallgate/hallgate.cdx.json",
+    ] {
+        assert!(fs::metadata(format!("{inside}/{there}")).unwrap().len() > 0, "{there}");
+    }
+    // What every container runtime brings.
+    fs::create_dir(format!("{inside}/dev")).unwrap();
+    for (device, minor) in [("random", "8"), ("urandom", "9")] {
+        run(Command::new("mknod").args(["-m", "666", &format!("{inside}/dev/{device}"), "c", "1", minor]));
+    }
+    let user = ["--setgid", GATE_UID, "--setuid", GATE_UID, "--wd", "/var/lib/hallgate", "/hallgate"];
+    let container =
+        |arguments: &[&str]| run(Command::new("unshare").args(["--root", &inside]).args(user).args(arguments));
+    assert!(container(&["--version"]).starts_with(&format!("hallgate {} ", env!("CARGO_PKG_VERSION"))));
+    // The folder of the ledger is its own to write.
+    container(&["key", "new", "hallgate.key"]);
+}
+
+#[test]
+fn every_place_that_names_a_version_names_this_one() {
+    let version = env!("CARGO_PKG_VERSION");
+    let git = Command::new("git")
+        .args(["ls-files", "k8s", "docs", "tests/pod/shop", "Dockerfile"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let files = String::from_utf8(git.stdout).unwrap();
+    let marks = [
+        "hallgate:",
+        "hallgate-redirect:",
+        "hallgate, tag: ",
+        "hallgate-redirect, tag: ",
+        "appVersion: ",
+        "image.version=\"",
+        "name: hallgate, version: ",
+        "hallgate-chart-",
+        "hallgate-",
+    ];
+    let (mut found, mut wrong) = (0, Vec::new());
+    for file in files.lines().filter(|file| !file.ends_with(".json") && root().join(file).is_file()) {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        for mark in marks {
+            for (at, _) in text.match_indices(mark) {
+                let named: String =
+                    text[at + mark.len()..].chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+                if named.matches('.').count() >= 2 {
+                    found += 1;
+                    if named.trim_end_matches('.') != version {
+                        wrong.push(format!("{file}: {mark}{named}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty() && found >= 12,
+        "{found} places, of which these name another than {version}:\n  {}",
+        wrong.join("\n  ")
+    );
+    let chart = fs::read_to_string(root().join("k8s/chart/Chart.yaml")).unwrap();
+    assert!(chart.contains(&format!("\nversion: {version}\n")), "{chart}");
+    let changes = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
+    let upgrade = fs::read_to_string(root().join("docs/operate/upgrade.md")).unwrap();
+    assert!(changes.contains(&format!("\n## [{version}] - ")), "CHANGELOG.md has no section of {version}");
+    assert!(upgrade.contains("\n## From "), "docs/operate/upgrade.md says of no version what to look at");
 }
