@@ -236,3 +236,15 @@ fn told_to_end_while_it_starts_it_ends_also_as_the_first_process_of_a_container(
         assert_eq!(code, Some(1), "first of its kind: {first_of_its_kind}");
     }
 }
+
+#[test]
+fn who_has_had_an_answer_may_end_the_process() {
+    for _ in 0..5 {
+        let fixture = Fixture::sample(NOWHERE);
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        fixture.edit("hall:\n  listen: 127.0.0.1:0", &format!("hall:\n  listen: {port}"));
+        let process = fixture.begin();
+        until(|| support::ask_if_there(port, "GET /livez", &[], "").is_some());
+        process.end();
+    }
+}

@@ -138,7 +138,7 @@ impl Drop for LastLines {
 /// Runs until a signal. Whether it ended without a panic.
 fn until_told(config: Config, path: PathBuf, files: Files, signals: Signals) -> Result<bool, StartError> {
     let fixed = Fixed::of(&config);
-    let mut running = start(config)?;
+    let mut running = start_told(config, |end| signals.end_by(end.clone()))?;
     let reloader = Reloader::start(path, files, fixed, Arc::clone(&running.decides))?;
     signals.lead(running.end.clone(), reloader, || running.open_ops())?;
     Ok(running.wait())
@@ -150,6 +150,11 @@ fn until_told(config: Config, path: PathBuf, files: Files, signals: Signals) -> 
 /// # Errors
 /// A listener is taken, the ledger cannot be opened, or a door cannot be built. Nothing runs then.
 pub fn start(config: Config) -> Result<Running, StartError> {
+    start_told(config, |_| {})
+}
+
+/// The same. Before anybody can connect it says by what the process is told to end: who has had an answer may end it in order.
+fn start_told(config: Config, tell: impl FnOnce(&watch::Sender<StopMode>)) -> Result<Running, StartError> {
     one_provider();
     let Config { gate, hall: api, tokens, limits, snapshot, roster, store, .. } = config;
     let Config { registry, cache, ledger, webhook, telemetry, ops, shutdown, .. } = config;
@@ -230,6 +235,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         let sockets = listen::claim(&*service, &mut bound).map_err(StartError::Door)?;
         server.add_boxed_service(Box::new(ending.door(service, sockets)));
     }
+    tell(&end);
     let run = move || server.run(RunArgs { shutdown_signal: Box::new(ending) });
     let server = threads::start_once("server", run)?;
     Ok(Running {

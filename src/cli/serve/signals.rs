@@ -50,6 +50,11 @@ impl Signals {
         Ok(Self { runtime, hangup, end })
     }
 
+    /// From here on, being told to end ends by this what is about to run.
+    pub fn end_by(&self, end: watch::Sender<StopMode>) {
+        let _once = self.end.set(end);
+    }
+
     /// Leads signals to what runs now, until that has ended. `led` is called as soon as they are.
     ///
     /// # Errors
@@ -60,8 +65,7 @@ impl Signals {
         reloader: Reloader,
         led: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
-        let Self { runtime, mut hangup, end: to } = self;
-        let to = to.get_or_init(|| end);
+        let Self { runtime, mut hangup, .. } = self;
         runtime.spawn(async move {
             while hangup.recv().await.is_some() {
                 reloader.now();
@@ -69,7 +73,7 @@ impl Signals {
         });
         led()?;
         // Whoever runs holds the receivers.
-        runtime.block_on(to.closed());
+        runtime.block_on(end.closed());
         // The reloader goes with its task.
         Ok(())
     }
