@@ -12,7 +12,9 @@ use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, criterion_gro
 use hallgate::cache::{self, Verdicts};
 use hallgate::engine::artifact::artifact_hash;
 use hallgate::engine::snapshot::Worker;
-use hallgate::engine::{Decision, Facts, Json, Mode, Question, RouteInput, RuleSet, Settings, Snapshot, decide};
+use hallgate::engine::{
+    Decision, Facts, Json, Mode, Question, RouteInput, RuleSet, Settings, ShadowVerdict, Snapshot, decide,
+};
 use hallgate::ids::{DataLabel, Env, TenantRisk};
 use serde_json::json;
 
@@ -138,6 +140,22 @@ fn decisions(c: &mut Criterion) {
         };
         b.iter_batched(|| input.clone(), one, BatchSize::SmallInput);
     });
+    // What a shadow adds: one that was asked the same before, and one that decides each anew.
+    let (shadow, beside) = (self::snapshot(200, Some(EVERYTHING)), verdicts.beside());
+    for (name, beside) in [("remembered", beside), ("not remembered", Verdicts::new(cache::Settings { max_bytes: 0 }))]
+    {
+        c.bench_function(&format!("decision, cached, with a shadow that is {name}"), |b| {
+            let one = |input: RouteInput| {
+                let question = Question::ask(&input, &facts, &snapshot);
+                let (verdict, cached) = verdicts.verdict(question, |question| decide(question, &snapshot));
+                let question = Question::ask(&input, &facts, &shadow);
+                let (said, _) = beside.verdict(question, |question| decide(question, &shadow));
+                let said = Some(ShadowVerdict { verdict: said, snapshot: shadow.fingerprint });
+                Decision { shadow: said, ..Decision::new(input, verdict, &snapshot, cached) }
+            };
+            b.iter_batched(|| input.clone(), one, BatchSize::SmallInput);
+        });
+    }
 }
 
 fn loading(c: &mut Criterion) {

@@ -35,6 +35,12 @@ impl Verdicts {
         Self { kept: kept.build_with_hasher(ahash::RandomState::new()) }
     }
 
+    /// Another one, empty, that takes as many bytes at most.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self::new(Settings { max_bytes: self.kept.policy().max_capacity().unwrap_or_default() })
+    }
+
     /// The verdict on a question, remembered or decided now, and whether it was remembered.
     ///
     /// Concurrent misses on one question decide once: the others wait the microseconds that a pure decision takes.

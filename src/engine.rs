@@ -22,7 +22,7 @@ pub mod rules;
 pub mod snapshot;
 
 pub use catalogue::Catalogue;
-pub use decision::{Attested, Candidate, Decision, Denial, DenyCode, Outcome, Verdict, WouldBe};
+pub use decision::{Attested, Candidate, Decision, Denial, DenyCode, Outcome, ShadowVerdict, Verdict, WouldBe};
 pub use explain::{Explanation, explain};
 pub use gates::{decide, shed, whose_code, with_asked};
 pub use input::{Binding, Facts, RouteInput};

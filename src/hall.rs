@@ -20,6 +20,7 @@ pub mod rate;
 pub mod reads;
 pub mod recent;
 pub mod remote_registry;
+mod shadow;
 pub mod tokens;
 pub mod traced;
 pub mod watch;
@@ -129,6 +130,8 @@ pub struct Hall {
     /// Who changes the registry, where workers are enrolled over the API.
     enrolment_worker: OnceLock<enrolment::EnrolmentWorker>,
     verdicts: Verdicts,
+    /// What a shadow said: made when one is asked first, so that it takes nothing from what is in force.
+    shadow_verdicts: OnceLock<Verdicts>,
     source_hashes: SourceHashes,
     ledger: Ledger,
     tokens: ArcSwap<TokenBook>,
@@ -196,6 +199,7 @@ impl Hall {
             roster: ArcSwap::from_pointee(roster),
             enrolment_worker: OnceLock::new(),
             verdicts,
+            shadow_verdicts: OnceLock::new(),
             source_hashes: SourceHashes::default(),
             ledger,
             tokens: ArcSwap::from_pointee(tokens),
@@ -292,9 +296,11 @@ impl Hall {
     async fn decide(&self, input: RouteInput, facts: &Facts) -> (Decision, Option<Box<KeptRequest>>) {
         let snapshot = self.snapshot.load_full();
         let question = self.source_hashes.know(Question::ask(&input, facts, &snapshot), &snapshot).await;
+        let code = snapshot.shadow.as_ref().map(|_| question.code().to_vec());
         let (verdict, cached) = self.verdicts.verdict(question, |question| engine::decide(question, &snapshot));
+        let shadow = code.and_then(|code| self.ask_shadow(&input, facts, &snapshot, code));
         let kept = if self.keeps_request { snapshot.kept(&input.request) } else { None };
-        (Decision::new(input, verdict, &snapshot, cached), kept)
+        (Decision { shadow, ..Decision::new(input, verdict, &snapshot, cached) }, kept)
     }
 
     async fn commit(&self, record: Record, since: Instant) -> Result<Receipt, CannotDecide> {
@@ -333,6 +339,7 @@ impl Hall {
             };
             self.metrics.observed.get_or_create(&labels).inc();
         }
+        self.count_shadow(decision);
         if decision.verdict.gated.erred {
             self.metrics.policy_errors.inc();
         }

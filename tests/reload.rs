@@ -87,6 +87,53 @@ fn cedar_policies_are_in_force_when_they_have_changed_and_a_bad_one_is_refused()
 }
 
 #[test]
+fn a_shadow_is_asked_once_its_files_say_so_and_a_bad_one_refuses_the_change() {
+    let fixture = furnished();
+    fixture.edit("policy:\n", "policy:\n  shadow: { rules: next.json }\n");
+    fixture.write("next.json", &rules("rr_next", "cap.data.read.v1"));
+    let process = Process::start(fixture, "hallgate.yaml");
+    let in_force = process.readyz()["snapshot"].clone();
+    let same = process.ask(TOKEN);
+    assert_eq!(same["allowed"], true, "{same}");
+    assert_eq!(process.metric("hallgate_shadow_decisions_total"), 1.0);
+
+    process.replace("next.json", &rules("rr_next", "cap.data.write.v1"));
+    process.wait_for_log("another shadow is asked");
+    assert_eq!((&process.ask(TOKEN)["allowed"], &process.readyz()["snapshot"]), (&true.into(), &in_force));
+    let flips = "hallgate_shadow_flips_total{verdict=\"DISPATCH\",shadow=\"DENY\",code=\"DENY_NO_MATCHING_RULE\",\
+                 capability=\"cap.data.read.v1\"}";
+    assert_eq!(process.metric(flips), 1.0);
+    let id = process.ask(TOKEN)["decision_id"].as_str().unwrap().to_owned();
+
+    // Not even what is in force changes with it.
+    process.replace("next.json", "{");
+    process.replace("rules.json", &rules("rr_two", "cap.data.read.v1"));
+    until(|| process.readyz()["refused_change"]["first"].as_str().is_some_and(|first| first.contains("next.json")));
+    assert_eq!(process.ask(TOKEN)["matched_rule_id"], "rr_one");
+    process.replace("next.json", &rules("rr_next", "cap.data.write.v1"));
+    until(|| process.ask(TOKEN)["matched_rule_id"] == "rr_two");
+
+    let run = |arguments: &[&str]| process.run(arguments);
+    let (code, out, err) = run(&["check", "--config", "hallgate.yaml"]);
+    assert!(
+        code == Some(0) && out.contains("its shadow, which is asked and never enforced: 1 rule, 0 policies"),
+        "{out}{err}"
+    );
+    let (code, out, err) = run(&["replay", "--config", "hallgate.yaml", "--shadow", "ledger"]);
+    assert!(
+        code == Some(1) && out.contains("DISPATCH -> DENY") && out.contains("by the shadow of hallgate.yaml"),
+        "{out}{err}"
+    );
+    let (_, out, err) = run(&["explain", "--config", "hallgate.yaml", &id]);
+    assert!(out.contains("\n  shadow: DENY DENY_NO_MATCHING_RULE: no rule"), "{out}{err}");
+    process.end();
+    let (code, out, err) = run(&["audit", "verify", "--ledger", "ledger"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (code, _, err) = run(&["replay", "--config", "other.yaml", "--shadow", "ledger"]);
+    assert!(code == Some(2), "{err}");
+}
+
+#[test]
 fn a_token_counts_from_the_moment_that_its_file_says_so() {
     let process = started();
     let mut kept = Caller::new(process.hall(), TOKEN);

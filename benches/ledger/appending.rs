@@ -53,6 +53,7 @@ pub fn record() -> Record {
         snapshot: Digest::of(b"snapshot"),
         policy_version: Arc::from("policy.v1"),
         cached: true,
+        shadow: None,
     };
     Record::Decision {
         decision: Arc::new(decision),

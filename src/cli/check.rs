@@ -92,6 +92,14 @@ fn told(file: &ConfigFile, checked: &Checked, warnings: &[Warning]) {
     say(format_args!(
         "{path} {what}: {rules} ({needing} need a permit), {policies}, {workers}{warned}, snapshot {fingerprint}"
     ));
+    if let Some(shadow) = &snapshot.shadow {
+        let (rules, fingerprint) = (counted(shadow.rules.len(), "rule", "rules"), shadow.fingerprint);
+        let policies = counted(shadow.gate.as_ref().map_or(0, |gate| gate.policies()), "policy", "policies");
+        let same = if fingerprint == snapshot.fingerprint { ", the same as what is in force" } else { "" };
+        say(format_args!(
+            "its shadow, which is asked and never enforced: {rules}, {policies}, snapshot {fingerprint}{same}"
+        ));
+    }
     for (at, route, until) in observing(checked) {
         let (now, end) = (now_micros(), timestamp(until));
         if now < until {
@@ -148,6 +156,7 @@ fn as_json(file: &ConfigFile, checked: &Result<Checked, Problems>, warnings: &[W
             ("policy_files".to_owned(), json!(gate.map_or(&[][..], |gate| gate.files()))),
             ("workers".to_owned(), snapshot.workers.len().into()),
             ("snapshot".to_owned(), snapshot.fingerprint.to_string().into()),
+            ("shadow".to_owned(), snapshot.shadow.as_ref().map(|shadow| shadow.fingerprint.to_string()).into()),
             ("observing".to_owned(), observing(checked).into_iter().map(observed).collect()),
         ]);
     }

@@ -15,7 +15,7 @@ use crate::engine::counterfactuals::counterfactuals;
 use crate::engine::json::present;
 use crate::engine::{Decision, DenyCode, Explanation, Facts, Json, Outcome, RouteInput};
 use crate::ledger::LogReader;
-use crate::ledger::past::{self, KnownRequest, PastDecision, PastEntry, PastVerdict};
+use crate::ledger::past::{self, KnownRequest, PastDecision, PastEntry, PastShadow, PastVerdict};
 
 /// The most values of one member that are named.
 const NAMED: usize = 4;
@@ -179,7 +179,10 @@ impl Account {
         });
         json!({
             "decision_id": said.decision_id, "recorded_at": said.recorded_at, "asked": asked, "was": Short::of_past(said).to_json(),
-            "would_be": said.would_be.as_ref().map(|_| Short::of_past(by_policy).to_json()), "reason": by_policy.reason, "policy_version": said.policy_version, "same_policy": same_policy, "now": decided,
+            "would_be": said.would_be.as_ref().map(|_| Short::of_past(by_policy).to_json()), "reason": by_policy.reason,
+            "shadow": said.shadow.as_ref().map(|shadow| {
+                json!({"outcome": shadow.outcome, "deny_code": shadow.deny_code, "reason": shadow.reason})
+            }), "policy_version": said.policy_version, "same_policy": same_policy, "now": decided,
             "same": self.comes_out(), "cannot": cannot, "explain": now.as_ref().map(|(_, explanation)| explanation),
             "changes": changes.collect::<Vec<_>>(),
         })
@@ -259,6 +262,12 @@ impl fmt::Display for Account {
         }
         if !asked.is_empty() {
             writeln!(f, "  asked: {asked}")?;
+        }
+        if let Some(PastShadow { outcome, deny_code, reason }) = said.shadow.as_deref() {
+            let words = [Some(outcome), deny_code.as_ref()].into_iter().flatten();
+            let words: Vec<&str> = words.map(String::as_str).collect();
+            let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            writeln!(f, "  shadow: {}{why}", words.join(" "))?;
         }
         if let Some(reason) = &by_policy.reason {
             writeln!(f, "  reason: {reason}")?;

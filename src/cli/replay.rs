@@ -7,11 +7,12 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::decide::Judge;
-use super::{CANNOT, ConfigFile, misconfigured, say};
+use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
 use crate::engine::policy_gate::Policies;
 use crate::engine::{Decision, DenyCode, Outcome};
 use crate::ledger::past::{PastDecision, PastVerdict};
@@ -28,6 +29,9 @@ pub struct Options {
     /// One JSON object a line for each verdict that flips, instead of text
     #[arg(long)]
     json: bool,
+    /// Decide by the configuration's `policy.shadow`, which is asked and not in force
+    #[arg(long)]
+    shadow: bool,
     /// Show what has the same verdict for another reason, too
     #[arg(long)]
     all: bool,
@@ -40,6 +44,13 @@ pub struct Options {
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     let judge = match options.file.load_policy() {
+        Ok(snapshot) if options.shadow => match snapshot.shadow.and_then(Arc::into_inner) {
+            Some(shadow) => Judge::new(shadow),
+            None => {
+                let path = options.file.path().display();
+                return cannot(format_args!("{path} has no `policy.shadow`: add one, or leave out `--shadow`"));
+            }
+        },
         Ok(snapshot) => Judge::new(snapshot),
         Err(problems) => return misconfigured(&problems),
     };
@@ -49,7 +60,8 @@ pub fn run(options: &Options) -> ExitCode {
         recorded::read(source, snapshot.settings.mode, &mut |place, found| replay.take(&place, found));
     }
     let count = replay.count;
-    let summary = format!("{count} by {}, snapshot {}", options.file.path().display(), snapshot.fingerprint);
+    let which = if options.shadow { "the shadow of " } else { "" };
+    let summary = format!("{count} by {which}{}, snapshot {}", options.file.path().display(), snapshot.fingerprint);
     if options.json {
         let _ = writeln!(io::stderr(), "{summary}");
     } else {

@@ -1,5 +1,7 @@
 //! The `policy` section, and the snapshot that it makes of its rules and workers.
 
+mod shadow;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +38,8 @@ pub struct Policy {
     store: Option<Option<PathBuf>>,
     /// The folders outside of which no source file of a worker is read; none: anywhere.
     allowed_worker_dirs: Option<Vec<PathBuf>>,
+    /// What is asked beside it; `Some(None)`: nothing.
+    shadow: Option<Option<shadow::ShadowSection>>,
 }
 
 const MODES: &[(&str, Mode)] = &[("strict", Mode::Strict), ("reference", Mode::Reference)];
@@ -45,31 +49,46 @@ pub fn read(mut policy: Map<'_>) -> Policy {
     let mode = policy.read("mode", "strict", kinds::word(MODES));
     let rules = policy.path("rules", "rules.json");
     let workers = policy.path("workers", "enrolled");
-    let settings = settings(&mut policy, mode);
+    let settings = settings(&mut policy, mode, &defaults());
     let gate = policy.get("gate").map_or(Some(None), |value| value.path().map(Some));
     let catalogue = policy.get("catalogue").map_or(Some(None), |value| value.path().map(Some));
     let mode = mode.unwrap_or(Mode::Strict);
     let allowed_worker_dirs = policy.get("allowed_worker_dirs").map_or(Some(Vec::new()), |dirs| folders(&dirs, mode));
     let store = policy.get("store").map_or(Some(None), |value| value.path().map(Some));
+    let shadow = policy.get("shadow").map_or(Some(None), |value| {
+        let in_force = settings.clone().unwrap_or_else(|| Settings { mode, ..defaults() });
+        value.map().and_then(|map| shadow::read(map, &in_force)).map(Some)
+    });
     policy.done(&[]);
-    Policy { mode, settings, rules, workers, gate, catalogue, store, allowed_worker_dirs }
+    Policy { mode, settings, rules, workers, gate, catalogue, store, allowed_worker_dirs, shadow }
 }
 
-fn settings(policy: &mut Map<'_>, mode: Option<Mode>) -> Option<Settings> {
-    let version = policy.read("version", "policy.v0", kinds::shared);
-    let require_worker_id = policy
-        .get("require_worker_id")
-        .map_or_else(|| Some(BTreeSet::from([Env::Prod, Env::Edge])), |value| value.read_list(kinds::id));
-    let require_signatory = policy.read("require_signatory", "false", kinds::flag);
-    let allowed_tenants: Option<BTreeSet<Arc<str>>> = policy.list("allowed_tenants", kinds::shared);
-    let require_worker_attestation = policy.read("require_worker_attestation", "false", kinds::flag);
-    let enforce_correlation_id = policy.read("enforce_correlation_id", "true", kinds::flag);
-    let enforce_required_controls = policy.read("enforce_required_controls", "true", kinds::flag);
-    let enforce_blast_scoring_in_prod = policy.read("enforce_blast_scoring_in_prod", "true", kinds::flag);
-    let enforce_privilege_envelopes = policy.read("enforce_privilege_envelopes", "false", kinds::flag);
-    let require_known_capability = policy.read("require_known_capability", "false", kinds::flag);
-    let egress_allowlist = policy.section("egress_allowlist").and_then(egress);
-    let tenants = policy.get("tenants").map_or_else(|| Some(BTreeMap::new()), |value| tenants(&value));
+/// A policy whose section says nothing.
+fn defaults() -> Settings {
+    let egress_allowlist = Env::ALL.iter().map(|env| (*env, BTreeSet::new())).collect();
+    Settings { egress_allowlist, ..Settings::default() }
+}
+
+/// The switches; what is not written is as in `base`.
+fn settings(policy: &mut Map<'_>, mode: Option<Mode>, base: &Settings) -> Option<Settings> {
+    let version = policy.or("version", &base.version, kinds::shared);
+    let require_worker_id = policy.list_or("require_worker_id", &base.require_worker_id, kinds::id);
+    let require_signatory = policy.or("require_signatory", &base.require_signatory, kinds::flag);
+    let allowed_tenants = policy.list_or("allowed_tenants", &base.allowed_tenants, kinds::shared);
+    let require_worker_attestation =
+        policy.or("require_worker_attestation", &base.require_worker_attestation, kinds::flag);
+    let enforce_correlation_id = policy.or("enforce_correlation_id", &base.enforce_correlation_id, kinds::flag);
+    let enforce_required_controls =
+        policy.or("enforce_required_controls", &base.enforce_required_controls, kinds::flag);
+    let enforce_blast_scoring_in_prod =
+        policy.or("enforce_blast_scoring_in_prod", &base.enforce_blast_scoring_in_prod, kinds::flag);
+    let enforce_privilege_envelopes =
+        policy.or("enforce_privilege_envelopes", &base.enforce_privilege_envelopes, kinds::flag);
+    let require_known_capability = policy.or("require_known_capability", &base.require_known_capability, kinds::flag);
+    let egress_allowlist = policy
+        .get("egress_allowlist")
+        .map_or_else(|| Some(base.egress_allowlist.clone()), |value| value.map().and_then(egress));
+    let tenants = policy.get("tenants").map_or_else(|| Some(base.tenants.clone()), |value| tenants(&value));
     Some(Settings {
         mode: mode?,
         version: version?,
@@ -121,6 +140,7 @@ fn tenants(value: &Value<'_>) -> Option<BTreeMap<TenantId, TenantRisk>> {
 }
 
 /// A rules file that was read: its path and text, so that what is found later can be placed in it.
+#[derive(Clone)]
 struct RulesFile {
     path: PathBuf,
     text: String,
@@ -145,7 +165,7 @@ impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
     pub fn load(self, file: &Path, found: &mut Found) -> Option<LoadedPolicy> {
         let problems = &mut found.problems;
-        let Self { mode, settings, rules, workers, gate, catalogue, store, allowed_worker_dirs } = self;
+        let Self { mode, settings, rules, workers, gate, catalogue, store, allowed_worker_dirs, shadow } = self;
         let rules = rules.and_then(|path| RulesFile::read(path, problems));
         let parsed = rules.as_ref().and_then(|rules| rules.parse(mode, problems));
         // Where a folder is wrong, the records are read all the same, for what else is wrong with them.
@@ -158,6 +178,9 @@ impl Policy {
         let gate = gate.and_then(|path| path.map_or(Some(None), |path| load_gate(&path, problems).map(Some)));
         let catalogue =
             catalogue.and_then(|path| path.map_or(Some(None), |path| load_catalogue(&path, problems).map(Some)));
+        let shadow = shadow.and_then(|shadow| {
+            shadow.map_or(Some(None), |shadow| shadow.load(mode, rules.as_ref(), problems).map(Some))
+        });
         allowed_worker_dirs?;
         let (rules, roster, store) = (rules?, roster?, store?);
         let roll = if store.is_some() { Roll::Open } else { Roll::Closed };
@@ -173,6 +196,13 @@ impl Policy {
         let empty_policies = gate.as_ref().map_or(&[][..], CedarGate::empty_files).to_vec();
         let snapshot = match gate {
             Some(gate) => snapshot.gated_by(Arc::new(gate)),
+            None => snapshot,
+        };
+        let snapshot = match shadow? {
+            Some(shadow) => {
+                let shadow = shadow.put_together(&snapshot, roster.workers(), roll, &rules, file, problems)?;
+                snapshot.shadowed_by(shadow)
+            }
             None => snapshot,
         };
         let origins = Origins { keys: found.keys.clone(), rules: rules.path, named, empty_policies };

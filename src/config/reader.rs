@@ -409,6 +409,26 @@ impl<'a> Map<'a> {
         }
     }
 
+    /// The value of a key as its kind, or what else counts.
+    pub fn or<T: Clone>(
+        &mut self,
+        key: &'static str,
+        otherwise: &T,
+        kind: impl FnOnce(&str) -> Result<T, InvalidValue>,
+    ) -> Option<T> {
+        self.get(key).map_or_else(|| Some(otherwise.clone()), |value| value.read(kind))
+    }
+
+    /// The values of a list, or what else counts; `None` when one is wrong.
+    pub fn list_or<T, C: FromIterator<T> + Clone>(
+        &mut self,
+        key: &'static str,
+        otherwise: &C,
+        kind: impl Fn(&str) -> Result<T, InvalidValue>,
+    ) -> Option<C> {
+        self.get(key).map_or_else(|| Some(otherwise.clone()), |value| value.read_list(kind))
+    }
+
     /// The value of a key as its kind, if it is there: `Some(None)` when it is absent, `None` when it is wrong.
     pub fn maybe<T>(&mut self, key: &'static str, kind: impl Fn(&str) -> Result<T, InvalidValue>) -> Option<Option<T>> {
         self.get(key).map_or(Some(None), |value| value.read(kind).map(Some))

@@ -373,6 +373,13 @@ impl Verdict {
             + self.events.capacity() * size_of::<Event>()
     }
 
+    /// What the policy says, enforced or not: its outcome, and the code of what is not a dispatch.
+    #[must_use]
+    pub fn of_policy(&self) -> (Outcome, Option<DenyCode>) {
+        let outcome = self.would_be.as_ref().map_or(self.outcome, |would_be| would_be.outcome);
+        (outcome, self.refusal().map(|denial| denial.code))
+    }
+
     /// What the policy says against the request, enforced or not.
     #[must_use]
     pub fn refusal(&self) -> Option<&Denial> {
@@ -415,6 +422,15 @@ impl Verdict {
     }
 }
 
+/// What a policy that is not in force says of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShadowVerdict {
+    /// What it says, as if it were enforced.
+    pub verdict: Arc<Verdict>,
+    /// Its snapshot.
+    pub snapshot: Fingerprint,
+}
+
 /// One request's decision: what was asked, and the verdict on it under a named policy.
 #[derive(Debug, Clone)]
 pub struct Decision {
@@ -432,6 +448,8 @@ pub struct Decision {
     pub policy_version: Arc<str>,
     /// Whether the verdict was remembered.
     pub cached: bool,
+    /// What the shadow says, where there is one and it could be asked. Nothing follows from it.
+    pub shadow: Option<ShadowVerdict>,
 }
 
 impl Decision {
@@ -441,7 +459,8 @@ impl Decision {
         let tenant_risk = snapshot.tenant_risk(&input);
         let artifact_hash = artifact_hash(&input, tenant_risk);
         let policy_version = Arc::clone(&snapshot.settings.version);
-        Self { input, verdict, tenant_risk, artifact_hash, snapshot: snapshot.fingerprint, policy_version, cached }
+        let snapshot = snapshot.fingerprint;
+        Self { input, verdict, tenant_risk, artifact_hash, snapshot, policy_version, cached, shadow: None }
     }
 
     /// Who acts, or else who asks.

@@ -127,6 +127,11 @@ impl Question {
         size_of::<Self>() + tenant + capability + worker + said + self.code.capacity() * size_of::<Code>()
     }
 
+    /// What is known of the code of whoever may act.
+    pub(crate) fn code(&self) -> &[Code] {
+        &self.code
+    }
+
     pub(crate) fn project(input: &RouteInput, facts: &Facts, snapshot: &Snapshot, reads: Reads) -> Self {
         let worker = NamedWorker::of(input, facts, snapshot);
         Self {

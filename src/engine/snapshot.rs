@@ -205,6 +205,9 @@ pub struct Snapshot {
     pub local: Fingerprint,
     /// What a remote registry says, which is heeded in all of it.
     pub overlay: Arc<RegistryOverlay>,
+    /// Another policy over the same workers, which is asked beside this one and never enforced. No part of the fingerprint: no verdict
+    /// depends on it.
+    pub shadow: Option<Arc<Self>>,
     /// The workers by their records, in the records' order.
     enrolled: Arc<[Arc<Worker>]>,
     pub(crate) reads: Reads,
@@ -365,7 +368,7 @@ impl Snapshot {
         let prepared = rules.rules.iter().map(|rule| species.prepare(rule, &settings, &fleet)).collect();
         let fingerprint = fingerprint::of(&settings, &rules, &by_id, &acting);
         let reads = Reads::of(&settings, &rules);
-        let (catalogue, gate, local, workers) = (Catalogue::built_in(), None, fingerprint, by_id);
+        let (catalogue, gate, shadow, local, workers) = (Catalogue::built_in(), None, None, fingerprint, by_id);
         Self {
             reads,
             attributes: Arc::from([]),
@@ -377,6 +380,7 @@ impl Snapshot {
             fingerprint,
             local,
             overlay,
+            shadow,
             enrolled,
             prepared,
             fleet,
@@ -404,14 +408,33 @@ impl Snapshot {
         Ok(if says_nothing { snapshot } else { snapshot.heeding(Arc::clone(&self.overlay)) })
     }
 
-    /// The same with the other's catalogue and policies.
+    /// The same with the other's catalogue and policies, and with its shadow over these workers.
     fn ruled_as(self, other: &Self) -> Self {
         let same = self.catalogue == other.catalogue;
         let snapshot = if same { self } else { self.catalogued_by(other.catalogue.clone()) };
-        match &other.gate {
+        let snapshot = match &other.gate {
             Some(gate) => snapshot.gated_by(Arc::clone(gate)),
             None => snapshot,
+        };
+        let shadow = other.shadow.as_ref().map(|shadow| Arc::new(shadow.over(&snapshot)));
+        Self { shadow, ..snapshot }
+    }
+
+    /// The same policy over the workers of another, as a remote registry has them there.
+    fn over(&self, other: &Self) -> Self {
+        let (settings, rules) = (Arc::clone(&self.settings), Arc::clone(&self.rules));
+        let of_records =
+            Self::put_together(settings, rules, Arc::clone(&other.enrolled), Arc::default()).ruled_as(self);
+        if *other.overlay == RegistryOverlay::default() {
+            return of_records;
         }
+        of_records.heeding(Arc::clone(&other.overlay))
+    }
+
+    /// The same with another policy beside it, which is asked and never enforced. To be done last.
+    #[must_use]
+    pub fn shadowed_by(self, shadow: Self) -> Self {
+        Self { shadow: Some(Arc::new(shadow)), ..self }
     }
 
     /// The same with policies: rules that ask for the policy gate need a permit of them, and deny without any. In strict mode what

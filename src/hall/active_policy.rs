@@ -68,13 +68,17 @@ pub struct Changed {
     pub snapshot: Option<Receipt>,
     /// Whether other tokens are in force now.
     pub tokens: bool,
+    /// Whether another shadow is asked now, or none any more.
+    pub shadow: bool,
 }
 
 impl Hall {
     /// Whether these are in force already. Records count, too, where no decision reads what changed: they say whose a worker is.
     #[must_use]
     pub fn holds(&self, snapshot: &Snapshot, roster: &Roster, tokens: &[Token]) -> bool {
-        self.snapshot.load().local == snapshot.local
+        let in_force = self.snapshot.load();
+        in_force.local == snapshot.local
+            && shadow_of(&in_force) == shadow_of(snapshot)
             && self.roster.load().has_folder_of(roster)
             && self.tokens.load().holds(tokens)
     }
@@ -159,14 +163,16 @@ impl Hall {
         let receipt =
             (snapshot.fingerprint != replaced).then(|| self.ledger.record_change_blocking(policy())).transpose()?;
         self.roster.store(Arc::new(roster));
+        let shadow = shadow_of(&self.snapshot.load()) != shadow_of(&snapshot);
         self.succeed(snapshot);
-        let changed = Changed { snapshot: receipt, tokens: tokens.is_some() };
+        let changed = Changed { snapshot: receipt, tokens: tokens.is_some(), shadow };
         if let Some(tokens) = tokens {
             self.tokens.store(Arc::new(tokens));
         }
         self.refused_change.store(None);
         self.metrics.snapshot_stale.set(0);
-        self.count_reload(if changed.snapshot.is_some() || changed.tokens { "applied" } else { "unchanged" });
+        let applied = changed.snapshot.is_some() || changed.tokens || changed.shadow;
+        self.count_reload(if applied { "applied" } else { "unchanged" });
         Ok(changed)
     }
 
@@ -180,6 +186,9 @@ impl Hall {
             self.remote_registry.as_ref().filter(|_| !snapshot.workers.keys().eq(before.workers.keys()))
         {
             remote_registry.changed.notify_one();
+        }
+        if let Some(verdicts) = self.shadow_verdicts.get().filter(|_| shadow_of(&snapshot) != shadow_of(&before)) {
+            verdicts.forget();
         }
         if snapshot.fingerprint == before.fingerprint {
             return;
@@ -214,6 +223,11 @@ impl Hall {
         self.metrics.snapshot_info.get_or_create(&labels).set(1);
         self.metrics.snapshot_loaded_timestamp.set(now_micros() / 1_000_000);
     }
+}
+
+/// Which shadow a snapshot has.
+fn shadow_of(snapshot: &Snapshot) -> Option<Digest> {
+    snapshot.shadow.as_ref().map(|shadow| shadow.local)
 }
 
 pub(super) fn policy_activation(

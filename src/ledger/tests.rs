@@ -84,6 +84,7 @@ pub(super) fn decision(tenant: &str, outcome: engine::Outcome) -> Decision {
         snapshot: Digest::of(b"snapshot"),
         policy_version: Arc::from("policy.v1"),
         cached: false,
+        shadow: None,
     }
 }
 

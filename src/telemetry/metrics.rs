@@ -11,8 +11,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::labels::{
-    ClosedLabels, DecisionLabels, ObservedLabels, RefreshLabels, RefusalLabels, ReloadLabels, SnapshotLabels,
-    UpstreamLabels,
+    ClosedLabels, DecisionLabels, ObservedLabels, RefreshLabels, RefusalLabels, ReloadLabels, ShadowLabels,
+    SnapshotLabels, UpstreamLabels,
 };
 use super::{logs, threads};
 
@@ -91,6 +91,9 @@ macro_rules! metrics {
 metrics! {
     decisions: counter(DecisionLabels), "decisions";
     observed: counter(ObservedLabels), "requests that passed on a route that observes, by what the policy would have said";
+    shadow_decisions: counter, "decisions about which the shadow was asked, too";
+    shadow_flips: counter(ShadowLabels), "decisions whose verdict would be another if the shadow were in force";
+    shadow_errors: counter, "decisions about which the shadow could not say anything, or only deny because of an error";
     refusals: counter(RefusalLabels),
         "requests refused before a decision: malformed, without a route or credential, over a rate";
     decide: histogram in seconds, "time to decide, lookups included";

@@ -14,6 +14,15 @@ use super::Counter;
 /// Panics of all threads of ours in this process.
 static PANICS: LazyLock<Counter> = LazyLock::new(Counter::default);
 
+/// What work comes to of which a request may not die; `None` where it panics, which is counted with the panics of threads.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work)).ok();
+    if done.is_none() {
+        PANICS.inc();
+    }
+    done
+}
+
 /// Before work that has panicked is tried again; twice as long after each further panic…
 const PAUSE: Duration = Duration::from_millis(100);
 /// …up to this…

@@ -65,6 +65,11 @@ impl Process {
         Self { process, fixture }
     }
 
+    /// Runs a command in its folder.
+    pub fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        self.fixture.run(arguments)
+    }
+
     pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.fixture.path(name)
     }

@@ -129,6 +129,9 @@ fn push_decision(out: &mut Vec<u8>, decision: &Decision, asking: Asking<'_>, sta
     if let Some(hash) = attested.and_then(|attested| attested.registered) {
         entry.digest("registered_hash", &hash);
     }
+    if let Some(shadow) = &decision.shadow {
+        push_shadow(entry.object("shadow"), shadow, verdict);
+    }
     entry.digest("snapshot", &decision.snapshot);
     entry.string("stream", stamp.stream);
     entry.maybe("supervisor_level", verdict.gated.supervisor.map(SupervisorLevel::as_str));
@@ -150,6 +153,19 @@ fn push_decision(out: &mut Vec<u8>, decision: &Decision, asking: Asking<'_>, sta
         would_be.end();
     }
     entry.end();
+}
+
+/// What a policy that is not in force says; why, where it says otherwise.
+fn push_shadow(mut said: Object<'_>, shadow: &engine::ShadowVerdict, in_force: &engine::Verdict) {
+    let (outcome, code) = shadow.verdict.of_policy();
+    said.maybe("code", code.map(DenyCode::as_str));
+    said.string("outcome", outcome.as_str());
+    if in_force.of_policy() != (outcome, code) {
+        let reason = shadow.verdict.refusal().map(|denial| cut(&denial.message, TEXT));
+        said.maybe("reason", reason.as_deref());
+    }
+    said.digest("snapshot", &shadow.snapshot);
+    said.end();
 }
 
 fn push_refusal(out: &mut Vec<u8>, refusal: &Refusal, stamp: &Stamp<'_>) {

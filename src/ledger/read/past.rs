@@ -130,6 +130,19 @@ pub struct PastVerdict {
     pub snapshot: Option<String>,
     /// What would have been said, where the policy was only observed.
     pub would_be: Option<Box<PastWouldBe>>,
+    /// What a policy said that was not in force.
+    pub shadow: Option<Box<PastShadow>>,
+}
+
+/// What a policy said of a request that was not in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastShadow {
+    /// `DISPATCH`, `DENY` or `STEWARD_HOLD`.
+    pub outcome: String,
+    /// The deny code.
+    pub deny_code: Option<String>,
+    /// Why, where it said otherwise.
+    pub reason: Option<String>,
 }
 
 /// What would have been said of a request.
@@ -208,6 +221,7 @@ pub fn said(entry: &Json) -> Result<PastVerdict, String> {
         reason: optional("deny_message"),
         snapshot: optional("snapshot"),
         would_be: present(members, "would_be").map(would_be).transpose()?.map(Box::new),
+        shadow: present(members, "shadow").map(shadow).transpose()?.map(Box::new),
     })
 }
 
@@ -215,6 +229,16 @@ fn would_be(said: &Json) -> Result<PastWouldBe, String> {
     let said = said.as_object().ok_or_else(|| format!("`would_be` is {}, not an object", said.kind()))?;
     let part = |key: &str| text(said, key).map(str::to_owned);
     Ok(PastWouldBe { outcome: part("outcome")?, deny_code: part("code")?, reason: part("reason")? })
+}
+
+fn shadow(said: &Json) -> Result<PastShadow, String> {
+    let said = said.as_object().ok_or_else(|| format!("`shadow` is {}, not an object", said.kind()))?;
+    let optional = |key: &str| present(said, key).map(|_| text(said, key).map(str::to_owned)).transpose();
+    Ok(PastShadow {
+        outcome: text(said, "outcome")?.to_owned(),
+        deny_code: optional("code")?,
+        reason: optional("reason")?,
+    })
 }
 
 fn text<'m>(members: &'m Members, key: &str) -> Result<&'m str, String> {

@@ -137,6 +137,12 @@ fn what_is_only_observed_is_held_to_what_may_be() {
         ),
         (json!({ "door": "gate", "would_be": { "code": "DENY_POLICY_GATE", "outcome": "DENY" } }), "reason"),
         (json!({ "door": "gate", "would_be": "DENY" }), "outcome"),
+        (json!({ "shadow": { "outcome": "DENY", "snapshot": Digest::of(b"x") } }), "shadow.outcome"),
+        (
+            json!({ "shadow": { "outcome": "DISPATCH", "code": "DENY_X", "snapshot": Digest::of(b"x") } }),
+            "shadow.outcome",
+        ),
+        (json!({ "shadow": { "outcome": "DISPATCH", "snapshot": "x" } }), "shadow.snapshot"),
         (json!({ "door": "api", "would_be": observed("DENY_POLICY_GATE") }), "would_be"),
         (json!({ "door": "gate", "policy_decision": "DENY", "would_be": observed("DENY_POLICY_GATE") }), "would_be"),
     ] {

@@ -200,6 +200,7 @@ impl EntryCheck {
             return fault("decision_id", "is not the receipt_id");
         }
         observed(entry)?;
+        shadowed(entry)?;
         self.decisions += 1;
         let decided = Decided { number, hash, allowed: allowed(entry)?, stream };
         if decided.allowed {
@@ -326,6 +327,19 @@ fn observed(entry: &Value) -> Result<(), Fault> {
         return fault("would_be.code", "is none that may pass, and is enforced everywhere");
     }
     Ok(())
+}
+
+/// What another policy said: an outcome with a code where it is a no, and which policy.
+fn shadowed(entry: &Value) -> Result<(), Fault> {
+    let Some(shadow) = entry.get("shadow") else { return Ok(()) };
+    match (text(shadow, "outcome")?, shadow.get("code").map(Value::is_string)) {
+        ("DISPATCH", None) | ("DENY" | "STEWARD_HOLD", Some(true)) => {}
+        _ => return fault("shadow.outcome", "is not DISPATCH, nor DENY or STEWARD_HOLD with a code"),
+    }
+    match text(shadow, "snapshot")?.parse::<Digest>() {
+        Ok(_) => Ok(()),
+        Err(error) => fault("shadow.snapshot", error.to_string()),
+    }
 }
 
 /// Whether a decision let a request through.

@@ -50,6 +50,17 @@ labels! {
         /// The capability when a rule names it, else `other`.
         capability: Arc<str>,
     }
+    /// Labels of one decision of which the shadow says otherwise.
+    ShadowLabels {
+        /// What the policy in force says: `DISPATCH`, `DENY` or `STEWARD_HOLD`.
+        verdict: &'static str,
+        /// What the shadow says.
+        shadow: &'static str,
+        /// The shadow's deny code; where it dispatches, the code of the policy in force.
+        code: &'static str,
+        /// The capability when a rule in force names it, else `other`.
+        capability: Arc<str>,
+    }
     /// Labels of one refused request that was never described.
     RefusalLabels {
         /// `gate` or `api`.

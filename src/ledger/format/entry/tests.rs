@@ -187,6 +187,8 @@ proptest! {
                 Some(Box::new(engine::WouldBe { outcome: engine::Outcome::Hold, denial: denial.clone() }));
         }
         decision.verdict = Arc::new(verdict);
+        decision.shadow =
+            flags.2.then(|| engine::ShadowVerdict { verdict: Arc::clone(&decision.verdict), snapshot: Digest::of(b"z") });
         decision.input.capability_id = text(2);
         decision.input.worker_id = flags.1.then(|| text(3));
         decision.input.correlation_id = text(4);
