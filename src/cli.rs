@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::config::{self, Checked, Config, Excerpts, Files, Problems, Warning};
+use crate::config::{self, Checked, Config, EnvFiles, Excerpts, Files, Problems, Warning};
 use crate::engine::Snapshot;
 
 /// Which program this is, and from which commit it was built: see build.rs.
@@ -97,9 +97,10 @@ impl ConfigFile {
         Config::load_policy_and_ledger(&self.config, &environment)
     }
 
-    /// Loads as much of it as is there.
-    fn check(&self) -> Result<Checked, Problems> {
-        Config::check(&self.config, &environment)
+    /// Loads as much of it as is there, with variables of files before those of the environment, and absolute paths in `root`.
+    fn check(&self, variables: &EnvFiles, root: Option<&Path>) -> Result<Checked, Problems> {
+        let environment = |name: &str| variables.get(name).or_else(|| environment(name));
+        Config::check(&self.config, &environment, root)
     }
 
     /// Where it is.

@@ -2,6 +2,7 @@
 //!
 //! What must never happen: a key that is passed over in silence, a secret in a message, a start on half a configuration.
 
+mod env_file;
 mod excerpt;
 mod fixed;
 mod gate;
@@ -41,6 +42,7 @@ use crate::registry::roster::Roster;
 use crate::telemetry::{LogAllowed, LogFormat};
 use crate::{api, cache, ledger, proxy, telemetry};
 
+pub use env_file::EnvFiles;
 pub use excerpt::Excerpts;
 pub use fixed::Fixed;
 pub use origins::{Keys, Origins};
@@ -188,11 +190,12 @@ impl Config {
         read_file(file, environment, read, load).0
     }
 
-    /// Reads all that is there: without `gate` and `hall` it is a policy that `serve` cannot run, and is fine as such.
+    /// Reads all that is there: without `gate` and `hall` it is a policy that `serve` cannot run, and is fine as such. Absolute paths in it
+    /// are looked for in `root`.
     ///
     /// # Errors
     /// Every problem of the file, the rules and the workers at once.
-    pub fn check(file: &Path, environment: &Environment<'_>) -> Result<Checked, Problems> {
+    pub fn check(file: &Path, environment: &Environment<'_>, root: Option<&Path>) -> Result<Checked, Problems> {
         let read = |mut top: Map<'_>| {
             let serves = top.get("gate").is_some() || top.get("hall").is_some();
             (serves, Parts::read(top, if serves { Needs::All } else { Needs::NoDoor }))
@@ -203,12 +206,23 @@ impl Config {
             }
             parts.policy.and_then(|policy| policy.load(file, found)).map(|loaded| Checked::Policy(Box::new(loaded)))
         };
-        read_file(file, environment, read, put_together).0
+        read_file_below(root, file, environment, read, put_together).0
     }
 }
 
 /// Reads a file in two steps: what is written, and what it comes to. A value only when nothing is wrong.
 fn read_file<Read, T>(
+    file: &Path,
+    environment: &Environment<'_>,
+    read: impl FnOnce(Map<'_>) -> Read,
+    put_together: impl FnOnce(Read, &mut Found) -> Option<T>,
+) -> (Result<T, Problems>, Files) {
+    read_file_below(None, file, environment, read, put_together)
+}
+
+/// The same, with absolute paths in a folder.
+fn read_file_below<Read, T>(
+    root: Option<&Path>,
     file: &Path,
     environment: &Environment<'_>,
     read: impl FnOnce(Map<'_>) -> Read,
@@ -228,18 +242,19 @@ fn read_file<Read, T>(
             return (Err(Problems(vec![problem])), Files::from([file.to_owned()]));
         }
     };
-    read_text(file, &text, environment, read, put_together)
+    read_text(root, file, &text, environment, read, put_together)
 }
 
 /// The same of a file whose text is at hand.
 fn read_text<Read, T>(
+    root: Option<&Path>,
     file: &Path,
     text: &str,
     environment: &Environment<'_>,
     read: impl FnOnce(Map<'_>) -> Read,
     put_together: impl FnOnce(Read, &mut Found) -> Option<T>,
 ) -> (Result<T, Problems>, Files) {
-    let reading = Reading::new(file, text, environment);
+    let reading = Reading::new(file, text, environment).below(root);
     let (document, faults) = yaml::parse(text);
     for fault in faults {
         reading.note(fault.place, "", fault.message, fault.help);

@@ -252,3 +252,52 @@ fn no_secret_is_in_an_excerpt() {
         assert!(!format!("{out}{err}").contains("hst_"), "{err}");
     }
 }
+
+/// What lives in a pod is checked where it is not: absolute paths in a folder, and variables from a file.
+#[test]
+fn a_pods_configuration_is_checked_outside_of_it() {
+    let configuration = "hall:\n  tokens_file: /etc/secrets/tokens.yaml\n\
+                         policy: { rules: /etc/policy/rules.json, workers: ../workers, version: \"${POLICY_VERSION}\" }\n";
+    let fixture = Fixture::new("{}");
+    for (name, text) in [
+        ("pod/etc/hallgate/hallgate.yaml", configuration),
+        ("pod/etc/secrets/tokens.yaml", "tokens: [{ name: make, secret_file: /etc/secrets/make, scopes: [route] }]\n"),
+        ("pod/etc/secrets/make", "hst_00112233445566778899aabbccddeeff\n"),
+        (
+            "pod/etc/policy/rules.json",
+            r#"{ "rules": [{ "rule_id": "rr_read", "match": { "capability_id": "cap.data.read.v1" },
+                "decision": { "candidate_workers_ranked": [{ "worker_species_id": "wrk.data.reader" }] } }] }"#,
+        ),
+        (
+            "pod/etc/workers/reader.json",
+            r#"{ "worker_id": "wrk_reader", "worker_species_id": "wrk.data.reader", "capabilities": ["cap.data.read.v1"],
+                "risk_tier": "low", "attestation": { "source_file": "/opt/reader.py",
+                "code_hash": "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b" } }"#,
+        ),
+        ("pod/opt/reader.py", "print()\n"),
+        ("pod.env", "# as the pod has it\nPOLICY_VERSION=policy.of-the-pod\n"),
+        ("bad.env", "hunter2\n"),
+    ] {
+        fixture.write(name, text);
+    }
+    let check =
+        |more: &[&str]| fixture.run(&[&["check", "--deny-warnings", "pod/etc/hallgate/hallgate.yaml"], more].concat());
+    let (code, out, err) = check(&["--root", "pod", "--env-file", "pod.env"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let (code, _, err) = check(&["--root", "pod"]);
+    assert!(code == Some(2) && err.contains("the environment variable `POLICY_VERSION` is not set"), "{err}");
+    let (code, _, err) = check(&["--env-file", "pod.env"]);
+    assert!(code == Some(2) && err.contains("/etc/policy/rules.json"), "{err}");
+    for (more, said) in [
+        (["--root", "pods"], "`pods` is no folder"),
+        (["--env-file", "bad.env"], "bad.env:1:1: the line is no variable"),
+        (["--env-file", "none.env"], "none.env: cannot be read"),
+    ] {
+        let (code, _, err) = check(&more);
+        assert!(code == Some(2) && err.contains(said) && !err.contains("hunter2"), "{err}");
+    }
+    // What is in the pod's folder, and not what is there on this machine.
+    fs::remove_file(fixture.path("pod/opt/reader.py")).unwrap();
+    let (code, _, err) = check(&["--root", "pod", "--env-file", "pod.env"]);
+    assert!(code == Some(1) && err.contains("warning[attestation-file-missing]"), "{err}");
+}

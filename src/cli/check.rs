@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{CANNOT, ConfigFile, misconfigured, say, warn};
+use super::{CANNOT, ConfigFile, cannot, misconfigured, say, warn};
 use crate::clock::{now_micros, timestamp};
-use crate::config::{Checked, Problem, Problems, Warning};
+use crate::config::{Checked, EnvFiles, Problem, Problems, Warning};
 use crate::engine::Snapshot;
 use crate::lint;
 use crate::proxy::Settings;
@@ -26,6 +26,12 @@ pub struct Options {
     path: Option<PathBuf>,
     #[command(flatten)]
     file: ConfigFile,
+    /// A folder in which absolute paths of the configuration are looked for: a pod's file system, or what of it is here
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// A file of `NAME=value` lines, which count before the environment; may be repeated
+    #[arg(long = "env-file", value_name = "FILE")]
+    env_files: Vec<PathBuf>,
     /// Exit with 1 where there is a warning
     #[arg(long)]
     deny_warnings: bool,
@@ -41,7 +47,11 @@ pub fn run(options: &Options) -> ExitCode {
         Some(path) => &ConfigFile { config: path.clone() },
         None => &options.file,
     };
-    let checked = file.check();
+    if let Some(root) = options.root.as_ref().filter(|root| !root.is_dir()) {
+        return cannot(format_args!("`{}` is no folder: name one in `--root`", root.display()));
+    }
+    let variables = EnvFiles::read(&options.env_files);
+    let checked = variables.and_then(|variables| file.check(&variables, options.root.as_deref()));
     let warnings = checked.as_ref().map(lint::of_checked).unwrap_or_default();
     if options.json {
         say(format_args!("{:#}", as_json(file, &checked, &warnings)));

@@ -13,7 +13,7 @@ pub fn config(bytes: &[u8]) {
     let read = |needs| {
         let parts = |top: Map<'_>| Parts::read(top, needs);
         let mut warnings = Vec::new();
-        let (read, files) = read_text(file, text, &|_| None, parts, |parts, found| {
+        let (read, files) = read_text(None, file, text, &|_| None, parts, |parts, found| {
             let whole = parts.is_whole(needs);
             assert!(whole || !found.problems.is_empty(), "a section was passed over in silence");
             warnings.append(&mut found.warnings);

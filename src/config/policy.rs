@@ -164,13 +164,13 @@ pub struct LoadedPolicy {
 impl Policy {
     /// Reads rules and workers and puts the snapshot together. Every problem of every file is noted; then there is none.
     pub fn load(self, file: &Path, found: &mut Found) -> Option<LoadedPolicy> {
-        let problems = &mut found.problems;
+        let (problems, root) = (&mut found.problems, found.root.clone());
         let Self { mode, settings, rules, workers, gate, catalogue, store, allowed_worker_dirs, shadow } = self;
         let rules = rules.and_then(|path| RulesFile::read(path, problems));
         let parsed = rules.as_ref().and_then(|rules| rules.parse(mode, problems));
         // Where a folder is wrong, the records are read all the same, for what else is wrong with them.
-        let sources =
-            Sources::new(file.parent().unwrap_or(Path::new("")), allowed_worker_dirs.as_deref().unwrap_or(&[]));
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let sources = Sources::new(folder, allowed_worker_dirs.as_deref().unwrap_or(&[])).below(root);
         let reading = RecordFormat { mode, sources };
         let workers = workers.and_then(|folder| load_workers(&folder, &reading, problems));
         let kept = store.as_ref().and_then(|path| load_store(path.as_deref(), file, problems));

@@ -28,6 +28,8 @@ pub struct Found {
     pub keys: Keys,
     /// Which files the policy, the tokens and the certificates come from.
     pub files: BTreeSet<PathBuf>,
+    /// The folder in which absolute paths begin.
+    pub root: Option<PathBuf>,
 }
 
 /// One reading of one file: where values come from, and what was found wrong.
@@ -36,6 +38,8 @@ pub struct Reading<'a> {
     /// Line and column at which it ends.
     end: (usize, usize),
     environment: &'a Environment<'a>,
+    /// The folder in which absolute paths begin; `None`: where they do.
+    root: Option<&'a Path>,
     problems: RefCell<Vec<Problem>>,
     /// What is sound and yet not wise.
     warnings: RefCell<Vec<Warning>>,
@@ -55,6 +59,7 @@ impl<'a> Reading<'a> {
             file,
             end: yaml::end(text),
             environment,
+            root: None,
             problems: RefCell::default(),
             warnings: RefCell::default(),
             keys: RefCell::new(Keys::of(file)),
@@ -62,6 +67,11 @@ impl<'a> Reading<'a> {
             #[cfg(test)]
             absent: RefCell::default(),
         }
+    }
+
+    /// The same, with absolute paths in this folder.
+    pub fn below(self, root: Option<&'a Path>) -> Self {
+        Self { root, ..self }
     }
 
     /// Notes a problem.
@@ -98,6 +108,7 @@ impl<'a> Reading<'a> {
 
     /// What was found.
     pub fn into_found(self) -> Found {
+        let root = self.root.map(Path::to_owned);
         let mut problems = self.problems.into_inner();
         problems.sort_by(|one, other| {
             // Those of files that this one names come behind its own.
@@ -105,7 +116,7 @@ impl<'a> Reading<'a> {
             place(one).cmp(&place(other))
         });
         let (warnings, keys) = (self.warnings.into_inner(), self.keys.into_inner());
-        Found { problems, warnings, keys, files: self.files.into_inner() }
+        Found { problems, warnings, keys, files: self.files.into_inner(), root }
     }
 
     /// A value with its place, which is noted.
@@ -116,7 +127,10 @@ impl<'a> Reading<'a> {
 
     /// A path in a value of this key, relative to the folder of the configuration file.
     fn path(&self, key: &str, written: &str) -> PathBuf {
-        let path = self.file.parent().unwrap_or(Path::new("")).join(written);
+        let path = match (self.root, Path::new(written).strip_prefix("/")) {
+            (Some(root), Ok(below)) => root.join(below),
+            _ => self.file.parent().unwrap_or(Path::new("")).join(written),
+        };
         // Workers' own code is not ours to load: it is looked at when it is about to act. The store is the process's own to write.
         let not_ours = key.starts_with("policy.allowed_worker_dirs") || key == "policy.store";
         let of_policy = key.starts_with("policy.") && !not_ours;
@@ -252,7 +266,7 @@ impl<'a> Value<'a> {
     /// The mapping in the file that this value names. `help` says what to write into it.
     pub fn document<T>(&self, help: &str, read: impl FnOnce(Map<'_>) -> Option<T>) -> Option<T> {
         let (path, text) = self.text_of_file(documents::LARGE)?;
-        let reading = Reading::new(&path, &text, self.reading.environment);
+        let reading = Reading::new(&path, &text, self.reading.environment).below(self.reading.root);
         let (document, faults) = yaml::parse(&text);
         let whole = faults.is_empty();
         for fault in faults {

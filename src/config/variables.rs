@@ -57,7 +57,8 @@ pub fn unbraced(written: &str) -> Option<&str> {
     })
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a variable may be called so.
+pub fn is_name(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && text.starts_with(|c: char| !c.is_ascii_digit())
 }
 

@@ -12,6 +12,8 @@ pub struct Sources {
     base: PathBuf,
     /// Resolved; `None`: they may be anywhere.
     within: Option<Arc<[PathBuf]>>,
+    /// The folder in which absolute paths begin; `None`: where they do.
+    root: Option<PathBuf>,
 }
 
 impl Sources {
@@ -19,14 +21,20 @@ impl Sources {
     #[must_use]
     pub fn new(base: &Path, allowed: &[PathBuf]) -> Self {
         let within = allowed.iter().map(|folder| resolved(&base.join(folder))).collect();
-        Self { base: base.to_owned(), within: Some(within).filter(|_| !allowed.is_empty()) }
+        Self { base: base.to_owned(), within: Some(within).filter(|_| !allowed.is_empty()), root: None }
+    }
+
+    /// The same, with absolute paths in this folder.
+    #[must_use]
+    pub fn below(self, root: Option<PathBuf>) -> Self {
+        Self { root, ..self }
     }
 
     /// The same for records of others, which come over the API: of the folders that are listed alone, and of none where none is.
     /// Whoever could name any file would learn from the verdicts what is in it.
     #[must_use]
     pub fn listed(&self) -> Self {
-        Self { base: self.base.clone(), within: Some(self.within.clone().unwrap_or_default()) }
+        Self { within: Some(self.within.clone().unwrap_or_default()), ..self.clone() }
     }
 
     /// Why a file is none of these, and what to change.
@@ -44,7 +52,10 @@ impl Sources {
     /// Every reading of the file checks this again, since what a path leads to may change.
     #[must_use]
     pub fn source(&self, written: &str) -> Option<Source> {
-        let path = absolute(&self.base.join(written));
+        let path = match (&self.root, Path::new(written).strip_prefix("/")) {
+            (Some(root), Ok(below)) => absolute(&root.join(below)),
+            _ => absolute(&self.base.join(written)),
+        };
         let source = Source { path: Arc::from(path), within: self.within.clone() };
         admits(&source, &resolved(&source.path)).then_some(source)
     }

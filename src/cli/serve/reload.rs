@@ -187,8 +187,8 @@ impl Watch {
             self.take_certificates(&read);
             return;
         }
-<<<<<<< HEAD
-        let Changed { snapshot, tokens } = match self.hall.activate((snapshot, roster), TokenBook::new(tokens)) {
+        let Changed { snapshot, tokens, shadow } = match self.hall.activate((snapshot, roster), TokenBook::new(tokens))
+        {
             Ok(changed) => changed,
             Err(error) => {
                 let why = match &error {
@@ -197,24 +197,12 @@ impl Watch {
                 };
                 if refused.is_none_or(|refused| refused.first != why) {
                     tracing::error!(%error, "a change of files is not in force: it is tried again");
-=======
-        let Changed { snapshot, tokens, shadow } =
-            match self.hall.put_in_force((snapshot, roster), TokenBook::new(tokens)) {
-                Ok(changed) => changed,
-                Err(error) => {
-                    let why = match &error {
-                        NotInForce::Record(error) => format!("the change cannot be recorded: {error}"),
-                        NotInForce::Registry(error) => error.clone(),
-                    };
-                    if refused.is_none_or(|refused| refused.first != why) {
-                        tracing::error!(%error, "a change of files is not in force: it is tried again");
-                    }
-                    self.hall.refuse_change(1, why);
-                    self.again_at = Some(Instant::now() + YOUNG);
-                    return;
->>>>>>> 5d27373 (Ask a second policy about every request, beside the one in force, and never enforce it)
                 }
-            };
+                self.hall.refuse_change(1, why);
+                self.again_at = Some(Instant::now() + YOUNG);
+                return;
+            }
+        };
         // All of the change or nothing: what could go wrong has gone well.
         self.take_certificates(&read);
         let snapshot = snapshot.is_some();
