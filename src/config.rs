@@ -17,6 +17,7 @@ mod policy;
 mod problem;
 mod reader;
 mod registry;
+mod rules_file;
 mod tls;
 mod tokens;
 mod variables;
@@ -50,6 +51,7 @@ pub use policy::LoadedPolicy;
 pub use problem::{Problem, Problems, Warning};
 pub use reader::VARIABLE_WITHOUT_BRACES;
 pub use registry::Registry;
+pub use rules_file::place_in;
 pub use tokens::WEAK_SECRET;
 pub use variables::Environment;
 

@@ -138,3 +138,46 @@ fn a_file_that_is_not_there_is_one_problem() {
     assert_eq!(problems.list().len(), 1);
     assert!(problems.to_string().starts_with("conf/none.yaml: cannot be read"), "{problems}");
 }
+
+/// However a rule is written, it is the same rule.
+#[test]
+fn rules_in_yaml_are_the_same_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = |name: &str, rules: &str| {
+        fs::write(folder.path().join(name), rules).unwrap();
+        let enrolled = fs::canonicalize("conf/enrolled").unwrap();
+        let policy = format!("policy: {{ rules: {name}, workers: {} }}\n", enrolled.display());
+        fs::write(folder.path().join("hallgate.yaml"), policy).unwrap();
+        let loaded = Config::load_policy(&folder.path().join("hallgate.yaml"), &environment);
+        loaded.unwrap_or_else(|problems| panic!("{problems}")).fingerprint
+    };
+    let sample = fs::read_to_string("conf/rules.json").unwrap();
+    assert_eq!(snapshot("rules.json", &sample), snapshot("same.yaml", &sample));
+    let json = r#"{ "rules": [{ "rule_id": "rr_read", "match": { "capability_id": "cap.data.read.v1", "env": { "in": ["dev", "prod"] } },
+        "decision": { "max_blast": 70, "escalation": { "policy_gate": false },
+        "candidate_workers_ranked": [{ "worker_species_id": "wrk.data.reader", "score_hint": 0.9 }] } }] }"#;
+    let yaml = "\
+# Who may read.
+rules:
+  - rule_id: rr_read
+    match:
+      capability_id: cap.data.read.v1
+      env: { in: [dev, prod] }
+    decision:
+      max_blast: 70
+      escalation: { policy_gate: false }
+      candidate_workers_ranked:
+        - worker_species_id: wrk.data.reader
+          score_hint: 0.90
+";
+    let json = json.replace("wrk.data.reader", species().as_str());
+    let yaml = yaml.replace("wrk.data.reader", species().as_str());
+    assert_eq!(snapshot("one.json", &json), snapshot("one.yml", &yaml));
+}
+
+/// One that a worker of the sample has.
+fn species() -> String {
+    let file = files("conf/enrolled", "json").remove(0);
+    let record: serde_json::Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    record.get("worker_species_id").and_then(serde_json::Value::as_str).unwrap().to_owned()
+}

@@ -57,7 +57,8 @@ fn unquoted(value: &str) -> &str {
 }
 
 fn problem(file: &Path, place: Option<(usize, usize)>, message: String, help: &str) -> Problem {
-    Problem { file: file.to_owned(), place, key: String::new(), message, help: help.to_owned() }
+    let (file, key, help) = (file.to_owned(), String::new(), help.to_owned());
+    Problem { file, place, key, message, help, quotable: false }
 }
 
 #[cfg(test)]

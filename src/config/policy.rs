@@ -10,10 +10,10 @@ use super::kinds;
 use super::origins::Origins;
 use super::problem::{Problem, Warning};
 use super::reader::{Found, Map, Value};
+use super::rules_file::RulesFile;
 use crate::documents;
-use crate::engine::json::{Elements, LineIndex};
-use crate::engine::snapshot::{self, Roll};
-use crate::engine::{Catalogue, Mode, RuleSet, Settings, Snapshot};
+use crate::engine::snapshot::Roll;
+use crate::engine::{Catalogue, Mode, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
 use crate::policy::{self, CedarGate};
 use crate::registry::records::{self, Enrolled, RecordFormat};
@@ -137,13 +137,6 @@ fn tenants(value: &Value<'_>) -> Option<BTreeMap<TenantId, TenantRisk>> {
     };
     let read: Vec<_> = value.entries()?.into_iter().map(tenant).collect();
     read.into_iter().collect()
-}
-
-/// A rules file that was read: its path and text, so that what is found later can be placed in it.
-#[derive(Clone)]
-struct RulesFile {
-    path: PathBuf,
-    text: String,
 }
 
 /// A policy that was read: what decides, and who is enrolled.
@@ -276,55 +269,4 @@ fn load_gate(path: &Path, problems: &mut Vec<Problem>) -> Option<CedarGate> {
 
 fn load_workers(folder: &Path, reading: &RecordFormat, problems: &mut Vec<Problem>) -> Option<Vec<Enrolled>> {
     records::load(folder, reading).map_err(|found| problems.extend(found.into_iter().map(Problem::from))).ok()
-}
-
-impl RulesFile {
-    fn read(path: PathBuf, problems: &mut Vec<Problem>) -> Option<Self> {
-        match documents::text(&path, documents::LARGE) {
-            Ok(text) => Some(Self { path, text }),
-            Err(why) => {
-                problems.push(Problem {
-                    file: path,
-                    place: None,
-                    key: String::new(),
-                    message: format!("the file of rules {why}"),
-                    help: "write the rules file, or name it in `policy.rules`".to_owned(),
-                    quotable: true,
-                });
-                None
-            }
-        }
-    }
-
-    fn parse(&self, mode: Mode, problems: &mut Vec<Problem>) -> Option<RuleSet> {
-        RuleSet::parse(&self.text, mode)
-            .map_err(|found| {
-                problems.extend(found.into_iter().map(|problem| Problem {
-                    file: self.path.clone(),
-                    place: Some((problem.line, problem.column)),
-                    key: problem.path,
-                    message: problem.message,
-                    help: problem.help,
-                    quotable: true,
-                }));
-            })
-            .ok()
-    }
-
-    /// Problems of the whole policy: in the rules, where they are there, else in the configuration.
-    fn placed(&self, found: Vec<snapshot::SnapshotProblem>, configuration: &Path) -> Vec<Problem> {
-        // Once for all of them: there may be one for each rule.
-        let lines = LineIndex::of(&self.text);
-        let elements = Elements::of(&lines, "rules");
-        let placed = |problem| {
-            let snapshot::SnapshotProblem { path, in_rules, message, help } = problem;
-            let (file, place, key) = if in_rules.is_empty() {
-                (configuration.to_owned(), None, format!("policy: {path}"))
-            } else {
-                (self.path.clone(), Some(elements.place(&lines, &in_rules)), path)
-            };
-            Problem { file, place, key, message, help, quotable: !in_rules.is_empty() }
-        };
-        found.into_iter().map(placed).collect()
-    }
 }

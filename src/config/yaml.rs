@@ -34,7 +34,8 @@ pub fn parse(text: &str) -> (Option<MarkedMappingNode>, Vec<YamlFault>) {
     }
     let mut text: Vec<char> = text.chars().collect();
     loop {
-        let options = LoaderOptions::default().error_on_duplicate_keys(true);
+        // So that a text in quotes is known as one.
+        let options = LoaderOptions::default().error_on_duplicate_keys(true).prevent_coercion(true);
         match parse_yaml_with_options(0, text.iter().collect::<String>(), options) {
             Ok(Node::Mapping(map)) => return (Some(map), faults),
             Ok(node) => {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Problem, Warning};
+use crate::config::{Problem, Warning, place_in};
 use crate::documents;
-use crate::engine::json::{LineIndex, Step, path_text};
+use crate::engine::json::{Step, path_text};
 
 use super::{At, Finding, Loaded};
 
@@ -30,14 +30,14 @@ impl<'a> Locator<'a> {
             }
             At::Rules(steps) => {
                 let file = self.loaded.origins.rules.clone();
-                let place = self.in_json(&file, &steps);
+                let place = self.within(&file, &steps);
                 (file, place, path_text(&steps), true)
             }
             At::Record(worker, steps) => {
                 let listed = self.loaded.roster.find(worker.as_str());
                 match listed.and_then(|listed| listed.enrolled.file.clone()) {
                     Some(file) => {
-                        let place = self.in_json(&file, &steps);
+                        let place = self.within(&file, &steps);
                         (file.to_path_buf(), place, path_text(&steps), true)
                     }
                     None => {
@@ -53,10 +53,10 @@ impl<'a> Locator<'a> {
         Problem { file, place, key, message, help, quotable }
     }
 
-    fn in_json(&mut self, file: &Path, steps: &[Step]) -> Option<(usize, usize)> {
+    fn within(&mut self, file: &Path, steps: &[Step]) -> Option<(usize, usize)> {
         let read = || documents::text(file, documents::LARGE).ok();
         let text = self.texts.entry(file.to_owned()).or_insert_with(read);
-        text.as_ref().map(|text| LineIndex::of(text).place(steps))
+        text.as_ref().map(|text| place_in(file, text, steps))
     }
 
     /// The configuration first, then the rules, then all others by name.

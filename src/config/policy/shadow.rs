@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{MODES, RulesFile, kinds, load_catalogue, load_gate, settings};
+use super::{MODES, kinds, load_catalogue, load_gate, settings};
 use crate::config::problem::Problem;
 use crate::config::reader::Map;
+use crate::config::rules_file::RulesFile;
 use crate::engine::snapshot::{Roll, Worker};
 use crate::engine::{Catalogue, Mode, RuleSet, Settings, Snapshot};
 use crate::policy::CedarGate;
