@@ -36,6 +36,7 @@ fn every_sample_on_every_page_is_true() {
                 }
                 "yaml" => load(&at, &text),
                 "cedar" => permit(&at, &text),
+                "json rules" | "yaml rules" => govern(&at, &language, &text),
                 "text" | "proto" => {}
                 // A sample test is one that is run.
                 "rust" => assert!(fs::read_to_string(root().join("tests/serve.rs")).unwrap().contains(&text), "{at}"),
@@ -159,6 +160,16 @@ fn load(at: &str, text: &str) {
     warnings.retain(|warning| warning.name != hallgate::config::WEAK_SECRET);
     let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert!(said.is_empty(), "{at} is warned of:\n{}", said.join("\n"));
+}
+
+/// Loads rules beside the workers and policies of `conf/`.
+fn govern(at: &str, language: &str, text: &str) {
+    let file = format!("sample.{}", language.trim_end_matches(" rules"));
+    let fixture = Fixture::copy_of("conf");
+    fixture.configure(&format!("policy: {{ rules: {file}, workers: enrolled, gate: policies }}\n"));
+    fixture.write(&file, text);
+    let (code, _, problems) = fixture.run(&["check", "hallgate.yaml"]);
+    assert_eq!(code, Some(0), "{at}: {problems}");
 }
 
 /// Loads policies.

@@ -102,9 +102,11 @@ fn the_pages_name_every_subcommand_and_no_other() {
 fn every_link_on_a_page_leads_somewhere() {
     let mut breaches = Vec::new();
     for (path, page) in pages() {
-        let links = page.match_indices("](").filter(|(at, _)| !in_code(&page[..*at]));
-        for (at, _) in links {
-            let (target, _) = page[at + 2..].split_once(')').unwrap();
+        let links = [("](", ')'), ("src=\"", '"'), ("srcset=\"", '"')].into_iter().flat_map(|(opens, closes)| {
+            page.match_indices(opens).map(move |(at, opens)| (at, at + opens.len(), closes))
+        });
+        for (_, begins, closes) in links.filter(|(at, ..)| !in_code(&page[..*at])) {
+            let (target, _) = page[begins..].split_once(closes).unwrap();
             if target.contains("://") {
                 continue;
             }
@@ -119,6 +121,12 @@ fn every_link_on_a_page_leads_somewhere() {
         }
     }
     crate::hold("every link on a page leads somewhere", &breaches);
+}
+
+#[test]
+fn the_readme_is_read_in_one_sitting() {
+    let length = fs::read_to_string(root().join("README.md")).unwrap().len();
+    assert!(length <= 9_000, "README.md has {length} bytes: what not every reader needs goes to a page under docs/");
 }
 
 /// What the headings of a page are called in links.
