@@ -141,8 +141,7 @@ fn under_load_the_least_urgent_gives_way_first_and_is_on_record() {
     // Nothing of it is a decision of the policy: replayed, nothing flips.
     drop(process);
     let (code, out, err) = fixture.run(&["replay", "--config", "hallgate.yaml", "ledger"]);
-    // The sample's policies read what an entry does not hold, so that the others cannot be replayed.
-    assert_eq!(code, Some(2), "{out}{err}");
+    assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("0 flip"), "{out}{err}");
     let shed = 11 + 7 + 4 + 1 + 1;
     assert!(out.contains(&format!("; {shed} were refused before any policy was asked")), "{out}{err}");
