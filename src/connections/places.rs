@@ -166,15 +166,15 @@ impl Connections {
         })
     }
 
-    /// Gives a new connection a place, if need be that of another. Where all others are at work it waits for a moment; `None` when they
+    /// Gives a new connection a place, if need be that of another, for which it waits in line. Where all others are at work, `None` when they
     /// still are, or when many wait already.
     pub async fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<ConnectionPlace> {
         let network = peer.map(network);
-        // Nobody overtakes those who wait.
-        let at_once = if self.lines.has(network) { None } else { self.place(network).ok() };
-        let place = match at_once {
+        // Nobody overtakes those who wait, and nobody takes a place before the loop has turned: what its owner has sent may not be read yet.
+        let free = if self.lines.has(network) { None } else { self.place(network, false).ok() };
+        let place = match free {
             Some(place) => Some(place),
-            None => self.lines.wait(network, |network| self.place(network).ok()).await,
+            None => self.lines.wait(network, |network| self.place(network, true).ok()).await,
         };
         if place.is_none() {
             let why = self.crowded(&self.table(), network).map_or("full", |(why, _)| why);
@@ -191,14 +191,15 @@ impl Connections {
         (table.open.len() >= self.most.in_all).then_some(("full", None))
     }
 
-    /// A place that is free or that another gives up; or else why there is none.
-    fn place(self: &Arc<Self>, network: Network) -> Result<ConnectionPlace, &'static str> {
+    /// A place that is free or, if it `takes` one, that another gives up; or else why there is none.
+    fn place(self: &Arc<Self>, network: Network, takes: bool) -> Result<ConnectionPlace, &'static str> {
         let mut table = self.table();
         let crowded = self.crowded(&table, network);
         let strangers = table.unknown.len() >= self.most.unknown;
         let had_its_time = |of| table.stranger(of).filter(|number| table.is_older(*number, self.grace));
         let gives_way = match crowded {
             // Among the debtors are strangers, too: those that have just come are the last of them.
+            Some(_) if !takes => None,
             Some((_, of)) => had_its_time(of).or_else(|| table.debtor(of, self.tenure.max(2 * self.lines.lag()))),
             None if strangers => had_its_time(None),
             None => None,

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use super::Network;
 
 /// For so long a connection waits. A decision takes far less; an upstream may take more.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How often somebody looks for a connection that owes us something; of places that are given back it is told.
 const LOOK: Duration = Duration::from_millis(5);
 /// The most that get a place in one look.
@@ -74,7 +74,7 @@ impl<T> Lines<T> {
         if self.nobody_waits() {
             Duration::ZERO
         } else {
-            Duration::from_millis(self.late.load(Relaxed)).min(PATIENCE / 4)
+            Duration::from_millis(self.late.load(Relaxed)).min(PATIENCE / 8)
         }
     }
 
@@ -89,22 +89,22 @@ impl<T> Lines<T> {
     pub(super) async fn wait(&self, network: Network, place: impl Fn(Network) -> Option<T>) -> Option<T> {
         let line = self.line(network)?;
         // A crowd of one line leaves some to the others.
-        let _in_line = Counted::within(&line.waiting, self.most - self.most / 4)?;
+        let _in_line = Counted::within(&line.waiting, self.most - self.most / 16)?;
         let _in_all = Counted::within(&self.waiting, self.most)?;
         let (given, mut mine) = oneshot::channel();
         line.joins(network, given);
-        line.serve(&place);
         let looks = async {
             let _looks = line.looks.lock().await;
+            let mut freed = pin!(self.freed.notified());
             loop {
-                // Whatever is given back from here on wakes us.
-                let mut freed = pin!(self.freed.notified());
-                freed.as_mut().enable();
-                line.serve(&place);
                 let slept = Instant::now();
-                let _ = tokio::time::timeout(LOOK, freed).await;
+                let _ = tokio::time::timeout(LOOK, freed.as_mut()).await;
                 let late = slept.elapsed().saturating_sub(LOOK).as_millis();
                 self.late.store(u64::try_from(late).unwrap_or(u64::MAX), Relaxed);
+                // Whatever is given back from here on wakes us.
+                freed.set(self.freed.notified());
+                freed.as_mut().enable();
+                line.serve(&place);
             }
         };
         tokio::select! {

@@ -17,9 +17,9 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(text.parse().unwrap())
 }
 
-/// Enters without waiting.
+/// A place without waiting, another's if need be.
 fn enter(connections: &Arc<Connections>, peer: Option<IpAddr>) -> Option<ConnectionPlace> {
-    connections.enter(peer).now_or_never().flatten()
+    connections.place(peer.map(network), true).ok()
 }
 
 fn is_taken(place: &ConnectionPlace) -> bool {
