@@ -200,7 +200,7 @@ impl Connections {
         let gives_way = match crowded {
             // Among the debtors are strangers, too: those that have just come are the last of them.
             Some(_) if !takes => None,
-            Some((_, of)) => had_its_time(of).or_else(|| table.debtor(of, self.tenure.max(2 * self.lines.lag()))),
+            Some((_, of)) => had_its_time(of).or_else(|| table.debtor(of, self.tenure.max(self.lines.lag()))),
             None if strangers => had_its_time(None),
             None => None,
         };

@@ -74,7 +74,7 @@ impl<T> Lines<T> {
         if self.nobody_waits() {
             Duration::ZERO
         } else {
-            Duration::from_millis(self.late.load(Relaxed)).min(PATIENCE / 8)
+            Duration::from_millis(self.late.load(Relaxed)).min(PATIENCE / 20)
         }
     }
 
