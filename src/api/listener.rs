@@ -12,7 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use http::Request;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -90,7 +91,12 @@ impl ApiListener {
             place.speaks();
             place.works(true);
             async move {
-                let answer = answer.await;
+                let mut answer = answer.await;
+                if place.is_waited_for()
+                    && let Ok(answer) = &mut answer
+                {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 place.works(false);
                 answered.fetch_add(1, Ordering::Relaxed);
                 answer

@@ -2,7 +2,7 @@
 //!
 //! Where all are taken a new connection takes one from somebody: from a stranger, else from whoever has owed us something for longest, a
 //! request, the rest of a body or to read. Whoever waits for us or for an upstream keeps its place; where all do, new connections wait in
-//! line for a moment, and whoever has been answered makes room, even if its next request is there.
+//! line for a moment, and whoever is answered is told to go, even if its next request is there.
 
 mod lines;
 
@@ -287,27 +287,20 @@ impl ConnectionPlace {
         }
     }
 
-    /// Between two requests, when nothing of an answer is under way: gives the place to those who wait for one like it. Whether it did.
+    /// Whether somebody waits for a place like this one. Its caller is told to go behind the answer: one that sends its requests ahead would
+    /// be at work for ever.
     #[must_use]
-    pub fn makes_room(&self) -> bool {
+    pub fn is_waited_for(&self) -> bool {
         let connections = &self.connections;
         if connections.lines.nobody_waits() {
             return false;
         }
-        let mut table = connections.table();
         // Of a full network only its own could have the place.
-        let is_wanted = match connections.crowded(&table, self.network) {
+        match connections.crowded(&connections.table(), self.network) {
             Some((_, None)) => true,
             Some((_, Some(network))) => connections.lines.has(network),
             None => false,
-        };
-        let gives = if is_wanted { table.remove(self.number) } else { None };
-        drop(table);
-        if let Some(state) = &gives {
-            connections.close(state);
-            connections.lines.look();
         }
-        gives.is_some()
     }
 
     /// So many bytes of a head are there that is not whole. Where all connections together hold too many, the one with the most closes.

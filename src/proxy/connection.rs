@@ -103,7 +103,6 @@ impl GateListener {
     }
 
     async fn h1(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let Some(place) = place(&stream) else { return };
         let (framed, framing) = CallerConnection::framed(stream, FramingMode::Asking);
         let mut session = ServerSession::new_http1(Box::new(framed));
         // Without an end of pingora's, which would set a timer for each request: the alarm is the connection's.
@@ -111,10 +110,6 @@ impl GateListener {
         let mut alarm = pin!(tokio::time::sleep(self.patience.header));
         let mut within = HeadWithin { begun: self.patience.header, whole: self.patience.header };
         while let Some(done) = self.h1_request(session, &framing, within, alarm.as_mut(), shutdown).await {
-            // A caller that sends its requests ahead would be at work for ever.
-            if place.makes_room() {
-                return;
-            }
             let (stream, settings) = done.consume();
             session = ServerSession::new_http1(stream);
             if let Some(settings) = settings {

@@ -127,10 +127,12 @@ impl ProxyHttp for Gate {
 
     /// Hardens the session: pingora's own limits are per read, or none.
     async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-        exchange.arrival.has_arrived(session.digest().and_then(connections::place_of));
+        let place = session.digest().and_then(connections::place_of);
+        exchange.arrival.has_arrived(place);
+        let is_waited_for = place.is_some_and(|place| place.is_waited_for());
         let idle = self.0.idle_timeout;
-        if self.0.hall.is_draining() {
-            // Its caller is told, and goes elsewhere before the listener closes.
+        if self.0.hall.is_draining() || is_waited_for {
+            // Its caller is told, and goes elsewhere before the listener closes, or somebody else may be served.
             session.set_keepalive(None);
         }
         session.set_read_timeout(Some(idle));

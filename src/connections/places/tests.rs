@@ -118,7 +118,7 @@ async fn where_all_are_at_work_new_ones_wait_in_line_and_not_for_ever() {
         place.known();
         place.works(true);
     };
-    let all = [enter(&connections, one).unwrap(), enter(&connections, one).unwrap()];
+    let mut all = vec![enter(&connections, one).unwrap(), enter(&connections, one).unwrap()];
     all.iter().for_each(work);
     let began = tokio::time::Instant::now();
     assert!(connections.enter(one).await.is_none());
@@ -134,12 +134,11 @@ async fn where_all_are_at_work_new_ones_wait_in_line_and_not_for_ever() {
     assert!(is_taken(&all[0]) && !is_taken(&all[1]));
     assert!(!is_taken(&first) && second.as_mut().now_or_never().is_none(), "who has just come stays for a while");
     work(&first);
-    // Whoever has been answered makes room while somebody waits.
-    assert!(!all[0].makes_room(), "it is gone");
-    all[1].works(false);
-    assert!(all[1].makes_room() && is_taken(&all[1]));
+    // Whoever is answered is told to go while somebody waits.
+    assert!(all[1].is_waited_for());
+    drop(all.pop());
     let second = second.await.unwrap();
-    assert!(!second.makes_room(), "nobody waits");
+    assert!(!second.is_waited_for(), "nobody waits");
     work(&second);
     assert!(connections.enter(one).await.is_none());
     assert!(connections.lines.nobody_waits());
