@@ -15,6 +15,7 @@ NODE := target/node
 BUILT := $(or $(CARGO_TARGET_DIR),target)/debug/hallgate
 STATIC := target/static/hallgate
 KUBECTL := target/kubectl
+FRIENDS := target/friends
 # The public reference implementation as its authors package it, with its own tests.
 REFERENCE := target/reference
 RUST_SET_UP := https://rustup.rs
@@ -24,7 +25,7 @@ FUZZ_VERSION := 0.13.2
 FUZZ_OPTIONS := --sanitizer none --target-dir target/fuzz
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help demo test soak kills fuzz neighbours hostile bench counts sbom dist alerts check build-tools tools
+.PHONY: help demo test soak kills fuzz neighbours hostile friends bench counts sbom dist alerts check build-tools tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +63,12 @@ hostile: tools ## 2,000 hostile connections of each kind at once: a caller and i
 
 neighbours: tools ## ten rounds of requests that somebody reads in more than one way, between real proxies and servers
 	HALLGATE_NEIGHBOURS_ROUNDS=10 $(CARGO) test --locked --test neighbours -- --nocapture
+
+# Not in `make test`, which holds what is imported against the pages and a Hall, and has an emulator for Make: n8n is 3 GB, which come in a
+# quarter of an hour, and it takes ten seconds for each run.
+friends: build-tools $(FRIENDS)/installed ## the real n8n and Bruno import what docs/integrate/import has for them, and run it
+	@.ci/need curl
+	HALLGATE_FRIENDS=$(FRIENDS) $(CARGO) test --locked --test friends -- --nocapture
 
 check: build-tools ## formatting, lints and documentation, warnings denied
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
@@ -146,6 +153,17 @@ $(NODE)/installed: tests/apps/package.json
 	@mkdir -p $(NODE)
 	cp $< $(NODE)
 	npm install --prefix $(NODE) --silent --no-audit --no-fund --no-package-lock --ignore-scripts
+	@touch $@
+
+# n8n and Bruno's program, and the Node.js that both want: the system's only installs them. n8n keeps its workflows in SQLite, whose
+# binding is built with that Node.js's own headers, since nothing is run or fetched while packages are installed.
+$(FRIENDS)/installed: tests/friends/package.json
+	@.ci/need node=nodejs npm python3 c++=build-essential
+	@mkdir -p $(FRIENDS)
+	cp $< $(FRIENDS)
+	npm install --prefix $(FRIENDS) --silent --no-audit --no-fund --no-package-lock --ignore-scripts
+	cd $(FRIENDS)/node_modules/sqlite3 && PATH="$$PWD/../.bin:$$PATH" npm_config_nodedir=$$(echo "$$PWD"/../node-linux-*) \
+		../.bin/node-gyp rebuild --silent
 	@touch $@
 
 # kubectl, which renders kustomizations, and helm.
