@@ -1,5 +1,8 @@
 //! What a policy gate is to the decision: which parts of a request it reads, and what it answers. Pure, like the engine itself.
 
+#[cfg(test)]
+pub(crate) mod fixed;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 

@@ -5,44 +5,22 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cache;
-use crate::engine::policy_gate::{Asked, Claim, GateAnswer, GateReads, Policies, PolicyGate, Ruling};
+use crate::engine::policy_gate::Ruling;
+use crate::engine::policy_gate::fixed::FixedGate;
 use crate::engine::snapshot::{RegistryOverlay, Worker, WorkerStatus};
-use crate::engine::{Json, Mode, RuleSet, Settings};
+use crate::engine::{Mode, RuleSet, Settings};
 use crate::hall::tests::{ledger_in, settings};
 use crate::hall::{Ask, Caller, Door, TokenBook};
-use crate::ids::{DataLabel, Digest, Env};
+use crate::ids::{DataLabel, Env};
 use crate::ledger::{Ledger, LogReader};
 use crate::telemetry::Metrics;
 
 /// A gate that says this, or panics.
-#[derive(Debug)]
-struct Says(Option<Ruling>);
-
-impl PolicyGate for Says {
-    fn digest(&self) -> Digest {
-        Digest::of(format!("{:?}", self.0).as_bytes())
-    }
-
-    fn policies(&self) -> usize {
-        1
-    }
-
-    fn forbids(&self) -> bool {
-        true
-    }
-
-    fn reads(&self, _: Policies) -> GateReads {
-        GateReads::default()
-    }
-
-    fn claims(&self, _: &Json) -> Box<[Claim]> {
-        Box::default()
-    }
-
-    fn answer(&self, _: Policies, _: &Asked<'_>) -> GateAnswer {
-        let ruling = self.0.expect("a mistake of ours");
-        GateAnswer { ruling, reason: "because".into(), policies: ["p".into()].into() }
-    }
+fn says(ruling: Option<Ruling>) -> Arc<FixedGate> {
+    Arc::new(match ruling {
+        Some(ruling) => FixedGate::says(ruling),
+        None => FixedGate { sees: |_| panic!("a mistake of ours"), ..FixedGate::says(Ruling::Failed) },
+    })
 }
 
 fn worker(status: WorkerStatus) -> Worker {
@@ -109,7 +87,7 @@ fn shadow() -> impl Strategy<Value = Snapshot> {
         Just(()).prop_map(|()| policy(Settings { mode: Mode::Reference, ..settings() }, "cap.a", &["RESTRICTED"])),
         Just(()).prop_map(move |()| policy(attesting(), "cap.a", &["PUBLIC"])),
         prop_oneof![Just(None), Just(Some(Ruling::Deny)), Just(Some(Ruling::Failed)), Just(Some(Ruling::Erred))]
-            .prop_map(|ruling| in_force().gated_by(Arc::new(Says(ruling)))),
+            .prop_map(|ruling| in_force().gated_by(says(ruling))),
     ]
 }
 
@@ -178,13 +156,13 @@ async fn what_the_shadow_says_is_recorded_and_what_it_says_otherwise_is_counted(
 
 #[tokio::test]
 async fn a_shadow_that_fails_breaks_no_request_and_is_counted() {
-    for (ruling, says, errors) in [
+    for (ruling, shadow_code, errors) in [
         (None, Value::Null, 2),
         (Some(Ruling::Failed), json!("DENY_INTERNAL_ERROR"), 2),
         (Some(Ruling::Erred), json!("DENY_POLICY_GATE"), 2),
         (Some(Ruling::Deny), json!("DENY_POLICY_GATE"), 0),
     ] {
-        let (hall, folder) = hall(in_force().shadowed_by(in_force().gated_by(Arc::new(Says(ruling)))));
+        let (hall, folder) = hall(in_force().shadowed_by(in_force().gated_by(says(ruling))));
         for _ in 0..2 {
             let decision = ruled(&hall, request("cap.a", DataLabel::Public), None).await;
             assert!(!decision.verdict.denied());
@@ -192,7 +170,7 @@ async fn a_shadow_that_fails_breaks_no_request_and_is_counted() {
         let entries = entries(&folder);
         assert_eq!(
             (entries.len(), &entries[0]["outcome"], &entries[1]["shadow"]["code"]),
-            (2, &json!("DISPATCH"), &says)
+            (2, &json!("DISPATCH"), &shadow_code)
         );
         assert!(hall.metrics_text().contains(&format!("hallgate_shadow_errors_total {errors}")), "{ruling:?}");
         assert!(hall.metrics_text().contains("hallgate_policy_errors_total 0"), "that is for what is in force");

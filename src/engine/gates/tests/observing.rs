@@ -2,37 +2,8 @@
 
 use super::*;
 use crate::engine::WouldBe;
-use crate::engine::policy_gate::{Asked, Claim, GateAnswer, GateReads, Policies, PolicyGate, Ruling};
-
-/// A gate that always says the same, whoever asks.
-#[derive(Debug)]
-struct Always(Ruling);
-
-impl PolicyGate for Always {
-    fn digest(&self) -> Digest {
-        Digest::of(format!("{:?}", self.0).as_bytes())
-    }
-
-    fn policies(&self) -> usize {
-        1
-    }
-
-    fn forbids(&self) -> bool {
-        true
-    }
-
-    fn reads(&self, _: Policies) -> GateReads {
-        GateReads::default()
-    }
-
-    fn claims(&self, _: &Json) -> Box<[Claim]> {
-        Box::default()
-    }
-
-    fn answer(&self, _: Policies, _: &Asked<'_>) -> GateAnswer {
-        GateAnswer { ruling: self.0, reason: "because".into(), policies: ["p".into()].into() }
-    }
-}
+use crate::engine::policy_gate::Ruling;
+use crate::engine::policy_gate::fixed::FixedGate;
 
 /// A question that is denied: by whom, what, with which binding.
 type Scenario = (Snapshot, RouteInput, Binding);
@@ -51,7 +22,7 @@ fn of(mode: Mode, change: impl FnOnce(&mut Settings)) -> Settings {
 }
 
 fn says(ruling: Ruling) -> Snapshot {
-    strict(vec![writer()]).gated_by(Arc::new(Always(ruling)))
+    strict(vec![writer()]).gated_by(Arc::new(FixedGate::says(ruling)))
 }
 
 fn worker(change: impl FnOnce(&mut Worker)) -> Snapshot {
@@ -211,7 +182,7 @@ fn what_is_enforced_is_not_hidden_behind_what_is_observed() {
         let able = Worker { worker_id: "wrk_able".parse().unwrap(), ..attested("wrk_able", Some(Digest::of(RIGHT))) };
         snapshot(attesting(), &rules(json!({})), vec![worker, able])
     };
-    let forbidden = |snapshot: Snapshot| snapshot.gated_by(Arc::new(Always(Ruling::Deny)));
+    let forbidden = |snapshot: Snapshot| snapshot.gated_by(Arc::new(FixedGate::says(Ruling::Deny)));
     let asks = || {
         let asks = rules(json!({ "escalation": { "policy_gate": true } }));
         snapshot(settings(Mode::Strict), &asks, vec![Worker { capabilities: BTreeSet::new(), ..writer() }])
@@ -254,7 +225,7 @@ fn what_is_enforced_is_not_hidden_behind_what_is_observed() {
         ),
         (asks(), named("wrk_writer"), C::WorkerCapabilityMismatch, C::PolicyGateUnconfigured),
         (
-            by(|worker| worker.capabilities.clear()).gated_by(Arc::new(Always(Ruling::Failed))),
+            by(|worker| worker.capabilities.clear()).gated_by(Arc::new(FixedGate::says(Ruling::Failed))),
             named("wrk_writer"),
             C::WorkerCapabilityMismatch,
             C::InternalError,

@@ -1,45 +1,23 @@
 //! The policy gate, whatever stands behind it, and what needs a human.
 
 use super::*;
-use crate::engine::policy_gate::{Asked, Claim, GateAnswer, GateReads, Policies, PolicyGate, Ruling};
-use crate::ids::{Digest, SupervisorLevel};
+use crate::engine::policy_gate::fixed::FixedGate;
+use crate::engine::policy_gate::{Asked, GateReads, Ruling};
+use crate::ids::SupervisorLevel;
 
-/// A gate that always says the same.
-#[derive(Debug)]
-struct Says(Ruling);
-
-impl PolicyGate for Says {
-    fn digest(&self) -> Digest {
-        Digest::of(format!("{:?}", self.0).as_bytes())
-    }
-
-    fn policies(&self) -> usize {
-        1
-    }
-
-    fn forbids(&self) -> bool {
-        self.0 != Ruling::Allow
-    }
-
-    fn reads(&self, _: Policies) -> GateReads {
-        GateReads::ALL
-    }
-
-    fn claims(&self, _: &Json) -> Box<[Claim]> {
-        Box::default()
-    }
-
-    fn answer(&self, _: Policies, asked: &Asked<'_>) -> GateAnswer {
+/// A gate that reads everything, and is asked of the plain request alone.
+fn says(ruling: Ruling) -> Arc<FixedGate> {
+    fn sees(asked: &Asked<'_>) {
         assert_eq!((asked.tenant, asked.capability), (Some("org.acme"), Some("cap.data.write.v1")));
         assert_eq!((asked.blast, asked.species), (Some(45), Some("wrk.data.writer")));
-        GateAnswer { ruling: self.0, reason: "because".into(), policies: ["p".into()].into() }
     }
+    Arc::new(FixedGate { reads: GateReads::ALL, sees, ..FixedGate::says(ruling) })
 }
 
 fn gated(mode: Mode, ruling: Ruling, mut escalation: serde_json::Value) -> Snapshot {
     escalation["policy_gate"] = json!(true);
     let rules = rules(json!({ "escalation": escalation }));
-    snapshot(settings(mode), &rules, vec![writer()]).gated_by(Arc::new(Says(ruling)))
+    snapshot(settings(mode), &rules, vec![writer()]).gated_by(says(ruling))
 }
 
 #[test]
@@ -91,7 +69,7 @@ fn what_a_later_gate_refuses_is_not_the_policies_doing() {
     let attested = Settings { require_worker_attestation: true, ..settings(Mode::Strict) };
     let rules = rules(json!({ "escalation": { "policy_gate": true } }));
     for ruling in [Ruling::Allow, Ruling::RequireHuman(SupervisorLevel::Advisory)] {
-        let snapshot = snapshot(attested.clone(), &rules, vec![writer()]).gated_by(Arc::new(Says(ruling)));
+        let snapshot = snapshot(attested.clone(), &rules, vec![writer()]).gated_by(says(ruling));
         let (code, verdict) = refuses(&snapshot, &plain());
         assert_eq!((code, verdict.gated), (DenyCode::AttestationUnconfigured, Gated::default()));
     }
@@ -124,8 +102,7 @@ fn in_strict_a_rule_asks_for_a_human_whatever_the_policies_say() {
 
 #[test]
 fn a_forbid_counts_whatever_the_rule_asks_in_strict() {
-    let unmarked =
-        |mode, ruling| snapshot(settings(mode), &rules(json!({})), vec![writer()]).gated_by(Arc::new(Says(ruling)));
+    let unmarked = |mode, ruling| snapshot(settings(mode), &rules(json!({})), vec![writer()]).gated_by(says(ruling));
     for (ruling, code) in [
         (Ruling::Deny, DenyCode::PolicyGate),
         (Ruling::Erred, DenyCode::PolicyGate),
