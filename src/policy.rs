@@ -11,6 +11,7 @@ mod named;
 mod probe;
 mod reads;
 mod request;
+mod source;
 mod visitor;
 
 #[cfg(test)]
@@ -46,8 +47,8 @@ pub fn load(path: &Path) -> Result<CedarGate, Vec<PolicyProblem>> {
 
 fn gate(path: &Path, files: &[files::PolicyFile]) -> Result<CedarGate, Vec<PolicyProblem>> {
     let digest = files::digest(files);
-    let (written, mut problems) = check::parse(files);
-    let reads = reads::of(&written);
+    let (written, mut problems) = source::parse(files);
+    let reads = visitor::reads_of(&written);
     let shape = check::validate(files, &written, &reads, &mut problems);
     if problems.is_empty() && written.is_empty() {
         problems.push(PolicyProblem {

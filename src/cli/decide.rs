@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::replay::Short;
+use super::short_verdict::ShortVerdict;
 use super::{CANNOT, ConfigFile, misconfigured};
 use crate::api::route_response;
 use crate::clock::{now_micros, timestamp};
@@ -267,7 +267,7 @@ fn fresh_id() -> Arc<str> {
 
 /// Answers a human.
 fn told(out: &mut impl Write, line: u64, decision: &Decision, why: Option<&Explanation>) -> io::Result<()> {
-    writeln!(out, "line {line}: {}\n  asked: {}", Short::of(decision), decision.input.in_words())?;
+    writeln!(out, "line {line}: {}\n  asked: {}", ShortVerdict::of(decision), decision.input.in_words())?;
     if let Some(denial) = &decision.verdict.denial {
         writeln!(out, "  reason: {}", denial.message)?;
         if why.is_none() {

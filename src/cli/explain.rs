@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::decide::Judge;
-use super::replay::Short;
+use super::short_verdict::ShortVerdict;
 use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
 use crate::engine::counterfactuals::counterfactuals;
 use crate::engine::json::present;
@@ -172,14 +172,15 @@ impl Account {
 
     fn to_json(&self) -> Value {
         let Self { said, by_policy, asked, now, same_policy, cannot, changes } = self;
-        let decided = now.as_ref().filter(|_| cannot.is_none()).map(|(decision, _)| Short::of(decision).to_json());
+        let decided =
+            now.as_ref().filter(|_| cannot.is_none()).map(|(decision, _)| ShortVerdict::of(decision).to_json());
         let changes = changes.iter().map(|change| {
             let Change { member, values, outcome, why, in_doubt } = change;
             json!({"member": member, "values": values, "outcome": outcome.as_str(), "why": why, "in_doubt": in_doubt})
         });
         json!({
-            "decision_id": said.decision_id, "recorded_at": said.recorded_at, "asked": asked, "was": Short::of_past(said).to_json(),
-            "would_be": said.would_be.as_ref().map(|_| Short::of_past(by_policy).to_json()), "reason": by_policy.reason,
+            "decision_id": said.decision_id, "recorded_at": said.recorded_at, "asked": asked, "was": ShortVerdict::of_past(said).to_json(),
+            "would_be": said.would_be.as_ref().map(|_| ShortVerdict::of_past(by_policy).to_json()), "reason": by_policy.reason,
             "shadow": said.shadow.as_ref().map(|shadow| {
                 json!({"outcome": shadow.outcome, "deny_code": shadow.deny_code, "reason": shadow.reason})
             }), "policy_version": said.policy_version, "same_policy": same_policy, "now": decided,
@@ -256,9 +257,13 @@ fn changes(judge: &Judge, input: &RouteInput, facts: &Facts, known: &KnownReques
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { said, by_policy, asked, now, same_policy, cannot, changes } = self;
-        writeln!(f, "decision {} of {}: {}", said.decision_id, said.recorded_at, Short::of_past(said))?;
+        writeln!(f, "decision {} of {}: {}", said.decision_id, said.recorded_at, ShortVerdict::of_past(said))?;
         if said.would_be.is_some() {
-            writeln!(f, "  would be: {}, if the route did not only observe its policy", Short::of_past(by_policy))?;
+            writeln!(
+                f,
+                "  would be: {}, if the route did not only observe its policy",
+                ShortVerdict::of_past(by_policy)
+            )?;
         }
         if !asked.is_empty() {
             writeln!(f, "  asked: {asked}")?;
@@ -280,7 +285,7 @@ impl fmt::Display for Account {
         match (now, cannot) {
             (Some((decision, explanation)), None) => {
                 let word = if by_policy.is(decision) { "decided again" } else { "NOW DECIDED OTHERWISE" };
-                write!(f, "{word}: {}\n{explanation}", Short::of(decision))?;
+                write!(f, "{word}: {}\n{explanation}", ShortVerdict::of(decision))?;
             }
             (Some((_, explanation)), Some(why)) => write!(f, "cannot be decided again: {why}\n{explanation}")?,
             (None, Some(why)) => writeln!(f, "not decided again: {why}")?,

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::decide::Judge;
+use super::short_verdict::ShortVerdict;
 use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
 use crate::engine::policy_gate::Policies;
-use crate::engine::{Decision, DenyCode, Outcome};
+use crate::engine::{DenyCode, Outcome};
 use crate::ledger::past::{PastDecision, PastVerdict};
 use recorded::{RecordedDecision, RecordedItem};
 
@@ -106,59 +107,6 @@ impl fmt::Display for Count {
     }
 }
 
-/// A verdict in short: what, why, by which rule, for whom.
-#[derive(PartialEq)]
-pub(super) struct Short<'a> {
-    outcome: &'a str,
-    code: Option<&'a str>,
-    rule: Option<&'a str>,
-    species: Option<&'a str>,
-}
-
-impl<'a> Short<'a> {
-    pub(super) fn of(decision: &'a Decision) -> Self {
-        let verdict = &decision.verdict;
-        Self {
-            outcome: verdict.outcome.as_str(),
-            code: verdict.denial.as_ref().map(|denial| denial.code.as_str()),
-            rule: Some(&verdict.matched_rule_id),
-            species: verdict.selected_species.as_deref(),
-        }
-    }
-
-    pub(super) fn of_past(said: &'a PastVerdict) -> Self {
-        Self {
-            outcome: &said.outcome,
-            code: said.deny_code.as_deref(),
-            rule: said.matched_rule_id.as_deref(),
-            species: said.species.as_deref(),
-        }
-    }
-
-    pub(super) fn to_json(&self) -> serde_json::Value {
-        json!({
-            "outcome": self.outcome, "deny_code": self.code, "matched_rule_id": self.rule,
-            "selected_worker_species_id": self.species,
-        })
-    }
-}
-
-impl fmt::Display for Short<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.outcome)?;
-        if let Some(code) = self.code {
-            write!(f, " {code}")?;
-        }
-        if let Some(rule) = self.rule {
-            write!(f, " by rule `{rule}`")?;
-        }
-        if let Some(species) = self.species {
-            write!(f, " to `{species}`")?;
-        }
-        Ok(())
-    }
-}
-
 struct Replay<'a> {
     options: &'a Options,
     judge: &'a Judge,
@@ -186,7 +134,8 @@ impl Replay<'_> {
             RecordedDecision::Asked(past) => *past,
             RecordedDecision::Unacceptable(message, said) => {
                 let code = Some(DenyCode::InvalidInput.as_str());
-                let now = Short { outcome: Outcome::Deny.as_str(), code, rule: Some("PRE_ROUTING"), species: None };
+                let now =
+                    ShortVerdict { outcome: Outcome::Deny.as_str(), code, rule: Some("PRE_ROUTING"), species: None };
                 self.count.replayed += 1;
                 return self.compare(place, &said, &now, Some(&message));
             }
@@ -215,7 +164,7 @@ impl Replay<'_> {
         }
         self.count.replayed += 1;
         let (verdict, input) = (&decision.verdict, &decision.input);
-        let now = Short::of(&decision);
+        let now = ShortVerdict::of(&decision);
         let about = format!(
             "{place}: {} for {} in {} on {}, worker {}",
             input.capability_id,
@@ -227,8 +176,8 @@ impl Replay<'_> {
         self.compare(&about, &said, &now, verdict.denial.as_ref().map(|denial| &*denial.message));
     }
 
-    fn compare(&mut self, about: &str, said: &PastVerdict, now: &Short<'_>, reason: Option<&str>) {
-        let was = Short::of_past(said);
+    fn compare(&mut self, about: &str, said: &PastVerdict, now: &ShortVerdict<'_>, reason: Option<&str>) {
+        let was = ShortVerdict::of_past(said);
         let flips = was.outcome != now.outcome;
         if flips {
             let kind = (was.outcome.to_owned(), now.outcome.to_owned());

@@ -14,12 +14,13 @@ use cedar_policy::{
     EvaluationError, Policy, PolicyId, PolicySet, Request, Response, RestrictedExpression,
 };
 
-use super::check::PolicySource;
 use super::files::PolicyFile;
 use super::named::{self, NamedEntity};
 use super::probe::CedarProbe;
-use super::reads::{self, PolicyReads};
+use super::reads::PolicyReads;
 use super::request::{Shape, UnreadableClaim};
+use super::source::PolicySource;
+use super::visitor::reads_of;
 use crate::engine::policy_gate::{
     Asked, Claim, GateAnswer, GateReads, Policies, PolicyGate, PolicyProbe, ProbedPolicy, Ruling,
 };
@@ -99,7 +100,7 @@ impl CedarGate {
             |policies, reads| Panel { policies: PolicySet::new(), reads, attributes: shape.attributes(policies) };
         let mut all = panel(Policies::All, reads.clone());
         let forbidding = written.iter().filter(|written| written.forbids());
-        let mut forbids = panel(Policies::Forbids, reads::of(forbidding));
+        let mut forbids = panel(Policies::Forbids, reads_of(forbidding));
         for (at, written) in written.iter().enumerate() {
             let mut body = written.body.clone();
             if written.human.is_some() {
@@ -183,7 +184,7 @@ impl CedarGate {
     }
 
     /// The places of those permits that hold for a request; none where it cannot be put together.
-    pub(super) fn holding(&self, policies: Policies, asked: &Asked<'_>, permits: &PolicySet) -> Vec<usize> {
+    fn holding(&self, policies: Policies, asked: &Asked<'_>, permits: &PolicySet) -> Vec<usize> {
         let response = self.evaluate(policies, asked, permits);
         response.map_or_else(|_| Vec::new(), |response| response.diagnostics().reason().map(place).collect())
     }
@@ -345,7 +346,9 @@ impl PolicyGate for CedarGate {
             let policy = ProbedPolicy { id, place, forbids: forbids(at), conditions: Vec::new() };
             Some((policy, parsed.body().clone()))
         });
-        CedarProbe::of(self, policies).ok().map(|probe| Box::new(probe) as _)
+        let holding =
+            |policies: Policies, asked: &Asked<'_>, permits: &PolicySet| self.holding(policies, asked, permits);
+        CedarProbe::of(holding, policies).ok().map(|probe| Box::new(probe) as _)
     }
 
     fn answer(&self, policies: Policies, asked: &Asked<'_>) -> GateAnswer {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cedar_policy::EntityUid;
 
-use super::check::PolicySource;
 use super::files::PolicyFile;
+use super::source::PolicySource;
 
 /// An entity that a policy names, such as `Worker::"wrk_make_acme_prod"`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,25 +9,22 @@ use std::sync::Arc;
 use cedar_policy::pst::{BinaryOp, Clause, Effect, Expr, Literal, Policy as Parsed, StaticPolicy, Template, UnaryOp};
 use cedar_policy::{Policy, PolicyId, PolicySet};
 
-use super::evaluate::CedarGate;
 use crate::engine::policy_gate::{Asked, Policies, PolicyProbe, ProbedPolicy, Taken};
 
 /// Probes of a gate's policies.
-pub(super) struct CedarProbe<'a> {
-    gate: &'a CedarGate,
+pub(super) struct CedarProbe<H> {
+    /// Tells the places of those permits that hold for a request.
+    holding: H,
     /// To Cedar their ids are their places among what they stand for.
     probes: PolicySet,
     stands_for: Vec<Taken>,
     policies: Vec<ProbedPolicy>,
 }
 
-impl<'a> CedarProbe<'a> {
+impl<H: Fn(Policies, &Asked<'_>, &PolicySet) -> Vec<usize>> CedarProbe<H> {
     /// Of these policies, each with what is known of it, in their order.
-    pub(super) fn of(
-        gate: &'a CedarGate,
-        written: impl Iterator<Item = (ProbedPolicy, Template)>,
-    ) -> Result<Self, String> {
-        let mut probe = Self { gate, probes: PolicySet::new(), stands_for: Vec::new(), policies: Vec::new() };
+    pub(super) fn of(holding: H, written: impl Iterator<Item = (ProbedPolicy, Template)>) -> Result<Self, String> {
+        let mut probe = Self { holding, probes: PolicySet::new(), stands_for: Vec::new(), policies: Vec::new() };
         for (policy, body) in written {
             probe.policies.push(policy);
             let clauses = body.clauses().clone();
@@ -86,7 +83,7 @@ impl<'a> CedarProbe<'a> {
     }
 }
 
-impl PolicyProbe for CedarProbe<'_> {
+impl<H: Fn(Policies, &Asked<'_>, &PolicySet) -> Vec<usize>> PolicyProbe for CedarProbe<H> {
     fn policies(&self) -> &[ProbedPolicy] {
         &self.policies
     }
@@ -95,7 +92,7 @@ impl PolicyProbe for CedarProbe<'_> {
         let is_asked =
             |at: usize| policies == Policies::All || self.policies.get(at).is_some_and(|policy| policy.forbids);
         let mut taken: Vec<Taken> = (0..self.policies.len()).filter(|at| is_asked(*at)).map(Taken::Asked).collect();
-        let holding = self.gate.holding(policies, asked, &self.probes).into_iter();
+        let holding = (self.holding)(policies, asked, &self.probes).into_iter();
         let holding = holding.filter_map(|place| self.stands_for.get(place).copied());
         taken.extend(holding.filter(|taken| match *taken {
             Taken::Asked(at) | Taken::Applied(at) | Taken::Condition(at, ..) => is_asked(at),

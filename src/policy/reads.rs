@@ -1,12 +1,8 @@
-//! What policies read, worked out from them at load: what a question must hold, and of which kind the caller's values are.
+//! What policies can read, and what a set of them reads: what a question must hold.
 
 use std::collections::BTreeSet;
 
-use cedar_policy::pst::{Clause, Effect, PrincipalConstraint, ResourceConstraint, Template};
-
-use super::check::PolicySource;
-use super::request::{PolicyClause, ReadValue, ValueKind};
-use super::visitor::Visitor;
+use super::request::{ReadValue, ValueKind};
 use crate::engine::policy_gate::GateReads;
 
 /// The attributes of the context that are one value, and of which kind. `request` and `http` are objects.
@@ -39,48 +35,6 @@ pub(super) struct PolicyReads {
     pub(super) request: ReadValue,
     /// What makes no sense: policy, message and what to change.
     pub(super) problems: Vec<(usize, String, String)>,
-}
-
-/// What the policies read.
-///
-/// The kind of one value may follow from that of another, so they are looked through until nothing new turns up: each time
-/// but the last at least one more value has a kind.
-pub(super) fn of<'w>(written: impl IntoIterator<Item = &'w PolicySource> + Clone) -> PolicyReads {
-    let mut reads = PolicyReads::default();
-    loop {
-        let before = reads.clone();
-        reads.problems.clear();
-        for (policy, written) in written.clone().into_iter().enumerate() {
-            look_through(&written.body, policy, &mut reads);
-        }
-        if reads == before {
-            return reads;
-        }
-    }
-}
-
-fn look_through(body: &Template, policy: usize, reads: &mut PolicyReads) {
-    let by = PolicyClause { policy, forbids: body.effect == Effect::Forbid };
-    match body.principal {
-        PrincipalConstraint::Any => {}
-        PrincipalConstraint::Eq(_) | PrincipalConstraint::Is(_) => reads.principal = true,
-        PrincipalConstraint::In(_) | PrincipalConstraint::IsIn(..) => {
-            reads.principal = true;
-            reads.hierarchy = true;
-        }
-    }
-    match body.resource {
-        ResourceConstraint::Any => {}
-        ResourceConstraint::Eq(_) | ResourceConstraint::Is(_) => reads.resource = true,
-        ResourceConstraint::In(_) | ResourceConstraint::IsIn(..) => {
-            reads.resource = true;
-            reads.hierarchy = true;
-        }
-    }
-    for clause in body.clauses() {
-        let (Clause::When(condition) | Clause::Unless(condition)) = clause;
-        Visitor { reads, by }.expression(condition, Some(ValueKind::Bool));
-    }
 }
 
 impl PolicyReads {

@@ -1,23 +1,68 @@
-//! A visitor of a policy's conditions: notes what they read, of which kind it must be, and words that never occur.
+//! A visitor of policies, at load: notes what they read, of which kind it must be, and words that never occur.
 //!
 //! The walk may note too much, never too little. What it does not know counts as reading everything; and what it failed to
 //! note would be missing when the policy is evaluated, which is an error, which denies.
 
-use cedar_policy::pst::{BinaryOp, Expr, Literal, UnaryOp, Var};
+use cedar_policy::pst::{
+    BinaryOp, Clause, Effect, Expr, Literal, PrincipalConstraint, ResourceConstraint, Template, UnaryOp, Var,
+};
 
 use super::reads::{ATTRIBUTES, HTTP, PolicyReads};
 use super::request::{PolicyClause, ValueKind};
+use super::source::PolicySource;
 use crate::ids::{DataLabel, Env, QosClass, TenantRisk};
 
+/// What the policies read.
+///
+/// The kind of one value may follow from that of another, so they are looked through until nothing new turns up: each time
+/// but the last at least one more value has a kind.
+pub(super) fn reads_of<'w>(written: impl IntoIterator<Item = &'w PolicySource> + Clone) -> PolicyReads {
+    let mut reads = PolicyReads::default();
+    loop {
+        let before = reads.clone();
+        reads.problems.clear();
+        for (policy, written) in written.clone().into_iter().enumerate() {
+            look_through(&written.body, policy, &mut reads);
+        }
+        if reads == before {
+            return reads;
+        }
+    }
+}
+
+fn look_through(body: &Template, policy: usize, reads: &mut PolicyReads) {
+    let by = PolicyClause { policy, forbids: body.effect == Effect::Forbid };
+    match body.principal {
+        PrincipalConstraint::Any => {}
+        PrincipalConstraint::Eq(_) | PrincipalConstraint::Is(_) => reads.principal = true,
+        PrincipalConstraint::In(_) | PrincipalConstraint::IsIn(..) => {
+            reads.principal = true;
+            reads.hierarchy = true;
+        }
+    }
+    match body.resource {
+        ResourceConstraint::Any => {}
+        ResourceConstraint::Eq(_) | ResourceConstraint::Is(_) => reads.resource = true,
+        ResourceConstraint::In(_) | ResourceConstraint::IsIn(..) => {
+            reads.resource = true;
+            reads.hierarchy = true;
+        }
+    }
+    for clause in body.clauses() {
+        let (Clause::When(condition) | Clause::Unless(condition)) = clause;
+        Visitor { reads, by }.expression(condition, Some(ValueKind::Bool));
+    }
+}
+
 /// A walk through one policy.
-pub(super) struct Visitor<'a> {
-    pub(super) reads: &'a mut PolicyReads,
-    pub(super) by: PolicyClause,
+struct Visitor<'a> {
+    reads: &'a mut PolicyReads,
+    by: PolicyClause,
 }
 
 impl Visitor<'_> {
     /// Looks through an expression, of which a value of the kind `wanted` is expected, where that is known.
-    pub(super) fn expression(&mut self, expression: &Expr, wanted: Option<ValueKind>) {
+    fn expression(&mut self, expression: &Expr, wanted: Option<ValueKind>) {
         if let Some(path) = path_of(expression) {
             return self.reads_path(&path, wanted);
         }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod client;
+mod failure;
 mod knowledge;
 mod pace;
 
@@ -17,7 +18,8 @@ use http::HeaderValue;
 use crate::engine::snapshot::Required;
 
 pub use answer::{Account, BanList, BannedHash, Verified, Word};
-pub use client::{Client, Failure};
+pub use client::Client;
+pub use failure::Failure;
 pub use knowledge::{Knowledge, Moment, WorkerAnswer};
 pub use pace::RefreshSchedule;
 

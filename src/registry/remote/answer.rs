@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::client::Failure;
+use super::failure::Failure;
 use crate::ids::{Digest, WorkerId};
 
 /// The most characters that are kept of a text that only informs.

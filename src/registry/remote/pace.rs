@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::client::Failure;
+use super::failure::Failure;
 
 /// The longest that a registry can keep us from asking.
 const LONGEST_LIMIT: Duration = Duration::from_secs(3600);
