@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::clock::now_micros;
 use crate::ids::TokenName;
 use crate::ledger::format::key::LogKey;
 use crate::ledger::format::record::{ExchangeEnd, OutcomeEntry, Receipt, Record, RecordError};
@@ -24,7 +25,7 @@ use crate::ledger::settings::Settings;
 use crate::ledger::write::active_segment::Through;
 use crate::ledger::write::batch::Batch;
 use crate::ledger::write::checkpointer::{Checkpointer, Checkpointing};
-use crate::ledger::write::clock::{Clock, now_micros};
+use crate::ledger::write::clock::Clock;
 use crate::ledger::write::deadline::{self, Watchdog};
 use crate::ledger::write::job::Delivery;
 use crate::ledger::write::prune::{Pruner, Pruning};

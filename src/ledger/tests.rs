@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use super::*;
+use crate::clock::now_micros;
 use crate::engine::{self, Decision, Denial, DenyCode, RouteInput, Verdict};
 use crate::ids::{DataLabel, Digest, Env, TenantRisk};
 use crate::ledger::format::{canonical, chain, checkpoint, frame, ids, index, pruned, segment, tree};
@@ -27,7 +28,7 @@ use crate::ledger::recover::state::{By, Now};
 use crate::ledger::recover::{boot, recovery};
 use crate::ledger::write::active_segment::Through;
 use crate::ledger::write::checkpointer;
-use crate::ledger::write::clock::{Clock, now_micros};
+use crate::ledger::write::clock::Clock;
 
 /// A ledger in this folder that signs only its first entry and when it is closed.
 pub(super) fn settings(folder: &Path) -> Settings {

@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &["documents", "engine", "ids"]),
     ("registry", &["clock", "documents", "outbound", "telemetry", "engine", "ids"]),
     ("cache", &["engine", "ids"]),
-    ("ledger", &["documents", "telemetry", "engine", "ids"]),
+    ("ledger", &["clock", "documents", "telemetry", "engine", "ids"]),
     ("hall", &["clock", "ids", "outbound", "telemetry", "engine", "registry", "cache", "ledger"]),
     ("proxy", &["clock", "ids", "telemetry", "tls", "connections", "engine", "hall"]),
     ("api", &["clock", "ids", "telemetry", "tls", "connections", "engine", "hall"]),

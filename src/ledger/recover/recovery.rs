@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::clock::now_micros;
 use crate::ledger::files;
 use crate::ledger::format::chain::{Heads, Streams};
 use crate::ledger::format::checkpoint::{self, Head};
@@ -27,7 +28,6 @@ use crate::ledger::recover::boot::{self, Boot};
 use crate::ledger::recover::state::{By, End, Now, RecoveredState, Start};
 use crate::ledger::settings::{Durability, Settings};
 use crate::ledger::write::active_segment::{ActiveSegment, Through};
-use crate::ledger::write::clock::now_micros;
 use crate::ledger::write::index::Index;
 use crate::ledger::write::storage::{Latch, Storage};
 use crate::ledger::write::{checkpointer, prune};

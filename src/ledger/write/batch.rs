@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
+use crate::clock::TimestampText;
 use crate::ids::Digest;
 use crate::ledger::format::chain::Streams;
 use crate::ledger::format::record::{Receipt, Record, RecordError};
 use crate::ledger::format::stamp::{LONGEST, Stamp};
 use crate::ledger::format::status::StatusChange;
 use crate::ledger::format::{entry, frame};
-use crate::ledger::write::id_generator::{IdGenerator, TimeText};
+use crate::ledger::write::id_generator::IdGenerator;
 use crate::ledger::write::job::Job;
 
 /// What an entry has come to.
@@ -25,7 +26,7 @@ const KEPT: usize = 1 << 20;
 pub(crate) struct Batch {
     ids: IdGenerator,
     streams: Streams,
-    time: TimeText,
+    time: TimestampText,
     committed: Uuid,
     bytes: Vec<u8>,
     entries: Vec<BatchEntry>,
@@ -48,7 +49,7 @@ impl Batch {
         Self {
             ids: IdGenerator::after(last),
             streams,
-            time: TimeText::new(),
+            time: TimestampText::new(),
             committed: last,
             bytes: Vec::new(),
             entries: Vec::new(),

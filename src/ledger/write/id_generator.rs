@@ -5,7 +5,6 @@
 
 use std::io;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::ledger::format::ids::micros;
@@ -70,34 +69,6 @@ impl IdGenerator {
     }
 }
 
-/// A time as entries show it, such as `2026-01-01T00:00:00.000000+00:00`; the seconds are formatted once each.
-pub(crate) struct TimeText {
-    second: Option<i64>,
-    text: String,
-}
-
-impl TimeText {
-    pub(crate) const fn new() -> Self {
-        Self { second: None, text: String::new() }
-    }
-
-    /// The text of a time in microseconds since 1970 UTC.
-    pub(crate) fn of(&mut self, micros: i64) -> &str {
-        use std::fmt::Write as _;
-        const TO_SECONDS: usize = "2026-01-01T00:00:00".len();
-        let second = micros.div_euclid(1_000_000);
-        if self.second != Some(second) {
-            let stamp = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
-            self.text = stamp.strftime("%Y-%m-%dT%H:%M:%S").to_string();
-            self.second = Some(second);
-        }
-        self.text.truncate(TO_SECONDS);
-        // A String takes every write.
-        let _ = write!(self.text, ".{:06}+00:00", micros.rem_euclid(1_000_000));
-        &self.text
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,15 +94,5 @@ mod tests {
         let (id, time) = IdGenerator::after(top).next(0).unwrap();
         assert!(id > top);
         assert_eq!(time, 1);
-    }
-
-    #[test]
-    fn a_time_is_written_with_microseconds_and_offset() {
-        let mut text = TimeText::new();
-        assert_eq!(text.of(1_767_225_600_000_000), "2026-01-01T00:00:00.000000+00:00");
-        assert_eq!(text.of(1_767_225_600_000_042), "2026-01-01T00:00:00.000042+00:00");
-        assert_eq!(text.of(1_767_225_601_999_999), "2026-01-01T00:00:01.999999+00:00");
-        assert_eq!(text.of(0), "1970-01-01T00:00:00.000000+00:00");
-        assert_eq!(text.of(LAST_MICROS), "9999-12-30T21:59:59.999999+00:00");
     }
 }
