@@ -173,17 +173,9 @@ fn any_rules() -> impl Strategy<Value = Vec<Rule>> {
     ];
     let mask = prop_oneof![Just(15_u16), 0_u16..16];
     let rule = (names, [mask.clone(), mask.clone(), mask.clone(), mask]).prop_map(|(capabilities, masks)| Rule {
-        id: Arc::from("r"),
         capabilities,
         cells: Cells::from_fields(masks),
-        scores_blast: false,
-        needs_envelope: false,
-        candidates: Vec::new(),
-        controls: Arc::default(),
-        profiles: Arc::from([]),
-        escalation: Escalation::default(),
-        preconditions: Preconditions::default(),
-        max_blast: None,
+        ..Rule::none("r")
     });
     proptest::collection::vec(rule, 0..12)
 }
