@@ -6,7 +6,7 @@ mod nearest;
 mod network;
 pub mod spiffe;
 
-pub use nearest::nearest;
+pub use nearest::{meant, nearest};
 pub use network::network;
 
 use std::fmt;
@@ -43,9 +43,8 @@ impl InvalidId {
     }
 
     /// Of a text that is none of these words.
-    pub(crate) fn among(text: &str, expected: &'static str, words: impl Iterator<Item = &'static str> + Clone) -> Self {
-        let meant = words.clone().find(|word| word.eq_ignore_ascii_case(text.trim()));
-        Self { meant: meant.or_else(|| nearest(text, words)), ..Self::new(text, expected) }
+    pub(crate) fn among(text: &str, expected: &'static str, words: impl Iterator<Item = &'static str>) -> Self {
+        Self { meant: nearest(text, words), ..Self::new(text, expected) }
     }
 }
 

@@ -345,11 +345,3 @@ fn found(of_text: &[Warning], loaded: &Loaded<'_>) -> Vec<Warning> {
     locator.sort(&mut warnings);
     warnings
 }
-
-/// `did you mean …?`, if one of the known names is near enough; else the other help.
-fn meant<'a>(written: &str, known: impl IntoIterator<Item = &'a str>, otherwise: impl FnOnce() -> String) -> String {
-    match crate::ids::nearest(written, known) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => otherwise(),
-    }
-}

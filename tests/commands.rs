@@ -115,7 +115,7 @@ fn a_case_without_expectation_is_refused_until_it_is_written() {
     assert_eq!(test(&[]).0, Some(0), "{written}");
     fs::write(&case, written.replace("\"outcome\": \"DENY\"", "\"outcome\": \"DENY\", \"allowd\": false")).unwrap();
     let (code, out, _) = test(&[]);
-    assert!(code == Some(1) && out.contains("allowd") && out.contains("(not there)"), "{out}");
+    assert!(code == Some(1) && out.contains("allowd") && out.contains("(not there; did you mean `allowed`?)"), "{out}");
 }
 
 #[test]
@@ -232,6 +232,64 @@ fn a_mistake_is_marked_in_its_line_and_what_was_meant_is_named() {
         "\"match\": { \"qos_class\": [\"P0\", \"P1\"],",
         "      |                               ^\n",
         "    help: write {\"in\": [\"P0\",\"P1\"]}\n",
+    ] {
+        assert!(err.contains(said), "{said} in:\n{err}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_case_is_marked_in_its_line_and_what_was_meant_is_named() {
+    let fixture = sample();
+    let test = |more: &[&str]| fixture.run(&[&["test", "--config", "hallgate.yaml", "wrong"], more].concat());
+    fs::create_dir(fixture.path("wrong")).unwrap();
+    fixture.write(
+        "wrong/keys.json",
+        "[\n  { \"name\": \"é\", \"input\": {}, \"exepct\": 1 },\n  { \"input\": {}, \"expect\": {} }\n]\n",
+    );
+    fixture.write(
+        "wrong/input.json",
+        "[\n  { \"input\": { \"capability_id\": \"cap.data.read.v1\", \"env\": \"dev\", \"tenant_id\": \"org.acme\" } },\n  \
+         { \"name\": \"é\", \"input\": { \"capability_id\": 7, \"env\": \"dev\" }, \"expect\": { \"denied\": true } }\n]\n",
+    );
+    fixture.write("wrong/syntax.json", "{ \"name\": \"é\", ]");
+    // The second time the file is written anew: what is quoted is the text that was read.
+    for more in [&[][..], &["--update"]] {
+        let (code, out, err) = test(more);
+        assert_eq!(code, Some(2), "{out}{err}");
+        for said in [
+            "wrong/keys.json:2:41: [0].exepct: is not a key that is known here\n      |\n    2 |   { \"name\": \"é\", \"input\": {}, \"exepct\": 1 },\n      \
+             |                                         ^\n    help: did you mean `expect`?\n",
+            "wrong/keys.json:3:28: [1].expect: expects nothing\n",
+            "wrong/input.json:3:46: é: capability_id must be a string, not a number\n      |\n    3 |   { \"name\": \"é\", \"input\": { \"capability_id\": 7, \
+             \"env\": \"dev\" }, \"expect\": { \"denied\": true } }\n      |                                              ^\n",
+            "wrong/syntax.json:1:16: ",
+            "    1 | { \"name\": \"é\", ]\n      |                ^\n    help: correct the file's JSON\n",
+        ] {
+            assert!(err.contains(said), "{said} in:\n{err}");
+        }
+        assert!(out.contains("4 cannot be read") == (more == ["--update"]), "{out}");
+    }
+    assert!(fixture.read("wrong/input.json").contains("\"deny_code\""));
+    fixture.write("wrong/input.json", &fixture.read("wrong/input.json").replace("\"deny_code\"", "\"deny_cod\""));
+    let (_, out, _) = test(&[]);
+    assert!(out.contains("(not there; did you mean `deny_code`?)"), "{out}");
+}
+
+#[test]
+fn a_word_of_a_policy_is_marked_and_what_was_meant_is_named() {
+    let fixture = sample();
+    fixture.write("wrong.yaml", "policy: { gate: wrong.cedar }\n");
+    fixture.write(
+        "wrong.cedar",
+        "@gate(\"require-human\")\n@supervisor_level(\"gatekeper\")\nforbid(principal, action, resource)\nwhen { context.env == \"prd\" };\n",
+    );
+    let (code, _, err) = fixture.run(&["check", "wrong.yaml"]);
+    assert_eq!(code, Some(2), "{err}");
+    for said in [
+        "1 | @gate(\"require-human\")\n      | ^^^^^\n    help: did you mean `REQUIRE_HUMAN`?\n",
+        "`@supervisor_level(\"gatekeper\")` is not a supervisor level: advisory, gatekeeper, executor or incident_commander\n      |\n    2 | \
+         @supervisor_level(\"gatekeper\")\n      | ^^^^^^^^^^^^^^^^^\n    help: did you mean `gatekeeper`?\n",
+        "4 | when { context.env == \"prd\" };\n      |                       ^^^^^\n    help: did you mean `prod`?\n",
     ] {
         assert!(err.contains(said), "{said} in:\n{err}");
     }

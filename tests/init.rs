@@ -52,6 +52,51 @@ fn a_gate_alone_needs_no_hall_and_no_token() {
     assert_eq!(fixture.verify(), (2, 1));
 }
 
+/// One file says who calls and what it may do, and another what is allowed: there is no worker's record, Hall or token.
+#[test]
+fn a_gate_of_its_own_configuration_needs_no_workers_file() {
+    let upstream = Upstream::start();
+    let configuration = GATE_ALONE.replace("UPSTREAM", &upstream.address.to_string()).replace(
+        "policy: { rules: CONF/rules.json, workers: CONF/enrolled, gate: CONF/policies, tenants: { org.acme: { risk: low } } }",
+        "policy:\n  rules: rules.yaml\n  tenants: { org.acme: { risk: low } }\n  workers:\n\
+         \x20   - { worker_id: \"${WORKER}\", worker_species_id: wrk.app, capabilities: [cap.ml.infer], status: active }",
+    );
+    let fixture = Fixture::new(&configuration);
+    fixture.write(
+        "rules.yaml",
+        "rules:\n  - rule_id: rr_infer\n    match: { capability_id: cap.ml.infer, data_label: { in: [PUBLIC, INTERNAL] } }\n\
+         \x20   decision: { candidate_workers_ranked: [{ worker_species_id: wrk.app }] }\n",
+    );
+    let with_worker = |arguments: &[&str]| {
+        let mut command = fixture.command(arguments);
+        command.env("WORKER", "wrk_make_acme_prod");
+        command
+    };
+    let (code, out, err) = run(&mut with_worker(&["check", "--deny-warnings", "hallgate.yaml"]), "");
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let asked = "{\"capability_id\":\"cap.ml.infer\",\"worker_id\":\"wrk_make_acme_prod\",\"env\":\"prod\",\"data_label\":\"PUBLIC\",\"tenant_id\":\"org.acme\"}\n";
+    let (_, out, _) = run(&mut with_worker(&["decide", "--config", "hallgate.yaml"]), asked);
+    assert!(out.contains("\"outcome\":\"DISPATCH\""), "{out}");
+
+    let process = Process::start(&mut with_worker(&["serve", "--config", "hallgate.yaml"]));
+    ready(&process);
+    one_yes_and_one_no(&process, &upstream);
+    let code = || ask(process.gate(), "POST /v1/chat/completions", &[], "{}").body["code"].clone();
+    // It is loaded again when it changes, and whoever is named is enrolled there, or is denied.
+    fixture.edit("status: active", "status: revoked");
+    until(|| code() == "DENY_WORKER_REVOKED");
+    assert!(!upstream.called().is_empty());
+    fixture.edit("worker_id: \"${WORKER}\"", "worker_id: wrk_other");
+    until(|| code() == "DENY_WORKER_NOT_ENROLLED");
+    assert!(upstream.called().is_empty());
+    // What is no record changes nothing.
+    fixture.edit("worker_species_id: wrk.app,", "worker_species_id: app,");
+    process.wait_for_log("policy.workers[0].worker_species_id");
+    assert_eq!(code(), "DENY_WORKER_NOT_ENROLLED");
+    process.end();
+    assert_eq!(fixture.run(&["audit", "verify"]).0, Some(0));
+}
+
 /// What stands for an upstream's credential.
 const CREDENTIAL: &str = "the-upstreams-own";
 
@@ -183,7 +228,7 @@ fn a_gate_without_a_file_lets_one_through_and_not_the_other() {
 
     for (arguments, said) in [
         (&["--to", "api.openai.com", "--allow", "/v1/*"][..], "such as `https://api.openai.com`"),
-        (&["--to", &to, "--allow", "post /v1"], "in upper case"),
+        (&["--to", &to, "--allow", "post /v1"], "did you mean `POST`?"),
         (&["--to", &to, "--allow", "POST v1"], "write an absolute path"),
         (&["--to", &to, "--allow", "/v1/*", "--label", "SECRETS"], "SECRETS"),
         (&["--to", &to, "--allow", "/v1/*", "--header", "x-api-key: ${NOT_SET}"], "set `NOT_SET`"),

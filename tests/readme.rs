@@ -150,6 +150,18 @@ fn load(at: &str, text: &str) {
         // A sample shows a part: without policies no rule asks for one.
         fixture.write("rules.json", &fixture.read("rules.json").replace("\"policy_gate\": true", ""));
     }
+    if text.contains("worker_species_id") {
+        // A sample that has its workers in it: of the rules those are for them.
+        let mut rules: Value = serde_json::from_str(&fixture.read("rules.json")).unwrap();
+        let known = |candidate: &Value| text.contains(candidate["worker_species_id"].as_str().unwrap());
+        rules["rules"].as_array_mut().unwrap().retain_mut(|rule| {
+            let candidates = rule["decision"]["candidate_workers_ranked"].as_array_mut().unwrap();
+            candidates.retain(known);
+            let is_for_it = !candidates.is_empty();
+            is_for_it && rule["match"]["capability_id"].as_str().is_some_and(|id| text.contains(id))
+        });
+        fixture.write("rules.json", &rules.to_string());
+    }
     // Any value will do for a secret, but not for an address.
     let secret = |name: &str| !["PYHALL_REGISTRY", "OTEL_"].iter().any(|other| name.starts_with(other));
     let environment = |name: &str| secret(name).then(|| "0123456789abcdef".to_owned());

@@ -15,7 +15,7 @@ use crate::api::reader::{Monitor, Reader};
 use crate::api::response::json;
 use crate::engine::Json;
 use crate::hall::Hall;
-use crate::ids::{EntityKind, RiskTier};
+use crate::ids::{EntityKind, RiskTier, nearest};
 
 /// The catalogue, in the public taxonomy's form.
 #[derive(Debug, Serialize, ToSchema)]
@@ -92,13 +92,14 @@ pub(super) async fn catalogue(
     Monitor(_): Monitor,
     query: Result<Query<OfKind>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let wrong = |what: &str| {
-        let kinds: Vec<_> = EntityKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        ApiError::bad_parameter("type", what, &format!("one of {}", kinds.join(", ")))
+    let wrong = |what: &str, written: &str| {
+        let kinds = || EntityKind::ALL.iter().map(|kind| kind.as_str());
+        let help = nearest(written, kinds()).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+        ApiError::bad_parameter("type", what, &format!("one of {}{help}", kinds().collect::<Vec<_>>().join(", ")))
     };
-    let Ok(Query(OfKind { kind })) = query else { return Err(wrong("is there twice or is no text")) };
+    let Ok(Query(OfKind { kind })) = query else { return Err(wrong("is there twice or is no text", "")) };
     let kind: Option<EntityKind> =
-        kind.map(|kind| kind.parse()).transpose().map_err(|_| wrong("is no kind of entity"))?;
+        kind.map(|kind| kind.parse().map_err(|_| wrong("is no kind of entity", &kind))).transpose()?;
     let snapshot = hall.snapshot();
     let all = &snapshot.catalogue;
     let entities: Vec<&Json> = all

@@ -134,6 +134,10 @@ impl Options {
             .filter_map(Header::split)
             .map(|(name, value)| (name.to_owned(), json!(value)))
             .collect();
+        let worker = json!({
+            "worker_id": WORKER, "worker_species_id": SPECIES, "capabilities": [self.capability.as_str()],
+            "risk_tier": "low", "allowed_environments": ["prod"],
+        });
         let log = if matches!(self.log, LogLines::Json) { "json" } else { "text" };
         let configuration = json!({
             "gate": {
@@ -142,7 +146,7 @@ impl Options {
                 "upstreams": { "to": { "url": self.to, "headers": headers } },
                 "routes": routes.collect::<Vec<_>>(),
             },
-            "policy": { "rules": "rules.json", "workers": "workers", "tenants": { TENANT: { "risk": "low" } } },
+            "policy": { "rules": "rules.json", "workers": [worker], "tenants": { TENANT: { "risk": "low" } } },
             "ledger": { "path": std::path::absolute(&self.ledger)? },
             "telemetry": { "log": log },
         });
@@ -153,14 +157,8 @@ impl Options {
             "match": { "capability_id": self.capability.as_str(), "env": "prod", "data_label": { "in": labels } },
             "decision": { "candidate_workers_ranked": [{ "worker_species_id": SPECIES }] },
         }] });
-        let worker = json!({
-            "worker_id": WORKER, "worker_species_id": SPECIES, "capabilities": [self.capability.as_str()],
-            "risk_tier": "low", "allowed_environments": ["prod"],
-        });
-        fs::create_dir(folder.join("workers"))?;
         fs::write(folder.join("hallgate.yaml"), configuration.to_string())?;
-        fs::write(folder.join("rules.json"), rules.to_string())?;
-        fs::write(folder.join("workers/wrk_gate.json"), worker.to_string())
+        fs::write(folder.join("rules.json"), rules.to_string())
     }
 
     fn introduce(&self) {

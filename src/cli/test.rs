@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::decide::Judge;
 use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
 use crate::api::route_response;
+use crate::config::Excerpts;
 use crate::documents;
 use crate::engine::input::written::{Absent, Written};
 use crate::engine::{Explanation, Facts, RouteInput};
@@ -71,10 +72,11 @@ pub fn run(options: &Options) -> ExitCode {
     };
     let mut coverage = (options.coverage || options.min.is_some()).then(|| Coverage::of(&judge));
     let mut results = Results::new(files.len());
+    let mut excerpts = Excerpts::default();
     for file in &files {
-        for result in run_file(file, &judge, options.update, coverage.as_mut()) {
+        for result in run_file(file, &judge, options.update, coverage.as_mut(), &mut excerpts) {
             if !options.json {
-                result.tell(options.update);
+                result.tell(options.update, &mut excerpts);
             }
             results.push(result);
         }
@@ -102,27 +104,35 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
-/// What becomes of the cases of a file.
-fn run_file(file: &Path, judge: &Judge, update: bool, mut coverage: Option<&mut Coverage<'_>>) -> Vec<CaseResult> {
-    let whole = |message: String| vec![CaseResult::of_file(file, CaseProblem::of_file(message))];
+/// What becomes of the cases of a file. What is quoted of it is its text before anything is written.
+fn run_file(
+    file: &Path,
+    judge: &Judge,
+    update: bool,
+    mut coverage: Option<&mut Coverage<'_>>,
+    excerpts: &mut Excerpts,
+) -> Vec<CaseResult> {
+    let whole = |message: String, help| vec![CaseResult::of_file(file, CaseProblem::of_file(message, help))];
     let text = match documents::text(file, documents::LARGE) {
         Ok(text) => text,
-        Err(why) => return whole(why.to_string()),
+        Err(why) => return whole(why.to_string(), "name files of cases, or folders of them"),
     };
+    excerpts.quote(file, &text);
     let cases = match parse(&text) {
         Ok(cases) => cases,
-        Err(problem) => return vec![CaseResult::of_file(file, problem)],
+        Err(problems) => return problems.into_iter().map(|problem| CaseResult::of_file(file, problem)).collect(),
     };
     let runs = cases.iter().map(|case| (case, Run::of(case, judge, coverage.as_deref_mut()))).collect::<Vec<_>>();
     if update && let Err(error) = rewrite(file, text, &runs) {
-        return whole(format!("cannot be written: {error}"));
+        return whole(format!("cannot be written: {error}"), "let it be written, or leave `--update` out");
     }
     let outcome = |(case, run): (&Case, Result<Run, CaseProblem>)| {
         let outcome = match (run, &case.expect) {
             (Err(problem), _) => CaseOutcome::Unreadable(problem),
             (Ok(_), None) if update => CaseOutcome::Written,
             (Ok(_), None) => {
-                CaseOutcome::Unreadable(case.problem("has no `expect`: write one, or run with `--update`"))
+                let help = "write one, or run with `--update`";
+                CaseOutcome::Unreadable(case.problem(None, "has no `expect`", help))
             }
             (Ok(run), Some(expect)) => match differences(expect, &run.answer) {
                 found if found.is_empty() => CaseOutcome::Agreed,
@@ -159,7 +169,7 @@ impl Run {
         // Always the same, so that an answer is: its artifact hash, too.
         let absent = Absent { tenant: None, correlation_id: &|| Arc::from("hallgate-test") };
         let written = Written::read(case.input.as_bytes(), &absent);
-        let written = written.map_err(|why| case.problem(why.reason("`input`")))?;
+        let written = written.map_err(|why| case.problem(why.field(), why.reason("`input`"), ""))?;
         let (id, time) = ("", "");
         let (answer, why) = match written.describe(judge.snapshot.settings.mode) {
             Ok(input) => {
@@ -176,7 +186,7 @@ impl Run {
             }
         };
         let mut answer =
-            answer.map_err(|error| case.problem(format!("has an answer that cannot be written: {error}")))?;
+            answer.map_err(|error| case.problem(None, format!("has an answer that cannot be written: {error}"), ""))?;
         // What is another in every run cannot be expected.
         for key in ["decision_id", "timestamp", "decided_at", "telemetry_envelopes"] {
             answer.as_object_mut().and_then(|answer| answer.remove(key));

@@ -45,8 +45,13 @@ impl Excerpts {
         format!("warning[{name}]: {}", self.of(about))
     }
 
+    /// Quotes this text of a file, whatever becomes of the file.
+    pub fn quote(&mut self, file: &Path, text: &str) {
+        self.files.insert(file.to_owned(), Some(Lines::of(text.to_owned())));
+    }
+
     /// A problem with its excerpt, before what is to be changed.
-    fn of(&mut self, problem: &Problem) -> String {
+    pub fn of(&mut self, problem: &Problem) -> String {
         let (said, excerpt) = (problem.to_string(), self.excerpt(problem));
         match (said.split_once("\n    help: "), excerpt) {
             (_, None) => said,
@@ -64,18 +69,21 @@ impl Excerpts {
 
     /// The line of a file, counted from 1.
     fn line(&mut self, file: &Path, number: usize) -> Option<&str> {
-        let lines = self.files.entry(file.to_owned()).or_insert_with(|| Lines::of(file)).as_ref()?;
+        let lines = self.files.entry(file.to_owned()).or_insert_with(|| Lines::read(file)).as_ref()?;
         let begin = *lines.beginnings.get(number.checked_sub(1)?)?;
         lines.text.get(begin..)?.lines().next()
     }
 }
 
 impl Lines {
-    fn of(file: &Path) -> Option<Self> {
-        let text = documents::text(file, documents::LARGE).ok()?;
+    fn read(file: &Path) -> Option<Self> {
+        documents::text(file, documents::LARGE).ok().map(Self::of)
+    }
+
+    fn of(text: String) -> Self {
         let after = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let beginnings = std::iter::once(0).chain(after).collect();
-        Some(Self { text, beginnings })
+        Self { text, beginnings }
     }
 }
 

@@ -11,7 +11,7 @@ use super::reader::{Map, Value};
 use super::{identity, kinds, limits, tls};
 use crate::documents::InvalidValue;
 use crate::hall::limits::DoorLimits;
-use crate::ids::{DataLabel, nearest};
+use crate::ids::{DataLabel, meant};
 use crate::proxy::Settings;
 use crate::proxy::header_names;
 use crate::proxy::settings::{
@@ -150,10 +150,9 @@ impl Upstreams {
             return Ok(self.sound.get(name).cloned());
         }
         let names = self.named.iter().map(String::as_str);
-        let help = match nearest(name, names.clone()) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("name one of `gate.upstreams`: {}", names.collect::<Vec<_>>().join(", ")),
-        };
+        let help = meant(name, names.clone(), || {
+            format!("name one of `gate.upstreams`: {}", names.collect::<Vec<_>>().join(", "))
+        });
         Err(InvalidValue::new("is not the name of an upstream", help))
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::documents::InvalidValue;
 pub use crate::documents::number;
-use crate::ids::{InvalidId, nearest};
+use crate::ids::{InvalidId, meant};
 use crate::proxy::header_names;
 use crate::proxy::settings::{NoPattern, PathPattern};
 
@@ -29,10 +29,7 @@ pub fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&str) -> Re
         let found = words.iter().find(|(word, _)| *word == text);
         found.map(|(_, value)| *value).ok_or_else(|| {
             let all: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-            let help = match nearest(text, words.iter().map(|(word, _)| *word)) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => String::new(),
-            };
+            let help = meant(text, words.iter().map(|(word, _)| *word), String::new);
             InvalidValue::new(format!("is not one of {}", all.join(", ")), help)
         })
     }
@@ -40,7 +37,10 @@ pub fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&str) -> Re
 
 /// `true` or `false`.
 pub fn flag(text: &str) -> Read<bool> {
-    text.parse().map_err(|_| InvalidValue::new("is neither `true` nor `false`", "write `true` or `false`"))
+    text.parse().map_err(|_| {
+        let help = meant(text, ["true", "false"], || "write `true` or `false`".to_owned());
+        InvalidValue::new("is neither `true` nor `false`", help)
+    })
 }
 
 /// A duration, at most a year.
@@ -124,13 +124,19 @@ pub fn shared(text: &str) -> Read<Arc<str>> {
 
 /// What to log: levels, for all or by the beginning of a target, such as `info,pingora=warn`.
 pub fn log_filter(text: &str) -> Read<String> {
-    let level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word);
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let level = |word: &str| LEVELS.contains(&word);
     let target = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b));
     let sound = text.split(',').all(|part| part.split_once('=').map_or(level(part), |(t, l)| target(t) && level(l)));
     if sound {
         return Ok(text.to_owned());
     }
-    let help = "write `off`, `error`, `warn`, `info`, `debug` or `trace`, and such as `,pingora=warn` behind it";
+    // The level of the first part that has none.
+    let levels = text.split(',').map(|part| part.split_once('=').map_or(part, |(_, level)| level));
+    let wrong = levels.into_iter().find(|word| !level(word)).unwrap_or_default();
+    let help = meant(wrong, LEVELS, || {
+        "write `off`, `error`, `warn`, `info`, `debug` or `trace`, and such as `,pingora=warn` behind it".to_owned()
+    });
     Err(InvalidValue::new("is not a log filter", help))
 }
 
@@ -176,11 +182,11 @@ pub fn bearer(text: &str) -> Read<HeaderValue> {
 pub fn method(text: &str) -> Read<Method> {
     const KNOWN: [Method; 7] =
         [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
-    KNOWN.into_iter().find(|method| method.as_str() == text).ok_or_else(|| {
-        InvalidValue::new(
-            "is not a method that is forwarded",
-            "write GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS, in upper case",
-        )
+    KNOWN.iter().find(|method| method.as_str() == text).cloned().ok_or_else(|| {
+        let help = meant(text, KNOWN.iter().map(Method::as_str), || {
+            "write GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS, in upper case".to_owned()
+        });
+        InvalidValue::new("is not a method that is forwarded", help)
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::engine::json::{Step, path_text};
 use crate::policy::NamedEntity;
 
 /// Where the keys of a configuration and of the files with tokens that it names are.
@@ -41,6 +42,14 @@ impl Keys {
                 None => return (&self.file, None),
             }
         }
+    }
+
+    /// The same of what is at the end of a path below a key, and its key.
+    #[must_use]
+    pub fn place_below(&self, key: &str, steps: &[Step]) -> (String, &Path, Option<(usize, usize)>) {
+        let key = if steps.is_empty() { key.to_owned() } else { format!("{key}.{}", path_text(steps)) };
+        let (file, place) = self.place(&key);
+        (key, file, place)
     }
 
     /// Whether no key is written.

@@ -1,6 +1,7 @@
 //! The `policy` section, and the snapshot that it makes of its rules and workers.
 
 mod shadow;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::engine::snapshot::Roll;
 use crate::engine::{Catalogue, Mode, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
 use crate::policy::{self, CedarGate};
-use crate::registry::records::{self, Enrolled, RecordFormat};
+use crate::registry::records::{Enrolled, RecordFormat};
 use crate::registry::roster::Roster;
 use crate::registry::sources::Sources;
 use crate::registry::store::{Kept, Store};
@@ -29,7 +30,7 @@ pub struct Policy {
     /// The switches; `None` when one of them is wrong.
     settings: Option<Settings>,
     rules: Option<PathBuf>,
-    workers: Option<PathBuf>,
+    workers: Option<workers::WorkersSection>,
     /// The Cedar policies; `Some(None)` when there are none.
     gate: Option<Option<PathBuf>>,
     /// The catalogue's file; `Some(None)` when there is none.
@@ -48,7 +49,7 @@ const MODES: &[(&str, Mode)] = &[("strict", Mode::Strict), ("reference", Mode::R
 pub fn read(mut policy: Map<'_>) -> Policy {
     let mode = policy.read("mode", "strict", kinds::word(MODES));
     let rules = policy.path("rules", "rules.json");
-    let workers = policy.path("workers", "enrolled");
+    let workers = workers::read(&mut policy);
     let settings = settings(&mut policy, mode, &defaults());
     let gate = policy.get("gate").map_or(Some(None), |value| value.path().map(Some));
     let catalogue = policy.get("catalogue").map_or(Some(None), |value| value.path().map(Some));
@@ -165,7 +166,7 @@ impl Policy {
         let folder = file.parent().unwrap_or(Path::new(""));
         let sources = Sources::new(folder, allowed_worker_dirs.as_deref().unwrap_or(&[])).below(root);
         let reading = RecordFormat { mode, sources };
-        let workers = workers.and_then(|folder| load_workers(&folder, &reading, problems));
+        let workers = workers.and_then(|workers| workers.load(&reading, &found.keys, problems));
         let kept = store.as_ref().and_then(|path| load_store(path.as_deref(), file, problems));
         let roster = workers.zip(kept).and_then(|(workers, kept)| roster(workers, reading, kept, file, problems));
         let gate = gate.and_then(|path| path.map_or(Some(None), |path| load_gate(&path, problems).map(Some)));
@@ -265,8 +266,4 @@ fn load_gate(path: &Path, problems: &mut Vec<Problem>) -> Option<CedarGate> {
             }));
         })
         .ok()
-}
-
-fn load_workers(folder: &Path, reading: &RecordFormat, problems: &mut Vec<Problem>) -> Option<Vec<Enrolled>> {
-    records::load(folder, reading).map_err(|found| problems.extend(found.into_iter().map(Problem::from))).ok()
 }

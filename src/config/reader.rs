@@ -1,5 +1,8 @@
 //! Typed reading of marked YAML. Every problem is noted with its place, and reading goes on; nothing is passed over in silence.
 
+mod entries;
+mod json;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +15,7 @@ use super::problem::{Problem, Warning};
 use super::variables::{Environment, Unexpanded, expand, unbraced};
 use super::yaml;
 use crate::documents::{self, InvalidValue};
-use crate::ids::nearest;
+use crate::ids::meant;
 use crate::telemetry::traces::Misset;
 
 /// A variable that looks like one to a shell, and is none here.
@@ -121,7 +124,7 @@ impl<'a> Reading<'a> {
 
     /// A value with its place, which is noted.
     fn value(&'a self, node: &'a Node, path: String) -> Value<'a> {
-        self.keys.borrow_mut().insert(&path, place(node.span()).min(self.end));
+        self.keys.borrow_mut().insert(&path, yaml::begin(node).min(self.end));
         Value { reading: self, node, path }
     }
 
@@ -171,7 +174,7 @@ pub struct Value<'a> {
 impl<'a> Value<'a> {
     /// Notes a problem with this value.
     pub fn wrong(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.reading.note(place(self.node.span()), &self.path, message, help);
+        self.reading.note(yaml::begin(self.node), &self.path, message, help);
     }
 
     /// The text with its variables replaced; not empty.
@@ -310,7 +313,7 @@ impl<'a> Value<'a> {
             self.wrong("is not a mapping", "write `key: value` pairs here");
             return None;
         };
-        let place = place(node.span());
+        let place = yaml::begin(self.node);
         Some(Map { reading: self.reading, node: Some(node), place, path: self.path.clone(), known: Vec::new() })
     }
 
@@ -318,40 +321,6 @@ impl<'a> Value<'a> {
     pub fn is_map(&self) -> bool {
         self.node.as_mapping().is_some()
     }
-
-    /// The names and values of a mapping whose keys are the operator's own.
-    pub fn entries(&self) -> Option<Vec<(Name, Self)>> {
-        let map = self.map()?;
-        let entries = map.node.into_iter().flat_map(|node| node.iter());
-        Some(
-            entries
-                .filter(|(key, _)| !yaml::is_repeated(key.as_str()))
-                .map(|(key, node)| {
-                    let name = Name { text: key.as_str().to_owned(), place: place(key.span()) };
-                    let path = format!("{}.{}", self.path, key.as_str());
-                    (name, self.reading.value(node, path))
-                })
-                .collect(),
-        )
-    }
-
-    /// The name of an entry of this value as its kind.
-    pub fn read_name<T>(&self, name: &Name, kind: impl FnOnce(&str) -> Result<T, InvalidValue>) -> Option<T> {
-        kind(&name.text)
-            .map_err(|wrong| {
-                let written: String = name.text.chars().take(80).collect();
-                self.reading.note(name.place, &self.path, format!("`{written}` {}", wrong.is), wrong.help);
-            })
-            .ok()
-    }
-}
-
-/// A key that the operator chose.
-pub struct Name {
-    /// The key.
-    pub text: String,
-    /// Where it is.
-    place: (usize, usize),
 }
 
 /// A mapping with known keys. Each key that is asked for becomes known; [`Map::done`] refuses the others.
@@ -488,10 +457,9 @@ impl<'a> Map<'a> {
             }
             let (message, help) = if later.contains(&written) {
                 ("is not available yet in this version", "remove it".to_owned())
-            } else if let Some(meant) = nearest(written, self.known.iter().copied()) {
-                ("is not a known key", format!("did you mean `{meant}`?"))
             } else {
-                ("is not a known key", format!("remove it; known here: {}", self.known.join(", ")))
+                let otherwise = || format!("remove it; known here: {}", self.known.join(", "));
+                ("is not a known key", meant(written, self.known.iter().copied(), otherwise))
             };
             self.reading.note(place(key.span()), &self.path_of(written), message, help);
         }

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use marked_yaml::Node;
 use marked_yaml::types::{MarkedMappingNode, MarkedScalarNode};
-use marked_yaml::{Node, Span};
-use serde_json::Number;
 
 use super::problem::Problem;
-use super::yaml::{self, YamlFault};
+use super::yaml::{self, Scalar, YamlFault};
 use crate::documents;
 use crate::engine::json::{Elements, LineIndex, Step, path_text};
 use crate::engine::snapshot::SnapshotProblem;
@@ -146,10 +145,6 @@ fn innermost(places: &BTreeMap<String, (usize, usize)>, path: &str) -> (usize, u
     }
 }
 
-fn begin(span: &Span) -> Option<(usize, usize)> {
-    span.start().map(yaml::place)
-}
-
 /// YAML that is written anew as JSON.
 #[derive(Default)]
 struct Rewritten {
@@ -165,14 +160,12 @@ impl Rewritten {
         (rewritten.json, rewritten.places)
     }
 
-    fn at(&mut self, begins: Option<(usize, usize)>) {
-        self.places.insert(path_text(&self.steps), begins.unwrap_or((1, 1)));
+    fn at(&mut self, begins: (usize, usize)) {
+        self.places.insert(path_text(&self.steps), begins);
     }
 
     fn map(&mut self, map: &MarkedMappingNode) {
-        // To the parser one without braces begins behind its first key.
-        let first = map.iter().next().map(|(key, _)| key.span());
-        self.at([Some(map.span()), first].into_iter().flatten().filter_map(begin).min());
+        self.at(yaml::begin_of_map(map));
         self.json.push('{');
         for (n, (key, value)) in map.iter().enumerate() {
             self.json.push_str(if n > 0 { "," } else { "" });
@@ -189,7 +182,7 @@ impl Rewritten {
         match node {
             Node::Mapping(map) => self.map(map),
             Node::Sequence(list) => {
-                self.at(begin(list.span()));
+                self.at(yaml::begin(node));
                 self.json.push('[');
                 for (n, value) in list.iter().enumerate() {
                     self.json.push_str(if n > 0 { "," } else { "" });
@@ -200,22 +193,19 @@ impl Rewritten {
                 self.json.push(']');
             }
             Node::Scalar(scalar) => {
-                self.at(begin(scalar.span()));
+                self.at(yaml::begin(node));
                 self.scalar(scalar);
             }
         }
     }
 
-    /// As YAML 1.2's core schema reads it: `no` and `on` are texts. A number is what is one in JSON, too.
     fn scalar(&mut self, scalar: &MarkedScalarNode) {
-        let text = scalar.as_str();
-        match text {
-            _ if !scalar.may_coerce() => self.text(text),
-            "" | "~" | "null" | "Null" | "NULL" => self.json.push_str("null"),
-            "true" | "True" | "TRUE" => self.json.push_str("true"),
-            "false" | "False" | "FALSE" => self.json.push_str("false"),
-            _ if text.parse::<Number>().is_ok() => self.json.push_str(text),
-            _ => self.text(text),
+        match yaml::scalar(scalar) {
+            Scalar::Null => self.json.push_str("null"),
+            Scalar::Bool(true) => self.json.push_str("true"),
+            Scalar::Bool(false) => self.json.push_str("false"),
+            Scalar::Number(digits) => self.json.push_str(digits),
+            Scalar::Text(text) => self.text(text),
         }
     }
 

@@ -1,7 +1,8 @@
 //! YAML with places: one document, a mapping, every key once. Anchors and tags are refused.
 
-use marked_yaml::types::MarkedMappingNode;
+use marked_yaml::types::{MarkedMappingNode, MarkedScalarNode};
 use marked_yaml::{LoadError, LoaderOptions, Marker, Node, parse_yaml_with_options};
+use serde_json::Number;
 
 /// Something wrong with the YAML itself.
 #[derive(Debug)]
@@ -95,6 +96,42 @@ fn fault(error: &LoadError) -> YamlFault {
         }
     };
     YamlFault { place: place(marker), message, help }
+}
+
+/// Line and column at which a value begins.
+pub fn begin(node: &Node) -> (usize, usize) {
+    node.as_mapping().map_or_else(|| node.span().start().map_or((1, 1), place), begin_of_map)
+}
+
+/// The same of a mapping: to the parser one without braces begins behind its first key.
+pub fn begin_of_map(map: &MarkedMappingNode) -> (usize, usize) {
+    let first = map.iter().next().map(|(key, _)| key.span());
+    [Some(map.span()), first].into_iter().flatten().filter_map(|span| span.start().map(place)).min().unwrap_or((1, 1))
+}
+
+/// What a single value is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Scalar<'a> {
+    /// Nothing.
+    Null,
+    /// Yes or no.
+    Bool(bool),
+    /// A number, as JSON writes it.
+    Number(&'a str),
+    /// A text.
+    Text(&'a str),
+}
+
+/// What a single value is in YAML 1.2's core schema: `no` and `on` are texts. A number is what is one in JSON, too.
+pub fn scalar(scalar: &MarkedScalarNode) -> Scalar<'_> {
+    match scalar.as_str() {
+        text if !scalar.may_coerce() => Scalar::Text(text),
+        "" | "~" | "null" | "Null" | "NULL" => Scalar::Null,
+        "true" | "True" | "TRUE" => Scalar::Bool(true),
+        "false" | "False" | "FALSE" => Scalar::Bool(false),
+        text if text.parse::<Number>().is_ok() => Scalar::Number(text),
+        text => Scalar::Text(text),
+    }
 }
 
 /// Line and column at which a text ends. The parser's own end may be beyond it: to it a last line without an end has one.

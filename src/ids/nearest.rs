@@ -1,8 +1,19 @@
 //! What was probably meant by a name that is none: the nearest of those that are.
 
-/// Among `known`, what was probably meant by `written`: at most a third of its characters, and at most three, may differ.
+/// `did you mean …?`, if one of the known names is near enough; else the other help.
+pub fn meant<'a>(
+    written: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    otherwise: impl FnOnce() -> String,
+) -> String {
+    nearest(written, known).map_or_else(otherwise, |meant| format!("did you mean `{meant}`?"))
+}
+
+/// Among `known`, what was probably meant by `written`: at most a third of its characters, and at most three, may differ; letters in
+/// another case and what blank is around it do not count.
 #[must_use]
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let written = written.trim();
     // One character may have four bytes.
     let longest = |name: &str| if written.is_ascii() && name.is_ascii() { MOST } else { 4 * MOST };
     known
@@ -29,7 +40,7 @@ fn distance(a: &str, b: &str) -> usize {
         let mut next = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
             let cell = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX - 1);
-            let replaced = cell(&row, j) + usize::from(x != *y);
+            let replaced = cell(&row, j) + usize::from(!x.eq_ignore_ascii_case(y));
             let mut best = replaced.min(cell(&row, j + 1) + 1).min(cell(&next, j) + 1);
             let swapped = j.checked_sub(1).filter(|at| b.get(*at) == Some(&x) && previous == Some(*y));
             if let Some(at) = swapped {
@@ -58,6 +69,8 @@ mod tests {
         assert_eq!(nearest("upstream", known), Some("upstreams"));
         assert_eq!(nearest("enf", known), Some("env"));
         assert_eq!(nearest("hgih", ["low", "high"]), Some("high"));
+        assert_eq!(nearest(" Hgih\n", ["low", "high"]), Some("high"));
+        assert_eq!(nearest("GET", ["get", "head"]), Some("get"));
         assert_eq!(nearest("password", known), None);
         assert_eq!(nearest("z", ["a", "b"]), None);
     }

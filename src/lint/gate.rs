@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use crate::clock::{now_micros, timestamp};
 use crate::engine::DenyCode;
 use crate::engine::snapshot::{Worker, WorkerStatus};
-use crate::ids::WorkerId;
+use crate::ids::{WorkerId, meant};
 use crate::proxy::Settings;
 use crate::proxy::settings::{Identity, Listen};
 
-use super::{At, Finding, Findings, Loaded, meant};
+use super::{At, Finding, Findings, Loaded};
 
 const WORKER: &str = "gate.identity.worker_id";
 
@@ -33,7 +33,7 @@ pub(super) fn worker_not_enrolled(loaded: &Loaded<'_>) -> Findings {
         DenyCode::WorkerNotEnrolled.as_str()
     );
     let help = meant(worker.as_str(), loaded.snapshot.workers.keys().map(WorkerId::as_str), || {
-        format!("add a record with `worker_id` `{worker}` to the folder that `policy.workers` names")
+        format!("add a record with `worker_id` `{worker}` to `policy.workers`: to its folder, or to the list there")
     });
     Findings::one(Finding::new(At::Key(WORKER.to_owned()), message, help))
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Problem, Warning, place_in};
 use crate::documents;
 use crate::engine::json::{Step, path_text};
+use crate::registry::records::RecordPlace;
 
 use super::{At, Finding, Loaded};
 
@@ -35,10 +36,14 @@ impl<'a> Locator<'a> {
             }
             At::Record(worker, steps) => {
                 let listed = self.loaded.roster.find(worker.as_str());
-                match listed.and_then(|listed| listed.enrolled.file.clone()) {
-                    Some(file) => {
+                match listed.and_then(|listed| listed.enrolled.place.clone()) {
+                    Some(RecordPlace::File(file)) => {
                         let place = self.within(&file, &steps);
                         (file.to_path_buf(), place, path_text(&steps), true)
+                    }
+                    Some(RecordPlace::Key(record)) => {
+                        let (key, file, place) = self.loaded.origins.keys.place_below(&record, &steps);
+                        (file.to_owned(), place, key, false)
                     }
                     None => {
                         let (file, place) = self.loaded.origins.keys.place("policy.store");

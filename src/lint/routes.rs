@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::clock::timestamp;
 use crate::engine::rules::{Cells, Rule};
 use crate::engine::{Denial, DenyCode};
-use crate::ids::{CapabilityId, QosClass, TenantRisk};
+use crate::ids::{CapabilityId, QosClass, TenantRisk, meant};
 use crate::proxy::settings::{CapabilityChoice, Identity, Route};
 
 use super::asking::{Asking, Outlook};
-use super::{At, Finding, Findings, Loaded, meant};
+use super::{At, Finding, Findings, Loaded};
 
 /// What becomes of every capability of every route that has no good outlook, with the key of the capability.
 fn outlooks<'a, 'b>(

@@ -6,9 +6,9 @@ use crate::engine::DenyCode;
 use crate::engine::json::Step;
 use crate::engine::rules::{Capabilities, Rule};
 use crate::engine::snapshot::Skip;
-use crate::ids::{CapabilityId, Env};
+use crate::ids::{CapabilityId, Env, meant};
 
-use super::{At, Finding, Findings, Loaded, meant};
+use super::{At, Finding, Findings, Loaded};
 
 /// The rules with their places.
 fn rules<'a>(loaded: &Loaded<'a>) -> impl Iterator<Item = (usize, &'a Rule)> + use<'a> {

@@ -2,10 +2,10 @@
 
 use crate::engine::DenyCode;
 use crate::hall::Scope;
-use crate::ids::{TenantId, WorkerId};
+use crate::ids::{TenantId, WorkerId, meant};
 use crate::proxy::settings::Identity;
 
-use super::{At, Finding, Findings, Loaded, meant};
+use super::{At, Finding, Findings, Loaded};
 
 /// The key of a token, in the configuration or in its file of tokens.
 fn key(loaded: &Loaded<'_>, at: usize) -> String {
@@ -33,7 +33,7 @@ pub(super) fn worker_not_enrolled(loaded: &Loaded<'_>) -> Findings {
                 DenyCode::WorkerNotEnrolled.as_str()
             );
             let help = meant(worker.as_str(), loaded.snapshot.workers.keys().map(WorkerId::as_str), || {
-                "add its record to the folder that `policy.workers` names, or remove it here".to_owned()
+                "add its record to `policy.workers`, or remove it here".to_owned()
             });
             findings.push(Finding::new(At::Key(format!("{}.worker_ids", key(loaded, at))), message, help));
         }

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use crate::engine::DenyCode;
 use crate::engine::json::Step;
 use crate::engine::snapshot::WorkerStatus;
+use crate::ids::meant;
 use crate::registry::hash;
 use crate::registry::records::Enrolled;
 
-use super::{At, Finding, Findings, Loaded, meant};
+use super::{At, Finding, Findings, Loaded};
 
 /// What a record may say (WCP_SPEC 6 and its schema), read here or not.
 const KEYS: &[&str] = &[
@@ -56,7 +57,7 @@ pub(super) fn none(loaded: &Loaded<'_>) -> Findings {
         return Findings::default();
     }
     let message = "holds no record: no worker is enrolled, and every request will be denied";
-    let help = "write a registry record into the folder, or let workers be enrolled over the API with `policy.store`";
+    let help = "write a registry record into the folder or in its place, or let workers be enrolled over the API with `policy.store`";
     Findings::one(Finding::new(At::Key("policy.workers".to_owned()), message, help))
 }
 

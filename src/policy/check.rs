@@ -24,10 +24,13 @@ pub(super) fn validate(
     // What Cedar would say about these policies follows from what is said here.
     let said: BTreeSet<usize> = found.iter().map(|(policy, ..)| *policy).collect();
     for (policy, message, help) in found {
+        let next = written.get(policy + 1);
         let Some((written, file)) = with_file(files, written.get(policy)) else { continue };
+        let end = next.filter(|next| next.file == written.file).map_or(file.text.len(), |next| next.offset);
+        let text = file.text.get(written.offset..end).unwrap_or_default();
         problems.push(PolicyProblem {
             file: file.path.clone(),
-            place: Some(file.place(written.offset)),
+            place: Some(file.place(written.offset + quoted(&message, text).unwrap_or(0))),
             policy: written.id.to_string(),
             message,
             help,
@@ -76,6 +79,13 @@ pub(super) fn validate(
         problems.push(PolicyProblem::of_file(&file.path, format!("`{}`: {error}", written.id), "correct the policy"));
     }
     Some(shape)
+}
+
+/// Where in a text is what a message quotes: a literal, else what stands between backticks.
+fn quoted(message: &str, text: &str) -> Option<usize> {
+    let literal = message.find('"').and_then(|from| message.get(from..)).filter(|literal| literal.len() > 2);
+    let named = message.split('`').nth(1).filter(|named| !named.is_empty());
+    literal.and_then(|literal| text.find(literal)).or_else(|| text.find(named?))
 }
 
 fn with_file<'a>(

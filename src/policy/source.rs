@@ -9,10 +9,13 @@ use miette::Diagnostic;
 
 use super::PolicyProblem;
 use super::files::PolicyFile;
-use crate::ids::{SupervisorLevel, nearest};
+use crate::ids::{InvalidId, SupervisorLevel, meant, nearest};
 
 /// The annotations that mean something here.
 const ANNOTATIONS: [&str; 4] = ["id", "reason", "gate", "supervisor_level"];
+
+/// The one value of `@gate`.
+const REQUIRE_HUMAN: &str = "REQUIRE_HUMAN";
 
 /// The longest id or reason, in characters.
 const LONGEST: usize = 128;
@@ -146,14 +149,15 @@ impl Reading<'_> {
     ) -> Option<SupervisorLevel> {
         let gate = policy.annotation("gate");
         match gate {
-            Some("REQUIRE_HUMAN") if policy.effect() == Effect::Permit => {
+            Some(REQUIRE_HUMAN) if policy.effect() == Effect::Permit => {
                 let message = "`@gate(\"REQUIRE_HUMAN\")` stands at a permit";
                 self.note(at, place_of("gate"), id, message, "write it at a forbid, which a human can then lift");
             }
-            None | Some("REQUIRE_HUMAN") => {}
+            None | Some(REQUIRE_HUMAN) => {}
             Some(other) => {
                 let message = format!("`@gate({other:?})` has no meaning here");
-                self.note(at, place_of("gate"), id, message, "write `@gate(\"REQUIRE_HUMAN\")`, or remove it");
+                let otherwise = || "write `@gate(\"REQUIRE_HUMAN\")`, or remove it".to_owned();
+                self.note(at, place_of("gate"), id, message, meant(other, [REQUIRE_HUMAN], otherwise));
             }
         }
         let level = match policy.annotation("supervisor_level").map(str::parse) {
@@ -171,8 +175,11 @@ impl Reading<'_> {
             }
             Some(Ok(level)) => level,
             Some(Err(error)) => {
-                let error: crate::ids::InvalidId = error;
-                self.note(at, place_of("supervisor_level"), id, error.to_string(), "correct the value");
+                let InvalidId { value, expected, meant } = error;
+                let message = format!("`@supervisor_level({value:?})` is not {expected}");
+                let help =
+                    meant.map_or_else(|| "correct the value".to_owned(), |word| format!("did you mean `{word}`?"));
+                self.note(at, place_of("supervisor_level"), id, message, help);
                 SupervisorLevel::Gatekeeper
             }
         };

@@ -10,7 +10,7 @@ use cedar_policy::pst::{
 use super::reads::{ATTRIBUTES, HTTP, PolicyReads};
 use super::request::{PolicyClause, ValueKind};
 use super::source::PolicySource;
-use crate::ids::{DataLabel, Env, QosClass, TenantRisk};
+use crate::ids::{DataLabel, Env, QosClass, TenantRisk, meant};
 
 /// What the policies read.
 ///
@@ -242,7 +242,9 @@ impl Visitor<'_> {
         let Some(words) = words(name) else { return };
         if !words.contains(&text.as_str()) {
             let message = format!("`context.{name}` is never {:?}", text.as_str());
-            self.problem(message, format!("write one of {}", words.join(", ")));
+            let otherwise = || format!("write one of {}", words.join(", "));
+            let written = other_name(name, text).unwrap_or(text);
+            self.problem(message, meant(written, words.iter().copied(), otherwise));
         }
     }
 
@@ -260,6 +262,15 @@ fn words(attribute: &str) -> Option<Vec<&'static str>> {
         "qos_class" => QosClass::ALL.iter().map(|value| value.as_str()).collect(),
         _ => return None,
     })
+}
+
+/// The word of which this is another name, which requests may use and policies never see.
+fn other_name(attribute: &str, text: &str) -> Option<&'static str> {
+    match attribute {
+        "env" => text.parse().ok().map(Env::as_str),
+        "data_label" => text.parse().ok().map(DataLabel::as_str),
+        _ => None,
+    }
 }
 
 /// The path from the context to a value, if an expression is one.

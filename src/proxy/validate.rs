@@ -9,6 +9,7 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora_http::RequestHeader;
 
+use crate::ids::meant;
 use crate::proxy::header_names;
 use crate::proxy::target::{self, Target};
 use crate::telemetry::method;
@@ -185,7 +186,8 @@ fn claim<'a>(claims: &mut Claims<'a>, name: &str, value: &'a HeaderValue) -> Res
             return Ok(());
         }
         let name = name.get(..LONGEST_NAMED).unwrap_or(name);
-        return Err(format!("{name} is not a claim: claims are {}", CLAIMS.join(", ")).into());
+        let help = meant(name, CLAIMS, || format!("claims are {}", CLAIMS.join(", ")));
+        return Err(format!("{name} is not a claim: {help}").into());
     };
     if slot.is_some() {
         return Err(format!("{name} is sent more than once").into());
@@ -292,9 +294,17 @@ mod tests {
                 assert!(refused(&[(name, value)]), "{name}: {value:?}");
             }
         }
-        for unknown in ["wcp_worker_id", "Wcp.Token", "wcp-label", "wcp-", "WCP~env", "wcp-decision_id"] {
+        for (unknown, help) in [
+            ("wcp_worker_id", "did you mean `wcp-worker-id`?"),
+            ("Wcp.Token", "did you mean `wcp-token`?"),
+            ("wcp-data-lable", "did you mean `wcp-data-label`?"),
+            ("WCP~env", "did you mean `wcp-env`?"),
+            ("wcp-label", "wcp-data-label"),
+            ("wcp-", "wcp-data-label"),
+            ("wcp-decision_id", "wcp-data-label"),
+        ] {
             let why = validate(&request("GET", "/", &[("host", "h"), (unknown, "x")])).unwrap_err();
-            assert!(why.starts_with(&unknown.to_ascii_lowercase()) && why.contains("wcp-data-label"), "{why}");
+            assert!(why.starts_with(&unknown.to_ascii_lowercase()) && why.contains(help), "{why}");
         }
         let long = format!("wcp-{}", "x".repeat(10_000));
         assert!(validate(&request("GET", "/", &[("host", "h"), (&long, "x")])).unwrap_err().len() < 400);

@@ -1,6 +1,7 @@
-//! Registry records as files: one JSON object a worker, in one folder (WCP_SPEC 6).
+//! Registry records: one JSON object a worker, as files of one folder or in the configuration itself (WCP_SPEC 6).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::documents;
 use crate::engine::Mode;
 use crate::engine::json::{Fields, Finding, Json, LineIndex, Members, path_text, present};
 use crate::engine::snapshot::{Attestation, Envelope, Worker, WorkerStatus};
-use crate::ids::{CapabilityId, ControlId, Digest, Env, RiskTier};
+use crate::ids::{CapabilityId, ControlId, Digest, Env, RiskTier, WorkerId, meant};
 
 /// A problem in a registry record, with its place and what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,13 +70,31 @@ pub struct Enrolled {
     pub hash: Digest,
     /// The whole record; null where nothing but the worker is known.
     pub record: Arc<Json>,
-    /// The file that it is in; `None` when it is in none.
-    pub file: Option<Arc<Path>>,
+    /// Where it is written; `None` when it came over the API, or from nowhere.
+    pub place: Option<RecordPlace>,
+}
+
+/// Where a record is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordPlace {
+    /// In a file of its own.
+    File(Arc<Path>),
+    /// In the configuration, below this key, such as `policy.workers[0]`.
+    Key(Arc<str>),
+}
+
+impl fmt::Display for RecordPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => file.display().fmt(f),
+            Self::Key(key) => f.write_str(key),
+        }
+    }
 }
 
 impl From<Arc<Worker>> for Enrolled {
     fn from(worker: Arc<Worker>) -> Self {
-        Self { worker, hash: hash::of_record(&BTreeMap::new()), record: Arc::new(Json::Null), file: None }
+        Self { worker, hash: hash::of_record(&BTreeMap::new()), record: Arc::new(Json::Null), place: None }
     }
 }
 
@@ -103,7 +122,8 @@ pub fn load(folder: &Path, reading: &RecordFormat) -> Result<Vec<Enrolled>, Vec<
             return Err(vec![RecordProblem::of_file(
                 folder,
                 message,
-                "make the folder readable, or correct policy.workers",
+                "make the folder readable, correct `policy.workers`, or write the records there: `workers: [{ worker_id: …, \
+                 worker_species_id: …, capabilities: […] }]`",
             )]);
         }
         Ok(found) => found,
@@ -112,18 +132,55 @@ pub fn load(folder: &Path, reading: &RecordFormat) -> Result<Vec<Enrolled>, Vec<
     let mut problems: Vec<_> =
         unread.map(|unread| RecordProblem::of_file(&unread.path, unread.is.to_owned(), &unread.help)).collect();
     let mut workers = Vec::with_capacity(found.read.len());
-    let mut first_by_id: BTreeMap<_, PathBuf> = BTreeMap::new();
+    let mut seen = Seen::default();
     for file in found.read {
         match read(&file).and_then(|text| record(&file, &text, reading)) {
             Err(found) => problems.extend(found),
+            Ok(enrolled) => match seen.before(&enrolled) {
+                Some((message, help)) => problems.push(RecordProblem::of_file(&file, message, help)),
+                None => workers.push(enrolled),
+            },
+        }
+    }
+    if problems.is_empty() { Ok(workers) } else { Err(problems) }
+}
+
+/// The workers whose records were read, with their places.
+#[derive(Default)]
+struct Seen(BTreeMap<WorkerId, Option<RecordPlace>>);
+
+impl Seen {
+    /// What is wrong with a second record of one worker, and what to change.
+    fn before(&mut self, enrolled: &Enrolled) -> Option<(String, &'static str)> {
+        let id = &enrolled.worker.worker_id;
+        let first = self.0.get(id).map(|first| first.as_ref().map_or_else(String::new, RecordPlace::to_string));
+        if first.is_none() {
+            self.0.insert(id.clone(), enrolled.place.clone());
+        }
+        first.map(|first| (format!("`{id}` is enrolled in {first}, too"), "give each worker one record"))
+    }
+}
+
+/// Reads records that are written in the configuration, each below its key.
+///
+/// # Errors
+/// Everything that is wrong with each, with its key.
+pub fn written(
+    records: impl IntoIterator<Item = (Arc<str>, Json)>,
+    reading: &RecordFormat,
+) -> Result<Vec<Enrolled>, Vec<(Arc<str>, Finding)>> {
+    let (mut workers, mut problems, mut seen) = (Vec::new(), Vec::new(), Seen::default());
+    for (key, json) in records {
+        match enrolled(json, reading) {
+            Err(found) => problems.extend(found.into_iter().map(|finding| (Arc::clone(&key), finding))),
             Ok(enrolled) => {
-                let id = &enrolled.worker.worker_id;
-                if let Some(first) = first_by_id.get(id) {
-                    let message = format!("`{id}` is enrolled in {}, too", first.display());
-                    problems.push(RecordProblem::of_file(&file, message, "give each worker one record"));
-                } else {
-                    first_by_id.insert(id.clone(), file);
-                    workers.push(enrolled);
+                let enrolled = Enrolled { place: Some(RecordPlace::Key(Arc::clone(&key))), ..enrolled };
+                match seen.before(&enrolled) {
+                    Some((message, help)) => {
+                        problems
+                            .push((key, Finding { steps: vec!["worker_id".into()], message, help: help.to_owned() }));
+                    }
+                    None => workers.push(enrolled),
                 }
             }
         }
@@ -148,7 +205,8 @@ pub fn record(file: &Path, text: &str, reading: &RecordFormat) -> Result<Enrolle
         vec![RecordProblem { file: file.to_owned(), line, column, field: error.path, message: error.message, help }]
     })?;
     let enrolled = enrolled(document, reading);
-    enrolled.map(|enrolled| Enrolled { file: Some(Arc::from(file)), ..enrolled }).map_err(|findings| {
+    let place = Some(RecordPlace::File(Arc::from(file)));
+    enrolled.map(|enrolled| Enrolled { place, ..enrolled }).map_err(|findings| {
         let problem = |finding: Finding| {
             let (line, column) = lines.place(&finding.steps);
             let field = path_text(&finding.steps);
@@ -169,7 +227,7 @@ pub fn enrolled(record: Json, reading: &RecordFormat) -> Result<Enrolled, Vec<Fi
     match worker(&mut fields, &record, &reading.sources) {
         Some(worker) if fields.findings.is_empty() => {
             let hash = record.as_object().map(hash::of_record).unwrap_or_else(|| hash::of_record(&BTreeMap::new()));
-            Ok(Enrolled { worker: Arc::new(worker), hash, record: Arc::new(record), file: None })
+            Ok(Enrolled { worker: Arc::new(worker), hash, record: Arc::new(record), place: None })
         }
         _ => Err(fields.findings),
     }
@@ -255,6 +313,9 @@ where
     })
 }
 
+/// The words of `blast_radius.reversibility`.
+const REVERSIBILITY: [&str; 4] = ["reversible", "partial", "partially-reversible", "irreversible"];
+
 /// The sum of the five dimensions, each 0 to 5. One that is not given counts as 0.
 fn blast_sum(fields: &mut Fields, radius: &Json) -> Option<u8> {
     let dimensions = fields.object(radius)?;
@@ -272,10 +333,12 @@ fn blast_sum(fields: &mut Fields, radius: &Json) -> Option<u8> {
                 other => other.as_i64().and_then(|score| u8::try_from(score).ok()).filter(|score| *score <= 5),
             };
             if score.is_none() && fields.strict {
-                fields.say(
-                    "is no blast dimension",
-                    "write an integer from 0 to 5 (or, for reversibility, `irreversible`)",
-                );
+                let words: &[&str] = if **name == *"reversibility" { &REVERSIBILITY } else { &[] };
+                let written = value.as_str().map_or("", |text| text);
+                let help = meant(written, words.iter().copied(), || {
+                    "write an integer from 0 to 5 (or, for reversibility, `irreversible`)".to_owned()
+                });
+                fields.say("is no blast dimension", help);
             }
             score.unwrap_or(0)
         });

@@ -1,4 +1,4 @@
-//! The roster: everybody who is enrolled, from the folder and from the store, with revocations and bans.
+//! The roster: everybody who is enrolled, from the folder (or the configuration itself) and from the store, with revocations and bans.
 //!
 //! Decisions never see it: they see the workers that it comes to ([`Roster::workers`]).
 
@@ -18,7 +18,7 @@ use crate::ids::{Digest, WorkerId};
 /// Where a worker's record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// In the folder, which the API does not change.
+    /// In the folder or written in the configuration, which the API does not change.
     Folder,
     /// In the store.
     Store,
@@ -167,8 +167,8 @@ impl Roster {
     fn twice(&self) -> impl Iterator<Item = RosterProblem> {
         self.stored.keys().filter(|id| self.folder.places.contains_key(*id)).map(|id| RosterProblem {
             worker_id: id.to_string(),
-            message: "is in the folder of records and was enrolled over the API, too".into(),
-            help: "remove its file from the folder: what was enrolled over the API stays on record".into(),
+            message: "is in `policy.workers` and was enrolled over the API, too".into(),
+            help: "remove its record there: what was enrolled over the API stays on record".into(),
         })
     }
 

@@ -33,7 +33,7 @@ fn a_reload_keeps_who_was_enrolled_and_no_worker_is_in_both_places() {
     assert_eq!((process.ask("wrk_a"), &ready()["snapshot"]), (Ok(()), &in_force));
     process.end();
     let (code, _, err) = fixture.run(&["serve", "--config", "hallgate.yaml"]);
-    assert!(code == Some(2) && err.contains("wrk_a") && err.contains("remove its file"), "{err}");
+    assert!(code == Some(2) && err.contains("wrk_a") && err.contains("remove its record there"), "{err}");
     fs::remove_file(fixture.path("enrolled/a.json")).unwrap();
     let process = fixture.serve();
     assert_eq!([process.ask("wrk_a"), process.ask("wrk_b")], [Ok(()), Ok(())]);

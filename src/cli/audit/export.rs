@@ -15,7 +15,7 @@ use super::{LedgerFolder, PublicKey, complain, flushed};
 use crate::cli::cannot;
 use crate::clock::now_micros;
 use crate::engine::DenyCode;
-use crate::ids::{DataLabel, nearest};
+use crate::ids::{DataLabel, meant};
 use crate::ledger::{BundleWriter, Cursor, Filter, Filtered, LogReader};
 
 /// Print entries as JSON lines, oldest first; a line's SHA-256 is its receipt hash
@@ -98,9 +98,10 @@ fn time(text: &str) -> Result<Timestamp, String> {
 /// A word of a closed set.
 fn one_of<T: Copy>(text: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T, String> {
     let found = all.iter().copied().find(|one| name(*one) == text);
-    found.ok_or_else(|| match nearest(text, all.iter().map(|one| name(*one))) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("there is none of this name; one is `{}`", all.first().map_or("", |one| name(*one))),
+    found.ok_or_else(|| {
+        meant(text, all.iter().map(|one| name(*one)), || {
+            format!("there is none of this name; one is `{}`", all.first().map_or("", |one| name(*one)))
+        })
     })
 }
 

@@ -3,38 +3,56 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
-
-use crate::documents;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::config::Problem;
+use crate::documents;
+use crate::engine::Json;
+use crate::engine::json::{Fields, Finding, LineIndex, Step, path_text, present};
+
 /// The widest line that is written.
 const WIDTH: usize = 120;
+
+/// The keys of a case.
+const KEYS: &[&str] = &["name", "input", "expect"];
 
 /// Why a file or a case cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CaseProblem {
     place: Option<(usize, usize)>,
+    /// The case's name, or where in the file it is; empty for the whole file.
+    about: String,
     message: String,
+    /// What to change; may be empty.
+    help: String,
 }
 
 impl CaseProblem {
     /// A problem of the whole file.
-    pub fn of_file(message: String) -> Self {
-        Self { place: None, message }
+    pub fn of_file(message: impl Into<String>, help: &str) -> Self {
+        Self { place: None, about: String::new(), message: message.into(), help: help.to_owned() }
+    }
+
+    /// The same as one of a file that may be quoted: cases hold no secrets.
+    pub fn in_file(&self, file: &Path) -> Problem {
+        let Self { place, about, message, help } = self;
+        let (key, message, help) = (about.clone(), message.clone(), help.clone());
+        Problem { file: file.to_owned(), place: *place, key, message, help, quotable: true }
     }
 }
 
 /// `:line:column: message`, behind the file's name.
 impl fmt::Display for CaseProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((line, column)) = self.place {
+        let Self { place, about, message, help } = self;
+        if let Some((line, column)) = place {
             write!(f, ":{line}:{column}")?;
         }
-        write!(f, ": {}", self.message)
+        [about, message, help].iter().filter(|said| !said.is_empty()).try_for_each(|said| write!(f, ": {said}"))
     }
 }
 
@@ -54,9 +72,8 @@ pub struct Case {
     place: (usize, usize),
 }
 
-/// A case as it is written. A key that is not known, or twice there, is refused.
+/// A case as it is written, once it is known to be one.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct CaseText<'a> {
     #[serde(borrow)]
     name: Option<Cow<'a, str>>,
@@ -88,35 +105,77 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-/// The cases of a file: one, or a list of them.
-pub fn parse(text: &str) -> Result<Vec<Case>, CaseProblem> {
+/// The cases of a file: one, or a list of them. Else everything that is wrong with it.
+pub fn parse(text: &str) -> Result<Vec<Case>, Vec<CaseProblem>> {
+    let lines = LineIndex::of(text);
+    let document = Json::parse(text.as_bytes()).map_err(|error| {
+        let (about, message, help) = (error.path.clone(), error.message.clone(), "correct the file's JSON".to_owned());
+        vec![CaseProblem { place: Some(lines.place_of(&error)), about, message, help }]
+    })?;
+    let found = faults(&document);
+    if !found.is_empty() {
+        let problem = |Finding { steps, message, help }: Finding| CaseProblem {
+            place: Some(lines.place(&steps)),
+            about: path_text(&steps),
+            message,
+            help,
+        };
+        return Err(found.into_iter().map(problem).collect());
+    }
     let list = text.trim_start().starts_with('[');
     let read =
         if list { serde_json::from_str(text) } else { serde_json::from_str(text).map(|case: CaseText<'_>| vec![case]) };
-    let written: Vec<CaseText<'_>> = read.map_err(|error| CaseProblem {
-        place: Some((error.line().max(1), error.column().max(1))),
-        message: format!("{error}: write {{\"name\": …, \"input\": {{…}}, \"expect\": {{…}}}}, or a list of such"),
-    })?;
-    if written.is_empty() {
-        return Err(CaseProblem::of_file("holds no case: a test of nothing would always pass".to_owned()));
+    let cases = read.and_then(|written: Vec<CaseText<'_>>| {
+        written.into_iter().map(|case| Case::read(case, text)).collect::<Result<Vec<_>, _>>()
+    });
+    cases.map_err(|error| vec![CaseProblem::of_file(error.to_string(), "correct the file's JSON")])
+}
+
+/// What is wrong with the cases of a document.
+fn faults(document: &Json) -> Vec<Finding> {
+    let mut fields = Fields::new(true);
+    match document {
+        Json::Array(cases) if cases.is_empty() => {
+            fields.say("holds no case: a test of nothing would always pass", FORM);
+        }
+        Json::Array(cases) => {
+            for (at, case) in cases.iter().enumerate() {
+                fields.within(at, |fields| faults_of_case(fields, case));
+            }
+        }
+        case => faults_of_case(&mut fields, case),
     }
-    written.into_iter().map(|case| Case::read(case, text)).collect()
+    fields.findings
+}
+
+const FORM: &str = "write {\"name\": …, \"input\": {…}, \"expect\": {…}}, or a list of such";
+
+fn faults_of_case(fields: &mut Fields, case: &Json) {
+    let Some(members) = case.as_object() else {
+        return fields.say(format!("is {}, not a case", case.kind()), FORM);
+    };
+    fields.only_known(members, KEYS);
+    let _ = fields.text(members, "name");
+    if present(members, "input").is_none() {
+        fields.say("`input` is missing", FORM);
+    }
+    match present(members, "expect") {
+        Some(Json::Object(expected)) if expected.is_empty() => fields.within("expect", |fields| {
+            fields.say("expects nothing", "write a key at least, such as {\"denied\": true}");
+        }),
+        Some(Json::Object(_)) | None => {}
+        Some(other) => fields.within("expect", |fields| fields.expected("an object", other)),
+    }
 }
 
 impl Case {
-    fn read(case: CaseText<'_>, text: &str) -> Result<Self, CaseProblem> {
+    fn read(case: CaseText<'_>, text: &str) -> Result<Self, serde_json::Error> {
         let input_at = place_of(case.input.get(), text);
         let place = line_and_column(text, input_at.start);
-        let problem = |message: String| CaseProblem { place: Some(place), message };
-        let expect = case.expect.map(|raw| serde_json::from_str::<Value>(raw.get())).transpose();
-        let expect = expect.map_err(|error| problem(format!("`expect`: {error}")))?;
-        if expect.as_ref().is_some_and(|expect| expect.as_object().is_none_or(serde_json::Map::is_empty)) {
-            return Err(problem("`expect` must be an object of at least one key".to_owned()));
-        }
         Ok(Self {
             name: case.name.map(Cow::into_owned),
             input: case.input.get().to_owned(),
-            expect,
+            expect: case.expect.map(|raw| serde_json::from_str::<Value>(raw.get())).transpose()?,
             input_at,
             expect_at: case.expect.map(|raw| place_of(raw.get(), text)),
             place,
@@ -130,10 +189,15 @@ impl Case {
         format!(":{line}:{column}{name}")
     }
 
-    /// A problem of this case.
-    pub fn problem(&self, message: impl Into<String>) -> CaseProblem {
-        let name = self.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-        CaseProblem { place: Some(self.place), message: format!("{name}{}", message.into()) }
+    /// A problem of this case, with its input or with one field of it.
+    pub fn problem(&self, field: Option<&str>, message: impl Into<String>, help: &str) -> CaseProblem {
+        let within = LineIndex::of(&self.input).place(&field.map(Step::from).into_iter().collect::<Vec<_>>());
+        let place = match (self.place, within) {
+            ((line, column), (1, further)) => (line, column + further - 1),
+            ((line, _), (further, column)) => (line + further - 1, column),
+        };
+        let about = self.name.clone().unwrap_or_default();
+        CaseProblem { place: Some(place), about, message: message.into(), help: help.to_owned() }
     }
 
     /// Writes another expectation into the file's text, in its place or behind the input.
@@ -200,17 +264,35 @@ mod tests {
     #[test]
     fn what_is_no_case_is_refused_with_its_place() {
         for (text, said) in [
-            ("", ":1:1"),
-            ("[]", "holds no case"),
-            ("{\"input\": {}, \"expected\": {}}", "unknown field `expected`"),
-            ("{\"expect\": {}}", "missing field `input`"),
-            ("{\"input\": {}, \"input\": {}}", "duplicate field"),
-            ("{\"input\": {}, \"expect\": {}}", "at least one key"),
-            ("{\"input\": {}, \"expect\": []}", "must be an object"),
-            ("[{\"input\": {}},\n 7]", ":2:"),
+            ("", ":1:1: "),
+            ("[]", ":1:1: holds no case"),
+            (
+                "{\"input\": {}, \"exepct\": {\"a\": 1}}",
+                ":1:25: exepct: is not a key that is known here: did you mean `expect`?",
+            ),
+            ("{\"expect\": {\"a\": 1}}", ":1:1: `input` is missing"),
+            ("{\"input\": {}, \"input\": {}}", "twice"),
+            ("{\"input\": {}, \"expect\": {}}", ":1:25: expect: expects nothing"),
+            ("{\"input\": {}, \"expect\": []}", ":1:25: expect: is an array, not an object"),
+            ("[{\"input\": {}},\n 7]", ":2:2: [1]: is a number, not a case"),
+            ("{\"input\": {}, \"name\": 7}", ":1:23: name: is a number, not a string"),
         ] {
-            let problem = parse(text).unwrap_err().to_string();
-            assert!(problem.contains(said), "{text}: {problem}");
+            let problems = parse(text).unwrap_err();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].to_string().contains(said), "{text}: {}", problems[0]);
         }
+        let all = parse("[{\"inptu\": {}}, {\"input\": {}, \"expect\": 1}]").unwrap_err();
+        assert_eq!(all.len(), 3, "{all:?}");
+    }
+
+    #[test]
+    fn a_problem_of_a_case_is_at_the_field_of_its_input() {
+        let text = "[{ \"name\": \"é\", \"input\": {\n  \"env\": 7 } },\n  { \"input\": { \"env\": 8 } }]";
+        let cases = parse(text).unwrap();
+        let said = |at: usize, field| cases[at].problem(field, "is wrong", "").to_string();
+        assert_eq!(said(0, Some("env")), ":2:10: é: is wrong");
+        assert_eq!(said(1, Some("env")), ":3:23: is wrong");
+        assert_eq!(said(1, Some("tenant_id")), ":3:14: is wrong");
+        assert_eq!(said(0, None), ":1:26: é: is wrong");
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::ids::nearest;
+
 /// A key that differs.
 #[derive(Debug, PartialEq)]
 pub struct Difference {
@@ -17,13 +19,19 @@ pub struct Difference {
 
 /// A value of an answer, or none.
 #[derive(Debug, PartialEq)]
-pub struct Shown(Option<Value>);
+pub enum Shown {
+    /// This.
+    Value(Value),
+    /// None; the key of the answer that was probably meant.
+    Nothing(Option<String>),
+}
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(value) => write!(f, "{value}"),
-            None => f.write_str("(not there)"),
+        match self {
+            Self::Value(value) => write!(f, "{value}"),
+            Self::Nothing(None) => f.write_str("(not there)"),
+            Self::Nothing(Some(meant)) => write!(f, "(not there; did you mean `{meant}`?)"),
         }
     }
 }
@@ -31,23 +39,28 @@ impl fmt::Display for Shown {
 /// Where an answer differs from what is expected. Objects may have more keys than are expected; lists may not differ at all.
 pub fn differences(expected: &Value, answer: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
-    compare("", expected, Some(answer), &mut found);
+    compare("", expected, Ok(answer), &mut found);
     found
 }
 
-fn compare(key: &str, expected: &Value, answer: Option<&Value>, found: &mut Vec<Difference>) {
+/// `answer`: what is there, else the key that was probably meant.
+fn compare(key: &str, expected: &Value, answer: Result<&Value, Option<&str>>, found: &mut Vec<Difference>) {
     match (expected, answer) {
-        (Value::Object(expected), Some(Value::Object(answer))) => {
+        (Value::Object(expected), Ok(Value::Object(answer))) => {
             for (name, value) in expected {
                 let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                compare(&key, value, answer.get(name), found);
+                let there = answer.get(name).ok_or_else(|| nearest(name, answer.keys().map(String::as_str)));
+                compare(&key, value, there, found);
             }
         }
-        _ if Some(expected) == answer => {}
-        _ => found.push(Difference {
+        (expected, Ok(answer)) if expected == answer => {}
+        (expected, answer) => found.push(Difference {
             key: key.to_owned(),
-            expected: Shown(Some(expected.clone())),
-            found: Shown(answer.cloned()),
+            expected: Shown::Value(expected.clone()),
+            found: match answer {
+                Ok(answer) => Shown::Value(answer.clone()),
+                Err(meant) => Shown::Nothing(meant.map(str::to_owned)),
+            },
         }),
     }
 }
@@ -81,6 +94,8 @@ mod tests {
         let keys: Vec<_> = found.iter().map(|difference| &*difference.key).collect();
         assert_eq!(keys, ["denied", "deny.code", "deny.missing", "none"]);
         assert_eq!(found[3].found.to_string(), "(not there)");
+        let found = differences(&json!({"denyed": true}), &answer);
+        assert_eq!(found[0].found.to_string(), "(not there; did you mean `denied`?)");
         assert_eq!(projected(&expected, &answer), json!({"denied": true, "deny": {"code": "A", "missing": [1]}}));
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::cases::{Case, CaseProblem};
 use super::differences::Difference;
 use crate::cli::say;
+use crate::config::Excerpts;
 use crate::engine::Explanation;
 
 /// What became of a case.
@@ -46,14 +47,14 @@ impl CaseResult {
     }
 
     /// Tells a human.
-    pub fn tell(&self, update: bool) {
+    pub fn tell(&self, update: bool, excerpts: &mut Excerpts) {
         let Self { file, title, outcome } = self;
         let place = format!("{}{title}", file.display());
         match outcome {
             CaseOutcome::Agreed => {}
             CaseOutcome::Written => say(format_args!("{place}: written")),
             CaseOutcome::Unreadable(problem) => {
-                let _ = writeln!(io::stderr(), "{}{problem}", file.display());
+                let _ = writeln!(io::stderr(), "{}", excerpts.of(&problem.in_file(file)));
             }
             CaseOutcome::Updated(found) | CaseOutcome::Differed(found, _) => {
                 say(place);

@@ -43,6 +43,15 @@ pub enum InvalidRequest {
 }
 
 impl InvalidRequest {
+    /// The field that it is about.
+    #[must_use]
+    pub const fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Malformed(_) | Self::NoObject(_) => None,
+            Self::Missing(field) | Self::WrongType(field, ..) => Some(field),
+        }
+    }
+
     /// For programs; stable. `whole` is what the text is called where it was read, such as `the body`.
     #[must_use]
     pub fn error(&self, whole: &str) -> Cow<'static, str> {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{Json, Step};
-use crate::ids::nearest;
+use crate::ids::meant;
 
 /// A problem in a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,10 +124,8 @@ impl Fields {
             return;
         }
         for key in members.keys().filter(|key| !known.contains(&&***key)) {
-            let help = match nearest(key, known.iter().copied()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("remove it, or write one of: {}", known.join(", ")),
-            };
+            let help =
+                meant(key, known.iter().copied(), || format!("remove it, or write one of: {}", known.join(", ")));
             self.within(Step::Key(Arc::clone(key)), |this| this.say("is not a key that is known here", help));
         }
     }

@@ -93,7 +93,11 @@ impl<'a> LineIndex<'a> {
     pub fn place_of(&self, error: &JsonError) -> (usize, usize) {
         match serde_json::from_str::<&RawValue>(self.text) {
             Ok(_) => self.place(&error.steps),
-            Err(syntax) => (syntax.line().max(1), syntax.column().max(1)),
+            Err(syntax) => {
+                let line = self.text.split('\n').nth(syntax.line().saturating_sub(1)).unwrap_or_default();
+                let before = line.get(..syntax.column()).map_or(syntax.column(), |before| before.chars().count());
+                (syntax.line().max(1), before.max(1))
+            }
         }
     }
 }

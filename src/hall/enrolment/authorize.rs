@@ -65,8 +65,8 @@ fn enroll(token: &Token, enrolled: &Enrolled, roster: &Roster) -> Result<Option<
     }
     if known.origin == Origin::Folder {
         return Err(NotChanged::Conflict(format!(
-            "`worker_id`: `{id}` is enrolled in the folder `policy.workers`, which the API does not change; edit its file, or \
-             enroll under another id"
+            "`worker_id`: `{id}` is enrolled in `policy.workers`, which the API does not change; edit its record there, or enroll \
+             under another id"
         )));
     }
     if !token.may(Scope::Admin) {

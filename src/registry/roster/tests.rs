@@ -85,7 +85,7 @@ fn a_worker_in_both_and_a_record_that_does_not_load_are_told_together() {
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].contains("`wrk_b`") && told[0].contains("does not load now"), "{told:?}");
-    assert!(told[1].contains("`wrk_a` is in the folder") && told[1].contains("remove its file"), "{told:?}");
+    assert!(told[1].contains("`wrk_a` is in `policy.workers`") && told[1].contains("remove its record"), "{told:?}");
 
     let roster = Roster::of(Vec::new(), RecordFormat::default(), kept(&[record("wrk_a", "")])).unwrap();
     let other = Roster::of(folder(), RecordFormat::default(), Kept::default()).unwrap();
