@@ -5,6 +5,8 @@
 
 mod access_log;
 mod alerts;
+mod approvals;
+mod asked;
 mod body;
 mod catalogue;
 mod cors;

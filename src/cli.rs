@@ -2,6 +2,7 @@
 //!
 //! Answers go to stdout, everything else to stderr.
 
+mod approvals;
 mod audit;
 mod check;
 mod client;
@@ -63,6 +64,8 @@ enum Command {
     Token(token::Options),
     #[command(subcommand)]
     Worker(worker::Options),
+    #[command(subcommand)]
+    Approvals(approvals::Options),
     Route(route::Options),
     Status(status::Options),
     Init(init::Options),
@@ -134,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Ledger(options) => ledger::run(&options),
         Command::Key(options) => key::run(&options),
         Command::Worker(options) => worker::run(&options),
+        Command::Approvals(options) => approvals::run(&options),
         Command::Token(options) => token::run(&options),
         Command::Route(options) => route::run(&options),
         Command::Status(options) => status::run(&options),

@@ -2,6 +2,7 @@
 //!
 //! What must never happen: a key that is passed over in silence, a secret in a message, a start on half a configuration.
 
+mod approvals;
 mod env_file;
 mod excerpt;
 mod fixed;
@@ -43,6 +44,7 @@ use crate::registry::roster::Roster;
 use crate::telemetry::{LogAllowed, LogFormat};
 use crate::{api, cache, ledger, proxy, telemetry};
 
+pub use approvals::owner_name;
 pub use env_file::EnvFiles;
 pub use excerpt::Excerpts;
 pub use fixed::Fixed;
@@ -75,6 +77,8 @@ pub struct Config {
     pub roster: Roster,
     /// The file of what is enrolled over the API; `None`: nothing is.
     pub store: Option<PathBuf>,
+    /// Who is asked; `None`: what wants a human is denied.
+    pub approvals: Option<crate::approvals::Settings>,
     /// The remote registry; `None`: it is off.
     pub registry: Option<Registry>,
     /// The cache.
@@ -117,10 +121,8 @@ pub enum Checked {
 pub type Files = BTreeSet<PathBuf>;
 
 /// The sections of a configuration.
-const SECTIONS: [&str; 10] =
-    ["gate", "hall", "ops", "policy", "registry", "cache", "ledger", "alerts", "telemetry", "shutdown"];
-/// Those that a later version will know.
-const LATER: [&str; 1] = ["approvals"];
+const SECTIONS: [&str; 11] =
+    ["gate", "hall", "ops", "policy", "approvals", "registry", "cache", "ledger", "alerts", "telemetry", "shutdown"];
 
 /// That a text is an upstream's URL, wherever it is written.
 ///
@@ -160,11 +162,11 @@ impl Config {
     /// Every problem of the file's form, the section, the rules and the workers at once.
     pub fn load_policy(file: &Path, environment: &Environment<'_>) -> Result<Snapshot, Problems> {
         let read = |mut top: Map<'_>| {
-            let policy = top.section("policy").map(policy::read);
+            let policy = policy::alone(&mut top);
             for section in SECTIONS {
                 top.get(section);
             }
-            top.done(&LATER);
+            top.done(&[]);
             policy
         };
         let load = |policy: Option<Policy>, found: &mut Found| policy?.load(file, found).map(|loaded| loaded.snapshot);
@@ -177,12 +179,12 @@ impl Config {
     /// Every problem of the file's form, the two sections, the rules and the workers at once.
     pub fn load_policy_and_ledger(file: &Path, environment: &Environment<'_>) -> Result<(Snapshot, PathBuf), Problems> {
         let read = |mut top: Map<'_>| {
-            let policy = top.section("policy").map(policy::read);
+            let policy = policy::alone(&mut top);
             let ledger = top.section("ledger").and_then(ledger);
             for section in SECTIONS {
                 top.get(section);
             }
-            top.done(&LATER);
+            top.done(&[]);
             policy.zip(ledger)
         };
         let load = |read: Option<(Policy, (ledger::Settings, bool))>, found: &mut Found| {
@@ -276,6 +278,7 @@ struct Parts {
     gate: Option<Option<gate::GateSection>>,
     hall: Option<self::hall::HallSection>,
     policy: Option<Policy>,
+    approvals: Option<Option<crate::approvals::Settings>>,
     registry: Option<Option<Registry>>,
     cache: Option<cache::Settings>,
     ledger: Option<(ledger::Settings, bool)>,
@@ -307,8 +310,14 @@ impl Parts {
             Needs::All => gate.as_ref().and_then(|gate| hall::absent(&top, gate.as_ref())),
             Needs::NoDoor => None,
         };
+        let written = top.get("approvals");
+        let approvals = self::approvals::read(written.as_ref());
+        if let (Some(value), Some(Some(settings)), Some(hall)) = (&written, &approvals, &hall) {
+            self::approvals::check(value, settings, &hall.tokens, hall.api.is_some());
+        }
         let parts = Self {
-            policy: top.section("policy").map(policy::read),
+            policy: policy::of(&mut top, approvals.as_ref()),
+            approvals,
             registry: top.section("registry").and_then(registry::read),
             cache: top.section("cache").and_then(cache),
             ledger: top.section("ledger").and_then(ledger),
@@ -320,7 +329,7 @@ impl Parts {
             hall,
         };
         parts.check_listeners(&top);
-        top.done(&LATER);
+        top.done(&[]);
         parts
     }
 
@@ -365,6 +374,7 @@ impl Parts {
             snapshot,
             roster,
             store,
+            approvals: self.approvals?,
             registry: self.registry?,
             cache: self.cache?,
             ledger,

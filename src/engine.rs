@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod catalogue;
 pub mod counterfactuals;
 pub mod decision;
+pub mod description;
 pub mod explain;
 pub mod gates;
 pub mod input;
@@ -22,9 +23,11 @@ pub mod rules;
 pub mod snapshot;
 
 pub use catalogue::Catalogue;
-pub use decision::{Attested, Candidate, Decision, Denial, DenyCode, Outcome, ShadowVerdict, Verdict, WouldBe};
-pub use explain::{Explanation, explain};
-pub use gates::{decide, shed, whose_code, with_asked};
+pub use decision::{
+    ApprovalMark, Attested, Candidate, Decision, Denial, DenyCode, Granted, Outcome, ShadowVerdict, Verdict, WouldBe,
+};
+pub use explain::{Explanation, GateFinding, explain};
+pub use gates::{basis, decide, decide_granted, shed, whose_code, with_asked};
 pub use input::{Binding, Facts, RouteInput};
 pub use json::{Json, JsonError};
 pub use kept_request::{KeptRequest, ReadAttribute};

@@ -7,6 +7,7 @@ mod activation;
 pub mod active_policy;
 pub mod admission;
 pub mod alerts;
+pub mod approvals;
 pub mod auth_throttle;
 mod counted;
 pub mod enrolment;
@@ -17,6 +18,7 @@ pub mod online;
 pub mod permit;
 pub mod places;
 pub mod rate;
+mod readiness;
 pub mod reads;
 pub mod recent;
 pub mod remote_registry;
@@ -25,11 +27,12 @@ pub mod tokens;
 pub mod traced;
 pub mod watch;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::watch as watch_channel;
 
 use crate::cache::Verdicts;
 use crate::clock::now_micros;
@@ -47,9 +50,11 @@ pub use crate::ledger::{Door, Ending, LedgerHealth, LogResource, ReadError, Rece
 pub use active_policy::{ActivationError, Changed, Loaded, RefusedChange};
 pub use admission::{Admission, Applicant, NotAdmitted};
 pub use alerts::{Alert, Alerts, Raised};
+pub use approvals::{HeldContents, HeldRequest, NotDecided, Ruled};
 pub use enrolment::{NotChanged, Registered};
 pub use online::NotOnline;
 pub use permit::{Permit, Recorded};
+pub use readiness::Readiness;
 pub use recent::{Active, Counts, Recent, Row};
 pub use remote_registry::{RemoteRegistry, RemoteRegistryState};
 pub use tokens::{Scope, Token, TokenBook};
@@ -63,6 +68,8 @@ pub struct Caller {
     pub token: Option<TokenName>,
     /// What the credential is bound to.
     pub binding: Binding,
+    /// Who answers for the credential; `None` where there is none.
+    pub owner: Option<Arc<str>>,
 }
 
 /// What a door asks of the hall.
@@ -80,6 +87,15 @@ pub struct Ask {
     pub observed_until: Option<i64>,
 }
 
+/// How a decision was asked for, as its entry says it.
+struct Asking {
+    token: Option<TokenName>,
+    door: Door,
+    raw_body: Option<Digest>,
+    worker_optional: bool,
+    kept: Option<Box<KeptRequest>>,
+}
+
 /// We could not decide or could not record. The caller gets 503 and nothing is forwarded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CannotDecide {
@@ -89,6 +105,9 @@ pub enum CannotDecide {
     /// The hall is offline.
     #[error("the hall is offline")]
     Offline,
+    /// What is held for a human cannot be kept or looked up now.
+    #[error("what waits for a human cannot be kept or read now")]
+    Approvals,
 }
 
 impl CannotDecide {
@@ -98,27 +117,9 @@ impl CannotDecide {
         match self {
             Self::Record(_) => DenyCode::AuditUnavailable,
             Self::Offline => DenyCode::HallOffline,
+            Self::Approvals => DenyCode::ApprovalsUnavailable,
         }
     }
-}
-
-/// Whether requests should be sent here, and if not, why.
-#[derive(Debug, Clone)]
-pub struct Readiness {
-    /// True when the snapshot is loaded, the ledger writes and no drain has begun.
-    pub ready: bool,
-    /// What stands against it, one phrase each; or, while it is ready, what somebody should look at.
-    pub reasons: Vec<String>,
-    /// The snapshot in force.
-    pub snapshot: Digest,
-    /// The operator's name of its policy.
-    pub policy_version: Arc<str>,
-    /// The change of files that is not in force because something in it is wrong.
-    pub refused_change: Option<Arc<RefusedChange>>,
-    /// Whether the ledger takes entries.
-    pub ledger: LedgerHealth,
-    /// How the remote registry stands, when there is one.
-    pub registry: Option<RemoteRegistryState>,
 }
 
 /// The hall: one per process, shared by both doors.
@@ -127,6 +128,8 @@ pub struct Hall {
     snapshot: ArcSwap<Snapshot>,
     /// Who is enrolled; the snapshot has what it comes to.
     roster: ArcSwap<Roster>,
+    /// Who is asked, where anybody is.
+    approvals: OnceLock<approvals::Approvals>,
     /// Who changes the registry, where workers are enrolled over the API.
     enrolment_worker: OnceLock<enrolment::EnrolmentWorker>,
     verdicts: Verdicts,
@@ -140,6 +143,8 @@ pub struct Hall {
     traces: Option<Traces>,
     refused_change: ArcSwapOption<RefusedChange>,
     draining: AtomicBool,
+    /// Says it to whoever waits.
+    drained: watch_channel::Sender<bool>,
     /// The policy in force is not on record yet.
     unannounced: Arc<AtomicBool>,
     /// What is in force changes one after the other.
@@ -197,6 +202,7 @@ impl Hall {
             entries_before: ledger.health().entries,
             snapshot: ArcSwap::from_pointee(snapshot),
             roster: ArcSwap::from_pointee(roster),
+            approvals: OnceLock::new(),
             enrolment_worker: OnceLock::new(),
             verdicts,
             shadow_verdicts: OnceLock::new(),
@@ -208,6 +214,7 @@ impl Hall {
             traces: None,
             refused_change: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
+            drained: watch_channel::Sender::new(false),
             activation: activation::Activation::new(Arc::clone(&unannounced)),
             unannounced,
             remote_registry: None,
@@ -240,28 +247,51 @@ impl Hall {
         self.allowed_lines.line()
     }
 
-    /// Decides and records one request. When this returns, the entry is committed.
+    /// Decides one request, and records it; unless a human has to agree, which [`Self::hold`] then sees to. When this returns something
+    /// recorded, the entry is committed.
     ///
     /// # Errors
     /// The entry could not be committed: the caller gets 503 and nothing may be forwarded.
-    pub async fn rule(&self, ask: Ask) -> Result<Recorded, CannotDecide> {
+    pub async fn rule(&self, ask: Ask) -> Result<Ruled, CannotDecide> {
         let Ask { caller, input, door, raw_body, observed_until } = ask;
         self.require_online(door)?;
         let began = Instant::now();
-        let worker_optional = caller.binding.worker_optional;
         self.room_for(Some(input.qos_class)).inspect_err(|_| self.cannot_record())?;
+        let observed = observed_until.is_some_and(|until| now_micros() < until);
+        let facts = Facts { binding: caller.binding, observed };
         let ((decision, kept), place) = match self.place(door, &input.tenant_id, input.qos_class) {
-            Ok(place) => {
-                let observed = observed_until.is_some_and(|until| now_micros() < until);
-                (self.decide(input, &Facts { binding: caller.binding, observed }).await, place)
-            }
+            Ok(place) => (self.decide(input, &facts).await, place),
             Err(why) => ((Decision::new(input, Arc::new(engine::shed(why)), &self.snapshot.load(), false), None), None),
         };
-        let decision = Arc::new(decision);
+        if self.asks_somebody(&decision) {
+            let Facts { binding, .. } = facts;
+            let caller = Caller { token: caller.token, binding, owner: caller.owner };
+            return Ok(Ruled::Held(Box::new(HeldRequest::of(Ask {
+                caller,
+                input: decision.input,
+                door,
+                raw_body,
+                observed_until,
+            }))));
+        }
         let decided = Instant::now();
         Metrics::observe(&self.metrics.decide, decided - began);
-        let (of, token) = (Arc::clone(&decision), caller.token);
-        let record = Record::Decision { decision: of, door, token, raw_body, worker_optional, kept };
+        let worker_optional = facts.binding.worker_optional;
+        let asking = Asking { token: caller.token, door, raw_body, worker_optional, kept };
+        Ok(Ruled::Recorded(self.record_decision(decision, asking, place, decided).await?))
+    }
+
+    /// Records a decision. When this returns, the entry is committed.
+    async fn record_decision(
+        &self,
+        decision: Decision,
+        asking: Asking,
+        place: Option<places::InFlightPlace>,
+        decided: Instant,
+    ) -> Result<Recorded, CannotDecide> {
+        let Asking { token, door, raw_body, worker_optional, kept } = asking;
+        let decision = Arc::new(decision);
+        let record = Record::Decision { decision: Arc::clone(&decision), door, token, raw_body, worker_optional, kept };
         let receipt = self.commit(record, decided).await?;
         self.count(&decision, door);
         self.recent.note(Row::of_decision(&decision, door, &receipt));
@@ -391,59 +421,6 @@ impl Hall {
             self.metrics.registry_unverified_workers.set(size(state.unverified_workers));
         }
         self.metrics.text()
-    }
-
-    /// Whether requests should be sent here.
-    #[must_use]
-    pub fn readiness(&self) -> Readiness {
-        let mut reasons = Vec::new();
-        if self.draining.load(Ordering::Relaxed) {
-            reasons.push("draining".to_owned());
-        }
-        let health = self.ledger.health();
-        if !health.writing {
-            let why = health.error.as_deref().unwrap_or("closed");
-            reasons.push(format!("the ledger is not writing: {why}"));
-        }
-        let snapshot = self.snapshot.load();
-        if self.standing_is_stale() {
-            reasons.push("offline: nothing was heard of the account's standing for too long".to_owned());
-        } else if !self.is_online() {
-            reasons.push("offline".to_owned());
-        }
-        let registry = self.remote_registry.as_ref().map(|remote_registry| remote_registry.state(&snapshot));
-        // Requests that come sooner would be denied for no better reason.
-        if let (Some(remote_registry), Some(state)) = (&self.remote_registry, &registry)
-            && state.unverified_workers > 0
-            && !remote_registry.seen().asked
-        {
-            reasons.push("the registry has not been asked yet".to_owned());
-        }
-        let ready = reasons.is_empty();
-        // No reason to send requests elsewhere: every replica has the same list, and whom it cannot clear is denied one by one.
-        if let Some(why) = registry.as_ref().and_then(|state| state.unread_bans.as_ref()) {
-            reasons.push(format!("the registry's ban list cannot be read whole: it {why}"));
-        }
-        Readiness {
-            ready,
-            reasons,
-            snapshot: snapshot.fingerprint,
-            policy_version: Arc::clone(&snapshot.settings.version),
-            refused_change: self.refused_change.load_full(),
-            ledger: health,
-            registry,
-        }
-    }
-
-    /// Begins to drain: readiness drops; requests are still answered.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a drain has begun.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
     }
 }
 

@@ -93,6 +93,12 @@ macro_rules! identifier {
                 s.serialize_str(&self.0)
             }
         }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                parsed(d)
+            }
+        }
     };
 }
 
@@ -198,8 +204,7 @@ macro_rules! vocabulary {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(d)?;
-                text.parse().map_err(serde::de::Error::custom)
+                parsed(d)
             }
         }
     };
@@ -389,6 +394,17 @@ impl FromStr for Digest {
         }
         Ok(Self(bytes))
     }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        parsed(d)
+    }
+}
+
+/// A value that is written as a text.
+fn parsed<'de, T: FromStr<Err = InvalidId>, D: serde::Deserializer<'de>>(d: D) -> Result<T, D::Error> {
+    String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
 }
 
 impl Serialize for Digest {

@@ -15,6 +15,7 @@ mod settings;
 pub mod verify;
 mod write;
 
+pub use format::approval::{ApprovalAction, ApprovalStep, ApproverMark};
 pub use format::key::{KeyError, LogKey};
 pub use format::record::{
     ActivationCause, AnonymousRefusals, Door, Ending, ExchangeEnd, PolicyActivation, Receipt, Record, RecordError,
@@ -24,6 +25,7 @@ pub use format::recovered::{Gap, Recovered, Recovery};
 pub use format::status::{MOST_WORKERS, StatusChange};
 pub use handle::{Ledger, LedgerHealth};
 pub use lock::OpenError;
+pub use read::approvals::PastApproval;
 pub use read::bundle::BundleWriter;
 pub use read::cursor::Cursor;
 pub use read::filter::{Filter, Filtered};

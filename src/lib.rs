@@ -14,6 +14,7 @@
 //! - [`ids`]: Identifiers and closed vocabularies, valid by construction: who, what, where and how sensitive.
 //! - [`clock`]: The wall clock, and the one way in which times are written.
 //! - [`documents`]: Documents: the files that people write. Read whole, within a bound and as UTF-8; and in a folder, what is not read is said.
+//! - [`database`]: SQLite files of ours: one process writes each at a time, what is opened is ours, of a version that we know, and whole.
 //! - [`outbound`]: HTTP clients of ours: made here and nowhere else, without a proxy, a redirect, an answer without end or a wait without one.
 //! - [`telemetry`]: Logs, metrics and traces. Nothing here knows a secret or a body: callers pass ids, codes and counts.
 //! - [`tls`]: TLS: what we prove ourselves by, whom we trust, and who a client's certificate says it is. Files may change while it runs.
@@ -22,6 +23,7 @@
 //! - [`policy`]: The policy gate: Cedar policies, read and checked at load, and asked by the engine.
 //! - [`registry`]: Enrolled workers: who may be dispatched, what they declare, and what their code is now.
 //! - [`cache`]: Remembered verdicts (moka). The key is the question itself, so a remembered verdict is the one that would be given again.
+//! - [`approvals`]: Approvals: what is held until a human agrees, from the question to the one dispatch that it is for.
 //! - [`ledger`]: Append-only evidence: every decision, refusal and outcome, durable before its effect, chained and signed.
 //! - [`hall`]: The waist: look up facts, ask the question, decide or remember, record, and mint the permit. Both doors come through here.
 //! - [`proxy`]: The gate: pingora's phases, each one line of ours: validate, identify, admit, route, describe, decide, forward or reject.
@@ -37,17 +39,20 @@
 //! - A denial is a value. An error means that we could not decide or record: the caller gets 503, and nothing is forwarded.
 //! - The engine does no I/O and knows no clock, randomness, waiting or logging: equal questions have equal verdicts.
 //! - What is remembered is a verdict under its question, never a receipt: every request has its own entry.
-//! - No database, no signature and no network call but the upstream's is on the path of a request.
+//! - No database, no signature and no network call but the upstream's is on the path of a request; but what is held for a human waits
+//!   until the approvals' store has it.
 //! - No secret, token or body reaches a log, an error or the ledger. Of a caller's object the ledger keeps what policies read, unless told not to.
 //! - `proxy` and `api` do not know each other.
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod approvals;
 pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connections;
+pub mod database;
 pub mod documents;
 pub mod engine;
 pub mod hall;

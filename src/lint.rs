@@ -2,6 +2,7 @@
 //!
 //! Each lint has a name, by which docs/reference/warnings.md says what to do, and is one pure function over what was loaded.
 
+mod approvals;
 mod asking;
 mod gate;
 mod locate;
@@ -131,6 +132,24 @@ pub const LINTS: &[Lint] = &[
         meaning: "a token's secret has less than 128 bits, and guessing is bounded by nothing else",
         remedy: "make one with `hallgate token new`",
         find: None,
+    },
+    Lint {
+        name: "approvals-in-reference-mode",
+        meaning: "there is a section `approvals`, and in `mode: reference` nothing is held for anybody",
+        remedy: "write `mode: strict`, or remove the section",
+        find: Some(approvals::in_reference_mode),
+    },
+    Lint {
+        name: "approver-asked-nothing",
+        meaning: "a token has the scope `approve`, and without a section `approvals` nobody is asked",
+        remedy: "add `approvals: {}`, or remove the scope",
+        find: Some(approvals::nobody_is_asked),
+    },
+    Lint {
+        name: "approver-without-owner",
+        meaning: "a token that may agree does not say who answers for it: one person with two of them could agree to what they ask",
+        remedy: "give each token an `owner`",
+        find: Some(approvals::without_owner),
     },
     Lint {
         name: "gate-worker-not-enrolled",

@@ -17,6 +17,7 @@ mod gate;
 mod gen_ai;
 mod grpc;
 pub mod header_names;
+pub mod holding;
 mod identify;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
@@ -35,6 +36,7 @@ mod trusted_networks;
 mod upstream_peer;
 mod validate;
 mod workloads;
+mod would_run;
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;

@@ -54,11 +54,12 @@ fn a_receipt_is_as_it_is_described() {
 #[test]
 fn a_fuzzer_that_believes_the_description_finds_nothing() {
     let schemathesis = support::venv("schemathesis");
-    let token = format!("    - {{ name: all, secret: {ALL}, scopes: [route, read, ingest, enroll, admin] }}\n");
+    let token =
+        format!("    - {{ name: all, secret: {ALL}, scopes: [route, read, ingest, enroll, admin, approve] }}\n");
     let fixture = hall::fixture(
         "  metrics_need_token: true\n  limits: { failures: { rate: 10000/s, burst: 100000 } }\n",
         "  store: registry.db\n",
-        "",
+        "approvals: {}\n",
     );
     fixture.edit("  tokens:\n", &format!("  tokens:\n{token}"));
     // A record holds its own hash, which no schema can say: a sound one cannot be made up.

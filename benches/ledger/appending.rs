@@ -54,6 +54,7 @@ pub fn record() -> Record {
         policy_version: Arc::from("policy.v1"),
         cached: true,
         shadow: None,
+        approval: None,
     };
     Record::Decision {
         decision: Arc::new(decision),

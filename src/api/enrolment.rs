@@ -5,29 +5,25 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::body;
-use crate::api::credential::{self, Credential};
+use crate::api::asked::{asked, named, optional, read, words, wrong};
 use crate::api::error::{ApiError, ErrorEnvelope, NeedsBody};
 use crate::api::response::json;
 use crate::clock::timestamp;
 use crate::engine::Json;
 use crate::engine::json::{Members, present};
 use crate::engine::snapshot::WorkerStatus;
-use crate::hall::{Door, Hall, NotChanged, Receipt, Refusal, Registered, Scope, Token};
-use crate::ids::{Digest, TenantId};
+use crate::hall::{Hall, Receipt, Registered, Scope};
+use crate::ids::Digest;
 
 /// Who may take a right away.
 const TAKERS: &[Scope] = &[Scope::Enroll, Scope::Admin];
-/// The most characters of a reason.
-const REASON: usize = 500;
 
 /// A worker is new.
 #[derive(Serialize, ToSchema)]
@@ -159,7 +155,7 @@ pub(super) async fn revoke(
     request: Request,
 ) -> Result<Response, ApiError> {
     asked(&hall, request, TAKERS, async |token, headers, body| {
-        let (id, reason) = (named(id), reason(optional(headers, body).await?.as_ref())?);
+        let (id, reason) = (named(id), words(optional(headers, body).await?.as_ref(), "reason")?);
         let registered = hall.revoke(token, &id, reason).await.map_err(|why| ApiError::not_changed(&why))?;
         Ok(of_worker(&id, &registered))
     })
@@ -182,7 +178,7 @@ pub(super) async fn restore(
 ) -> Result<Response, ApiError> {
     asked(&hall, request, &[Scope::Admin], async |token, headers, body| {
         let id = named(id);
-        reason(optional(headers, body).await?.as_ref())?;
+        words(optional(headers, body).await?.as_ref(), "reason")?;
         let registered = hall.restore(token, &id).await.map_err(|why| ApiError::not_changed(&why))?;
         Ok(of_worker(&id, &registered))
     })
@@ -199,7 +195,7 @@ pub(super) async fn restore(
 pub(super) async fn ban(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, ApiError> {
     asked(&hall, request, &[Scope::Admin], async |token, headers, body| {
         let asked = read(headers, body).await?;
-        let (hash, reason) = (hash(&asked)?, reason(Some(&asked))?);
+        let (hash, reason) = (hash(&asked)?, words(Some(&asked), "reason")?);
         let registered = hall.ban(token, hash, reason).await.map_err(|why| ApiError::not_changed(&why))?;
         Ok(of_hash(hash, &registered))
     })
@@ -223,66 +219,6 @@ pub(super) async fn unban(State(hall): State<Arc<Hall>>, request: Request) -> Re
     .await
 }
 
-/// What a token with one of these scopes asks for. What is refused to a known token is on record before it is answered.
-async fn asked(
-    hall: &Arc<Hall>,
-    request: Request,
-    scopes: &[Scope],
-    change: impl AsyncFnOnce(&Arc<Token>, &HeaderMap, Body) -> Result<Response, ApiError>,
-) -> Result<Response, ApiError> {
-    let (head, body) = request.into_parts();
-    let token = Credential::of(&head.extensions).present(hall)?;
-    let tried = match credential::require_any(&token, scopes) {
-        Ok(()) => change(&token, &head.headers, body).await,
-        Err(refused) => Err(refused),
-    };
-    recorded(hall, &token, tried).await
-}
-
-/// The worker that a path names. What is no text is no worker's id.
-fn named(id: Result<Path<String>, PathRejection>) -> String {
-    id.map(|Path(id)| id).unwrap_or_default()
-}
-
-/// Records what is refused to a known token.
-async fn recorded(hall: &Hall, token: &Token, tried: Result<Response, ApiError>) -> Result<Response, ApiError> {
-    let refused = match tried {
-        Err(refused) if refused.is_callers() => refused,
-        other => return other,
-    };
-    let refusal = Refusal {
-        door: Door::Api,
-        code: refused.code,
-        message: refused.reason.to_string(),
-        tenant: token.binding.tenant.as_ref().map(TenantId::shared),
-        worker: None,
-        token: Some(token.name.clone()),
-        correlation_id: None,
-        raw_body: None,
-    };
-    let receipt = hall.refuse(refusal).await.map_err(|why| ApiError::undecided(&why))?;
-    Err(refused.recorded_as(receipt.id()))
-}
-
-/// The body as JSON.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Json, ApiError> {
-    parsed(&body::receive(headers, body).await?)
-}
-
-/// The body as JSON, if there is one.
-async fn optional(headers: &HeaderMap, body: Body) -> Result<Option<Json>, ApiError> {
-    let body = body::receive(headers, body).await?;
-    if body.is_empty() { Ok(None) } else { parsed(&body).map(|body| Some(body).filter(|body| *body != Json::Null)) }
-}
-
-fn parsed(body: &[u8]) -> Result<Json, ApiError> {
-    Json::parse(body).map_err(|error| wrong("invalid json", format!("the body is not JSON: {error}")))
-}
-
-fn wrong(error: &str, reason: String) -> ApiError {
-    ApiError::not_changed(&NotChanged::Field { error: error.to_owned(), reason })
-}
-
 /// `hash`: of a record or of code, with `sha256:` before it or not.
 fn hash(asked: &Json) -> Result<Digest, ApiError> {
     let members = asked.as_object();
@@ -293,19 +229,6 @@ fn hash(asked: &Json) -> Result<Digest, ApiError> {
     written.strip_prefix("sha256:").unwrap_or(&written).parse().map_err(|error| {
         wrong("invalid field: hash", format!("`hash`: {error}; write `sha256:` and 64 lower-case hex digits"))
     })
-}
-
-/// `reason`, if it is given.
-fn reason(asked: Option<&Json>) -> Result<Option<Arc<str>>, ApiError> {
-    let Some(asked) = asked else { return Ok(None) };
-    let members = asked.as_object();
-    let members =
-        members.ok_or_else(|| wrong("invalid body", "the body is no object; send such as `{}`".to_owned()))?;
-    match present(members, "reason") {
-        None => Ok(None),
-        Some(Json::String(text)) if text.chars().count() <= REASON => Ok(Some(Arc::clone(text))),
-        Some(_) => Err(wrong("invalid field: reason", format!("`reason` is no text of at most {REASON} characters"))),
-    }
 }
 
 fn text(members: Option<&Members>, key: &str) -> Option<String> {

@@ -14,7 +14,8 @@ use crate::api::access_log::AnswerSummary;
 use crate::api::response::json;
 use crate::engine::input::written::InvalidRequest;
 use crate::engine::{DenyCode, Outcome};
-use crate::hall::{CannotDecide, NotAdmitted, NotChanged, ReadError};
+use crate::hall::approvals::NotResolved;
+use crate::hall::{CannotDecide, NotAdmitted, NotChanged, NotDecided, ReadError};
 
 /// Why a request gets no decision.
 #[derive(Debug, Clone)]
@@ -83,6 +84,49 @@ impl ApiError {
             _ => why.to_string(),
         };
         Self::new(status, error, code, reason).coded()
+    }
+
+    /// Nothing was decided about an approval.
+    pub(super) fn not_decided(why: &NotDecided) -> Self {
+        let (status, error, code) = match why {
+            NotDecided::Nobody => (StatusCode::NOT_IMPLEMENTED, "approvals are off", DenyCode::HallOffline),
+            NotDecided::NotResolved(NotResolved::Unknown) => return Self::no_approval(),
+            NotDecided::NotResolved(NotResolved::Expired) => (StatusCode::GONE, "expired", DenyCode::InvalidInput),
+            NotDecided::NotResolved(NotResolved::Resolved(_)) => {
+                (StatusCode::CONFLICT, "resolved already", DenyCode::InvalidInput)
+            }
+            NotDecided::NotResolved(NotResolved::Busy) => (StatusCode::CONFLICT, "busy", DenyCode::InvalidInput),
+            NotDecided::NotResolved(NotResolved::Cannot(_)) => {
+                (StatusCode::CONFLICT, "conflict", DenyCode::InvalidInput)
+            }
+            NotDecided::NotResolved(NotResolved::MayNot(_)) => {
+                (StatusCode::FORBIDDEN, "forbidden", DenyCode::CredentialInvalid)
+            }
+            NotDecided::Record(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", DenyCode::AuditUnavailable),
+            NotDecided::NotReady | NotDecided::StoreDown => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", DenyCode::ApprovalsUnavailable)
+            }
+        };
+        let reason = match why {
+            NotDecided::Record(error) => {
+                tracing::error!(%error, "what an approver decided could not be recorded");
+                "it could not be recorded, so nothing was decided; try again after `retry-after` seconds".to_owned()
+            }
+            NotDecided::NotReady | NotDecided::StoreDown => format!("{why}; try again after `retry-after` seconds"),
+            NotDecided::Nobody => format!("{why}; add the section to its configuration"),
+            NotDecided::NotResolved(_) => why.to_string(),
+        };
+        Self::new(status, error, code, reason).coded()
+    }
+
+    /// There is no such approval that this token may know of.
+    pub(super) fn no_approval() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not found",
+            DenyCode::MalformedClaim,
+            "no approval has this id, or not any more; send a `pending_approval_id` of the list or of your own answer",
+        )
     }
 
     /// The same with the deny code under `code`, too.
@@ -283,12 +327,17 @@ impl ApiError {
                 "the hall is offline and decides nothing; an operator can switch it on",
             );
         }
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            DenyCode::AuditUnavailable,
-            "the decision could not be recorded; try again after `retry-after` seconds",
-        )
+        let (code, reason) = match why {
+            CannotDecide::Approvals => (
+                DenyCode::ApprovalsUnavailable,
+                "a human has to agree, and what waits for one cannot be kept or read now; send the same again after `retry-after` seconds",
+            ),
+            _ => (
+                DenyCode::AuditUnavailable,
+                "the decision could not be recorded; try again after `retry-after` seconds",
+            ),
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", code, reason)
     }
 }
 

@@ -18,7 +18,8 @@ use crate::api::error::ApiError;
 use crate::api::reader::ApiState;
 use crate::api::response::json;
 use crate::api::{
-    alerts, catalogue, dispatches, enrolment, health, ingest, log, online, probes, receipts, registry, route, workers,
+    alerts, approvals, catalogue, dispatches, enrolment, health, ingest, log, online, probes, receipts, registry,
+    route, workers,
 };
 use crate::hall::Hall;
 
@@ -82,6 +83,11 @@ fn described() -> OpenApiRouter<ApiState> {
         .routes(routes!(enrolment::restore))
         .routes(routes!(enrolment::ban))
         .routes(routes!(enrolment::unban))
+        .routes(routes!(approvals::pending))
+        .routes(routes!(approvals::one))
+        .routes(routes!(approvals::resolve))
+        .routes(routes!(approvals::escalate))
+        .routes(routes!(approvals::void_all))
         .routes(routes!(registry::verify))
         .routes(routes!(registry::ban_list))
         .routes(routes!(online::go_online))

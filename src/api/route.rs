@@ -16,8 +16,10 @@ use crate::api::error::{ApiError, NeedsBody};
 use crate::api::route_response;
 use crate::api::schemas::{FullRouteRequest, RouteAnswer, RouteRequest};
 use crate::engine::DenyCode;
+use crate::engine::artifact::python_json;
 use crate::engine::input::written::{Absent, Written};
-use crate::hall::{Applicant, Ask, Door, Hall, Refusal, Scope, Token};
+use crate::hall::approvals::{Contents, Subject};
+use crate::hall::{Applicant, Ask, CannotDecide, Door, Hall, HeldContents, Recorded, Refusal, Ruled, Scope, Token};
 use crate::ids::{Digest, TenantId, WorkerId};
 
 /// From the end of the body to the answer. The most impatient client gives up after two seconds. When it passes, the
@@ -72,6 +74,19 @@ async fn answer(hall: &Arc<Hall>, request: Request, form: Form) -> Response {
     }
 }
 
+/// Decides and records; what a human has to agree to is put to one. Here the caller's object is what would run.
+async fn decide(hall: &Hall, ask: Ask) -> Result<Recorded, CannotDecide> {
+    let held = match hall.rule(ask).await? {
+        Ruled::Recorded(recorded) => return Ok(recorded),
+        Ruled::Held(held) => *held,
+    };
+    let subject = Subject::of(held.input(), held.caller().token.as_ref(), Door::Api.as_str()).request(held.input());
+    let mut written = String::new();
+    python_json(&held.input().request, &mut written);
+    let contents = || Contents::of_body(written.as_bytes());
+    hall.hold(held, HeldContents { subject, contents: &contents, returning: None }).await
+}
+
 /// Decides, or refuses, and records.
 async fn rule(
     hall: &Arc<Hall>,
@@ -108,7 +123,7 @@ async fn rule(
                 credential::admit(hall, Applicant::Known { token: None, tenant }).await?;
             }
             let ask = Ask { caller: token.caller(), input, door: Door::Api, raw_body, observed_until: None };
-            let recorded = hall.rule(ask).await.map_err(|why| ApiError::undecided(&why))?;
+            let recorded = decide(hall, ask).await.map_err(|why| ApiError::undecided(&why))?;
             Ok(route_response::decided(&recorded))
         }
         Ok(Err(unacceptable)) => {

@@ -15,7 +15,7 @@ use crate::clock::timestamp;
 use crate::engine::input::written::{Unacceptable, sound_correlation_id};
 use crate::engine::{Decision, DenyCode, Outcome, Snapshot, route_decision};
 use crate::hall::{Receipt, Recorded};
-use crate::ids::{DataLabel, Digest, QosClass, SupervisorLevel, TenantRisk};
+use crate::ids::{DataLabel, Digest, QosClass, SupervisorLevel, TenantRisk, TokenName};
 
 /// A RouteDecision and the fields that only some clients know. Those that repeat another say the same thing: `allowed` and
 /// `outcome` come from the one [`Outcome`], the three deny fields from the one code.
@@ -46,6 +46,14 @@ struct RouteResponse<'a, D> {
     supervisor_required: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     supervisor_level: Option<SupervisorLevel>,
+    /// Under which id a human is asked; the same sent again goes through once they have agreed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_approval_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval_expires_at: Option<String>,
+    /// Who has agreed, where that is why it is allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<GivenApproval<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     escalation_context: Option<EscalationContext<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -64,6 +72,14 @@ struct EscalationContext<'a> {
     tenant_risk: TenantRisk,
     data_label: DataLabel,
     policy_version: &'a str,
+}
+
+/// That humans have agreed.
+#[derive(Serialize)]
+struct GivenApproval<'a> {
+    approval_id: &'a str,
+    approved_by: &'a [TokenName],
+    supervisor_level: SupervisorLevel,
 }
 
 /// What a denial applies.
@@ -96,6 +112,9 @@ pub(crate) fn on_decision<'a>(
     let denial = verdict.denial.as_ref();
     let code = denial.map(|denial| denial.code);
     let dispatched = !verdict.denied();
+    let mark = decision.approval.as_deref();
+    let pending = mark.filter(|mark| mark.granted.is_none());
+    let granted = mark.and_then(|mark| Some((mark, mark.granted.as_ref()?)));
     RouteResponse {
         decision: route_decision(decision, id, time),
         allowed: dispatched,
@@ -111,7 +130,14 @@ pub(crate) fn on_decision<'a>(
         blast_score: verdict.blast_score,
         blast_gate_passed: verdict.blast_gate_passed(),
         privilege_envelope_ok: verdict.privilege_envelope_ok(),
-        supervisor_required: verdict.gated.supervisor.is_some(),
+        supervisor_required: verdict.gated.supervisor.is_some() && granted.is_none(),
+        pending_approval_id: pending.map(|mark| &*mark.id),
+        approval_expires_at: pending.map(|mark| timestamp(mark.expires_at_micros)),
+        approval: granted.map(|(mark, granted)| GivenApproval {
+            approval_id: &mark.id,
+            approved_by: &granted.by,
+            supervisor_level: mark.level,
+        }),
         supervisor_level: verdict.gated.supervisor,
         escalation_context: verdict.gated.supervisor.map(|_| EscalationContext {
             capability_id: &decision.input.capability_id,
@@ -230,6 +256,9 @@ pub(crate) fn on_unacceptable<'a>(
         privilege_envelope_ok: None,
         supervisor_required: false,
         supervisor_level: None,
+        pending_approval_id: None,
+        approval_expires_at: None,
+        approval: None,
         escalation_context: None,
         determining_policies: &[],
         controls_applied: &NO_CONTROLS,

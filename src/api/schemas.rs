@@ -137,6 +137,15 @@ pub(super) struct RouteAnswer {
     /// Only there where a human is needed or told.
     #[schema(required = false, nullable = false)]
     supervisor_level: Option<String>,
+    /// Under which id a human is asked, while one is.
+    #[schema(required = false, nullable = false)]
+    pending_approval_id: Option<String>,
+    /// Until when somebody may agree, and the same may be sent again.
+    #[schema(required = false, nullable = false)]
+    approval_expires_at: Option<String>,
+    /// Who has agreed, where that is why it is allowed.
+    #[schema(required = false, nullable = false, value_type = Object)]
+    approval: Option<()>,
     #[schema(required = false, nullable = false, value_type = Object)]
     escalation_context: Option<()>,
     /// The policies that decided.

@@ -1,5 +1,6 @@
 //! A client of a running Hall: where it is, the session token, one request and its answer.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
 use crate::cli::serve::one_provider;
+use crate::cli::{cannot, say};
 use crate::outbound::{self, HttpClient, Url};
 use crate::telemetry::causes;
 
@@ -140,4 +142,40 @@ impl HallAnswer {
         let reason = self.text("reason").map(|reason| format!(": {reason}")).unwrap_or_default();
         format!("the Hall refuses ({}): {error}{reason}", self.status)
     }
+}
+
+/// Says what the Hall has done, or why it has not, and gives the exit code: 0 done, 1 the Hall refuses, 2 it could not be asked.
+pub fn told(answer: Result<HallAnswer, CallError>, done: impl FnOnce(&HallAnswer) -> String) -> ExitCode {
+    match answer {
+        Ok(answer) if answer.is_success() => {
+            say(done(&answer));
+            ExitCode::SUCCESS
+        }
+        Ok(answer) => {
+            let _ = cannot(answer.refusal());
+            ExitCode::FAILURE
+        }
+        Err(error) => cannot(error),
+    }
+}
+
+/// One segment of a path, with everything that would end it escaped.
+#[must_use]
+pub fn segment(id: &str) -> String {
+    let mut segment = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => segment.push(char::from(byte)),
+            _ => segment.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    segment
+}
+
+/// The body of a request with these texts, those that are there.
+#[must_use]
+pub fn body(texts: &[(&str, Option<&str>)]) -> Vec<u8> {
+    let members: serde_json::Map<String, serde_json::Value> =
+        texts.iter().filter_map(|(key, text)| Some(((*key).to_owned(), (*text)?.into()))).collect();
+    serde_json::Value::Object(members).to_string().into_bytes()
 }

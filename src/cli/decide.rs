@@ -21,6 +21,7 @@ use crate::engine::{
     self, Decision, DenyCode, Explanation, Facts, Outcome, Question, RouteInput, Snapshot, Verdict, explain,
     whose_code, with_asked,
 };
+use crate::ids::SupervisorLevel;
 use crate::ledger::past::KnownRequest;
 use crate::registry::code::SourceHashes;
 use values::{InputValue, ValueReader};
@@ -164,7 +165,7 @@ impl<W: Write> Desk<W> {
         let (id, time) = (fresh_id(), timestamp(now_micros()));
         match written.describe(self.judge.snapshot.settings.mode) {
             Ok(input) => {
-                let (decision, explanation) = self.judge.decide(input, &Facts::default(), self.explain);
+                let (decision, explanation) = self.judge.decide(input, &Facts::default(), None, self.explain);
                 self.denied |= decision.verdict.denied();
                 if self.in_words {
                     return told(&mut self.out, line, &decision, explanation.as_ref());
@@ -222,23 +223,37 @@ impl Judge {
         Self { snapshot, source_hashes: SourceHashes::default() }
     }
 
-    /// The decision on a request, and, if that is asked for, why.
-    pub(super) fn decide(&self, input: RouteInput, facts: &Facts, wants_why: bool) -> (Decision, Option<Explanation>) {
+    /// The decision on a request, to which humans of this level had agreed, and, if that is asked for, why.
+    pub(super) fn decide(
+        &self,
+        input: RouteInput,
+        facts: &Facts,
+        granted: Option<SupervisorLevel>,
+        wants_why: bool,
+    ) -> (Decision, Option<Explanation>) {
         if wants_why {
-            let (decision, explanation) = self.explain(input, facts);
+            let (decision, explanation) = self.explain(input, facts, granted);
             return (decision, Some(explanation));
         }
         let Self { snapshot, source_hashes } = self;
         let question = source_hashes.know_now(Question::ask(&input, facts, snapshot), snapshot);
-        let verdict = engine::decide(&question, snapshot);
+        let verdict = match granted {
+            Some(level) => engine::decide_granted(&question, snapshot, level),
+            None => engine::decide(&question, snapshot),
+        };
         (Decision::new(input, Arc::new(verdict), snapshot, false), None)
     }
 
     /// The decision on a request, and why.
-    pub(super) fn explain(&self, input: RouteInput, facts: &Facts) -> (Decision, Explanation) {
+    pub(super) fn explain(
+        &self,
+        input: RouteInput,
+        facts: &Facts,
+        granted: Option<SupervisorLevel>,
+    ) -> (Decision, Explanation) {
         let Self { snapshot, source_hashes } = self;
         let question = source_hashes.know_now(Question::ask(&input, facts, snapshot), snapshot);
-        let (verdict, explanation) = explain(&question, snapshot);
+        let (verdict, explanation) = explain(&question, snapshot, granted);
         (Decision::new(input, Arc::new(verdict), snapshot, false), explanation)
     }
 

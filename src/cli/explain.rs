@@ -14,6 +14,7 @@ use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
 use crate::engine::counterfactuals::counterfactuals;
 use crate::engine::json::present;
 use crate::engine::{Decision, DenyCode, Explanation, Facts, Json, Outcome, RouteInput};
+use crate::ids::SupervisorLevel;
 use crate::ledger::LogReader;
 use crate::ledger::past::{self, KnownRequest, PastDecision, PastEntry, PastShadow, PastVerdict};
 
@@ -124,7 +125,8 @@ impl Account {
 
     fn of(past: PastDecision, judge: &Judge) -> Self {
         let facts = past.facts();
-        let PastDecision { said, input, credential_refused, known, .. } = past;
+        let PastDecision { said, input, credential_refused, known, granted, .. } = past;
+        let asking = Asking { facts: &facts, known: &known, granted };
         let mut asked = input.in_words();
         if let Some(http) = &input.http {
             let _ = write!(asked, ", {} {} on `{}`", http.method, http.path, http.host);
@@ -139,7 +141,7 @@ impl Account {
         if recorded.said.deny_code.as_deref() == Some(DenyCode::Overloaded.as_str()) {
             return Self { cannot: cannot("no policy was asked: there was too much to do"), ..recorded };
         }
-        let (decision, explanation, doubt) = decided(judge, input.clone(), &facts, &known);
+        let (decision, explanation, doubt) = decided(judge, input.clone(), asking);
         let reason = decision.verdict.denial.as_ref().map(|denial| &*denial.message);
         let comes_out = recorded.by_policy.is(&decision) && recorded.by_policy.reason.as_deref() == reason;
         match doubt {
@@ -151,7 +153,7 @@ impl Account {
                 Self { now: Some((decision, explanation)), cannot: Some(doubt.why), ..recorded }
             }
             _ => {
-                let changes = changes(judge, &input, &facts, &known, &decision);
+                let changes = changes(judge, &input, asking, &decision);
                 Self { now: Some((decision, explanation)), changes, ..recorded }
             }
         }
@@ -196,15 +198,22 @@ struct Doubt {
     why: String,
 }
 
+/// What else is known of a request: also whether humans had agreed to it.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    facts: &'a Facts,
+    known: &'a KnownRequest,
+    granted: Option<SupervisorLevel>,
+}
+
 /// The decision on what an entry holds of a request, why, and what of it is in doubt.
 fn decided(
     judge: &Judge,
     input: RouteInput,
-    facts: &Facts,
-    known: &KnownRequest,
+    Asking { facts, known, granted }: Asking<'_>,
 ) -> (Decision, Explanation, Option<Doubt>) {
     let attests = judge.looks_at_code(&input, facts);
-    let (decision, explanation) = judge.explain(input, facts);
+    let (decision, explanation) = judge.explain(input, facts, granted);
     let doubt = if let Some(why) = explanation.asked.and_then(|policies| judge.lacks(known, policies)) {
         Some(Doubt { gate: "policy", why })
     } else if attests {
@@ -218,7 +227,7 @@ fn decided(
 
 /// The members that turn a denial into a dispatch, or a dispatch into a denial, each alone; where no denial is turned by one, those
 /// with which another thing stands against it.
-fn changes(judge: &Judge, input: &RouteInput, facts: &Facts, known: &KnownRequest, now: &Decision) -> Vec<Change> {
+fn changes(judge: &Judge, input: &RouteInput, asking: Asking<'_>, now: &Decision) -> Vec<Change> {
     let denied = now.verdict.denied();
     let code = |decision: &Decision| decision.verdict.denial.as_ref().map(|denial| denial.code);
     type Kinds<'a> = BTreeMap<(&'a str, &'a str, String, bool), Vec<Option<String>>>;
@@ -228,7 +237,7 @@ fn changes(judge: &Judge, input: &RouteInput, facts: &Facts, known: &KnownReques
         if !denied && other.member == "worker_id" {
             continue;
         }
-        let (decision, _, doubt) = decided(judge, other.input, facts, known);
+        let (decision, _, doubt) = decided(judge, other.input, asking);
         let verdict = &decision.verdict;
         let changes = if verdict.denied() != denied {
             &mut turned

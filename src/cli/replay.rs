@@ -151,14 +151,14 @@ impl Replay<'_> {
             return;
         }
         let facts = past.facts();
-        let PastDecision { said, input, known, .. } = past;
+        let PastDecision { said, input, known, granted, .. } = past;
         // What was only observed is compared as if it had been enforced: that is what the other policy would do.
         let said = said.of_policy();
         if self.judge.looks_at_code(&input, &facts) {
             return self.cannot(place, "the policy attests the worker's code, and what that was then is not known");
         }
         let unsure = self.judge.lacks(&known, Policies::All).is_some();
-        let (decision, why) = self.judge.decide(input, &facts, unsure);
+        let (decision, why) = self.judge.decide(input, &facts, granted, unsure);
         if let Some(why) = why.and_then(|why| self.judge.lacks(&known, why.asked?)) {
             return self.cannot(place, &why);
         }

@@ -25,6 +25,7 @@ use crate::api::ops::{Ops, Pulses};
 use crate::cache::Verdicts;
 use crate::clock::{now_micros, timestamp};
 use crate::config::{Config, Files, Fixed, Problems, Registry};
+use crate::hall::approvals::ApprovalsError;
 use crate::hall::enrolment::RegistryError;
 use crate::hall::watch::Watch;
 use crate::hall::{Hall, RemoteRegistry, TokenBook};
@@ -70,6 +71,9 @@ pub enum StartError {
     /// The registry's store cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Nobody can be asked.
+    #[error(transparent)]
+    Approvals(#[from] ApprovalsError),
     /// A door cannot be built, or upstreams cannot be verified.
     #[error("{0}")]
     Door(String),
@@ -156,7 +160,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
 /// The same. Before anybody can connect it says by what the process is told to end: who has had an answer may end it in order.
 fn start_told(config: Config, tell: impl FnOnce(&watch::Sender<StopMode>)) -> Result<Running, StartError> {
     one_provider();
-    let Config { gate, hall: api, tokens, limits, snapshot, roster, store, .. } = config;
+    let Config { gate, hall: api, tokens, limits, snapshot, roster, store, approvals, .. } = config;
     let Config { registry, cache, ledger, webhook, telemetry, ops, shutdown, .. } = config;
     let remote_registry = registry.as_ref().map(asked_registry).transpose()?;
     if remote_registry.is_none() {
@@ -211,6 +215,9 @@ fn start_told(config: Config, tell: impl FnOnce(&watch::Sender<StopMode>)) -> Re
     }
     if let Some(store) = store {
         hall.open_registry(Store::open(&store).map_err(RegistryError::from)?)?;
+    }
+    if let Some(approvals) = approvals {
+        hall.ask_humans(approvals)?;
     }
     hall.begin();
     let registry = registry
@@ -331,6 +338,7 @@ impl Running {
         drop(self.registry.take());
         self.watch = None;
         self.decides.close_registry();
+        self.decides.close_approvals();
         self.ledger.close();
         // Last, for evidence never waits for a collector, and not at all once the process is told to end at once.
         let patience = if *self.end.borrow() == StopMode::AtOnce { Duration::ZERO } else { TRACES_END };

@@ -174,7 +174,7 @@ impl Run {
         let (answer, why) = match written.describe(judge.snapshot.settings.mode) {
             Ok(input) => {
                 let asked = coverage.is_some().then(|| RouteInput::clone(&input));
-                let (decision, why) = judge.explain(input, &Facts::default());
+                let (decision, why) = judge.explain(input, &Facts::default(), None);
                 if let (Some(coverage), Some(asked)) = (coverage, asked) {
                     coverage.take(&asked, &why);
                 }

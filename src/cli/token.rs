@@ -2,12 +2,14 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::{cannot, say};
+use crate::config;
 use crate::hall::Scope;
-use crate::ids::{Digest, Env, TenantId, TokenName, WorkerId};
+use crate::ids::{DataLabel, Digest, Env, SupervisorLevel, TenantId, TokenName, WorkerId};
 
 /// Bytes of randomness in a secret.
 const RANDOM: usize = 32;
@@ -43,6 +45,20 @@ pub struct NewToken {
     /// It need not name a worker even where the policy requires one
     #[arg(long)]
     worker_optional: bool,
+    /// Who answers for it: nobody agrees to what a token of the same owner asks; without it, it answers for itself
+    #[arg(long, value_name = "NAME", value_parser = owner)]
+    owner: Option<Arc<str>>,
+    /// With the scope approve, a level for which it may agree: gatekeeper, executor or incident_commander; may be repeated
+    #[arg(long = "level", value_name = "LEVEL")]
+    levels: Vec<SupervisorLevel>,
+    /// With the scope approve, the highest label for which it may agree; without it, any
+    #[arg(long, value_name = "LABEL")]
+    max_label: Option<DataLabel>,
+}
+
+/// Somebody's name.
+fn owner(text: &str) -> Result<Arc<str>, String> {
+    config::owner_name(text).map_err(|why| format!("{}: {}", why.is, why.help))
 }
 
 /// Runs the command. 0: a token is made; 2: there is no randomness, or nobody to hear the secret.
@@ -88,6 +104,12 @@ impl NewToken {
         if self.worker_optional {
             lines.push("    worker_optional: true".to_owned());
         }
+        // A JSON text is one of YAML, too.
+        lines.extend(self.owner.as_ref().map(|owner| format!("    owner: {}", serde_json::Value::from(&**owner))));
+        if !self.levels.is_empty() {
+            lines.push(format!("    levels: {}", list(self.levels.iter().map(SupervisorLevel::to_string).collect())));
+        }
+        lines.extend(self.max_label.map(|label| format!("    max_label: {label}")));
         lines.join("\n")
     }
 }

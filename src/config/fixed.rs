@@ -6,7 +6,7 @@ use super::{Config, Registry, Shutdown};
 use crate::api::ops;
 use crate::hall::alerts::webhook;
 use crate::hall::limits::Settings as Limits;
-use crate::{api, cache, ledger, proxy, telemetry};
+use crate::{api, approvals, cache, ledger, proxy, telemetry};
 
 /// The sections that count from the start to the end of a process.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,7 @@ pub struct Fixed {
     gate: Option<proxy::Settings>,
     hall: Option<api::Settings>,
     store: Option<PathBuf>,
+    approvals: Option<approvals::Settings>,
     registry: Option<Registry>,
     limits: Limits,
     cache: cache::Settings,
@@ -32,6 +33,7 @@ impl Fixed {
             gate: config.gate.clone(),
             hall: config.hall.clone(),
             store: config.store.clone(),
+            approvals: config.approvals.clone(),
             registry: config.registry.clone(),
             limits: config.limits,
             cache: config.cache,
@@ -54,6 +56,7 @@ impl Fixed {
                     && (self.limits.hall, self.limits.failures) == (other.limits.hall, other.limits.failures),
             ),
             ("policy.store", self.store == other.store),
+            ("approvals", self.approvals == other.approvals),
             ("registry", self.registry == other.registry),
             ("cache", self.cache == other.cache),
             ("ledger", self.ledger == other.ledger),

@@ -15,7 +15,7 @@ use crate::ids::{DataLabel, meant};
 use crate::proxy::Settings;
 use crate::proxy::header_names;
 use crate::proxy::settings::{
-    CapabilityChoice, Forwarding, Identity, Listen, PathPattern, Route, TrustedNetworks, Upstream,
+    CapabilityChoice, Forwarding, HoldWait, Identity, Listen, PathPattern, Route, TrustedNetworks, Upstream,
 };
 use crate::tls::{Authorities, Server};
 
@@ -336,6 +336,7 @@ fn route(item: &Value<'_>, upstreams: &Upstreams) -> Option<Route> {
     let upstream = map.need("upstream", "name one of `gate.upstreams`");
     let upstream = upstream.and_then(|value| value.read(|name| upstreams.find(name)));
     let observed_until = map.get("observe").map_or(Some(None), |value| observe(&value).map(Some));
+    let hold = map.get("hold").map_or(Some(HoldWait::default()), |value| value.map().and_then(hold));
     map.done(&[]);
     let Matching { host, path, methods, keeps_encoded_slash } = matched?;
     Some(Route {
@@ -347,7 +348,21 @@ fn route(item: &Value<'_>, upstreams: &Upstreams) -> Option<Route> {
         data_label: data_label?,
         upstream: upstream??,
         observed_until: observed_until?,
+        hold: hold?,
     })
+}
+
+/// How long a caller is kept waiting when a human has to agree.
+fn hold(mut map: Map<'_>) -> Option<HoldWait> {
+    let wait = map.read("wait", "0s", kinds::duration);
+    let max_wait = map.maybe("max_wait", kinds::duration);
+    let (wait, max_wait) = (wait?, max_wait?);
+    if let Some(most) = max_wait.filter(|most| *most < wait) {
+        map.wrong("max_wait", format!("{most:?} is less than `wait`, {wait:?}"), "write at least as much as `wait`");
+        return None;
+    }
+    map.done(&[]);
+    Some(HoldWait { wait, max_wait: max_wait.unwrap_or(wait) })
 }
 
 /// Until when the policy is only observed. A route that never enforces would be no rollout, so the date has to be said.

@@ -50,9 +50,15 @@ fn is_said(problem: &Problem, file: &Path, text: &str) {
 
 impl Parts {
     fn is_whole(&self, needs: Needs) -> bool {
-        let Self { gate, hall, policy, registry, cache, ledger, alerts, telemetry, ops, shutdown } = self;
+        let Self { gate, hall, policy, approvals, registry, cache, ledger, alerts, telemetry, ops, shutdown } = self;
         let rest = [gate.is_some(), policy.is_some(), registry.is_some(), cache.is_some(), ledger.is_some()];
-        let rest = rest.into_iter().chain([alerts.is_some(), telemetry.is_some(), ops.is_some(), shutdown.is_some()]);
+        let rest = rest.into_iter().chain([
+            approvals.is_some(),
+            alerts.is_some(),
+            telemetry.is_some(),
+            ops.is_some(),
+            shutdown.is_some(),
+        ]);
         rest.chain([needs == Needs::NoDoor || hall.is_some()]).all(|there| there)
     }
 }

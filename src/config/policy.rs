@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::kinds;
 use super::origins::Origins;
 use super::problem::{Problem, Warning};
 use super::reader::{Found, Map, Value};
 use super::rules_file::RulesFile;
+use super::{approvals, kinds};
 use crate::documents;
-use crate::engine::snapshot::Roll;
+use crate::engine::snapshot::{Approvable, Roll};
 use crate::engine::{Catalogue, Mode, Settings, Snapshot};
 use crate::ids::{Env, TenantId, TenantRisk};
 use crate::policy::{self, CedarGate};
@@ -45,19 +45,31 @@ pub struct Policy {
 
 const MODES: &[(&str, Mode)] = &[("strict", Mode::Strict), ("reference", Mode::Reference)];
 
-/// Reads the section.
-pub fn read(mut policy: Map<'_>) -> Policy {
+/// Reads the section of a whole configuration, with what the section `approvals` says of what it holds.
+pub fn alone(top: &mut Map<'_>) -> Option<Policy> {
+    let approvals = approvals::read(top.get("approvals").as_ref());
+    of(top, approvals.as_ref())
+}
+
+/// The same, where that section was read.
+pub fn of(top: &mut Map<'_>, approvals: Option<&Option<crate::approvals::Settings>>) -> Option<Policy> {
+    let approvable = approvals::approvable(approvals);
+    top.section("policy").map(|map| read(map, approvable))
+}
+
+fn read(mut policy: Map<'_>, approvals: Option<Approvable>) -> Policy {
     let mode = policy.read("mode", "strict", kinds::word(MODES));
     let rules = policy.path("rules", "rules.json");
     let workers = workers::read(&mut policy);
-    let settings = settings(&mut policy, mode, &defaults());
+    let base = Settings { approvals, ..defaults() };
+    let settings = settings(&mut policy, mode, &base);
     let gate = policy.get("gate").map_or(Some(None), |value| value.path().map(Some));
     let catalogue = policy.get("catalogue").map_or(Some(None), |value| value.path().map(Some));
     let mode = mode.unwrap_or(Mode::Strict);
     let allowed_worker_dirs = policy.get("allowed_worker_dirs").map_or(Some(Vec::new()), |dirs| folders(&dirs, mode));
     let store = policy.get("store").map_or(Some(None), |value| value.path().map(Some));
     let shadow = policy.get("shadow").map_or(Some(None), |value| {
-        let in_force = settings.clone().unwrap_or_else(|| Settings { mode, ..defaults() });
+        let in_force = settings.clone().unwrap_or_else(|| Settings { mode, ..base.clone() });
         value.map().and_then(|map| shadow::read(map, &in_force)).map(Some)
     });
     policy.done(&[]);
@@ -104,6 +116,7 @@ fn settings(policy: &mut Map<'_>, mode: Option<Mode>, base: &Settings) -> Option
         require_known_capability: require_known_capability?,
         egress_allowlist: egress_allowlist?,
         tenants: tenants?,
+        approvals: base.approvals,
     })
 }
 

@@ -18,10 +18,10 @@ fn read(text: &str) -> (String, Vec<String>) {
     let reading = Reading::new(Path::new("conf/hallgate.yaml"), text, &environment);
     let (document, faults) = yaml::parse(text);
     assert!(faults.is_empty(), "{faults:?}");
-    let Parts { gate, hall, policy, registry, cache, ledger, alerts, telemetry, ops, shutdown } =
+    let Parts { gate, hall, policy, approvals, registry, cache, ledger, alerts, telemetry, ops, shutdown } =
         Parts::read(reading.document(document.as_ref().unwrap()), Needs::All);
     let printed = format!(
-        "{gate:#?}\n{hall:#?}\n{policy:#?}\n{registry:#?}\n{cache:?}\n{ledger:#?}\n{alerts:?}\n{telemetry:?}\n{:?}\n{shutdown:?}",
+        "{gate:#?}\n{hall:#?}\n{policy:#?}\n{approvals:#?}\n{registry:#?}\n{cache:?}\n{ledger:#?}\n{alerts:?}\n{telemetry:?}\n{:?}\n{shutdown:?}",
         // Whether it is written is not what it comes to.
         ops.map(|ops| ops.listen)
     );

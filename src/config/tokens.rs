@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::approvals;
 use super::kinds::{self, Secret};
 use super::reader::{Map, Value};
 use crate::documents::InvalidValue;
 use crate::engine::Binding;
 use crate::hall::{Scope, Token};
-use crate::ids::Digest;
+use crate::ids::{DataLabel, Digest, SupervisorLevel};
 
 /// A secret that can be guessed.
 pub const WEAK_SECRET: &str = "weak-secret";
@@ -82,6 +83,10 @@ fn token(item: &Value<'_>) -> Option<Token> {
     let workers = map.get("worker_ids").map_or(Some(None), |value| some_of(&value, kinds::id));
     let envs = map.get("envs").map_or(Some(None), |value| some_of(&value, kinds::id));
     let worker_optional = map.read("worker_optional", "false", kinds::flag);
+    let owner = map.get("owner").map_or(Some(None), |value| approvals::owner(&value).map(Some));
+    let approves = scopes.as_ref().is_some_and(|scopes| scopes.contains(&Scope::Approve));
+    let levels = levels(&mut map, approves);
+    let max_label = map.maybe("max_label", kinds::id::<DataLabel>);
     map.done(&[]);
     let binding = Binding {
         tenant: tenant?,
@@ -89,7 +94,33 @@ fn token(item: &Value<'_>) -> Option<Token> {
         envs: envs?.map(Arc::new),
         worker_optional: worker_optional?,
     };
-    Some(Token { name: name?, secrets: secrets?, scopes: scopes?, binding })
+    Some(Token {
+        name: name?,
+        secrets: secrets?,
+        scopes: scopes?,
+        binding,
+        owner: owner?,
+        levels: levels?,
+        max_label: max_label?.unwrap_or(DataLabel::Restricted),
+    })
+}
+
+/// The levels for which it may agree: gatekeeper, where none is named.
+fn levels(map: &mut Map<'_>, approves: bool) -> Option<BTreeSet<SupervisorLevel>> {
+    let Some(value) = map.get("levels") else {
+        return Some(if approves { [SupervisorLevel::Gatekeeper].into() } else { BTreeSet::new() });
+    };
+    let levels: BTreeSet<SupervisorLevel> = value.read_list(kinds::id)?;
+    if !approves {
+        value.wrong("is said of a token that approves nothing", "add `approve` to its scopes, or remove the key");
+        return None;
+    }
+    if levels.is_empty() || levels.contains(&SupervisorLevel::Advisory) {
+        let help = "name gatekeeper, executor or incident_commander: advisory is told, and agrees to nothing";
+        value.wrong("names no level that agrees to anything", help);
+        return None;
+    }
+    Some(levels)
 }
 
 /// The digests of a token's secret, or of the new one and the old one while it is rotated.

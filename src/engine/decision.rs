@@ -1,5 +1,8 @@
 //! What is answered: the verdict, which may be remembered, and the decision, which is one request's own.
 
+mod approval;
+mod event;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -8,6 +11,9 @@ use serde::Serialize;
 use crate::engine::artifact::artifact_hash;
 use crate::engine::{Fingerprint, Json, RouteInput, Snapshot};
 use crate::ids::{Digest, SupervisorLevel, TenantRisk};
+
+pub use approval::{ApprovalMark, Granted};
+pub use event::Event;
 
 /// What happens now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,7 +75,11 @@ deny_codes! {
     RequiresHuman "DENY_REQUIRES_HUMAN" "the blast score is too high to go on without a human" "lower the blast radius, or have a human do it",
     PolicyGateUnconfigured "DENY_POLICY_GATE_UNCONFIGURED" "the rule asks for a policy gate and none is configured" "configure policy.gate, or take policy_gate from the rule",
     PolicyGate "DENY_POLICY_GATE" "the policy gate refused" "see the policy that the reason names, or permit it in one",
-    RequiresHumanApproval "DENY_REQUIRES_HUMAN_APPROVAL" "a human must approve first" "have a human look at it: this hall keeps no approvals yet, so change the rule or policy that asks",
+    RequiresHumanApproval "DENY_REQUIRES_HUMAN_APPROVAL" "a human must approve first" "have a human agree and send the same again; where nobody can be asked, change the rule or policy that asks, or configure `approvals`",
+    RefusedByHuman "DENY_REFUSED_BY_HUMAN" "a human was asked, and said no" "ask whoever is named why; what is asked again is denied until the approval would have expired",
+    TooManyPending "DENY_TOO_MANY_PENDING" "too much waits for a human already" "wait until some of it is decided, or have the operator raise the limit that the reason names",
+    CannotBeHeld "DENY_CANNOT_BE_HELD" "a human would have to agree, and this request cannot wait for one" "send it with a body that has an end and is no upgrade, or change the rule or policy that asks",
+    ApprovalsUnavailable "DENY_APPROVALS_UNAVAILABLE" "what waits for a human cannot be kept or read now" "try again after Retry-After; the operator sees why in the log",
     PolicyGateInvalidResponse "DENY_POLICY_GATE_INVALID_RESPONSE" "the policy gate gave an unknown answer" "correct the policy gate",
     InternalError "DENY_INTERNAL_ERROR" "the decision failed inside" "see the log under the decision id",
     NoAvailableWorker "DENY_NO_AVAILABLE_WORKER" "no candidate worker of the rule is enrolled" "enroll a worker of a candidate species",
@@ -139,6 +149,10 @@ impl DenyCode {
             | Self::RateLimited
             | Self::Overloaded
             | Self::AuditUnavailable
+            | Self::RefusedByHuman
+            | Self::TooManyPending
+            | Self::CannotBeHeld
+            | Self::ApprovalsUnavailable
             | Self::HallOffline => false,
         }
     }
@@ -221,41 +235,6 @@ impl Default for Preconditions {
             deny_if_missing_required_controls: true,
             deny_if_unsigned_artifact_in_prod: false,
             deny_if_no_attestation_in_prod: false,
-        }
-    }
-}
-
-/// A telemetry event of the verdict; ids, times and echoes are put in when it is written out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// `evt.gov.blast_scored`.
-    BlastScored,
-    /// `evt.gov.privilege_envelope.checked`.
-    PrivilegeEnvelopeChecked,
-    /// `evt.os.worker.attestation_skipped`.
-    AttestationSkipped,
-    /// `evt.os.task.routed`.
-    TaskRouted,
-    /// `evt.os.worker.selected`.
-    WorkerSelected,
-    /// `evt.os.policy.gated`.
-    PolicyGated,
-    /// `evt.os.task.denied`.
-    TaskDenied,
-}
-
-impl Event {
-    /// The event's id on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BlastScored => "evt.gov.blast_scored",
-            Self::PrivilegeEnvelopeChecked => "evt.gov.privilege_envelope.checked",
-            Self::AttestationSkipped => "evt.os.worker.attestation_skipped",
-            Self::TaskRouted => "evt.os.task.routed",
-            Self::WorkerSelected => "evt.os.worker.selected",
-            Self::PolicyGated => "evt.os.policy.gated",
-            Self::TaskDenied => "evt.os.task.denied",
         }
     }
 }
@@ -373,6 +352,17 @@ impl Verdict {
             + self.events.capacity() * size_of::<Event>()
     }
 
+    /// The denial of what would else be held: nobody is asked.
+    #[must_use]
+    pub fn denied_instead(&self, code: DenyCode, message: String) -> Self {
+        Self {
+            outcome: Outcome::Deny,
+            denial: Some(Denial { code, message, extras: BTreeMap::new() }),
+            gated: Gated::default(),
+            ..self.clone()
+        }
+    }
+
     /// What the policy says, enforced or not: its outcome, and the code of what is not a dispatch.
     #[must_use]
     pub fn of_policy(&self) -> (Outcome, Option<DenyCode>) {
@@ -450,6 +440,8 @@ pub struct Decision {
     pub cached: bool,
     /// What the shadow says, where there is one and it could be asked. Nothing follows from it.
     pub shadow: Option<ShadowVerdict>,
+    /// Who is asked about it, or has agreed to it.
+    pub approval: Option<Box<ApprovalMark>>,
 }
 
 impl Decision {
@@ -460,7 +452,17 @@ impl Decision {
         let artifact_hash = artifact_hash(&input, tenant_risk);
         let policy_version = Arc::clone(&snapshot.settings.version);
         let snapshot = snapshot.fingerprint;
-        Self { input, verdict, tenant_risk, artifact_hash, snapshot, policy_version, cached, shadow: None }
+        Self {
+            input,
+            verdict,
+            tenant_risk,
+            artifact_hash,
+            snapshot,
+            policy_version,
+            cached,
+            shadow: None,
+            approval: None,
+        }
     }
 
     /// Who acts, or else who asks.

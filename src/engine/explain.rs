@@ -8,12 +8,13 @@ use std::sync::Arc;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::engine::decision::{Denial, DenyCode, Verdict};
-use crate::engine::gates::{GateObserver, cell, decide_before, names};
+use crate::engine::decision::{DenyCode, Verdict};
+use crate::engine::gates::{GateObserver, GateWord, cell, decide_before, names};
 use crate::engine::policy_gate::Policies;
 use crate::engine::question::{Capability, Question};
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::Snapshot;
+use crate::ids::SupervisorLevel;
 
 /// The gate that asks the policies.
 const POLICY: &str = "policy";
@@ -55,6 +56,8 @@ pub enum GateFinding {
     Passed(Option<String>),
     /// It refused.
     Refused(DenyCode, String),
+    /// It wants a human of this level to agree, and every gate behind it was asked.
+    WantsHuman(SupervisorLevel, String),
     /// A gate before it had refused.
     NotReached,
 }
@@ -90,11 +93,12 @@ pub struct NearRule {
     pub in_words: String,
 }
 
-/// The verdict that [`decide`](crate::engine::decide) gives, and why.
+/// The verdict that [`decide`](crate::engine::decide) gives, and why; with the level of whoever has agreed, that of
+/// [`decide_granted`](crate::engine::decide_granted).
 #[must_use]
-pub fn explain(question: &Question, snapshot: &Snapshot) -> (Verdict, Explanation) {
+pub fn explain(question: &Question, snapshot: &Snapshot, granted: Option<SupervisorLevel>) -> (Verdict, Explanation) {
     let mut notes = Notes { snapshot, gates: Vec::new(), rule: None, asked: None };
-    let verdict = decide_before(question, snapshot, &mut notes);
+    let verdict = decide_before(question, snapshot, granted, &mut notes);
     let Notes { mut gates, rule, asked, .. } = notes;
     for heard in &mut gates {
         if let GateFinding::Passed(note) = &mut heard.said {
@@ -132,10 +136,11 @@ struct Notes<'a> {
 }
 
 impl GateObserver for Notes<'_> {
-    fn gate(&mut self, gate: &'static str, said: Option<&Denial>) {
+    fn gate(&mut self, gate: &'static str, said: GateWord<'_>) {
         let said = match said {
-            None => GateFinding::Passed(None),
-            Some(denial) => GateFinding::Refused(denial.code, denial.message.clone()),
+            GateWord::Passed => GateFinding::Passed(None),
+            GateWord::Refused(denial) => GateFinding::Refused(denial.code, denial.message.clone()),
+            GateWord::WantsHuman(denial, level) => GateFinding::WantsHuman(level, denial.message.clone()),
         };
         self.gates.push(GateReport { gate, said });
     }
@@ -218,6 +223,11 @@ impl Serialize for GateReport {
                 map.serialize_entry("code", code.as_str())?;
                 map.serialize_entry("message", message)?;
             }
+            GateFinding::WantsHuman(level, message) => {
+                map.serialize_entry("said", "wants a human")?;
+                map.serialize_entry("supervisor_level", level.as_str())?;
+                map.serialize_entry("message", message)?;
+            }
             GateFinding::NotReached => map.serialize_entry("said", "not reached")?,
         }
         map.end()
@@ -237,6 +247,9 @@ impl fmt::Display for Explanation {
                 GateFinding::Passed(Some(note)) => writeln!(f, "  {gate:<16} passed: {note}")?,
                 GateFinding::Refused(code, message) => {
                     writeln!(f, "  {gate:<16} REFUSED {}: {message}", code.as_str())?
+                }
+                GateFinding::WantsHuman(level, message) => {
+                    writeln!(f, "  {gate:<16} WANTS A HUMAN ({level}): {message}")?
                 }
                 GateFinding::NotReached => writeln!(f, "  {gate:<16} not reached")?,
             }

@@ -1,4 +1,7 @@
 //! The gates, in the order in which a request passes them (WCP_SPEC 5). The first that refuses decides.
+//!
+//! In strict mode a gate that wants a human refuses nothing: the gates behind it are asked all the same, and what they deny is denied.
+//! A hold is what is left when nothing else says no; whoever agrees to it cannot have agreed to what is denied anyhow.
 
 mod attestation;
 mod blast;
@@ -7,6 +10,7 @@ mod catalogue;
 mod controls;
 mod correlation;
 mod envelope;
+mod human;
 mod input;
 mod matching;
 mod observe;
@@ -25,8 +29,11 @@ use crate::engine::decision::{Denial, DenyCode, Escalation, Event, Gated, Outcom
 use crate::engine::policy_gate::{Asked, Policies};
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Prepared, Snapshot};
+use crate::ids::SupervisorLevel;
+use human::Hold;
 
 pub use attestation::whose_code;
+pub use human::basis;
 pub(crate) use matching::cell;
 use worker::Choice;
 
@@ -83,19 +90,44 @@ struct Case<'a> {
 /// The verdict on a question under the snapshot of which it was asked.
 #[must_use]
 pub fn decide(question: &Question, snapshot: &Snapshot) -> Verdict {
-    decide_before(question, snapshot, &mut ())
+    decide_before(question, snapshot, None, &mut ())
+}
+
+/// The verdict now that a human of this level has agreed: a dispatch, unless anything but the wish for a human stands against it, or
+/// somebody above them is wanted. In reference mode nothing is agreed to.
+#[must_use]
+pub fn decide_granted(question: &Question, snapshot: &Snapshot, granted: SupervisorLevel) -> Verdict {
+    decide_before(question, snapshot, Some(granted), &mut ())
 }
 
 /// Who hears what each gate says. [`decide`] has `()` listen, which is compiled away.
 pub(crate) trait GateObserver {
-    /// A gate was reached: it passed, or it refused with a denial.
-    fn gate(&mut self, name: &'static str, said: Option<&Denial>);
+    /// A gate was reached.
+    fn gate(&mut self, name: &'static str, said: GateWord<'_>);
     /// This rule matched, and these policies are asked unless a gate before them refuses.
     fn rule(&mut self, rule: &Rule, asked: Option<Policies>);
 }
 
+/// What a gate said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum GateWord<'a> {
+    /// It let the request pass.
+    Passed,
+    /// It refused.
+    Refused(&'a Denial),
+    /// It wants a human of this level to agree.
+    WantsHuman(&'a Denial, SupervisorLevel),
+}
+
+impl<'a> GateWord<'a> {
+    /// Of a gate that can only pass or refuse.
+    fn of<T>(said: &'a Result<T, Denial>) -> Self {
+        said.as_ref().err().map_or(Self::Passed, Self::Refused)
+    }
+}
+
 impl GateObserver for () {
-    fn gate(&mut self, _: &'static str, _: Option<&Denial>) {}
+    fn gate(&mut self, _: &'static str, _: GateWord<'_>) {}
     fn rule(&mut self, _: &Rule, _: Option<Policies>) {}
 }
 
@@ -104,31 +136,50 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     BEFORE.iter().map(|gate| gate.0).chain([MATCHING]).chain(AFTER.iter().map(|gate| gate.0))
 }
 
-/// The verdict, with somebody listening.
-pub(crate) fn decide_before(question: &Question, snapshot: &Snapshot, listener: &mut impl GateObserver) -> Verdict {
+/// The verdict, with somebody listening; `granted` is the level of whoever has agreed.
+pub(crate) fn decide_before(
+    question: &Question,
+    snapshot: &Snapshot,
+    granted: Option<SupervisorLevel>,
+    listener: &mut impl GateObserver,
+) -> Verdict {
     for (name, gate, rule_id) in BEFORE {
         let said = gate(question, snapshot);
-        listener.gate(name, said.as_ref().err());
+        listener.gate(name, GateWord::of(&said));
         if let Err(denial) = said {
             return refused(denial, rule_id);
         }
     }
     let found = Case::of(question, snapshot);
-    listener.gate(MATCHING, found.as_ref().err());
+    listener.gate(MATCHING, GateWord::of(&found));
     let case = match found {
         Ok(case) => case,
         Err(denial) => return observe::verdict(question, snapshot, None, 0, refused(denial, NO_MATCH), listener),
     };
     listener.rule(case.rule, policy::asked(&case));
+    let mut hold: Option<Hold> = None;
     for (at, (name, gate, shows)) in AFTER.iter().enumerate() {
         let said = gate(&case);
-        listener.gate(name, said.as_ref().err());
-        if let Err(denial) = said {
+        let Err(denial) = said else {
+            listener.gate(name, GateWord::Passed);
+            continue;
+        };
+        let Some(level) = human::wanted(&case, &denial) else {
+            listener.gate(name, GateWord::Refused(&denial));
             let denied = case.denied(denial, *shows);
             return observe::verdict(question, snapshot, Some(case), at + 1, denied, listener);
-        }
+        };
+        listener.gate(name, GateWord::WantsHuman(&denial, level));
+        hold = Some(Hold::stricter(hold, denial, level));
     }
-    case.permitted()
+    match hold {
+        Some(hold) if granted.is_none_or(|granted| granted < hold.level) => {
+            let held = case.held(hold);
+            observe::verdict(question, snapshot, Some(case), AFTER.len(), held, listener)
+        }
+        Some(hold) => case.agreed_to(hold.level),
+        None => case.permitted(),
+    }
 }
 
 /// Gives what the policies are asked about a question, when a rule matches it and asks them.
@@ -208,6 +259,7 @@ impl Case<'_> {
         let candidates = if shows == Shows::Candidates { Arc::clone(&self.choice.candidates) } else { Arc::from([]) };
         // What the policies let pass and a later gate refuses was not theirs to decide.
         let by_policies = matches!(denial.code, DenyCode::PolicyGate | DenyCode::RequiresHumanApproval);
+        // As in the reference, where nobody can agree: in strict mode no gate denies so.
         let held = denial.code == DenyCode::RequiresHumanApproval;
         Verdict {
             outcome: if held { Outcome::Hold } else { Outcome::Deny },

@@ -168,6 +168,15 @@ impl Binding {
     pub const fn is_bound(&self) -> bool {
         self.tenant.is_some() || self.workers.is_some() || self.envs.is_some()
     }
+
+    /// Whether whoever is bound like this may see what is of this tenant, worker and environment.
+    #[must_use]
+    pub fn sees(&self, tenant: Option<&str>, worker: Option<&str>, env: Option<Env>) -> bool {
+        let Self { tenant: of, workers, envs, worker_optional: _ } = self;
+        of.as_ref().is_none_or(|of| tenant.is_some_and(|tenant| of.as_str() == tenant))
+            && workers.as_ref().is_none_or(|among| worker.is_some_and(|worker| among.contains(worker)))
+            && envs.as_ref().is_none_or(|among| env.is_some_and(|env| among.contains(&env)))
+    }
 }
 
 #[cfg(test)]

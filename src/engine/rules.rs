@@ -102,6 +102,8 @@ pub(crate) struct Rule {
     pub(crate) preconditions: Preconditions,
     /// The highest blast score that the rule lets pass, in every environment (strict, S6).
     pub(crate) max_blast: Option<u8>,
+    /// The digest of the rule as a value, however the file lays it out.
+    pub(crate) digest: Digest,
 }
 
 impl Rule {
@@ -119,6 +121,7 @@ impl Rule {
             escalation: Escalation::default(),
             preconditions: Preconditions { must_have_correlation_id: false, ..Preconditions::default() },
             max_blast: None,
+            digest: Digest::of(id.as_bytes()),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Everything that a decision may depend on besides the question, as one immutable value, built and checked at load.
 
 mod acting;
-mod fingerprint;
+mod approvable;
+pub(crate) mod fingerprint;
 mod fleet;
 mod registry_overlay;
 mod selection;
@@ -13,6 +14,7 @@ use crate::engine::json::Step;
 use crate::engine::policy_gate::{GateReads, Policies, PolicyGate};
 use crate::engine::{Catalogue, Json, KeptRequest, ReadAttribute, RouteInput, RuleSet};
 pub use acting::{Acting, Attestation, Code, Envelope, Source};
+pub use approvable::Approvable;
 pub(crate) use fleet::Fleet;
 pub use registry_overlay::{RegistryOverlay, Required};
 pub(crate) use selection::{Chosen, Prepared, Skip, controls_deny, missing_controls};
@@ -71,6 +73,16 @@ pub struct Settings {
     pub egress_allowlist: BTreeMap<Env, BTreeSet<String>>,
     /// Known tenants and their risk; others count as high (strict, S9).
     pub tenants: BTreeMap<TenantId, TenantRisk>,
+    /// What humans may agree to, where somebody can be asked; `None`: what wants a human is denied.
+    pub approvals: Option<Approvable>,
+}
+
+impl Settings {
+    /// Whether somebody can be asked who may agree to what is held. In reference mode nothing waits for anybody.
+    #[must_use]
+    pub fn may_ask(&self) -> bool {
+        self.mode == Mode::Strict && self.approvals.is_some()
+    }
 }
 
 impl Default for Settings {
@@ -90,6 +102,7 @@ impl Default for Settings {
             require_known_capability: false,
             egress_allowlist: BTreeMap::new(),
             tenants: BTreeMap::new(),
+            approvals: None,
         }
     }
 }

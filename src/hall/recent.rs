@@ -62,7 +62,7 @@ impl Active {
     #[must_use]
     pub fn visible_to(&self, reader: &Binding) -> bool {
         let input = &self.decision.input;
-        row::sees(reader, Some(&input.tenant_id), self.worker().map(|id| &**id), Some(input.env))
+        reader.sees(Some(&input.tenant_id), self.worker().map(|id| &**id), Some(input.env))
     }
 
     /// The worker that acts, if one is named.

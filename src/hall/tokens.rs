@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
+use crate::approvals::Approver;
 use crate::engine::Binding;
 use crate::hall::Caller;
-use crate::ids::{Digest, InvalidId, TenantId, TokenName, WorkerId};
+use crate::ids::{DataLabel, Digest, InvalidId, SupervisorLevel, TenantId, TokenName, WorkerId};
 
 /// What a token may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,9 +74,22 @@ pub struct Token {
     pub scopes: BTreeSet<Scope>,
     /// What it is bound to.
     pub binding: Binding,
+    /// Who answers for it; `None`: it answers for itself.
+    pub owner: Option<Arc<str>>,
+    /// With the scope `approve`: the levels for which it may agree.
+    pub levels: BTreeSet<SupervisorLevel>,
+    /// With the scope `approve`: the highest label for which it may agree.
+    pub max_label: DataLabel,
 }
 
 impl Token {
+    /// One that answers for itself, and agrees to nothing above a gatekeeper's.
+    #[must_use]
+    pub fn new(name: TokenName, secrets: Vec<Digest>, scopes: BTreeSet<Scope>, binding: Binding) -> Self {
+        let levels = [SupervisorLevel::Gatekeeper].into();
+        Self { name, secrets, scopes, binding, owner: None, levels, max_label: DataLabel::Restricted }
+    }
+
     /// Whether it may be used for this.
     #[must_use]
     pub fn may(&self, scope: Scope) -> bool {
@@ -85,7 +99,25 @@ impl Token {
     /// Who asks, when this token is presented.
     #[must_use]
     pub fn caller(&self) -> Caller {
-        Caller { token: Some(self.name.clone()), binding: self.binding.clone() }
+        Caller { token: Some(self.name.clone()), binding: self.binding.clone(), owner: Some(self.owner()) }
+    }
+
+    /// Who answers for it.
+    #[must_use]
+    pub fn owner(&self) -> Arc<str> {
+        self.owner.clone().unwrap_or_else(|| self.name.shared())
+    }
+
+    /// What it may agree to; `None`: nothing.
+    #[must_use]
+    pub fn approver(&self) -> Option<Approver> {
+        self.may(Scope::Approve).then(|| Approver {
+            token: self.name.clone(),
+            owner: self.owner(),
+            levels: self.levels.clone(),
+            max_label: self.max_label,
+            binding: self.binding.clone(),
+        })
     }
 }
 
@@ -127,6 +159,12 @@ impl TokenBook {
         of.filter_map(|token| token.binding.workers.as_deref()).flatten().cloned().collect()
     }
 
+    /// Who answers for the token of this name, while there is one.
+    #[must_use]
+    pub fn owner_of(&self, name: &TokenName) -> Option<Arc<str>> {
+        self.tokens.iter().find(|token| token.name == *name).map(|token| token.owner())
+    }
+
     /// The token whose secret this is. Takes the same time for every wrong secret.
     #[must_use]
     pub fn authenticate(&self, secret: &[u8]) -> Option<Arc<Token>> {
@@ -148,12 +186,8 @@ mod tests {
     use super::*;
 
     fn token(name: &str, secret: &str) -> Token {
-        Token {
-            name: name.parse().unwrap(),
-            secrets: vec![Digest::of(secret.as_bytes())],
-            scopes: BTreeSet::from([Scope::Route]),
-            binding: Binding::default(),
-        }
+        let secrets = vec![Digest::of(secret.as_bytes())];
+        Token::new(name.parse().unwrap(), secrets, BTreeSet::from([Scope::Route]), Binding::default())
     }
 
     #[test]

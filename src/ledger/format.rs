@@ -1,5 +1,6 @@
 //! What is stored: canonical entries, the chains and the tree over them, signed notes, and the files that hold them.
 
+pub(crate) mod approval;
 pub(crate) mod asked;
 pub(crate) mod canonical;
 pub(crate) mod chain;

@@ -1,5 +1,6 @@
 //! Reading the log, beside the writer or without one: by id, time or number, as tlog-tiles, and with proofs.
 
+pub(crate) mod approvals;
 pub(crate) mod bundle;
 pub(crate) mod cursor;
 pub(crate) mod filter;

@@ -86,6 +86,7 @@ pub(super) fn decision(tenant: &str, outcome: engine::Outcome) -> Decision {
         policy_version: Arc::from("policy.v1"),
         cached: false,
         shadow: None,
+        approval: None,
     }
 }
 

@@ -8,6 +8,7 @@
 //! Where old entries were pruned it begins at the edge that was signed then: the hash tiles say what was before it, the note
 //! `pruned` how each chain goes on.
 
+mod approvals;
 mod breaks;
 pub mod bundle;
 mod entries;
@@ -116,7 +117,7 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
     if !live {
         check.tree.no_other_tiles()?;
     }
-    let EntryCheck { decisions, outcomes, policies, registry, streams, recoveries, .. } = &check.entries;
+    let EntryCheck { decisions, outcomes, policies, registry, approvals, streams, recoveries, .. } = &check.entries;
     let root = Digest::from_bytes(head.root);
     let (decisions, outcomes, policies, registry) = (*decisions, *outcomes, *policies, *registry);
     let streams = streams.len();
@@ -128,6 +129,8 @@ fn verify_once(folder: &Path, vkey: &str, older: Option<&[u8]>) -> Result<Report
         outcomes,
         policies,
         registry,
+        approvals: approvals.steps,
+        approved_elsewhere: approvals.elsewhere,
         streams,
         signed,
         root,

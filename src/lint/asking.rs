@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::engine::json::Json;
 use crate::engine::policy_gate::{Asked, Claim, GateAnswer, GateReads, Policies, PolicyGate, Ruling};
 use crate::engine::snapshot::Code;
-use crate::engine::{Binding, Denial, Facts, Question, RouteInput, Snapshot, decide, whose_code};
+use crate::engine::{Binding, Denial, Facts, Outcome, Question, RouteInput, Snapshot, decide, whose_code};
 use crate::hall::Scope;
 use crate::ids::{CapabilityId, DataLabel, Digest, QosClass, TenantRisk, WorkerId};
 use crate::proxy::Settings;
@@ -155,7 +155,7 @@ impl<'a> Asking<'a> {
 
     /// Why it is denied; `None` when it is not, or when only a request can tell.
     fn ask(&self, caller: &Caller, input: &RouteInput) -> Option<Denial> {
-        use crate::engine::DenyCode::{AttestationUnconfigured, InternalError, RequiresHumanApproval, WorkerTampered};
+        use crate::engine::DenyCode::{AttestationUnconfigured, InternalError, WorkerTampered};
         // Of what is not asked nothing is said.
         self.left.set(self.left.get().checked_sub(1)?);
         let question = Question::ask(input, &caller.facts, &self.snapshot);
@@ -165,10 +165,12 @@ impl<'a> Asking<'a> {
             attested.map(|registered| registered.map_or(Code::Unavailable, Code::Is)).collect()
         });
         let question = question.knowing(code.unwrap_or_default());
-        let denial = decide(&question, &self.snapshot).denial?;
-        let open =
-            matches!(denial.code, AttestationUnconfigured | InternalError | RequiresHumanApproval | WorkerTampered);
-        (!open).then_some(denial)
+        let verdict = decide(&question, &self.snapshot);
+        let is_held = verdict.outcome == Outcome::Hold;
+        let open = |denial: &Denial| {
+            is_held || matches!(denial.code, AttestationUnconfigured | InternalError | WorkerTampered)
+        };
+        verdict.denial.filter(|denial| !open(denial))
     }
 
     /// Who may come for a capability: of workers that are not named one by one, those that declare it, else any one.

@@ -8,7 +8,7 @@ use crate::proxy::settings::Identity;
 use super::{At, Finding, Findings, Loaded};
 
 /// The key of a token, in the configuration or in its file of tokens.
-fn key(loaded: &Loaded<'_>, at: usize) -> String {
+pub(super) fn key(loaded: &Loaded<'_>, at: usize) -> String {
     let keys = &loaded.origins.keys;
     // Those of the file come behind those of the configuration.
     let here = (0..loaded.tokens.len()).take_while(|at| keys.has(&format!("hall.tokens[{at}]"))).count();

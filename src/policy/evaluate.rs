@@ -61,6 +61,8 @@ struct Meaning {
     place: Arc<str>,
     reason: Arc<str>,
     human: Option<SupervisorLevel>,
+    /// Of its text.
+    digest: Digest,
 }
 
 /// The types, entities and values that requests share.
@@ -122,6 +124,7 @@ impl CedarGate {
             ),
             reason: Arc::clone(&written.reason),
             human: written.human,
+            digest: Digest::of(written.policy.to_string().as_bytes()),
         };
         Ok(Self {
             all,
@@ -312,6 +315,10 @@ impl CedarGate {
 impl PolicyGate for CedarGate {
     fn digest(&self) -> Digest {
         self.digest
+    }
+
+    fn policy_digest(&self, id: &str) -> Digest {
+        self.meanings.iter().find(|meaning| &*meaning.id == id).map_or(self.digest, |meaning| meaning.digest)
     }
 
     fn policies(&self) -> usize {

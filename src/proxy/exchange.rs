@@ -23,6 +23,8 @@ pub struct Exchange {
     pub arrival: Arc<Arrival>,
     /// Whether it is known who sent it.
     pub is_known: bool,
+    /// Whether it was here before, and has waited for a human.
+    pub returns: bool,
     /// Why it cannot be told for sure where its head ends.
     pub unframed: Option<&'static str>,
     /// Interim answers so far.
@@ -94,6 +96,7 @@ impl Exchange {
             began: Instant::now(),
             arrival: Arrival::here(),
             is_known: false,
+            returns: false,
             unframed: None,
             interim: 0,
             bodiless: false,

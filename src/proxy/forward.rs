@@ -63,23 +63,7 @@ pub fn request(
     seen: Option<&CallerView>,
 ) -> Result<()> {
     let decision = permit.decision();
-    let believed = seen.is_some_and(|seen| seen.is_believed(&destination.upstream));
-    let headers = &request.headers;
-    // The caller's own, where it is the decision's.
-    let correlates = |name: &HeaderName| {
-        name.as_str() == CORRELATION_ID
-            && headers.get(name).is_some_and(|id| id.as_bytes() == decision.input.correlation_id.as_bytes())
-    };
-    let is_ours =
-        |name: &&HeaderName| (destination.is_ours(name) || forwarded::is_stripped(name, believed)) && !correlates(name);
-    let ours: Vec<HeaderName> = headers.keys().filter(is_ours).cloned().collect();
-    for name in ours {
-        request.remove_header(&name);
-    }
-    if let Some(target) = target {
-        request.set_uri(target.clone());
-    }
-    destination.credentials.take_from(request)?;
+    callers(request, destination, target, seen, Some(&decision.input.correlation_id))?;
     request.insert_header(HOST, destination.host.clone())?;
     if let Some(seen) = seen {
         seen.tell(&destination.upstream, request)?;
@@ -94,6 +78,36 @@ pub fn request(
         request.insert_header(name.clone(), value.clone())?;
     }
     Ok(())
+}
+
+/// Leaves of a caller's request what is forwarded of it: without what only we may say, but for the correlation id that is the decision's,
+/// and for the target that was matched.
+///
+/// # Errors
+/// A header cannot be set.
+pub fn callers(
+    request: &mut RequestHeader,
+    destination: &Destination,
+    target: Option<&Uri>,
+    seen: Option<&CallerView>,
+    correlation_id: Option<&str>,
+) -> Result<()> {
+    let believed = seen.is_some_and(|seen| seen.is_believed(&destination.upstream));
+    let headers = &request.headers;
+    let correlates = |name: &HeaderName| {
+        name.as_str() == CORRELATION_ID
+            && headers.get(name).is_some_and(|id| Some(id.as_bytes()) == correlation_id.map(str::as_bytes))
+    };
+    let is_ours =
+        |name: &&HeaderName| (destination.is_ours(name) || forwarded::is_stripped(name, believed)) && !correlates(name);
+    let ours: Vec<HeaderName> = headers.keys().filter(is_ours).cloned().collect();
+    for name in ours {
+        request.remove_header(&name);
+    }
+    if let Some(target) = target {
+        request.set_uri(target.clone());
+    }
+    destination.credentials.take_from(request)
 }
 
 /// Says all cookies in one line. HTTP/2 splits them for its compression, and they are joined before they go on by HTTP/1.1, where many

@@ -26,6 +26,7 @@ use crate::proxy::grpc;
 use crate::proxy::identify::Identify;
 use crate::proxy::pattern::PathPattern;
 use crate::proxy::persistence;
+use crate::proxy::pipeline::Decided;
 use crate::proxy::reject::OwnAnswer;
 use crate::proxy::response;
 use crate::proxy::routes::Routes;
@@ -148,7 +149,11 @@ impl ProxyHttp for Gate {
             exchange.traced = traced::begin(traces, session);
         }
         let described = self.0.describe(session, exchange);
-        let Some(answer) = self.0.decide(described, exchange).await else {
+        let decided = match self.0.decide(described, exchange).await {
+            Decided::Held(held) => Box::pin(self.0.hold(session, exchange, *held)).await,
+            decided => decided,
+        };
+        let Decided::Answer(answer) = decided else {
             if session.as_downstream_mut().is_body_done() {
                 exchange.arrival.is_uploaded();
             } else {
@@ -313,7 +318,9 @@ impl ProxyHttp for Gate {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
-        if session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
+        // What a human has agreed to is sent once.
+        let once = exchange.decision.as_ref().is_some_and(|decision| decision.approval.is_some());
+        if !once && session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
             error.retry.decide_reuse(reused);
         } else {
             error.set_retry(false);

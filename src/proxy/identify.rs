@@ -146,6 +146,7 @@ fn one(worker_id: WorkerId, tenant_id: TenantId) -> Who {
                 workers: Some(Arc::new(BTreeSet::from([worker_id]))),
                 ..Binding::default()
             },
+            owner: None,
         },
     }
 }
@@ -185,16 +186,18 @@ mod tests {
     use crate::ids::Digest;
 
     fn book() -> TokenBook {
-        let token = |name: &str, scope, tenant: Option<&str>, workers: &[&str]| Token {
-            name: name.parse().unwrap(),
-            secrets: vec![Digest::of(name.as_bytes())],
-            scopes: BTreeSet::from([scope]),
-            binding: Binding {
-                tenant: tenant.map(|tenant| tenant.parse().unwrap()),
-                workers: (!workers.is_empty())
-                    .then(|| Arc::new(workers.iter().map(|worker| worker.parse().unwrap()).collect())),
-                ..Binding::default()
-            },
+        let token = |name: &str, scope, tenant: Option<&str>, workers: &[&str]| {
+            Token::new(
+                name.parse().unwrap(),
+                vec![Digest::of(name.as_bytes())],
+                BTreeSet::from([scope]),
+                Binding {
+                    tenant: tenant.map(|tenant| tenant.parse().unwrap()),
+                    workers: (!workers.is_empty())
+                        .then(|| Arc::new(workers.iter().map(|worker| worker.parse().unwrap()).collect())),
+                    ..Binding::default()
+                },
+            )
         };
         TokenBook::new(vec![
             token("one", Scope::Route, Some("org.acme"), &["w1"]),

@@ -149,11 +149,13 @@ static WAYS: LazyLock<Vec<Identify>> = LazyLock::new(|| {
 
 /// Two tokens: one is bound, one may ask as anyone.
 static TOKENS: LazyLock<TokenBook> = LazyLock::new(|| {
-    let token = |name: &str, binding| Token {
-        name: name.parse().unwrap(),
-        secrets: vec![Digest::of(format!("hst_{name}").as_bytes())],
-        scopes: BTreeSet::from([Scope::Route]),
-        binding,
+    let token = |name: &str, binding| {
+        Token::new(
+            name.parse().unwrap(),
+            vec![Digest::of(format!("hst_{name}").as_bytes())],
+            BTreeSet::from([Scope::Route]),
+            binding,
+        )
     };
     let bound = Binding {
         tenant: Some("org.acme".parse().unwrap()),

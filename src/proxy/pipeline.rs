@@ -1,5 +1,5 @@
-//! The gate's pipeline, top down: validate, identify, admit, route, describe, decide and record; then a permit to forward, or an
-//! answer instead.
+//! The gate's pipeline, top down: validate, identify, admit, route, describe, decide and record; then a permit to forward, an
+//! answer instead, or a human who is asked first.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use crate::engine::DenyCode;
-use crate::hall::{Admission, Applicant, Ask, CannotDecide, Door, NotAdmitted, Recorded, Refusal};
+use crate::hall::{Admission, Applicant, Ask, CannotDecide, Door, NotAdmitted, Recorded, Refusal, Ruled};
 use crate::proxy::arrival::MinimumRate;
 use crate::proxy::correlation::correlation_id;
 use crate::proxy::describe::RequestFacts;
@@ -17,9 +17,11 @@ use crate::proxy::destination::Destination;
 use crate::proxy::exchange::{Exchange, Forward};
 use crate::proxy::forward;
 use crate::proxy::gate::{Parts, connection};
+use crate::proxy::holding::HeldExchange;
 use crate::proxy::identify::{From, Unknown};
 use crate::proxy::reject::OwnAnswer;
 use crate::proxy::routes::{NoWay, Way};
+use crate::proxy::settings::HoldWait;
 use crate::proxy::traced;
 use crate::proxy::validate::{Claims, ValidRequest, validate};
 use crate::telemetry::InFlight;
@@ -30,6 +32,17 @@ pub struct Described {
     ask: Ask,
     destination: Arc<Destination>,
     target: Option<Uri>,
+    wait: HoldWait,
+}
+
+/// What becomes of a request.
+pub enum Decided {
+    /// It is forwarded: the permit is in the exchange.
+    Forward,
+    /// It is answered here.
+    Answer(Box<OwnAnswer>),
+    /// A human has to agree.
+    Held(Box<HeldExchange>),
 }
 
 /// Why a request goes no further than to its answer.
@@ -104,7 +117,8 @@ impl Parts {
         if exchange.is_known {
             exchange.arrival.is_known();
         }
-        if let Some(applicant) = applicant {
+        // Whoever has waited was admitted when it came.
+        if let Some(applicant) = applicant.filter(|_| !exchange.returns) {
             let admission = Admission { door: Door::Gate, applicant, correlation_id: Some(&correlation) };
             self.hall.admit(admission).map_err(Stopped::NotAdmitted)?;
         }
@@ -149,9 +163,9 @@ impl Parts {
         let target = target.map_err(|_| {
             refused(DenyCode::MalformedClaim, "the target does not fit the upstream's base path".to_owned())
         })?;
-        let observed_until = way.route.observed_until;
+        let (observed_until, wait) = (way.route.observed_until, way.route.hold);
         let ask = Ask { caller: who.caller, input, door: Door::Gate, raw_body: None, observed_until };
-        Ok(Described { ask, destination, target })
+        Ok(Described { ask, destination, target, wait })
     }
 
     /// What the gate answers by itself, if this is that: probes of its own health, and the preflights of pages that may call.
@@ -196,20 +210,24 @@ impl Parts {
         })
     }
 
-    /// Decides and records what is described, or sees to what is not; then there is a forward in the exchange, or an answer to give
-    /// instead.
-    pub async fn decide(&self, described: Result<Described, Stopped>, exchange: &mut Exchange) -> Option<OwnAnswer> {
-        let answer = match described {
-            Ok(Described { ask, destination, target }) => {
-                self.hall.rule(ask).await.map(|recorded| self.permit(recorded, destination, target, exchange))
-            }
-            Err(stop) => Box::pin(self.turn_away(stop, exchange)).await.map(Some),
+    /// Decides and records what is described, or sees to what is not.
+    pub async fn decide(&self, described: Result<Described, Stopped>, exchange: &mut Exchange) -> Decided {
+        let decided = match described {
+            Ok(Described { ask, destination, target, wait }) => self.hall.rule(ask).await.map(|ruled| match ruled {
+                Ruled::Recorded(recorded) => self.permit(recorded, destination, target, exchange),
+                Ruled::Held(request) => {
+                    Decided::Held(Box::new(HeldExchange { request: *request, destination, target, wait }))
+                }
+            }),
+            Err(stop) => Box::pin(self.turn_away(stop, exchange)).await.map(Decided::from),
         };
-        // The hall has counted and logged why it cannot.
-        answer.unwrap_or_else(|why| {
-            exchange.refused = why.code().as_str();
-            Some(OwnAnswer::cannot_decide(why.code(), exchange.correlation_id()))
-        })
+        decided.unwrap_or_else(|why| self.undecided(&why, exchange))
+    }
+
+    /// What is answered where nothing could be decided or recorded. The hall has counted and logged why.
+    pub fn undecided(&self, why: &CannotDecide, exchange: &mut Exchange) -> Decided {
+        exchange.refused = why.code().as_str();
+        OwnAnswer::cannot_decide(why.code(), exchange.correlation_id()).into()
     }
 
     /// Counts or records a request that goes no further. What is answered.
@@ -256,20 +274,22 @@ impl Parts {
     }
 
     /// The permit to forward, in the exchange; without one the answer.
-    fn permit(
+    pub fn permit(
         &self,
         recorded: Recorded,
         destination: Arc<Destination>,
         target: Option<Uri>,
         exchange: &mut Exchange,
-    ) -> Option<OwnAnswer> {
+    ) -> Decided {
         exchange.decision = Some(Arc::clone(recorded.decision()));
         exchange.receipt = Some(recorded.receipt().clone());
         if recorded.decision().input.dry_run {
-            return Some(OwnAnswer::probe(&recorded).unwrap_or_else(|error| {
-                tracing::error!(%error, "a decision cannot be written as JSON");
-                OwnAnswer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())
-            }));
+            return OwnAnswer::probe(&recorded)
+                .unwrap_or_else(|error| {
+                    tracing::error!(%error, "a decision cannot be written as JSON");
+                    OwnAnswer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())
+                })
+                .into();
         }
         let id = recorded.receipt().id().hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).parse();
         match (recorded.permit(), id) {
@@ -285,10 +305,16 @@ impl Parts {
                     pace: MinimumRate::begin(),
                     _in_flight,
                 }));
-                None
+                Decided::Forward
             }
-            (Ok(_), Err(_)) => Some(OwnAnswer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id())),
-            (Err(recorded), _) => Some(OwnAnswer::denied(&recorded)),
+            (Ok(_), Err(_)) => OwnAnswer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id()).into(),
+            (Err(recorded), _) => OwnAnswer::denied(&recorded).into(),
         }
+    }
+}
+
+impl std::convert::From<OwnAnswer> for Decided {
+    fn from(answer: OwnAnswer) -> Self {
+        Self::Answer(Box::new(answer))
     }
 }

@@ -8,6 +8,10 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
+use crate::clock::timestamp;
+use crate::engine::ApprovalMark;
+use crate::ids::SupervisorLevel;
+
 /// What callers of Anthropic's API send, whichever client they use.
 const ANTHROPIC: &str = "anthropic-version";
 
@@ -24,6 +28,33 @@ pub struct ProblemDetails {
     pub artifact_hash: Option<String>,
     /// What ties it to others.
     pub correlation_id: Option<Arc<str>>,
+    /// That a human is asked.
+    pub pending: Option<PendingApproval>,
+}
+
+/// That a human is asked: under which id, of which level, until when, and where its state can be read.
+#[derive(Debug, Serialize)]
+pub struct PendingApproval {
+    pending_approval_id: Arc<str>,
+    approval_expires_at: String,
+    supervisor_required: bool,
+    supervisor_level: SupervisorLevel,
+    /// At the Hall.
+    poll: String,
+}
+
+impl PendingApproval {
+    /// What is said of an approval that waits; `None` for one that was given.
+    #[must_use]
+    pub fn of(mark: &ApprovalMark) -> Option<Self> {
+        mark.granted.is_none().then(|| Self {
+            pending_approval_id: Arc::clone(&mark.id),
+            approval_expires_at: timestamp(mark.expires_at_micros),
+            supervisor_required: true,
+            supervisor_level: mark.level,
+            poll: format!("/wcp/approvals/{}", mark.id),
+        })
+    }
 }
 
 /// The fields that callers of the Hall API know, with those of RFC 9457 but `type`.
@@ -40,6 +71,8 @@ struct Members<'a> {
     reason: &'a str,
     artifact_hash: Option<&'a str>,
     correlation_id: Option<&'a str>,
+    #[serde(flatten)]
+    pending: Option<&'a PendingApproval>,
 }
 
 impl ProblemDetails {
@@ -56,6 +89,7 @@ impl ProblemDetails {
             reason: &self.reason,
             artifact_hash: self.artifact_hash.as_deref(),
             correlation_id: self.correlation_id.as_deref(),
+            pending: self.pending.as_ref(),
         };
         // Written once, and put twice. Texts and numbers always make JSON.
         let mut written = Vec::with_capacity(1024);
@@ -106,6 +140,7 @@ mod tests {
             reason: "why".to_owned(),
             artifact_hash: None,
             correlation_id: Some("c".into()),
+            pending: None,
         };
         for (sent, status, of_problem, of_error) in [
             (&[][..], StatusCode::FORBIDDEN, "about:blank", "permission_error"),

@@ -19,7 +19,7 @@ use crate::hall::{Receipt, Recorded};
 use crate::proxy::cors::{Cors, Headers};
 use crate::proxy::forward::{DECISION_ID, RECEIPT};
 use crate::proxy::grpc;
-use crate::proxy::problem::ProblemDetails;
+use crate::proxy::problem::{PendingApproval, ProblemDetails};
 use crate::telemetry::logs;
 
 /// A denied body of at most this many bytes is read and thrown away, so that its connection can go on.
@@ -70,6 +70,12 @@ impl OwnAnswer {
         let correlation = Some(&*decision.input.correlation_id);
         let status = if code == DenyCode::Overloaded { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
         Self::problem(status, code, reason, Some(recorded.receipt()), Some(decision), correlation)
+    }
+
+    /// The same with another status: what cannot wait for a human because of its body.
+    #[must_use]
+    pub fn denied_with(status: StatusCode, recorded: &Recorded) -> Self {
+        Self { status, ..Self::denied(recorded) }
     }
 
     /// A request that was refused before a decision, and recorded where its caller is known.
@@ -228,6 +234,7 @@ impl OwnAnswer {
             decision_id: id,
             reason: reason.to_owned(),
             artifact_hash: decision.map(|decision| decision.artifact_hash.to_hex()),
+            pending: decision.and_then(|decision| decision.approval.as_deref()).and_then(PendingApproval::of),
             correlation_id: correlation.map(Arc::from),
         };
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS);

@@ -170,6 +170,17 @@ pub struct Route {
     /// Until when the policy is only observed here, in microseconds since 1970 UTC: what it denies passes, and is said. `None`: it is
     /// enforced.
     pub observed_until: Option<i64>,
+    /// How long a caller is kept waiting when a human has to agree.
+    pub hold: HoldWait,
+}
+
+/// How long a caller is kept waiting when a human has to agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HoldWait {
+    /// Whoever says nothing; zero: it is answered at once.
+    pub wait: Duration,
+    /// The most that `Prefer: wait` may ask for.
+    pub max_wait: Duration,
 }
 
 /// What it is for: methods, host and path.
@@ -189,6 +200,7 @@ impl Route {
             && self.data_label == other.data_label
             && Arc::ptr_eq(&self.upstream, &other.upstream)
             && self.observed_until == other.observed_until
+            && self.hold == other.hold
     }
 }
 

@@ -6,59 +6,16 @@
 
 mod schema;
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 use uuid::Uuid;
 
 use super::change::{Change, EntryStamp, Mark};
+pub use crate::database::StoreError;
+use crate::database::{self, Database};
 use crate::ids::{Digest, TokenName, WorkerId};
-
-/// How long we wait for another process that has the file locked.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What is wrong with a store.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// Another Hall has it.
-    #[error("`{}` is in use by another process: end it, or give each Hall a store of its own", .0.display())]
-    InUse(PathBuf),
-    /// Something else has it locked.
-    #[error("`{}` is locked by another process: end it and try again", .0.display())]
-    Locked(PathBuf),
-    /// It does not hold together.
-    #[error(
-        "`{}` is damaged or no store of hallgate: {problem}; restore it from a backup, or move it away: it is made again from \
-         the ledger", path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// Another version wrote it.
-    #[error("`{}` is of version {found}, and this program knows version {}: use the program that wrote it", path.display(), schema::VERSION)]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-    },
-    /// It cannot be read or written.
-    #[error("`{}` cannot be used: {problem}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        problem: String,
-    },
-}
 
 /// What a store keeps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,22 +49,16 @@ pub struct StoredWorker {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    connection: Connection,
-    _lock: File,
+    database: Database,
 }
 
 /// Says what an error of SQLite means for this file.
 fn failed(path: &Path) -> impl Fn(rusqlite::Error) -> StoreError {
-    move |error| {
-        let path = path.to_owned();
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(path),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                StoreError::Damaged { path, problem: error.to_string() }
-            }
-            _ => StoreError::File { path, problem: error.to_string() },
-        }
-    }
+    database::failed(path, &schema::FILE)
+}
+
+fn damaged(path: &Path, problem: String) -> StoreError {
+    StoreError::Damaged { path: path.to_owned(), problem, afresh: schema::FILE.afresh }
 }
 
 impl Store {
@@ -116,32 +67,8 @@ impl Store {
     /// # Errors
     /// It is in use, locked, damaged, of another version, or cannot be read and written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let unusable = |error: io::Error| StoreError::File { path: path.to_owned(), problem: error.to_string() };
-        let lock = hold(path)?;
-        // Before SQLite makes it: records are nobody else's to read.
-        OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(unusable)?;
-        let failed = failed(path);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags).map_err(&failed)?;
-        connection.busy_timeout(PATIENCE).map_err(&failed)?;
-        let mode: String =
-            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(&failed)?;
-        if mode != "wal" {
-            let problem = format!("its journal cannot be a write-ahead log, but is `{mode}`: use a local disk");
-            return Err(StoreError::File { path: path.to_owned(), problem });
-        }
-        connection.pragma_update(None, "synchronous", "FULL").map_err(&failed)?;
-        schema::prepare(&mut connection, path)?;
-        let found: String = connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(&failed)?;
-        if found != "ok" {
-            return Err(StoreError::Damaged { path: path.to_owned(), problem: found });
-        }
-        // Whoever holds the file's write lock is found now, and not at the first enrolment.
-        connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .and_then(rusqlite::Transaction::commit)
-            .map_err(&failed)?;
-        let store = Self { path: path.to_owned(), connection, _lock: lock };
+        let database = Database::open(path, &schema::FILE)?;
+        let store = Self { path: path.to_owned(), database };
         store.kept()?;
         Ok(store)
     }
@@ -151,19 +78,7 @@ impl Store {
     /// # Errors
     /// It is locked, damaged, of another version, or cannot be read.
     pub fn read(path: &Path) -> Result<Kept, StoreError> {
-        match std::fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
-            // What `open` has begun and SQLite has not: nothing was ever in it.
-            Ok(found) if found.len() == 0 => return Ok(Kept::default()),
-            Err(error) => return Err(StoreError::File { path: path.to_owned(), problem: error.to_string() }),
-            Ok(_) => {}
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags).map_err(failed(path))?;
-        connection.busy_timeout(PATIENCE).map_err(failed(path))?;
-        if !schema::is_there(&connection, path)? {
-            return Ok(Kept::default());
-        }
+        let Some(mut connection) = database::read(path, &schema::FILE)? else { return Ok(Kept::default()) };
         // One transaction, so that all tables are of one moment.
         let transaction = connection.transaction().map_err(failed(path))?;
         kept(&transaction, path)
@@ -174,7 +89,7 @@ impl Store {
     /// # Errors
     /// It cannot be read, or holds what cannot be.
     pub fn kept(&self) -> Result<Kept, StoreError> {
-        kept(&self.connection, &self.path)
+        kept(&self.database.connection, &self.path)
     }
 
     /// What it keeps as the changes that it comes from, each with its entry: the last of each worker and hash.
@@ -183,7 +98,7 @@ impl Store {
     /// It cannot be read, or holds what cannot be.
     pub fn changes(&self) -> Result<Vec<(Change, EntryStamp)>, StoreError> {
         let failed = failed(&self.path);
-        let mut statement = self.connection.prepare(schema::CHANGES).map_err(&failed)?;
+        let mut statement = self.database.connection.prepare(schema::CHANGES).map_err(&failed)?;
         let rows = statement.query_map((), |row| {
             let kind: String = row.get(0)?;
             let texts: (String, Option<String>, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
@@ -193,7 +108,7 @@ impl Store {
         for row in rows.map_err(&failed)? {
             let (kind, (key, text, id), at_micros, by) = row.map_err(&failed)?;
             let change = change(&kind, &key, text.map(Arc::from), &id, at_micros, by.as_deref());
-            changes.push(change.map_err(|problem| StoreError::Damaged { path: self.path.clone(), problem })?);
+            changes.push(change.map_err(|problem| damaged(&self.path, problem))?);
         }
         Ok(changes)
     }
@@ -204,7 +119,8 @@ impl Store {
     /// It cannot be written: it is as it was.
     pub fn keep(&mut self, changes: &[(Change, EntryStamp)], taken: u64) -> Result<(), StoreError> {
         let failed = failed(&self.path);
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let transaction =
+            self.database.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
         for (change, stamp) in changes {
             keep(&transaction, change, stamp).map_err(&failed)?;
         }
@@ -252,7 +168,7 @@ fn keep(connection: &Connection, change: &Change, stamp: &EntryStamp) -> rusqlit
 
 fn kept(connection: &Connection, path: &Path) -> Result<Kept, StoreError> {
     let failed = failed(path);
-    let damaged = |problem: String| StoreError::Damaged { path: path.to_owned(), problem };
+    let damaged = |problem: String| damaged(path, problem);
     let all = |sql: &str| -> rusqlite::Result<Vec<[Value; 5]>> {
         let mut statement = connection.prepare(sql)?;
         let rows = statement
@@ -308,20 +224,6 @@ impl Value {
             rusqlite::types::Value::Integer(integer) => Ok(integer),
             other => Err(format!("{other:?} is no integer")),
         }
-    }
-}
-
-/// No other Hall may have it. The lock is on a file beside it: SQLite's own locks would go with a second handle on its file.
-fn hold(path: &Path) -> Result<File, StoreError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push("-lock");
-    let unusable = |error: io::Error| StoreError::File { path: path.to_owned(), problem: error.to_string() };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&beside);
-    let file = file.map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
 }
 

@@ -11,8 +11,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::labels::{
-    ClosedLabels, DecisionLabels, ObservedLabels, RefreshLabels, RefusalLabels, ReloadLabels, ShadowLabels,
-    SnapshotLabels, UpstreamLabels,
+    ApprovalLabels, ClosedLabels, DecisionLabels, ObservedLabels, RefreshLabels, RefusalLabels, ReloadLabels,
+    ShadowLabels, SnapshotLabels, UpstreamLabels,
 };
 use super::{logs, threads};
 
@@ -90,6 +90,12 @@ macro_rules! metrics {
 
 metrics! {
     decisions: counter(DecisionLabels), "decisions";
+    approvals_opened: counter, "requests about which a human was asked";
+    approvals_pending: gauge, "requests that wait for a human";
+    approvals_oldest: gauge in seconds, "how long the oldest of them has waited: worth an alert near `approvals.ttl`";
+    approvals_waiting: gauge, "callers whose requests are kept open until somebody agrees";
+    approval_steps: counter(ApprovalLabels),
+        "steps of approvals: `voted`, `approved`, `denied`, `done`, `escalated`, `withdrawn`, `expired`, `void`";
     observed: counter(ObservedLabels), "requests that passed on a route that observes, by what the policy would have said";
     shadow_decisions: counter, "decisions about which the shadow was asked, too";
     shadow_flips: counter(ShadowLabels), "decisions whose verdict would be another if the shadow were in force";

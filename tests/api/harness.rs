@@ -159,12 +159,12 @@ impl Running {
 }
 
 fn token(name: &str, secret: &str, scope: Scope, tenant: Option<&str>) -> Token {
-    Token {
-        name: name.parse().unwrap(),
-        secrets: vec![Digest::of(secret.as_bytes())],
-        scopes: BTreeSet::from([scope]),
-        binding: Binding { tenant: tenant.map(|id| id.parse().unwrap()), ..Binding::default() },
-    }
+    Token::new(
+        name.parse().unwrap(),
+        vec![Digest::of(secret.as_bytes())],
+        BTreeSet::from([scope]),
+        Binding { tenant: tenant.map(|id| id.parse().unwrap()), ..Binding::default() },
+    )
 }
 
 /// The hall's snapshot under this version.

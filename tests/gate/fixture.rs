@@ -14,7 +14,7 @@ use hallgate::engine::{self, Binding, Mode, RuleSet, Snapshot};
 use hallgate::hall::{Hall, Scope, Token, TokenBook};
 use hallgate::ids::{DataLabel, Digest, Env, TenantRisk};
 use hallgate::ledger::{self, Ledger};
-use hallgate::proxy::settings::{CapabilityChoice, Forwarding, Identity, Listen, Route, Upstream};
+use hallgate::proxy::settings::{CapabilityChoice, Forwarding, HoldWait, Identity, Listen, Route, Upstream};
 use hallgate::proxy::{self, Settings};
 use hallgate::telemetry::{self, LogAllowed, LogFormat, Metrics};
 use http::{HeaderValue, Method};
@@ -96,6 +96,7 @@ pub fn settings(identity: Identity, upstream: Upstream) -> Settings {
         data_label,
         upstream: Arc::clone(&upstream),
         observed_until: None,
+        hold: HoldWait::default(),
     };
     let choice = ["cap.data.read.v1", "cap.data.write.v1"].map(|id| id.parse().unwrap());
     Settings {
@@ -144,15 +145,17 @@ fn snapshot() -> Snapshot {
 }
 
 fn tokens() -> TokenBook {
-    let token = |name: &str, secret: &str, scope, worker: &str| Token {
-        name: name.parse().unwrap(),
-        secrets: vec![Digest::of(secret.as_bytes())],
-        scopes: BTreeSet::from([scope]),
-        binding: Binding {
-            tenant: Some(TENANT.parse().unwrap()),
-            workers: Some(Arc::new(BTreeSet::from([worker.parse().unwrap()]))),
-            ..Binding::default()
-        },
+    let token = |name: &str, secret: &str, scope, worker: &str| {
+        Token::new(
+            name.parse().unwrap(),
+            vec![Digest::of(secret.as_bytes())],
+            BTreeSet::from([scope]),
+            Binding {
+                tenant: Some(TENANT.parse().unwrap()),
+                workers: Some(Arc::new(BTreeSet::from([worker.parse().unwrap()]))),
+                ..Binding::default()
+            },
+        )
     };
     TokenBook::new(vec![
         token("a", TOKEN, Scope::Route, WORKER),

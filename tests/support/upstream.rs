@@ -44,6 +44,7 @@ pub struct Upstream {
     /// Where it listens.
     pub address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
+    bodies: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Upstream {
@@ -55,22 +56,30 @@ impl Upstream {
     /// One that says this.
     pub fn answering(body: &'static str) -> Self {
         let heads = Arc::new(Mutex::new(Vec::new()));
-        let into = Arc::clone(&heads);
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let (into, and_into) = (Arc::clone(&heads), Arc::clone(&bodies));
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         let address = listen(move |connection| {
             let mut reader = BufReader::new(&connection);
             while let Some(head) = head(&mut reader) {
                 let length = values(&head, "content-length").first().map_or(0, |length| length.parse().unwrap());
-                if reader.read_exact(&mut vec![0; length]).is_err() {
+                let mut body = vec![0; length];
+                if reader.read_exact(&mut body).is_err() {
                     return;
                 }
+                and_into.lock().unwrap().push(body);
                 into.lock().unwrap().push(head);
                 if (&mut &connection).write_all(answer.as_bytes()).is_err() {
                     return;
                 }
             }
         });
-        Self { address, heads }
+        Self { address, heads, bodies }
+    }
+
+    /// The bodies that came since they were last asked for.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut *self.bodies.lock().unwrap())
     }
 
     /// The values of a header in the last request that came, in order.

@@ -112,6 +112,7 @@ fn of_pair(input: &Json, decision: &Json, mode: Mode) -> Result<RecordedDecision
     let said = said(decision)?;
     Ok(match written.describe(mode) {
         Ok(input) => RecordedDecision::Asked(Box::new(PastDecision {
+            granted: None,
             said,
             input,
             credential_refused: false,

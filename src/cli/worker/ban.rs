@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::{body, told};
-use crate::cli::client::{HallAddress, HallAnswer};
+use crate::cli::client::{HallAddress, HallAnswer, body, told};
 
 /// Ban a hash: no worker whose record or code has it may act; needs a token with the scope `admin`
 #[derive(Debug, clap::Args)]

@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::told;
-use crate::cli::client::{HallAddress, HallAnswer};
+use crate::cli::client::{HallAddress, HallAnswer, told};
 
 /// List the enrolled workers: id, species, status, risk tier and capabilities, one worker a line
 #[derive(Debug, clap::Args)]

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::told;
-use crate::cli::client::HallAddress;
+use crate::cli::client::{HallAddress, told};
 use crate::cli::{cannot, misconfigured};
 use crate::config::Problems;
 use crate::documents;

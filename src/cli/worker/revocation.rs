@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{body, segment, told};
-use crate::cli::client::{HallAddress, HallAnswer};
+use crate::cli::client::{HallAddress, HallAnswer, body, segment, told};
 
 /// Take from a worker the right to act, from the next request on
 #[derive(Debug, clap::Args)]

@@ -29,7 +29,7 @@ fn snapshot() -> Snapshot {
 
 fn explained(input: &RouteInput) -> Explanation {
     let snapshot = snapshot();
-    explain(&Question::ask(input, &Facts::default(), &snapshot), &snapshot).1
+    explain(&Question::ask(input, &Facts::default(), &snapshot), &snapshot, None).1
 }
 
 fn refused(explanation: &Explanation) -> Option<&'static str> {
@@ -97,7 +97,7 @@ proptest! {
         };
         let snapshot = snapshot();
         let question = Question::ask(&input, &Facts::default(), &snapshot);
-        let (verdict, explanation) = explain(&question, &snapshot);
+        let (verdict, explanation) = explain(&question, &snapshot, None);
         prop_assert_eq!(&verdict, &decide(&question, &snapshot));
         prop_assert_eq!(explanation.gates.iter().map(|heard| heard.gate).collect::<Vec<_>>(), names().collect::<Vec<_>>());
         let code = explanation.gates.iter().find_map(|heard| match &heard.said {

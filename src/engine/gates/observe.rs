@@ -10,7 +10,7 @@ use crate::engine::question::Question;
 use crate::engine::rules::Rule;
 use crate::engine::snapshot::{Prepared, Snapshot};
 
-use super::{AFTER, Case, GateObserver, NO_MATCH, attestation, worker};
+use super::{AFTER, Case, GateObserver, GateWord, NO_MATCH, attestation, worker};
 
 /// What stands in the place of a rule where none matches.
 static NO_RULE: LazyLock<(Rule, Prepared)> = LazyLock::new(|| (Rule::none(NO_MATCH), Prepared::of_no_rule()));
@@ -45,7 +45,7 @@ pub(super) fn verdict(
     for (at, (name, gate, shows)) in AFTER.iter().enumerate() {
         let said = gate(&case);
         if at >= heard {
-            listener.gate(name, said.as_ref().err());
+            listener.gate(name, GateWord::of(&said));
         }
         if let Err(denial) = said
             && !denial.code.yields_to_observing()

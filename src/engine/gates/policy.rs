@@ -2,14 +2,14 @@
 //!
 //! A rule with `policy_gate` needs a permit of the policies; without any it is denied. In strict mode what they forbid is forbidden
 //! to every rule, so that a forgotten mark switches no `forbid` off; and a rule that asks for a human or for a step-up needs one of
-//! level gatekeeper, whatever the policies say (S4). Nobody can approve here yet: a hold stays a denial.
+//! level gatekeeper, whatever the policies say (S4). Whether one is held or denied for that is [`human`](super::human)'s.
 
 use std::sync::Arc;
 
 use crate::engine::decision::{Denial, DenyCode, Escalation, Gated};
 use crate::engine::policy_gate::{Asked, GateAnswer, Policies, PolicyGate, Ruling};
 use crate::engine::question::{Capability, NamedWorker};
-use crate::engine::snapshot::Mode;
+use crate::engine::snapshot::{Mode, Settings};
 use crate::ids::SupervisorLevel;
 
 use super::{Case, blast};
@@ -31,7 +31,7 @@ pub(super) fn gate(case: &Case<'_>) -> Result<(), Denial> {
     let erred = answer.ruling == Ruling::Erred;
     // Each case passes here once.
     let _ = case.gated.set(Gated { policies: Arc::clone(&answer.policies), supervisor, erred });
-    refused(&answer, &case.snapshot.settings.version).map_or(Ok(()), Err)
+    refused(&answer, &case.snapshot.settings).map_or(Ok(()), Err)
 }
 
 /// A worker that is named and may not act is refused by the next gate: no policy and no human could let it.
@@ -122,7 +122,7 @@ fn stricter(policies: Option<GateAnswer>, by_rule: Option<Arc<str>>) -> Option<G
 }
 
 /// The denial that an answer means, if it means one.
-fn refused(answer: &GateAnswer, version: &str) -> Option<Denial> {
+fn refused(answer: &GateAnswer, settings: &Settings) -> Option<Denial> {
     let GateAnswer { ruling, reason, policies } = answer;
     let who = policies.first().map_or_else(|| "the rule".to_owned(), |policy| format!("policy `{policy}`"));
     // A reason that is only the policy's name says nothing more.
@@ -134,12 +134,12 @@ fn refused(answer: &GateAnswer, version: &str) -> Option<Denial> {
         Ruling::Deny => (DenyCode::PolicyGate, format!("{who} forbids this{why}")),
         Ruling::Erred => (DenyCode::PolicyGate, reason.to_string()),
         Ruling::Failed => return Some(Denial::new(DenyCode::InternalError, &**reason)),
-        Ruling::RequireHuman(level) => (
-            DenyCode::RequiresHumanApproval,
-            format!("{who} asks for a human ({level}), and this hall keeps no approvals: it stays denied{why}"),
-        ),
+        Ruling::RequireHuman(level) => {
+            let nobody = if settings.may_ask() { "" } else { ", and nobody can agree here: it stays denied" };
+            (DenyCode::RequiresHumanApproval, format!("{who} asks for a human ({level}){nobody}{why}"))
+        }
     };
-    let denial = Denial::new(code, message).with("reason", &**reason).with("policy_version", version);
+    let denial = Denial::new(code, message).with("reason", &**reason).with("policy_version", &*settings.version);
     Some(match ruling {
         Ruling::RequireHuman(level) => {
             denial.with("supervisor_required", true).with("supervisor_level", level.as_str())

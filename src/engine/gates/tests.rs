@@ -1,5 +1,6 @@
 //! Each gate: a case that it passes, and one that it refuses.
 
+mod holding;
 mod observing;
 mod overlay;
 mod policy_gate;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::engine::Mode;
 use crate::engine::decision::{Escalation, Preconditions};
 use crate::engine::json::{Fields, Finding, Json, Members, present};
-use crate::ids::{CapabilityId, ControlId, DataLabel, Env, QosClass, SpeciesId, TenantRisk};
+use crate::engine::{Mode, artifact};
+use crate::ids::{CapabilityId, ControlId, DataLabel, Digest, Env, QosClass, SpeciesId, TenantRisk};
 
 use super::{Capabilities, Cells, Rule, RuleCandidate};
 
@@ -46,6 +46,9 @@ fn rule(fields: &mut Fields, rule: &Members, ids: &mut BTreeSet<Arc<str>>) -> Ru
         let message = format!("`{id}` is the id of an earlier rule, too");
         fields.within("rule_id", |fields| fields.say(message, "give each rule an id of its own"));
     }
+    let mut text = String::new();
+    artifact::python_json(&Json::Object(rule.clone()), &mut text);
+    let digest = Digest::of(text.as_bytes());
     let none = Members::new();
     let sound = fields.findings.len();
     let conditions = section(fields, rule, "match").unwrap_or(&none);
@@ -84,6 +87,7 @@ fn rule(fields: &mut Fields, rule: &Members, ids: &mut BTreeSet<Arc<str>>) -> Ru
             escalation: escalation(fields, decision),
             preconditions: preconditions(fields, decision),
             max_blast,
+            digest,
         }
     })
 }

@@ -4,38 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::engine::RuleSet;
-use crate::ids::{Digest, WorkerId};
+use crate::engine::description::Description;
+use crate::ids::Digest;
+use crate::ids::WorkerId;
 
-use super::{Acting, Attestation, Envelope, Fingerprint, Mode, Settings, Source, Worker, WorkerStatus};
-
-/// Fields one after the other, each with its length before it, so that no two descriptions run together.
-struct Description(Vec<u8>);
-
-impl Description {
-    fn text(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        self.0.extend(bytes);
-    }
-
-    fn number(&mut self, number: u64) {
-        self.0.extend(number.to_be_bytes());
-    }
-
-    fn flags<const N: usize>(&mut self, flags: [bool; N]) {
-        self.0.extend(flags.map(u8::from));
-    }
-
-    fn texts<T: AsRef<str>>(&mut self, texts: impl ExactSizeIterator<Item = T>) {
-        self.number(texts.len() as u64);
-        for text in texts {
-            self.text(text.as_ref());
-        }
-    }
-}
+use super::{Acting, Approvable, Attestation, Envelope, Fingerprint, Mode, Settings, Source, Worker, WorkerStatus};
 
 // Everything is taken apart by name, so that a new field does not compile before it is described here.
 pub(super) fn of(
@@ -44,7 +17,7 @@ pub(super) fn of(
     workers: &BTreeMap<WorkerId, Arc<Worker>>,
     acting: &BTreeMap<Arc<str>, Arc<Acting>>,
 ) -> Fingerprint {
-    let mut all = Description(Vec::with_capacity(4096));
+    let mut all = Description::with_capacity(4096);
     all.text("hallgate snapshot 3");
     let Settings {
         mode,
@@ -60,6 +33,7 @@ pub(super) fn of(
         require_known_capability,
         egress_allowlist,
         tenants,
+        approvals,
     } = settings;
     all.flags([
         *mode == Mode::Strict,
@@ -97,7 +71,12 @@ pub(super) fn of(
         attested(attestation, &mut all);
         enveloped(envelope.as_ref(), &mut all);
     }
-    Digest::of(&all.0)
+    // Only where they are: a policy that asks nobody is what it was before there were any.
+    if let Some(Approvable { blast }) = approvals {
+        all.text("approvals 1");
+        all.texts(blast.iter().map(|level| level.as_str()));
+    }
+    all.end()
 }
 
 /// The fingerprint of a snapshot with a policy gate.
@@ -111,14 +90,14 @@ pub(super) fn with_catalogue(snapshot: &Fingerprint, catalogue: &Digest) -> Fing
 }
 
 fn with(heading: &str, snapshot: &Fingerprint, more: &Digest) -> Fingerprint {
-    let mut all = Description(Vec::with_capacity(128));
+    let mut all = Description::with_capacity(128);
     all.text(heading);
-    all.0.extend(snapshot.as_bytes());
-    all.0.extend(more.as_bytes());
-    Digest::of(&all.0)
+    all.digest(snapshot);
+    all.digest(more);
+    all.end()
 }
 
-fn described(worker: &Worker, all: &mut Description) {
+pub(crate) fn described(worker: &Worker, all: &mut Description) {
     let Worker {
         worker_id,
         species,
@@ -151,7 +130,7 @@ fn described(worker: &Worker, all: &mut Description) {
     all.texts(risk_tier.iter().map(|tier| tier.as_str()));
 }
 
-fn attested(Attestation { registered, source }: &Attestation, all: &mut Description) {
+pub(crate) fn attested(Attestation { registered, source }: &Attestation, all: &mut Description) {
     all.flags([registered.is_some(), source.is_some()]);
     all.texts(registered.iter().map(|hash| hash.to_hex()).collect::<Vec<_>>().into_iter());
     if let Some(Source { path, within }) = source {
@@ -165,7 +144,7 @@ fn attested(Attestation { registered, source }: &Attestation, all: &mut Descript
     }
 }
 
-fn enveloped(envelope: Option<&Envelope>, all: &mut Description) {
+pub(crate) fn enveloped(envelope: Option<&Envelope>, all: &mut Description) {
     all.flags([envelope.is_some()]);
     if let Some(Envelope { egress }) = envelope {
         all.texts(egress.iter());

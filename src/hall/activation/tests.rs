@@ -211,12 +211,8 @@ async fn the_policy_is_announced_as_soon_as_it_is_on_record() {
 #[tokio::test]
 async fn a_hash_is_banned_as_soon_as_that_is_on_record() {
     let hash = Digest::of(b"code");
-    let token = Arc::new(Token {
-        name: "ops".parse().unwrap(),
-        secrets: Vec::new(),
-        scopes: BTreeSet::from([Scope::Admin]),
-        binding: Binding::default(),
-    });
+    let token =
+        Arc::new(Token::new("ops".parse().unwrap(), Vec::new(), BTreeSet::from([Scope::Admin]), Binding::default()));
     hung_up_at_each_moment(
         Fixture::enrolling,
         |hall| {
@@ -291,7 +287,7 @@ fn another(hall: &Hall) -> Record {
 /// The next decision comes behind an entry of the policy that makes it.
 async fn decides_by_what_is_on_record(hall: &Hall) {
     let ask = Ask { caller: Caller::default(), input: plain(), door: Door::Api, raw_body: None, observed_until: None };
-    let recorded = hall.rule(ask).await.unwrap();
+    let recorded = hall.rule(ask).await.unwrap().recorded();
     let entries = entries(&hall.ledger);
     let policy = entries.iter().rfind(|entry| entry["kind"] == "policy").unwrap();
     assert_eq!(policy["snapshot"], hall.snapshot().fingerprint.to_string(), "{entries:#?}");

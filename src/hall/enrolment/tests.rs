@@ -70,12 +70,12 @@ impl Fixture {
             Hall::new(loaded(record(FILED, "")), verdicts, ledger, TokenBook::default(), Arc::new(Metrics::new()));
         let hall = Arc::new(hall.asking(remote_registry(false)));
         hall.open_registry(Store::open(&folder.path().join("registry.db")).unwrap()).unwrap();
-        let token = Token {
-            name: "ops".parse().unwrap(),
-            secrets: Vec::new(),
-            scopes: BTreeSet::from([Scope::Enroll, Scope::Admin]),
-            binding: Binding::default(),
-        };
+        let token = Token::new(
+            "ops".parse().unwrap(),
+            Vec::new(),
+            BTreeSet::from([Scope::Enroll, Scope::Admin]),
+            Binding::default(),
+        );
         Self { hall, token: Arc::new(token), _folder: folder }
     }
 
@@ -94,7 +94,7 @@ impl Fixture {
     async fn verdict(&self, worker: &str) -> Option<DenyCode> {
         let input = RouteInput { worker_id: Some(worker.into()), env: Env::Prod, ..plain() };
         let ask = Ask { caller: Caller::default(), input, door: Door::Api, raw_body: None, observed_until: None };
-        let recorded = self.hall.rule(ask).await.unwrap();
+        let recorded = self.hall.rule(ask).await.unwrap().recorded();
         recorded.decision().verdict.denial.as_ref().map(|denial| denial.code)
     }
 

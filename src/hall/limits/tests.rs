@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::engine::input::tests::plain;
 use crate::engine::{DenyCode, RouteInput};
+use crate::hall::Ruled;
 use crate::hall::tests::ledger_in;
 use crate::hall::{Ask, Caller, CannotDecide, Recorded};
 use crate::ledger::Ledger;
@@ -70,7 +71,7 @@ async fn when_the_ledger_is_behind_the_least_urgent_gives_way_first_and_the_last
     let hall = crate::hall::tests::over(ledger.clone());
     let begin = |class| {
         let hall = Arc::clone(&hall);
-        tokio::spawn(async move { hall.rule(ask(class)).await })
+        tokio::spawn(async move { hall.rule(ask(class)).await.map(Ruled::recorded) })
     };
     let patience = std::time::Instant::now() + Duration::from_secs(60);
     let crowded = async |so: &dyn Fn() -> bool| {
@@ -113,7 +114,11 @@ async fn when_the_ledger_is_behind_the_least_urgent_gives_way_first_and_the_last
         assert!(recorded.permit().is_err());
     }
     assert_eq!(ledger.health().entries, 21, "each has its entry");
-    assert!(hall.rule(ask(QosClass::P3)).await.is_ok_and(|decided| code(&decided) == Some(DenyCode::NoMatchingRule)));
+    assert!(
+        hall.rule(ask(QosClass::P3))
+            .await
+            .is_ok_and(|decided| code(&decided.recorded()) == Some(DenyCode::NoMatchingRule))
+    );
 }
 
 #[tokio::test]
@@ -132,9 +137,9 @@ async fn who_waits_for_an_entry_has_a_place_already() {
     let mut ruled = std::pin::pin!(ruled);
     assert!(futures_util::poll!(ruled.as_mut()).is_pending());
     release();
-    let ruled = ruled.await;
-    let shed = ruled.iter().filter(|recorded| code(recorded.as_ref().unwrap()) == Some(DenyCode::Overloaded));
+    let ruled: Vec<Recorded> = ruled.await.into_iter().map(|ruled| ruled.unwrap().recorded()).collect();
+    let shed = ruled.iter().filter(|recorded| code(recorded) == Some(DenyCode::Overloaded));
     assert_eq!(shed.count(), 6);
-    let passed = ruled.iter().filter(|recorded| code(recorded.as_ref().unwrap()).is_none());
+    let passed = ruled.iter().filter(|recorded| code(recorded).is_none());
     assert_eq!(passed.count(), 4);
 }

@@ -141,16 +141,8 @@ impl Row {
     /// Whether a reader who is bound like this may see it.
     #[must_use]
     pub fn visible_to(&self, reader: &Binding) -> bool {
-        sees(reader, self.owner(), self.worker.as_deref(), self.env)
+        reader.sees(self.owner().map(|tenant| &**tenant), self.worker.as_deref(), self.env)
     }
-}
-
-/// Whether a reader who is bound like this may see what is of this tenant, worker and environment.
-pub(super) fn sees(reader: &Binding, tenant: Option<&Arc<str>>, worker: Option<&str>, env: Option<Env>) -> bool {
-    let Binding { tenant: of, workers, envs, worker_optional: _ } = reader;
-    of.as_ref().is_none_or(|of| tenant.is_some_and(|tenant| of.as_str() == &**tenant))
-        && workers.as_ref().is_none_or(|among| worker.is_some_and(|worker| among.contains(worker)))
-        && envs.as_ref().is_none_or(|among| env.is_some_and(|env| among.contains(&env)))
 }
 
 /// The same text where it is short: shared, not copied.

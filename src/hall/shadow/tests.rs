@@ -61,7 +61,7 @@ fn request(capability: &str, label: DataLabel) -> RouteInput {
 
 async fn ruled(hall: &Hall, input: RouteInput, observed_until: Option<i64>) -> Arc<Decision> {
     let ask = Ask { caller: Caller::default(), input, door: Door::Gate, raw_body: None, observed_until };
-    Arc::clone(hall.rule(ask).await.unwrap().decision())
+    Arc::clone(hall.rule(ask).await.unwrap().recorded().decision())
 }
 
 /// The decisions in a ledger, without what no two entries have in common.

@@ -1,4 +1,4 @@
-//! An entry's canonical JSON: which fields a decision, a refusal, an outcome, a policy and a change of the registry have (WCP_SPEC 5.7).
+//! An entry's canonical JSON: which fields a decision, a refusal, an outcome, a policy, a change of the registry and a step of an approval have (WCP_SPEC 5.7).
 //!
 //! Every entry has `canon` (which pins the specification's version), `kind`, `receipt_id`, `recorded_at`, `stream` and
 //! `prev_receipt_hash`; what else it has is its kind's. A new kind is a new [`Record`], a function here that writes it, and a
@@ -21,7 +21,7 @@ use crate::ledger::format::record::{
     AnonymousRefusals, Door, OutcomeEntry, PolicyActivation, Record, Refusal, RegistryChange,
 };
 use crate::ledger::format::stamp::{PATH, Stamp, TEXT, cut};
-use crate::ledger::format::{asked, recovered, status};
+use crate::ledger::format::{approval, asked, recovered, status};
 
 /// The most policies that are named, and the most characters of each.
 const POLICIES: usize = 16;
@@ -37,6 +37,7 @@ pub(crate) fn tenant(record: &Record) -> Option<&str> {
         Record::Refusal(refusal) => refusal.tenant.as_deref(),
         Record::AnonymousRefusals(_) | Record::Policy(_) | Record::Status(_) | Record::Recovery(_) => None,
         Record::Registry(change) => change.tenant.as_deref(),
+        Record::Approval(step) => Some(&*step.tenant).filter(|tenant| !tenant.is_empty()),
     }
 }
 
@@ -54,6 +55,7 @@ pub(crate) fn push_record(out: &mut Vec<u8>, record: &Record, stamp: &Stamp<'_>)
         Record::Registry(change) => push_registry(out, change, stamp),
         Record::Status(change) => status::push(out, change, stamp),
         Record::Recovery(change) => recovered::push(out, change, stamp),
+        Record::Approval(step) => approval::push(out, step, stamp),
     }
 }
 
@@ -74,6 +76,9 @@ fn push_decision(out: &mut Vec<u8>, decision: &Decision, asking: Asking<'_>, sta
     let id = &*stamp.id.as_hyphenated().encode_lower(&mut id);
 
     let mut entry = Object::begin(out);
+    if let Some(mark) = &decision.approval {
+        approval::push_mark(entry.object("approval"), mark);
+    }
     entry.digest("artifact_hash", &decision.artifact_hash);
     asked::push(entry.object("asked"), decision, worker_optional, kept);
     if let Some(score) = verdict.blast_score {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::engine::{Decision, DenyCode, KeptRequest, Mode};
 use crate::ids::{Digest, TokenName};
+use crate::ledger::format::approval::ApprovalStep;
 use crate::ledger::format::recovered::Recovery;
 use crate::ledger::format::status::StatusChange;
 
@@ -60,6 +61,8 @@ pub enum Record {
     Status(StatusChange),
     /// What the log has lost, or that somebody knows of it.
     Recovery(Recovery),
+    /// A step of an approval.
+    Approval(Box<ApprovalStep>),
 }
 
 impl Record {
@@ -71,6 +74,7 @@ impl Record {
             }
             Self::Refusal(refusal) => refusal.message.len(),
             Self::Registry(change) => change.record.as_ref().map_or(0, |record| record.len()),
+            Self::Approval(step) => size_of::<ApprovalStep>() + step.note.as_ref().map_or(0, |note| note.len()),
             Self::AnonymousRefusals(_) | Self::Policy(_) | Self::Status(_) | Self::Recovery(_) => 0,
         };
         size_of::<Self>() + texts
@@ -78,13 +82,12 @@ impl Record {
 
     /// Whether it takes a right away: it is on the disk before it is in force, whatever [`Durability`](crate::ledger::settings::Durability) says.
     #[must_use]
-    pub const fn takes_away(&self) -> bool {
+    pub fn takes_away(&self) -> bool {
         match self {
-            Self::Decision { .. }
-            | Self::Refusal(_)
-            | Self::AnonymousRefusals(_)
-            | Self::Policy(_)
-            | Self::Recovery(_) => false,
+            // What humans have agreed to is spent.
+            Self::Decision { decision, .. } => matches!(&decision.approval, Some(mark) if mark.granted.is_some()),
+            Self::Approval(step) => step.action.takes_away(),
+            Self::Refusal(_) | Self::AnonymousRefusals(_) | Self::Policy(_) | Self::Recovery(_) => false,
             Self::Registry(change) => change.action.takes_away(),
             Self::Status(change) => change.takes_away(),
         }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use crate::engine::input::HttpFacts;
 use crate::engine::json::{Members, present};
-use crate::engine::{Binding, Decision, Facts, Json, KeptRequest, ReadAttribute, RouteInput};
+use crate::engine::{Binding, Decision, DenyCode, Facts, Json, KeptRequest, Outcome, ReadAttribute, RouteInput};
+use crate::ids::SupervisorLevel;
 use crate::ledger::format::asked;
 
 /// The most attributes that are named.
@@ -40,6 +41,8 @@ pub struct PastDecision {
     pub worker_optional: bool,
     /// What is known of the caller's object.
     pub known: KnownRequest,
+    /// The level of the humans who had agreed; `None`: nobody had to.
+    pub granted: Option<SupervisorLevel>,
 }
 
 /// What is known of the caller's object.
@@ -92,11 +95,23 @@ impl PastVerdict {
     #[must_use]
     pub fn is(&self, decision: &Decision) -> bool {
         let verdict = &decision.verdict;
+        let rule = self.matched_rule_id.as_deref() == Some(&*verdict.matched_rule_id);
+        // What became of a hold is no matter of the policy.
+        if self.deny_code.as_deref().is_some_and(is_about_a_hold) {
+            return rule && verdict.outcome == Outcome::Hold;
+        }
         self.outcome == verdict.outcome.as_str()
             && self.deny_code.as_deref() == verdict.denial.as_ref().map(|denial| denial.code.as_str())
-            && self.matched_rule_id.as_deref() == Some(&*verdict.matched_rule_id)
+            && rule
             && self.species.as_deref() == verdict.selected_species.as_deref()
     }
+}
+
+/// Whether a code says what became of a hold.
+fn is_about_a_hold(code: &str) -> bool {
+    [DenyCode::RefusedByHuman, DenyCode::TooManyPending, DenyCode::CannotBeHeld]
+        .into_iter()
+        .any(|known| known.as_str() == code)
 }
 
 impl PastDecision {
@@ -163,7 +178,7 @@ pub struct PastWouldBe {
 pub fn read(entry: &Json) -> Result<PastEntry, String> {
     let members = entry.as_object().ok_or_else(|| format!("an entry is an object, not {}", entry.kind()))?;
     match text(members, "kind")? {
-        "outcome" | "policy" | "registry" | "recovered" => return Ok(PastEntry::Other),
+        "outcome" | "policy" | "registry" | "recovered" | "approval" => return Ok(PastEntry::Other),
         "decision" => {}
         other => return Err(format!("an entry of the kind `{other}` is no decision")),
     }
@@ -200,7 +215,14 @@ pub fn read(entry: &Json) -> Result<PastEntry, String> {
         credential_refused: flag(asked, "credential_refused")?,
         worker_optional: flag(asked, "worker_optional")?,
         known: kept.map_or(KnownRequest::Declared, |kept| KnownRequest::Kept(Box::new(kept))),
+        granted: granted(members)?,
     })))
+}
+
+/// The level of those on whose agreement a decision rests.
+fn granted(members: &Members) -> Result<Option<SupervisorLevel>, String> {
+    let Some(approval) = present(members, "approval").and_then(Json::as_object) else { return Ok(None) };
+    present(approval, "receipt_hash").map(|_| word(approval, "level")).transpose()
 }
 
 /// What an entry says was said, of a refusal, too.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use uuid::{Uuid, Variant};
 
+use super::approvals::ApprovalCheck;
 use super::breaks::{self, Break, VerifyError};
 use super::fault::{Fault, HALL, fault, text};
 use super::recovered::{Recoveries, newest};
@@ -33,6 +34,8 @@ pub(super) struct EntryCheck {
     pub(super) streams: HashMap<String, Digest>,
     /// The last id.
     pub(super) last: Uuid,
+    /// Approvals and what rests on them.
+    pub(super) approvals: ApprovalCheck,
     /// Whether the hall is switched off.
     pub(super) offline: bool,
     /// Where entries were lost.
@@ -85,6 +88,7 @@ impl EntryCheck {
             outcomes: 0,
             policies: 0,
             registry: 0,
+            approvals: ApprovalCheck::default(),
             streams,
             last: pruned.heads.last,
             offline: pruned.heads.offline,
@@ -125,7 +129,11 @@ impl EntryCheck {
         let hash = Digest::of(json);
         let stream = self.chained(&entry, hash).map_err(at(Some(id)))?;
         match entry.get("kind").and_then(Value::as_str) {
-            Some("decision") => self.decision(&entry, number, id, hash, stream).map_err(at(Some(id)))?,
+            Some("decision") => {
+                self.approvals.decision(&entry).map_err(at(Some(id)))?;
+                self.decision(&entry, number, id, hash, stream).map_err(at(Some(id)))?;
+            }
+            Some("approval") => self.approvals.step(&entry, hash).map_err(at(Some(id)))?,
             Some("outcome") => {
                 let (of, hash) = outcome_of(&entry).map_err(at(Some(id)))?;
                 if of <= self.pruned {

@@ -20,6 +20,10 @@ pub struct Report {
     pub policies: u64,
     /// Changes of the registry.
     pub registry: u64,
+    /// Steps of approvals, and dispatches that rest on one.
+    pub approvals: u64,
+    /// Of these dispatches, those that were agreed to in another log, or before what is kept.
+    pub approved_elsewhere: u64,
     /// Hash chains.
     pub streams: usize,
     /// Entries under the signed checkpoint.
@@ -47,6 +51,17 @@ impl fmt::Display for Report {
             "{entries} entries hold ({decisions} decisions, {outcomes} outcomes, {policies} policies, {registry} registry \
              changes, {streams} streams); the checkpoint signs {signed} of them with root {root}"
         )?;
+        if self.approvals > 0 {
+            write!(
+                f,
+                "; {} steps of approvals hold, and nothing was dispatched that was not agreed to",
+                self.approvals
+            )?;
+        }
+        if self.approved_elsewhere > 0 {
+            let count = self.approved_elsewhere;
+            write!(f, ", but for {count} dispatches that were agreed to in another log, or before what is kept")?;
+        }
         if let Some(older) = since {
             write!(f, " and goes on from the older one over {older}")?;
         }

@@ -23,7 +23,7 @@ pub(crate) enum Job {
 
 impl Job {
     /// Whether it takes a right away from somebody.
-    pub(crate) const fn takes_away(&self) -> bool {
+    pub(crate) fn takes_away(&self) -> bool {
         matches!(self, Self::Record { record, .. } if record.takes_away())
     }
 }

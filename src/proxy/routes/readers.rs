@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::ids::DataLabel;
-use crate::proxy::settings::{CapabilityChoice, Forwarding};
+use crate::proxy::settings::{CapabilityChoice, Forwarding, HoldWait};
 use crate::proxy::target;
 
 /// An upstream that nobody else is.
@@ -41,6 +41,7 @@ pub fn route(host: Option<&str>, path: &str, methods: &[Method]) -> Route {
         data_label: DataLabel::Public,
         upstream: upstream(),
         observed_until: None,
+        hold: HoldWait::default(),
     }
 }
 

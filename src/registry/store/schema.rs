@@ -1,15 +1,15 @@
 //! The store's tables, and the statements that are run on them.
 
-use std::path::Path;
+use crate::database::{Journal, Tables};
 
-use rusqlite::{Connection, TransactionBehavior};
-
-use super::{StoreError, failed};
-
-/// The version of the tables (`user_version`).
-pub(super) const VERSION: i64 = 1;
-/// Says whose file it is (`application_id`): "hall".
-const OURS: i64 = 0x6861_6c6c;
+/// The file: "hall", in its first version. Others may read it while we write.
+pub(super) const FILE: Tables = Tables {
+    application: 0x6861_6c6c,
+    version: 1,
+    sql: TABLES,
+    journal: Journal::WriteAhead,
+    afresh: "it is made again from the ledger",
+};
 
 const TABLES: &str = "
 CREATE TABLE worker (
@@ -47,29 +47,3 @@ pub(super) const CHANGES: &str = "
 SELECT 'worker', worker_id, record, receipt_id, updated_at, token FROM worker
 UNION ALL SELECT 'revocation', worker_id, reason, receipt_id, since, token FROM revocation
 UNION ALL SELECT 'ban', hash, reason, receipt_id, since, token FROM ban";
-
-/// Makes the tables where there are none, and checks whose they are.
-pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    if is_there(connection, path)? {
-        return Ok(());
-    }
-    let failed = failed(path);
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
-    transaction.execute_batch(TABLES).map_err(&failed)?;
-    transaction.pragma_update(None, "application_id", OURS).map_err(&failed)?;
-    transaction.pragma_update(None, "user_version", VERSION).map_err(&failed)?;
-    transaction.commit().map_err(&failed)
-}
-
-/// Whether our tables are there. False in an empty file; an error in any other.
-pub(super) fn is_there(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
-    let failed = failed(path);
-    let number = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, i64>(0)).map_err(&failed);
-    let found = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
-    match found {
-        (OURS, VERSION) => Ok(true),
-        (0, 0) if number("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(false),
-        (OURS, found) => Err(StoreError::Version { path: path.to_owned(), found }),
-        _ => Err(StoreError::Damaged { path: path.to_owned(), problem: "its tables are another program's".to_owned() }),
-    }
-}

@@ -41,6 +41,11 @@ labels! {
         /// `hit` or `miss`.
         cache: &'static str,
     }
+    /// Labels of one step of an approval.
+    ApprovalLabels {
+        /// What happened.
+        action: &'static str,
+    }
     /// Labels of one request that passed where the policy is only observed.
     ObservedLabels {
         /// `DENY` or `STEWARD_HOLD`: what it would have been.

@@ -124,7 +124,12 @@ fn denied_with(code: DenyCode) -> Option<(Scenario, Code)> {
         | C::Overloaded
         | C::AuditUnavailable
         | C::HallOffline
-        | C::PolicyGateInvalidResponse => return None,
+        | C::PolicyGateInvalidResponse
+        // Said of what is held: tests/approvals.rs has them, and what is observed is never held.
+        | C::RefusedByHuman
+        | C::TooManyPending
+        | C::CannotBeHeld
+        | C::ApprovalsUnavailable => return None,
     };
     Some((scenario, Code::Is(Digest::of(RIGHT))))
 }

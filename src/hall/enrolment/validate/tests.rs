@@ -58,12 +58,8 @@ fn whose_a_worker_is_all_that_says_it_must_say_and_something_must() {
 
 #[test]
 fn a_token_enrolls_only_what_it_is_bound_to() {
-    let token = |binding| Token {
-        name: "ops".parse().unwrap(),
-        secrets: vec![Digest::of(b"x")],
-        scopes: BTreeSet::from([Scope::Enroll]),
-        binding,
-    };
+    let token =
+        |binding| Token::new("ops".parse().unwrap(), vec![Digest::of(b"x")], BTreeSet::from([Scope::Enroll]), binding);
     let workers = Some(Arc::new(BTreeSet::from(["wrk_a".parse().unwrap()])));
     let of_workers = token(Binding { workers, ..Binding::default() });
     assert!(may_enroll(&of_workers, &worker("wrk_a", "")).is_ok());

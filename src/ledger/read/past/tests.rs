@@ -122,6 +122,7 @@ fn what_does_not_hold_enough_says_so() {
     };
     assert_eq!(read(&written(&Record::Refusal(refusal))), Ok(PastEntry::Refusal));
     assert_eq!(read(&Json::parse(br#"{"kind":"registry","action":"banned"}"#).unwrap()), Ok(PastEntry::Other));
-    assert!(read(&Json::parse(br#"{"kind":"approval"}"#).unwrap()).is_err());
+    assert_eq!(read(&Json::parse(br#"{"kind":"approval","action":"denied"}"#).unwrap()), Ok(PastEntry::Other));
+    assert!(read(&Json::parse(br#"{"kind":"sold"}"#).unwrap()).is_err());
     assert!(read(&Json::Null).is_err());
 }

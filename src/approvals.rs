@@ -1,0 +1,64 @@
+//! Approvals: what is held until a human agrees, from the question to the one dispatch that it is for.
+//!
+//! ```text
+//! pending ─► approved ─► spent
+//!    │           ├─────► withdrawn, void, expired
+//!    └─► denied, done, void, expired
+//! ```
+//!
+//! [`Book`] is all that is asked for and agreed to, in memory, and its rules: it knows no ledger, and takes the time from whoever calls.
+//! A step is prepared, recorded by the caller, and then taken; while it is prepared nobody else can take another. [`ApprovalStore`] keeps the
+//! book, and what approvers see, over a restart. What is agreed to is spent once: a [`GrantClaim`] that is dropped counts as spent.
+
+pub mod approval;
+pub mod book;
+pub mod contents;
+mod resolving;
+pub mod store;
+pub mod subject;
+pub mod unbound;
+pub mod waiting;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ids::SupervisorLevel;
+
+pub use approval::{Approval, Approver, Asker, HeldAsk, State, Vote};
+pub use book::{Book, BothClocks, Entered, GrantClaim, Opening, Phase};
+pub use contents::Contents;
+pub use resolving::{Action, ApprovalMove, NotResolved, Resolution, TakenMove};
+pub use store::{ApprovalStore, Restored, StoreDown, StoreError, StoreFile};
+pub use subject::Subject;
+pub use unbound::UnboundHeaders;
+pub use waiting::{WaitingLimits, WaitingPlace, WaitingRoom};
+
+/// The `approvals` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The file that keeps them.
+    pub store: PathBuf,
+    /// How long somebody may take to agree, and whoever asked to come back: both together.
+    pub ttl: Duration,
+    /// How many must agree, by level; one where a level is not named.
+    pub quorum: BTreeMap<SupervisorLevel, usize>,
+    /// The level of who may agree to too high a blast score; `None`: nobody.
+    pub blast: Option<SupervisorLevel>,
+    /// The most that may wait for a human, in all.
+    pub most: usize,
+    /// The most of them that one credential's owner may have asked for, and the most for one worker.
+    pub most_for_one: usize,
+    /// What is forwarded and no part of what is approved.
+    pub unbound_headers: UnboundHeaders,
+    /// Who may be kept waiting at the gate.
+    pub waiting: WaitingLimits,
+}
+
+impl Settings {
+    /// How many must agree at this level.
+    #[must_use]
+    pub fn quorum_of(&self, level: SupervisorLevel) -> usize {
+        self.quorum.get(&level).copied().unwrap_or(1).max(1)
+    }
+}

@@ -1,0 +1,472 @@
+//! The book: all approvals that may still come to something, and those of which somebody may still ask what became of them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::approval::{Approval, Asker, HeldAsk, State};
+use super::resolving::{ApprovalMove, TakenMove};
+use super::{NotResolved, Settings, UnboundHeaders};
+use crate::ids::{Digest, TokenName};
+
+/// Approvals that are over and may be asked for, at most: the oldest go first.
+const REMEMBERED: usize = 10_000;
+
+/// The wall clock in microseconds since 1970 UTC, and the steady one.
+#[derive(Debug, Clone, Copy)]
+pub struct BothClocks {
+    /// By the wall clock.
+    pub micros: i64,
+    /// By the steady clock.
+    pub steady: Instant,
+}
+
+/// What somebody who waits looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nobody has decided.
+    Pending,
+    /// It may be spent.
+    Approved,
+    /// It is over.
+    Over,
+}
+
+/// All approvals of a hall.
+#[derive(Debug)]
+pub struct Book {
+    pub(super) settings: Settings,
+    state: Mutex<Pages>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    pub(super) live: HashMap<Uuid, Live>,
+    /// The approval that whoever asks the same is given: pending, approved or refused.
+    by_digest: HashMap<Digest, Uuid>,
+    /// What the store has to be told.
+    dirty: HashSet<Uuid>,
+    /// The newest time that an entry had.
+    newest_micros: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) approval: Approval,
+    /// When it is over by the steady clock.
+    until: Instant,
+    /// A step is being recorded, or it is being opened or spent: nobody else may touch it.
+    pub(super) busy: bool,
+    /// It is being opened: nobody is asked yet.
+    opens: bool,
+    phase: watch::Sender<Phase>,
+}
+
+/// What is found for whoever asks.
+#[derive(Debug)]
+pub enum Entered {
+    /// Nobody was asked yet: keep its contents, record it, and [keep](Opening::keep) it.
+    New(Opening),
+    /// Somebody is asked already.
+    Pending(Approval),
+    /// It was agreed to: record the dispatch, and [spend](GrantClaim::spent) it.
+    Granted(GrantClaim),
+    /// What was agreed to, or is asked, rests on something else by now: record that it is void, take the step, and ask again.
+    Stale(ApprovalMove),
+    /// Somebody has said no to it, or has done it themselves.
+    Refused(Approval),
+    /// What it has waited for is over; an equal request may have spent it.
+    Over(Approval),
+    /// Another step is being recorded: ask again in a moment.
+    Busy,
+    /// Too much waits: why.
+    TooMany(String),
+}
+
+/// An approval that is being opened. Dropped without being kept it was never there.
+#[derive(Debug)]
+pub struct Opening {
+    book: Arc<Book>,
+    approval: Approval,
+    kept: bool,
+}
+
+/// What was agreed to, taken by one request. Dropped without a word it counts as spent.
+#[derive(Debug)]
+pub struct GrantClaim {
+    book: Arc<Book>,
+    approval: Approval,
+    entry: Digest,
+    released: bool,
+}
+
+impl Book {
+    /// A book with what a store has kept.
+    #[must_use]
+    pub fn new(settings: Settings, restored: Vec<Approval>, now: BothClocks) -> Arc<Self> {
+        let mut pages = Pages::default();
+        for approval in restored {
+            pages.insert(approval, now, false);
+        }
+        Arc::new(Self { settings, state: Mutex::new(pages) })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds what there is for a request that is held. `returning` is the approval that it has waited for: it opens no other.
+    pub fn enter(
+        self: &Arc<Self>,
+        asked: &HeldAsk,
+        asker: &Asker,
+        now: BothClocks,
+        returning: Option<Uuid>,
+    ) -> Entered {
+        let mut pages = self.lock();
+        let newest = pages.newest_micros;
+        let found = pages.by_digest.get(&asked.digest).copied().and_then(|id| pages.live.get_mut(&id));
+        // What is over by the clock and has no entry of it yet is over.
+        if let Some(live) = found.filter(|live| !live.is_over(now, newest)) {
+            let approval = live.approval.clone();
+            match &approval.state {
+                State::Denied | State::Done => return Entered::Refused(approval),
+                // Also while it is being opened: whoever opens it will have in a moment.
+                State::Pending if approval.asked.basis == asked.basis => return Entered::Pending(approval),
+                State::Pending | State::Approved { .. } if live.busy => return Entered::Busy,
+                State::Approved { entry } if approval.asked.basis == asked.basis => {
+                    live.busy = true;
+                    // From here on whoever asks the same asks a human again.
+                    pages.by_digest.remove(&asked.digest);
+                    let (book, entry) = (Arc::clone(self), *entry);
+                    return Entered::Granted(GrantClaim { book, approval, entry, released: false });
+                }
+                State::Pending | State::Approved { .. } => {
+                    live.busy = true;
+                    let note = "the rule, the policy, the worker or the score that it rests on is another by now";
+                    return Entered::Stale(ApprovalMove::void(self, &approval, note));
+                }
+                State::Spent | State::Withdrawn | State::Expired | State::Void => {}
+            }
+        }
+        if let Some(live) = returning.and_then(|id| pages.live.get(&id)) {
+            return Entered::Over(live.approval.clone());
+        }
+        if let Some(why) = pages.too_many(asked, asker, &self.settings) {
+            return Entered::TooMany(why);
+        }
+        let ttl = i64::try_from(self.settings.ttl.as_micros()).unwrap_or(i64::MAX);
+        let approval = Approval {
+            id: Uuid::new_v4(),
+            asked: asked.clone(),
+            asker: asker.clone(),
+            opened_at_micros: now.micros,
+            expires_at_micros: now.micros.saturating_add(ttl),
+            state: State::Pending,
+            votes: Vec::new(),
+            note: None,
+            ended_by: None,
+        };
+        pages.insert(approval.clone(), now, true);
+        Entered::New(Opening { book: Arc::clone(self), approval, kept: false })
+    }
+
+    /// What is forwarded and no part of what is approved.
+    #[must_use]
+    pub const fn unbound_headers(&self) -> &UnboundHeaders {
+        &self.settings.unbound_headers
+    }
+
+    /// Whether an approval may come to something still, and what whoever waits for it looks at.
+    #[must_use]
+    pub fn watch(&self, id: Uuid) -> Option<watch::Receiver<Phase>> {
+        self.lock().live.get(&id).map(|live| live.phase.subscribe())
+    }
+
+    /// One approval.
+    #[must_use]
+    pub fn find(&self, id: Uuid) -> Option<Approval> {
+        self.lock().live.get(&id).map(|live| live.approval.clone())
+    }
+
+    /// Every approval that somebody may still decide or spend, the oldest first.
+    #[must_use]
+    pub fn open(&self) -> Vec<Approval> {
+        let pages = self.lock();
+        let mut open: Vec<Approval> =
+            pages.live.values().filter(|live| !live.opens).map(|live| &live.approval).cloned().collect();
+        open.retain(|approval| !approval.state.is_over());
+        open.sort_by_key(|approval| (approval.opened_at_micros, approval.id));
+        open
+    }
+
+    /// How many wait for a human, and since when the oldest does, in microseconds since 1970 UTC.
+    #[must_use]
+    pub fn pending(&self) -> (usize, Option<i64>) {
+        let pages = self.lock();
+        let pending = pages.live.values().filter(|live| live.approval.state == State::Pending);
+        let times: Vec<i64> = pending.map(|live| live.approval.opened_at_micros).collect();
+        (times.len(), times.into_iter().min())
+    }
+
+    /// Steps that end what is over by the clock. Of those that are over already what nobody will ask for is forgotten.
+    pub fn expire(self: &Arc<Self>, now: BothClocks) -> Vec<ApprovalMove> {
+        let mut pages = self.lock();
+        let newest = pages.newest_micros;
+        let mut steps = Vec::new();
+        for live in pages.live.values_mut() {
+            if !live.busy && !live.approval.state.is_over() && live.is_over(now, newest) {
+                live.busy = true;
+                steps.push(ApprovalMove::expired(self, &live.approval));
+            }
+        }
+        pages.forget(now, self.settings.ttl);
+        steps
+    }
+
+    /// Takes over what is on record and may not be here: a step of an approval, or, without one, that it was spent. Whether it was news.
+    pub fn replay(&self, id: Uuid, step: Option<TakenMove>) -> bool {
+        let pages = self.lock();
+        let Some(live) = pages.live.get(&id) else { return false };
+        let (before, is_over) = (live.approval.clone(), live.approval.state.is_over());
+        drop(pages);
+        if is_over {
+            return false;
+        }
+        self.settle(id, |approval| step.map_or(State::Spent, |step| step.applied_to(approval)));
+        self.find(id) != Some(before)
+    }
+
+    /// The approvals that the store has not kept as they are, and those that it need not keep any more.
+    #[must_use]
+    pub fn unkept(&self) -> (Vec<Approval>, Vec<Uuid>) {
+        let mut pages = self.lock();
+        let dirty = std::mem::take(&mut pages.dirty);
+        let mut gone = Vec::new();
+        let mut changed = Vec::new();
+        for id in dirty {
+            match pages.live.get(&id) {
+                Some(live) => changed.push(live.approval.clone()),
+                None => gone.push(id),
+            }
+        }
+        (changed, gone)
+    }
+
+    /// The store could not keep these: it is told again.
+    pub fn still_unkept(&self, ids: impl Iterator<Item = Uuid>) {
+        self.lock().dirty.extend(ids);
+    }
+
+    /// An entry had this time.
+    pub fn saw(&self, micros: i64) {
+        let mut pages = self.lock();
+        pages.newest_micros = pages.newest_micros.max(micros);
+    }
+
+    pub(super) fn is_over(&self, id: Uuid, now: BothClocks) -> bool {
+        let pages = self.lock();
+        pages.live.get(&id).is_none_or(|live| live.is_over(now, pages.newest_micros))
+    }
+
+    pub(super) fn settle(&self, id: Uuid, become_: impl FnOnce(&mut Approval) -> State) {
+        let mut pages = self.lock();
+        let Some(live) = pages.live.get_mut(&id) else { return };
+        live.busy = false;
+        let state = become_(&mut live.approval);
+        pages.become_state(id, state);
+    }
+
+    pub(super) fn leave(&self, id: Uuid) {
+        if let Some(live) = self.lock().live.get_mut(&id) {
+            live.busy = false;
+        }
+    }
+
+    /// Begins a step that somebody takes, if it may be taken.
+    pub(super) fn begin<T>(
+        &self,
+        id: Uuid,
+        may: impl FnOnce(&Approval) -> Result<T, NotResolved>,
+    ) -> Result<(Approval, T), NotResolved> {
+        let mut pages = self.lock();
+        let live = pages.live.get_mut(&id).ok_or(NotResolved::Unknown)?;
+        let step = may(&live.approval)?;
+        if live.busy {
+            return Err(NotResolved::Busy);
+        }
+        live.busy = true;
+        Ok((live.approval.clone(), step))
+    }
+}
+
+impl Live {
+    /// By the later of the wall clock and the newest entry, and by the steady clock.
+    fn is_over(&self, now: BothClocks, newest_micros: i64) -> bool {
+        now.micros.max(newest_micros) >= self.approval.expires_at_micros || now.steady >= self.until
+    }
+}
+
+impl Pages {
+    fn insert(&mut self, approval: Approval, now: BothClocks, opens: bool) {
+        let left = u64::try_from(approval.expires_at_micros.saturating_sub(now.micros)).unwrap_or(0);
+        let until = now.steady + Duration::from_micros(left);
+        let (id, digest) = (approval.id, approval.asked.digest);
+        let phase = watch::Sender::new(phase(&approval.state));
+        if is_found_by_digest(&approval.state) {
+            self.by_digest.insert(digest, id);
+        }
+        self.live.insert(id, Live { approval, until, busy: opens, opens, phase });
+    }
+
+    fn become_state(&mut self, id: Uuid, state: State) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        live.phase.send_replace(phase(&state));
+        let digest = live.approval.asked.digest;
+        let found = is_found_by_digest(&state);
+        live.approval.state = state;
+        self.dirty.insert(id);
+        match self.by_digest.get(&digest) {
+            Some(other) if *other != id => {}
+            Some(_) if !found => drop(self.by_digest.remove(&digest)),
+            None if found => drop(self.by_digest.insert(digest, id)),
+            _ => {}
+        }
+    }
+
+    /// Why nothing more may be asked for.
+    fn too_many(&self, asked: &HeldAsk, asker: &Asker, settings: &Settings) -> Option<String> {
+        let (mut all, mut of_worker, mut of_asker) = (0, 0, 0);
+        for Live { approval, .. } in self.live.values() {
+            if approval.state != State::Pending {
+                continue;
+            }
+            all += 1;
+            let same_worker = asked.worker.is_some() && approval.asked.worker == asked.worker;
+            of_worker += usize::from(same_worker && approval.asked.tenant == asked.tenant);
+            of_asker += usize::from(approval.asker == *asker);
+        }
+        if all >= settings.most {
+            return Some(format!("{all} requests wait for a human, and `approvals.most` is {}", settings.most));
+        }
+        let (most, name) = (settings.most_for_one, "approvals.most_for_one");
+        if of_worker >= most {
+            return Some(format!("{of_worker} requests of this worker wait for a human, and `{name}` is {most}"));
+        }
+        (of_asker >= most)
+            .then(|| format!("{of_asker} requests of this credential wait for a human, and `{name}` is {most}"))
+    }
+
+    /// Forgets what is over for longer than anybody asks, and the oldest where there are too many.
+    fn forget(&mut self, now: BothClocks, ttl: Duration) {
+        let ttl = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX);
+        let mut over: BTreeMap<(i64, Uuid), Digest> = BTreeMap::new();
+        for (id, live) in &self.live {
+            if live.approval.state.is_over() && !live.busy {
+                over.insert((live.approval.expires_at_micros, *id), live.approval.asked.digest);
+            }
+        }
+        let too_many = over.len().saturating_sub(REMEMBERED);
+        let gone = over
+            .iter()
+            .enumerate()
+            .filter(|(at, ((expires_at, _), _))| *at < too_many || now.micros >= expires_at.saturating_add(ttl));
+        for (_, ((_, id), digest)) in gone {
+            self.live.remove(id);
+            self.dirty.insert(*id);
+            if self.by_digest.get(digest) == Some(id) {
+                self.by_digest.remove(digest);
+            }
+        }
+    }
+}
+
+/// Whether whoever asks the same is given an approval of this state.
+const fn is_found_by_digest(state: &State) -> bool {
+    matches!(state, State::Pending | State::Approved { .. } | State::Denied | State::Done)
+}
+
+const fn phase(state: &State) -> Phase {
+    match state {
+        State::Pending => Phase::Pending,
+        State::Approved { .. } => Phase::Approved,
+        _ => Phase::Over,
+    }
+}
+
+impl Opening {
+    /// The approval that is opened.
+    #[must_use]
+    pub const fn approval(&self) -> &Approval {
+        &self.approval
+    }
+
+    /// Its contents are kept and its entry is written: it is there.
+    pub fn keep(mut self) {
+        self.kept = true;
+        let id = self.approval.id;
+        let mut pages = self.book.lock();
+        pages.dirty.insert(id);
+        if let Some(live) = pages.live.get_mut(&id) {
+            (live.busy, live.opens) = (false, false);
+        }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let mut pages = self.book.lock();
+        pages.live.remove(&self.approval.id);
+        pages.dirty.insert(self.approval.id);
+        if pages.by_digest.get(&self.approval.asked.digest) == Some(&self.approval.id) {
+            pages.by_digest.remove(&self.approval.asked.digest);
+        }
+    }
+}
+
+impl GrantClaim {
+    /// What was agreed to.
+    #[must_use]
+    pub const fn approval(&self) -> &Approval {
+        &self.approval
+    }
+
+    /// The hash of the entry that says so.
+    #[must_use]
+    pub const fn entry(&self) -> Digest {
+        self.entry
+    }
+
+    /// Who has agreed.
+    #[must_use]
+    pub fn by(&self) -> Arc<[TokenName]> {
+        self.approval.votes.iter().map(|vote| vote.token.clone()).collect()
+    }
+
+    /// Its dispatch is recorded.
+    pub fn spent(self) {}
+
+    /// There is no entry of its dispatch, and there will be none: it may be spent still.
+    pub fn release(mut self) {
+        self.released = true;
+        let entry = self.entry;
+        self.book.settle(self.approval.id, |_| State::Approved { entry });
+    }
+}
+
+impl Drop for GrantClaim {
+    fn drop(&mut self) {
+        if !self.released {
+            self.book.settle(self.approval.id, |_| State::Spent);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! `hallgate approvals approve`, `deny`, `done`, `escalate` and `withdraw`: what an approver decides about one approval.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{show, shown};
+use crate::cli::client::{HallAddress, HallAnswer, body, told};
+use crate::cli::{cannot, say};
+use crate::ids::SupervisorLevel;
+
+/// The word that is typed where more than a gatekeeper has to agree.
+const WORD: &str = "approve";
+/// The longest line that is read for it, in bytes.
+const LINE: u64 = 256;
+
+/// Which approval, and why.
+#[derive(Debug, Args)]
+struct Which {
+    /// The approval
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Why, for the record; whoever asked reads it
+    #[arg(long)]
+    note: Option<String>,
+    #[command(flatten)]
+    hall: HallAddress,
+}
+
+/// Show what would run, and agree to exactly that: it runs when the same is sent again, once
+///
+/// Where the level is above gatekeeper the word `approve` has to be typed, or --yes to be given where there is no terminal.
+#[derive(Debug, Args)]
+pub struct Approve {
+    #[command(flatten)]
+    which: Which,
+    /// Agree without a word that is typed
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Say no: whoever asks again is denied until it would have expired
+#[derive(Debug, Args)]
+pub struct Deny {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Say that you have done it yourself, where the level is executor
+#[derive(Debug, Args)]
+pub struct Done {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Have somebody of a higher level look at it; it expires when it would have
+#[derive(Debug, Args)]
+pub struct Escalate {
+    #[command(flatten)]
+    which: Which,
+    /// Of what level, executor or incident_commander; without it the next one that agrees
+    #[arg(long, value_name = "LEVEL")]
+    to: Option<SupervisorLevel>,
+}
+
+/// Take back what was agreed to and has not run
+#[derive(Debug, Args)]
+pub struct Withdraw {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Runs `approve`. It sends the digest of what it has just shown.
+pub fn approve(options: &Approve) -> ExitCode {
+    let Which { id, hall, .. } = &options.which;
+    let seen = match show::fetch(hall, id) {
+        Ok(seen) if seen.is_success() => seen,
+        other => return told(other, |_| String::new()),
+    };
+    say(shown::whole(&seen.body));
+    let Some(digest) = seen.text("digest") else {
+        let _ = cannot("this token sees nothing but the state: use one with the scope `approve`");
+        return ExitCode::FAILURE;
+    };
+    let may = seen.body.get("may_decide") == Some(&Value::Bool(true));
+    let is_grave = seen.text("supervisor_level") != Some(SupervisorLevel::Gatekeeper.as_str());
+    if may && is_grave && !options.yes {
+        if !io::stdin().is_terminal() {
+            return cannot("its level is above gatekeeper and there is no terminal to type a word at: give --yes");
+        }
+        if !typed() {
+            return cannot(format_args!("nothing was decided: the word was not `{WORD}`"));
+        }
+    }
+    resolve(&options.which, &[("resolution", Some("approve")), ("digest", Some(digest))])
+}
+
+/// Whether somebody types the word.
+fn typed() -> bool {
+    let _ = write!(io::stderr(), "type `{WORD}` to agree to exactly this: ");
+    let _ = io::stderr().flush();
+    let mut line = String::new();
+    io::stdin().lock().take(LINE).read_line(&mut line).is_ok() && line.trim() == WORD
+}
+
+/// Runs `deny`.
+pub fn deny(options: &Deny) -> ExitCode {
+    resolve(&options.which, &[("resolution", Some("deny"))])
+}
+
+/// Runs `done`.
+pub fn done(options: &Done) -> ExitCode {
+    resolve(&options.which, &[("resolution", Some("done"))])
+}
+
+/// Runs `escalate`.
+pub fn escalate(options: &Escalate) -> ExitCode {
+    let to = options.to.map(SupervisorLevel::as_str);
+    resolve(&options.which, &[("resolution", Some("escalate")), ("supervisor_level", to)])
+}
+
+/// Runs `withdraw`.
+pub fn withdraw(options: &Withdraw) -> ExitCode {
+    resolve(&options.which, &[("resolution", Some("withdraw"))])
+}
+
+fn resolve(Which { id, note, hall }: &Which, resolution: &[(&str, Option<&str>)]) -> ExitCode {
+    let which = [("pending_approval_id", Some(&**id)), ("note", note.as_deref())];
+    told(hall.post("/wcp/approvals/resolve", body(&[&which, resolution].concat())), now)
+}
+
+/// What has become of it.
+fn now(answer: &HallAnswer) -> String {
+    let of = |key: &str| shown::text(&answer.body, key);
+    let (id, state) = (of("pending_approval_id"), of("state"));
+    let votes = answer.body.get("votes").and_then(Value::as_array).map_or(0, Vec::len);
+    match state.as_str() {
+        "approved" => format!("{id} is approved: sent again before {} it runs, once", of("expires_at")),
+        "pending" => format!("{id} is pending: {votes} of {} of level {} agree", of("quorum"), of("supervisor_level")),
+        _ => format!("{id} is {state}"),
+    }
+}

@@ -1,0 +1,160 @@
+//! Holds: what a human has to agree to is put to one, and what was agreed to is dispatched once.
+//!
+//! Decide, and only where that holds: claim what was agreed to, or join or open what waits; then one entry, and the answer. The rules of
+//! approvals are [`approvals`](crate::approvals)'; here they meet the policy in force, the clock and the ledger.
+
+mod expiring;
+mod holding;
+mod recovering;
+mod repeated;
+mod resolving;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use super::{Caller, Hall, Recorded};
+use crate::approvals::{
+    ApprovalStore, Asker, Book, BothClocks, Settings, StoreError, StoreFile, WaitingPlace, WaitingRoom,
+};
+use crate::clock::now_micros;
+use crate::engine::{Decision, Outcome};
+use crate::telemetry::threads::Thread;
+use repeated::Repeated;
+
+pub use crate::approvals::{
+    Approval, Approver, Contents, NotResolved, Phase, Resolution, State as ApprovalState, Subject, UnboundHeaders,
+};
+pub use holding::{HeldContents, HeldRequest};
+pub use resolving::NotDecided;
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Ruled {
+    /// It is decided, and that is recorded.
+    Recorded(Recorded),
+    /// A human has to agree, and somebody can be asked: nothing is recorded yet.
+    Held(Box<HeldRequest>),
+}
+
+impl Ruled {
+    /// What is recorded, where nothing is held.
+    #[cfg(test)]
+    pub(crate) fn recorded(self) -> Recorded {
+        match self {
+            Self::Recorded(recorded) => recorded,
+            Self::Held(_) => panic!("it is held"),
+        }
+    }
+}
+
+/// Why nobody can be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApprovalsError {
+    /// The store cannot be used.
+    #[error("`approvals.store`: {0}")]
+    Store(#[from] StoreError),
+    /// There is no thread for it.
+    #[error("no thread can be started for approvals: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// What a hall has for approvals.
+#[derive(Debug)]
+pub(super) struct Approvals {
+    book: Arc<Book>,
+    store: ApprovalStore,
+    /// What happened since the store was written last is known.
+    is_ready: AtomicBool,
+    repeated: Repeated,
+    waiting: Arc<WaitingRoom>,
+    expiring: Mutex<Option<Thread>>,
+    ends: Arc<AtomicBool>,
+}
+
+/// Both clocks, now.
+fn now() -> BothClocks {
+    BothClocks { micros: now_micros(), steady: Instant::now() }
+}
+
+impl Hall {
+    /// Has what is held put to humans from here on.
+    ///
+    /// # Errors
+    /// The store cannot be used, or there is no thread.
+    pub fn ask_humans(self: &Arc<Self>, settings: Settings) -> Result<(), ApprovalsError> {
+        let (file, restored) = StoreFile::open(&settings.store)?;
+        let waiting = WaitingRoom::new(settings.waiting);
+        let book = Book::new(settings, restored.approvals, now());
+        let is_ready = book.open().is_empty();
+        let store = ApprovalStore::start(file, &book, now_micros)?;
+        let ends = Arc::new(AtomicBool::new(false));
+        let approvals = Approvals {
+            book,
+            store,
+            // Where nothing waits, the ledger has nothing to say of it.
+            is_ready: AtomicBool::new(is_ready),
+            repeated: Repeated::default(),
+            waiting,
+            expiring: Mutex::default(),
+            ends: Arc::clone(&ends),
+        };
+        let _once = self.approvals.set(approvals);
+        let thread = self.expire_approvals(restored.noted_micros, ends)?;
+        if let Some(approvals) = self.approvals.get() {
+            *approvals.lock_expiring() = Some(thread);
+        }
+        Ok(())
+    }
+
+    /// Whether a decision is a hold that somebody can be asked about. A dry run asks nobody.
+    pub(super) fn asks_somebody(&self, decision: &Decision) -> bool {
+        decision.verdict.outcome == Outcome::Hold
+            && !decision.input.dry_run
+            && self.approvals.get().is_some()
+            && self.snapshot.load().settings.may_ask()
+    }
+
+    /// What is forwarded and no part of what is approved, where anybody is asked.
+    #[must_use]
+    pub fn unbound_headers(&self) -> Option<&UnboundHeaders> {
+        self.approvals.get().map(|approvals| approvals.book.unbound_headers())
+    }
+
+    /// A place for a caller that waits until somebody agrees, with so many bytes of its own; `None`: there is none.
+    #[must_use]
+    pub fn wait_for_human(&self, caller: &Caller, bytes: usize) -> Option<WaitingPlace> {
+        let asker = Asker { token: caller.token.clone(), owner: caller.owner.clone() };
+        self.approvals.get()?.waiting.enter(asker, bytes)
+    }
+
+    /// Whether anybody can be asked here.
+    #[must_use]
+    pub fn has_approvals(&self) -> bool {
+        self.approvals.get().is_some()
+    }
+
+    /// Writes what is not kept yet, and asks nobody any more. To be done before the ledger is closed.
+    pub fn close_approvals(&self) {
+        if let Some(approvals) = self.approvals.get() {
+            approvals.is_ready.store(false, Ordering::Release);
+            approvals.ends.store(true, Ordering::Release);
+            let thread = approvals.lock_expiring().take();
+            if let Some(thread) = thread {
+                thread.join(expiring::END);
+            }
+            approvals.store.close();
+        }
+    }
+}
+
+impl Approvals {
+    fn lock_expiring(&self) -> std::sync::MutexGuard<'_, Option<Thread>> {
+        self.expiring.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,97 @@
+//! What a log says of approvals, for whoever keeps them in a store that may be behind.
+
+use std::io;
+use std::sync::Arc;
+
+use memchr::memmem;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::ids::{Digest, SupervisorLevel, TokenName};
+use crate::ledger::format::approval::ApprovalAction;
+use crate::ledger::format::ids;
+use crate::ledger::read::reader::LogReader;
+
+/// What an entry says of an approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastApproval {
+    /// Which approval.
+    pub id: Uuid,
+    /// When, in microseconds since 1970 UTC.
+    pub recorded_at_micros: i64,
+    /// The entry's hash.
+    pub entry: Digest,
+    /// The step; `None`: it was spent.
+    pub action: Option<ApprovalAction>,
+    /// The level from then on.
+    pub level: SupervisorLevel,
+    /// By whom, and who answers for them; `None` for time and change.
+    pub by: Option<(TokenName, Arc<str>)>,
+    /// Why.
+    pub note: Option<Arc<str>>,
+}
+
+/// An entry, as far as approvals look at it.
+#[derive(Deserialize)]
+struct Written {
+    receipt_id: Uuid,
+    action: Option<String>,
+    approval: Option<Mark>,
+    approver: Option<Approver>,
+    note: Option<Arc<str>>,
+}
+
+#[derive(Deserialize)]
+struct Mark {
+    id: Uuid,
+    level: SupervisorLevel,
+    /// Of a decision that spends.
+    receipt_hash: Option<Digest>,
+}
+
+#[derive(Deserialize)]
+struct Approver {
+    token: TokenName,
+    owner: Arc<str>,
+}
+
+impl LogReader {
+    /// Reads what has become of approvals from a time on, in microseconds since 1970 UTC, in order, up to the entry of this number; it
+    /// blocks this thread.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn recall_approvals(&self, since: i64, until: u64, mut take: impl FnMut(PastApproval)) -> io::Result<()> {
+        // Most entries are of other things, and are not read as JSON.
+        let about = memmem::Finder::new(b"\"approval\":{");
+        let mut cursor = self.cursor_from(since)?;
+        while let Some((number, json)) = cursor.next()? {
+            if number >= until {
+                break;
+            }
+            if about.find(json).is_none() {
+                continue;
+            }
+            let written: Written = serde_json::from_slice(json).map_err(io::Error::from)?;
+            let Some(mark) = written.approval else { continue };
+            let action = match &written.action {
+                Some(name) => ApprovalAction::ALL.iter().copied().find(|action| action.as_str() == name),
+                None => None,
+            };
+            // Who asks changes nothing.
+            if action.is_none() && mark.receipt_hash.is_none() {
+                continue;
+            }
+            take(PastApproval {
+                id: mark.id,
+                recorded_at_micros: ids::micros(written.receipt_id),
+                entry: Digest::of(json),
+                action,
+                level: mark.level,
+                by: written.approver.map(|approver| (approver.token, approver.owner)),
+                note: written.note,
+            });
+        }
+        Ok(())
+    }
+}

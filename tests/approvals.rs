@@ -1,0 +1,18 @@
+//! Approvals, from the outside: a request is held, a human sees exactly what would run and agrees, and that one request runs, once.
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+#[path = "approvals/asking.rs"]
+mod asking;
+#[path = "approvals/command.rs"]
+mod command;
+#[path = "approvals/deciding.rs"]
+mod deciding;
+#[path = "approvals/desk.rs"]
+mod desk;
+#[path = "approvals/lasting.rs"]
+mod lasting;
+#[path = "readme/page.rs"]
+#[expect(dead_code, reason = "the test of all pages uses the rest of it")]
+mod page;
+#[path = "approvals/pages.rs"]
+mod pages;

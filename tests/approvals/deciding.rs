@@ -1,0 +1,287 @@
+//! Whoever decides: who may, about what, and what comes of it.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use support::{Answer, get, post, until};
+
+use crate::desk::{
+    ANN, ASKER, BEA, CYD, DAN, GLOBEX, GLOBEX_ASKER, LOW, NARROW, READER, ask, fixture, granted, held, look, pending,
+    resolve, state,
+};
+
+/// An id of nothing.
+const NONE: &str = "11111111-1111-4111-8111-111111111111";
+
+#[test]
+fn what_is_not_a_tokens_to_know_is_not_there() {
+    let fixture = fixture("{}");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let id = held(&ask(hall, json!({})));
+    let body = |answer: Answer| {
+        assert_eq!(answer.status, 404, "{}", answer.text());
+        answer.bytes
+    };
+    let expected = body(look(hall, BEA, NONE));
+    for (token, id) in [
+        (GLOBEX, &*id),
+        (NARROW, &id),
+        (GLOBEX_ASKER, &id),
+        (READER, &id),
+        (BEA, "no-id-at-all"),
+        (BEA, "%00"),
+        (BEA, "%ff"),
+        (ASKER, NONE),
+    ] {
+        assert_eq!(body(look(hall, token, id)), expected, "{token} {id}");
+    }
+    look(hall, "hst_nobody_at_all_0", &id).refused(401);
+
+    // The same of deciding, but for the entry that says that it was tried.
+    let tried = |token: &str, id: &str| resolve(hall, token, id, "approve", json!({})).refused(404);
+    let expected = tried(BEA, NONE);
+    for (token, id) in [(GLOBEX, &*id), (NARROW, &id), (BEA, "no-id-at-all"), (BEA, "")] {
+        assert_eq!(tried(token, id), expected, "{token} {id}");
+    }
+    assert_eq!(state(hall, &id), "pending");
+
+    for token in [BEA, CYD, LOW, ANN, READER, DAN] {
+        assert_eq!(pending(hall, token), [&*id], "{token}");
+    }
+    assert!(pending(hall, GLOBEX).is_empty() && pending(hall, NARROW).is_empty());
+    get(hall, ASKER, "/wcp/approvals/pending").refused(403);
+}
+
+#[test]
+fn nobody_decides_about_what_they_asked_or_above_their_label_or_level() {
+    let fixture = fixture("{}");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let id = held(&ask(hall, json!({})));
+    for (token, why) in [(ANN, "somebody else must decide"), (LOW, "INTERNAL at most")] {
+        for resolution in ["approve", "deny", "escalate"] {
+            let said = resolve(hall, token, &id, resolution, json!({})).refused(403);
+            assert!(said.contains(why), "{resolution}: {said}");
+        }
+        let seen = look(hall, token, &id).ok();
+        assert_eq!(seen["may_decide"], false, "{seen}");
+        assert!(seen["why_not"].as_str().unwrap().contains(why), "{seen}");
+    }
+    assert!(look(hall, LOW, &id).ok().get("contents").is_none(), "contents are for whoever may see such data");
+    for (token, status) in [(ASKER, 403), (READER, 403)] {
+        assert!(resolve(hall, token, &id, "approve", json!({})).refused(status).contains("`approve`"));
+    }
+
+    // A gatekeeper may have somebody above look at it, and decides no more.
+    let before = look(hall, BEA, &id).ok();
+    let escalated = resolve(hall, BEA, &id, "escalate", json!({"note": "too much for me"})).ok();
+    assert_eq!(
+        (&escalated["state"], &escalated["supervisor_level"]),
+        (&json!("pending"), &json!("incident_commander"))
+    );
+    assert_eq!(escalated["expires_at"], before["expires_at"], "that moves nothing");
+    let said = resolve(hall, BEA, &id, "approve", json!({})).refused(403);
+    assert!(said.contains("incident_commander") && said.contains("escalate"), "{said}");
+    let again = ask(hall, json!({}));
+    assert_eq!((held(&again), &again["supervisor_level"]), (id.clone(), &json!("incident_commander")), "{again}");
+    resolve(hall, CYD, &id, "approve", json!({})).ok();
+    assert_eq!(granted(&ask(hall, json!({})), &id), ["cyd"]);
+
+    // What is refused to a known token is on record.
+    process.end();
+    let refused =
+        fixture.entries().into_iter().filter(|entry| entry["token"] == "ann2" || entry["token_name"] == "ann2");
+    assert_eq!(refused.count(), 3);
+}
+
+#[test]
+fn whoever_answers_for_the_asker_by_now_may_not_either_and_a_token_that_is_gone_decides_nothing() {
+    let fixture = fixture("{}");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let id = held(&ask(hall, json!({})));
+    assert_eq!(look(hall, BEA, &id).ok()["may_decide"], true);
+    fixture.edit("tenant_id: org.acme, owner: ann }", "tenant_id: org.acme, owner: bea }");
+    fixture
+        .edit("owner: cyd, levels: [gatekeeper, executor, incident_commander] }", "owner: cyd, levels: [executor] }");
+    fixture.edit("scopes: [approve, admin], owner: dan", "scopes: [admin], owner: dan");
+    process.hang_up();
+    until(|| look(hall, BEA, &id).ok()["may_decide"] == false);
+    for token in [BEA, ANN] {
+        assert!(resolve(hall, token, &id, "approve", json!({})).refused(403).contains("somebody else must decide"));
+    }
+    assert!(resolve(hall, CYD, &id, "approve", json!({})).refused(403).contains("gatekeeper"));
+    assert!(resolve(hall, DAN, &id, "approve", json!({})).refused(403).contains("`approve`"));
+    assert_eq!(state(hall, &id), "pending");
+}
+
+#[test]
+fn two_must_agree_where_two_must_and_they_are_two_people() {
+    let fixture = fixture("{ quorum: { gatekeeper: 2 } }");
+    fixture.edit("owner: dan }", "owner: bea }");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let id = held(&ask(hall, json!({})));
+    let voted = resolve(hall, BEA, &id, "approve", json!({})).ok();
+    assert_eq!((&voted["state"], &voted["votes"], &voted["quorum"]), (&json!("pending"), &json!(["bea"]), &json!(2)));
+    assert_eq!(held(&ask(hall, json!({}))), id, "one is not enough");
+    for token in [BEA, DAN] {
+        let said = resolve(hall, token, &id, "approve", json!({})).refused(409);
+        assert!(said.contains("has agreed already"), "{said}");
+        assert_eq!(look(hall, token, &id).ok()["may_decide"], false);
+    }
+    let approved = resolve(hall, CYD, &id, "approve", json!({})).ok();
+    assert_eq!((&approved["state"], &approved["votes"]), (&json!("approved"), &json!(["bea", "cyd"])), "{approved}");
+    assert_eq!(granted(&ask(hall, json!({})), &id), ["bea", "cyd"]);
+
+    // One no is enough.
+    let id = held(&ask(hall, json!({})));
+    resolve(hall, BEA, &id, "approve", json!({})).ok();
+    assert_eq!(resolve(hall, CYD, &id, "deny", json!({})).ok()["state"], "denied");
+    process.end();
+    fixture.verify();
+}
+
+#[test]
+fn escalating_names_its_level_and_never_lowers_it() {
+    let fixture = fixture("{}");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let id = held(&ask(hall, json!({})));
+    let escalate = |token: &str, more: Value| {
+        let mut body = json!({"pending_approval_id": id});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        post(hall, token, "/wcp/approvals/escalate", &body.to_string())
+    };
+    assert_eq!(escalate(BEA, json!({"supervisor_level": "executor"})).ok()["supervisor_level"], "executor");
+    assert_eq!(escalate(CYD, json!({})).ok()["supervisor_level"], "incident_commander");
+    for more in [json!({}), json!({"supervisor_level": "gatekeeper"}), json!({"supervisor_level": "executor"})] {
+        let said = escalate(CYD, more).refused(409);
+        assert!(said.contains("nobody is above incident_commander"), "{said}");
+    }
+    let said = escalate(CYD, json!({"supervisor_level": "boss"})).refused(400);
+    assert!(said.contains("`supervisor_level`") && said.contains("`boss`"), "{said}");
+}
+
+#[test]
+fn what_was_agreed_to_is_taken_back_by_one_or_all_at_once() {
+    let fixture = fixture("{}");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let row = |n: i32| json!({"request": {"row": n}});
+    let agreed = |n: i32| {
+        let id = held(&ask(hall, row(n)));
+        resolve(hall, BEA, &id, "approve", json!({})).ok();
+        id
+    };
+    let id = held(&ask(hall, row(0)));
+    assert!(resolve(hall, CYD, &id, "withdraw", json!({})).refused(409).contains("deny it instead"));
+    let one = agreed(1);
+    assert!(resolve(hall, ANN, &one, "withdraw", json!({})).refused(403).contains("somebody else"));
+    let taken = resolve(hall, CYD, &one, "withdraw", json!({"note": "a mistake"})).ok();
+    assert_eq!((&taken["state"], &taken["resolved_by"]), (&json!("withdrawn"), &json!("cyd")), "{taken}");
+    assert_ne!(held(&ask(hall, row(1))), one, "it asks anew");
+    let said = resolve(hall, BEA, &one, "approve", json!({})).refused(409);
+    assert!(said.contains("withdrawn already"), "{said}");
+
+    let both = [agreed(2), agreed(3)];
+    let void = |token: &str, body: &str| post(hall, token, "/wcp/approvals/void-all", body);
+    assert!(void(BEA, r#"{"note": "all"}"#).refused(403).contains("`admin`"));
+    for body in ["{}", r#"{"note": "  "}"#] {
+        assert!(void(DAN, body).refused(400).contains("`note`"));
+    }
+    assert_eq!(void(DAN, r#"{"note": "an incident"}"#).ok(), json!({"withdrawn": 2}));
+    for id in &both {
+        assert_eq!(state(hall, id), "withdrawn");
+    }
+    assert_ne!(held(&ask(hall, row(2))), both[0]);
+    assert_eq!(state(hall, &id), "pending", "what nobody agreed to still waits");
+    assert_eq!(void(DAN, r#"{"note": "again"}"#).ok(), json!({"withdrawn": 0}));
+    process.end();
+    fixture.verify();
+}
+
+#[test]
+fn what_is_agreed_to_is_what_was_looked_at() {
+    let fixture = fixture("{}");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let id = held(&ask(hall, json!({})));
+    let said = resolve(hall, BEA, &id, "approve", json!({"digest": "0".repeat(64)})).refused(409);
+    assert!(said.contains("not what was looked at"), "{said}");
+    assert_eq!(state(hall, &id), "pending");
+
+    let post = |body: &str| post(hall, BEA, "/wcp/approvals/resolve", body).refused(400);
+    let named = |key: &str, value: Value| {
+        let mut body = json!({"pending_approval_id": id, "resolution": "approve"});
+        body[key] = value;
+        post(&body.to_string())
+    };
+    for (said, field, value) in [
+        (named("resolution", json!("agree")), "`resolution`", "`agree`"),
+        (named("resolution", json!(1)), "`resolution`", "no text"),
+        (named("resolution", Value::Null), "`resolution`", "missing"),
+        (named("digest", json!("abc")), "`digest`", "`abc`"),
+        (named("note", json!("x".repeat(501))), "`note`", "500"),
+        (named("pending_approval_id", Value::Null), "`pending_approval_id`", "missing"),
+        (named("pending_approval_id", json!([])), "`pending_approval_id`", "no text"),
+        (post("[]"), "body", "no object"),
+        (post("{"), "body", "not JSON"),
+    ] {
+        assert!(said.contains(field) && said.contains(value), "{field} {value}: {said}");
+    }
+    assert_eq!(state(hall, &id), "pending");
+    resolve(hall, BEA, &id, "approve", json!({})).ok();
+    assert!(resolve(hall, BEA, &id, "approve", json!({})).refused(409).contains("approved already"));
+}
+
+/// Which snapshot decides.
+fn snapshot(hall: SocketAddr) -> Value {
+    get(hall, DAN, "/readyz").body["snapshot"].clone()
+}
+
+#[test]
+fn what_rests_on_something_else_by_now_is_void() {
+    let fixture = fixture("{}");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let edit = |file: &str, from: &str, to: &str| {
+        let (text, before) = (fixture.read(file), snapshot(hall));
+        assert!(text.contains(from), "{text}");
+        fixture.write(file, &text.replace(from, to));
+        process.hang_up();
+        until(|| snapshot(hall) != before);
+    };
+    let worker = "enrolled/wrk_make_acme_prod.json";
+    let other = "enrolled/wrk_report_acme_prod.json";
+    for (n, (file, from, to, is_void)) in [
+        ("rules.json", "\"rr_data_write\",", "\"rr_data_write\", \"description\": \"another\",", true),
+        ("policies/all.cedar", "RESTRICTED data needs a human", "RESTRICTED data needs somebody", true),
+        // Another's record is nothing to it, nor is another's policy.
+        (other, "\"low\"", "\"medium\"", false),
+        ("policies/all.cedar", "CONFIDENTIAL data is written by hand", "CONFIDENTIAL data is written by a hand", false),
+        (worker, "\"medium\"", "\"high\"", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (agreed, waits) = (json!({"request": {"row": n}}), json!({"request": {"waits": n}}));
+        let [id, waiting] = [&agreed, &waits].map(|fields| held(&ask(hall, fields.clone())));
+        resolve(hall, BEA, &id, "approve", json!({})).ok();
+        edit(file, from, to);
+        let decision = ask(hall, agreed);
+        if !is_void {
+            granted(&decision, &id);
+            assert_eq!(held(&ask(hall, waits)), waiting, "{file}");
+            continue;
+        }
+        assert_ne!(held(&decision), id, "{file}");
+        assert_ne!(held(&ask(hall, waits)), waiting, "{file}");
+        for id in [&id, &waiting] {
+            let own = look(hall, ASKER, id).ok();
+            assert_eq!(own["state"], "void", "{file}: {own}");
+            assert!(own["note"].as_str().unwrap().contains("another by now"), "{own}");
+        }
+    }
+}

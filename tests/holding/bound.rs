@@ -1,0 +1,56 @@
+//! What is agreed to is exactly what would run: whatever else is sent is another request.
+
+use std::collections::BTreeSet;
+
+use crate::gate::{ASKER2, ROW, held, started};
+
+#[test]
+fn another_byte_header_target_method_label_or_credential_is_another_request() {
+    let gate = started("{}", "");
+    let id = held(&gate.write());
+    gate.resolve(&id, "approve");
+    let others = [
+        gate.send("POST /rows", &[], &ROW.replace('1', "2")),
+        gate.send("POST /rows", &[], ""),
+        gate.send("PUT /rows", &[], ROW),
+        gate.send("POST /rows?dry=1", &[], ROW),
+        gate.send("POST /rows", &[("x-mode", "fast")], ROW),
+        gate.send("POST /rows", &[("authorization", "Bearer one")], ROW),
+        gate.send("POST /rows", &[("authorization", "Bearer two")], ROW),
+        gate.send("POST /rows", &[("wcp-data-label", "RESTRICTED")], ROW),
+        gate.send("POST /rows", &[("wcp-token", ASKER2)], ROW),
+    ];
+    let ids: BTreeSet<String> = others.iter().map(held).collect();
+    assert_eq!((ids.len(), ids.contains(&id)), (others.len(), false));
+    assert_eq!(gate.upstream.bodies(), Vec::<Vec<u8>>::new());
+
+    // A credential is there for whoever looks as another hash, and never itself.
+    let hashes: BTreeSet<String> = ids
+        .iter()
+        .filter_map(|id| {
+            let seen = gate.look(id);
+            assert!(!seen.to_string().contains("Bearer "), "{seen:#}");
+            let headers = seen["contents"]["headers"].as_array().unwrap().clone();
+            let found = headers.into_iter().find(|header| header["name"] == "authorization");
+            found.map(|header| header["value"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    assert_eq!((hashes.len(), hashes.iter().all(|hash| hash.starts_with("sha256:"))), (2, true), "{hashes:?}");
+}
+
+#[test]
+fn what_differs_each_time_is_no_part_of_it() {
+    let gate = started("{ unbound_headers: [user-agent, x-note-*] }", "");
+    let send = |agent: &str, note: &str, correlation: &str| {
+        let headers = [("user-agent", agent), ("x-note-a", note), ("wcp-correlation-id", correlation)];
+        gate.send("POST /rows", &headers, ROW)
+    };
+    let id = held(&send("one", "a", "11111111-1111-4111-8111-111111111111"));
+    assert_eq!(held(&send("two", "b", "22222222-2222-4222-8222-222222222222")), id);
+    gate.resolve(&id, "approve");
+    let answer = send("three", "c", "33333333-3333-4333-8333-333333333333");
+    assert_eq!(answer.status, 200);
+    assert_eq!(gate.upstream.last("user-agent"), ["three"], "and it is forwarded");
+    // By default a request id is one of these.
+    assert_ne!(held(&gate.send("POST /rows", &[("x-request-id", "1")], ROW)), held(&gate.write()));
+}
