@@ -20,7 +20,7 @@ COPY .ci/sbom .ci/supply-chain .ci/
 ARG HALLGATE_COMMIT
 RUN cargo rustc --locked --release --bin hallgate -- -C target-feature=+crt-static \
     && strip --strip-all -o /hallgate target/release/hallgate \
-    && test "$(stat --format %s /hallgate)" -lt 29360128
+    && test "$(stat --format %s /hallgate)" -lt 33554432
 RUN .ci/sbom /sbom && mkdir /ledger
 
 # Runs once before the app, with the capability NET_ADMIN, and ends.

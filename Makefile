@@ -82,7 +82,7 @@ sbom: build-tools ## what the program is made of, and the licences of all of it,
 	@.ci/need python3
 	.ci/sbom target/sbom
 
-# Two builds with link-time optimisation, and every dependency for the other architecture: five to ten minutes each on two cores.
+# Two builds with link-time optimisation, and every dependency for the other architecture: 25 minutes of one core's time each.
 dist: build-tools $(KUBECTL)/installed ## what is handed out, in target/dist: programs, image, chart, bill of materials, sums
 	@.ci/need python3 strip=binutils
 	.ci/dist target/dist
@@ -115,6 +115,7 @@ counts: build-tools ## what a request costs in instructions and allocations, cou
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 RUSTFLAGS=-Clinker-features=-lld \
 		$(CARGO) build --release --locked --target-dir target/counts --bin hallgate --bench bare_pingora
 	python3 benches/counts.py target/counts/release/hallgate "$$(ls -t target/counts/release/deps/bare_pingora-* | grep -v '\.d$$' | head -1)" $(ARGS)
+	python3 benches/counts.py target/counts/release/hallgate --keys
 
 # pingora's zlib is built with cmake.
 build-tools:
@@ -167,8 +168,10 @@ $(FRIENDS)/installed: tests/friends/package.json
 	@touch $@
 
 # kubectl, which renders kustomizations, and helm.
-$(KUBECTL)/installed: .ci/kubectl | $(VENV)/installed
-	.ci/kubectl $(KUBECTL) $(VENV)/bin/python
+$(KUBECTL)/installed: .ci/kubectl
+	@.ci/need python3
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
+	.ci/kubectl $(KUBECTL)
 	@mkdir -p $(@D) && touch $@
 
 # The program as it is in the image: all of it in one file, C library included. Only the last step differs from the usual build.
