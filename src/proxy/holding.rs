@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, StatusCode, Uri};
+use pingora_core::ErrorType;
 use pingora_proxy::Session;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -153,8 +154,13 @@ impl Parts {
         match timeout(BODY_TIME.min(self.idle_timeout), read).await {
             Ok(Ok(Some(body))) if !session.as_ref().retry_buffer_truncated() => Ok(body),
             Ok(Ok(_)) => too_large(),
-            Ok(Err(_)) => cannot(StatusCode::BAD_REQUEST, "its body could not be read to its end"),
-            Err(_) => cannot(StatusCode::REQUEST_TIMEOUT, "its body did not arrive in time to be shown to a human"),
+            Ok(Err(error)) if *error.etype() != ErrorType::ReadTimedout => {
+                cannot(StatusCode::BAD_REQUEST, "its body could not be read to its end")
+            }
+            // By whichever clock.
+            Ok(Err(_)) | Err(_) => {
+                cannot(StatusCode::REQUEST_TIMEOUT, "its body did not arrive in time to be shown to a human")
+            }
         }
     }
 
