@@ -177,6 +177,12 @@ impl Credentials {
     }
 }
 
+/// Whether a name may be a secret's: whoever is shown its value is shown a hash. More are taken for one than are taken out.
+pub fn may_be_secret(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    HELD.iter().any(|word| lower.contains(word)) || ends_like_one(name.as_bytes())
+}
+
 /// Whether a name ends like that of a credential.
 fn ends_like_one(name: &[u8]) -> bool {
     let last = name.iter().rev().find(|byte| byte.is_ascii_alphanumeric());

@@ -57,6 +57,12 @@ impl CallerView {
         })
     }
 
+    /// The host that the caller asks for, with its port, of which the upstream is told.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
     /// Whether what the peer says of the connection before it is believed.
     #[must_use]
     pub fn is_believed(&self, upstream: &Upstream) -> bool {

@@ -7,6 +7,7 @@ use pingora_http::RequestHeader;
 
 use crate::hall::approvals::{Contents, Subject, UnboundHeaders};
 use crate::ids::Digest;
+use crate::proxy::credentials::may_be_secret;
 use crate::proxy::destination::Destination;
 use crate::proxy::forward;
 use crate::proxy::forwarded::CallerView;
@@ -15,8 +16,7 @@ use crate::proxy::forwarded::CallerView;
 const NOT_OF_THE_REQUEST: [http::HeaderName; 8] =
     [CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
-/// Parts of names of headers whose values are secrets.
-const SECRET: [&str; 8] = ["auth", "token", "secret", "key", "cookie", "password", "signature", "credential"];
+const HOST_NAME: &str = "host";
 
 /// A request as it would be forwarded, but for what we add.
 pub struct WouldRun {
@@ -24,6 +24,8 @@ pub struct WouldRun {
     upstream: String,
     /// Scheme and host of the upstream.
     origin: String,
+    /// The host that the caller asks for, where the upstream is told of it.
+    host: Option<String>,
 }
 
 impl WouldRun {
@@ -42,20 +44,35 @@ impl WouldRun {
         let upstream = &destination.upstream;
         let scheme = if upstream.tls { "https" } else { "http" };
         let host = String::from_utf8_lossy(destination.host.as_bytes());
-        Ok(Self { request, upstream: upstream.name.to_string(), origin: format!("{scheme}://{host}") })
+        let origin = format!("{scheme}://{host}");
+        let host = seen.and_then(CallerView::host).map(str::to_owned);
+        Ok(Self { request, upstream: upstream.name.to_string(), origin, host })
     }
 
     fn target(&self) -> &str {
         self.request.uri.path_and_query().map_or("/", |target| target.as_str())
     }
 
-    /// The caller's headers that are forwarded, sorted by name, the values of each in their order.
+    /// The target as it is shown: of what may be a secret there is a hash.
+    fn shown_target(&self) -> String {
+        let Some((path, query)) = self.target().split_once('?') else { return self.target().to_owned() };
+        let shown = |parameter: &str| match parameter.split_once('=') {
+            Some((name, value)) if may_be_secret(name) => format!("{name}=sha256:{}", Digest::of(value.as_bytes())),
+            _ => parameter.to_owned(),
+        };
+        let shown: Vec<String> = query.split('&').map(shown).collect();
+        format!("{path}?{}", shown.join("&"))
+    }
+
+    /// The host that is told, and the caller's headers that are forwarded, sorted by name, the values of each in their order.
     fn headers(&self) -> Vec<(&str, &[u8])> {
         let headers: &HeaderMap = &self.request.headers;
         let mut names: Vec<_> = headers.keys().filter(|name| !NOT_OF_THE_REQUEST.contains(name)).collect();
         names.sort_by_key(|name| name.as_str());
         let values = |name: &'_ http::HeaderName| headers.get_all(name.as_str()).iter().collect::<Vec<_>>();
-        names.iter().flat_map(|name| values(name).into_iter().map(|value| (name.as_str(), value.as_bytes()))).collect()
+        let host = self.host.iter().map(|host| (HOST_NAME, host.as_bytes()));
+        let headers = names.iter().flat_map(|name| values(name).into_iter().map(|one| (name.as_str(), one.as_bytes())));
+        host.chain(headers).collect()
     }
 
     /// Its digest, behind what is asked.
@@ -68,7 +85,7 @@ impl WouldRun {
     /// What an approver sees of it. A credential is there as the hash of its value, so that another one can be told.
     pub fn contents(&self, body: &[u8]) -> Contents {
         let shown = |(name, value): (&str, &[u8])| {
-            let value = if SECRET.iter().any(|part| name.contains(part)) {
+            let value = if may_be_secret(name) {
                 format!("sha256:{}", Digest::of(value))
             } else {
                 String::from_utf8_lossy(value).into_owned()
@@ -76,7 +93,7 @@ impl WouldRun {
             (name.to_owned(), value)
         };
         Contents {
-            http: Some(format!("{} {}{}", self.request.method, self.origin, self.target())),
+            http: Some(format!("{} {}{}", self.request.method, self.origin, self.shown_target())),
             headers: self.headers().into_iter().map(shown).collect(),
             ..Contents::of_body(body)
         }

@@ -39,6 +39,27 @@ fn another_byte_header_target_method_label_or_credential_is_another_request() {
 }
 
 #[test]
+fn a_host_that_the_upstream_is_told_is_part_of_it_and_a_secret_in_a_target_is_shown_to_nobody() {
+    let gate = started("{}", "");
+    let to = |host: &str, path: &str| gate.send(&format!("POST {path}"), &[("host", host)], ROW);
+    let id = held(&to("one.example", "/named?a=1&api_key=sk-4711"));
+    let seen = gate.look(&id);
+    assert!(seen["contents"]["http"].as_str().unwrap().contains("/named?a=1&api_key=sha256:"), "{seen:#}");
+    assert!(!seen.to_string().contains("sk-4711"), "{seen:#}");
+    assert_eq!(
+        (&seen["contents"]["headers"][0]["name"], &seen["contents"]["headers"][0]["value"]),
+        (&"host".into(), &"one.example".into())
+    );
+    gate.resolve(&id, "approve");
+    assert_ne!(held(&to("two.example", "/named?a=1&api_key=sk-4711")), id);
+    assert_ne!(held(&to("one.example", "/named?a=1&api_key=sk-4712")), id);
+    assert_eq!(to("one.example", "/named?a=1&api_key=sk-4711").status, 200);
+    assert_eq!(gate.upstream.last("host"), ["one.example"]);
+    // Where the upstream is not told of it, it is no part of what runs.
+    assert_eq!(held(&to("one.example", "/rows")), held(&to("two.example", "/rows")));
+}
+
+#[test]
 fn what_differs_each_time_is_no_part_of_it() {
     let gate = started("{ unbound_headers: [user-agent, x-note-*] }", "");
     let send = |agent: &str, note: &str, correlation: &str| {

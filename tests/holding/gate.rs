@@ -33,8 +33,11 @@ gate:
   identity: {{ mode: token }}
   env: dev
   {gate}
-  upstreams: {{ rows: {{ url: \"http://{}\" }} }}
+  upstreams:
+    rows: {{ url: \"http://{0}\" }}
+    named: {{ url: \"http://{0}\", host: keep }}
   routes:
+    - {{ match: {{ path: /named }}, capability: cap.data.write.v1, data_label: CONFIDENTIAL, upstream: named }}
     - {{ match: {{ path: /rows }}, capability: cap.data.write.v1, data_label: CONFIDENTIAL, upstream: rows, hold: {{ max_wait: 1h }} }}
     - {{ match: {{ path: /wait/* }}, capability: cap.data.write.v1, data_label: CONFIDENTIAL, upstream: rows, hold: {{ wait: 1h }} }}
 hall:
