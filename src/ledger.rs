@@ -25,7 +25,7 @@ pub use format::recovered::{Gap, Recovered, Recovery};
 pub use format::status::{MOST_WORKERS, StatusChange};
 pub use handle::{Ledger, LedgerHealth};
 pub use lock::OpenError;
-pub use read::approvals::PastApproval;
+pub use read::approvals::{ApprovalEvent, PastApproval};
 pub use read::bundle::BundleWriter;
 pub use read::cursor::Cursor;
 pub use read::filter::{Filter, Filtered};

@@ -75,7 +75,7 @@ async fn answer(hall: &Arc<Hall>, request: Request, form: Form) -> Response {
 }
 
 /// Decides and records; what a human has to agree to is put to one. Here the caller's object is what would run.
-async fn decide(hall: &Hall, ask: Ask) -> Result<Recorded, CannotDecide> {
+async fn decide(hall: &Arc<Hall>, ask: Ask) -> Result<Recorded, CannotDecide> {
     let held = match hall.rule(ask).await? {
         Ruled::Recorded(recorded) => return Ok(recorded),
         Ruled::Held(held) => *held,

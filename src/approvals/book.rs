@@ -1,6 +1,6 @@
 //! The book: all approvals that may still come to something, and those of which somebody may still ask what became of them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ pub(super) struct Live {
 /// What is found for whoever asks.
 #[derive(Debug)]
 pub enum Entered {
-    /// Nobody was asked yet: keep its contents, record it, and [keep](Opening::keep) it.
+    /// Nobody was asked yet: keep its contents, say that it [is recorded](Opening::recording), and record it.
     New(Opening),
     /// Somebody is asked already.
     Pending(Approval),
@@ -86,12 +86,12 @@ pub enum Entered {
     TooMany(String),
 }
 
-/// An approval that is being opened. Dropped without being kept it was never there.
+/// An approval that is being opened. Dropped before its entry is begun it was never there, and afterwards it is: the entry may be.
 #[derive(Debug)]
 pub struct Opening {
     book: Arc<Book>,
     approval: Approval,
-    kept: bool,
+    recorded: bool,
 }
 
 /// What was agreed to, taken by one request. Dropped without a word it counts as spent.
@@ -104,10 +104,13 @@ pub struct GrantClaim {
 }
 
 impl Book {
-    /// A book with what a store has kept.
+    /// A book with what a store has kept. `newest_micros` is when the newest entry was recorded: a wall clock that was set back extends
+    /// nothing.
     #[must_use]
-    pub fn new(settings: Settings, restored: Vec<Approval>, now: BothClocks) -> Arc<Self> {
-        let mut pages = Pages::default();
+    pub fn new(settings: Settings, mut restored: Vec<Approval>, newest_micros: i64, now: BothClocks) -> Arc<Self> {
+        let mut pages = Pages { newest_micros, ..Pages::default() };
+        // Of those about the same the newest is the one that whoever asks is given.
+        restored.sort_by_key(|approval| approval.opened_at_micros);
         for approval in restored {
             pages.insert(approval, now, false);
         }
@@ -159,19 +162,20 @@ impl Book {
             return Entered::TooMany(why);
         }
         let ttl = i64::try_from(self.settings.ttl.as_micros()).unwrap_or(i64::MAX);
+        let opened_at_micros = now.micros.max(newest);
         let approval = Approval {
             id: Uuid::new_v4(),
             asked: asked.clone(),
             asker: asker.clone(),
-            opened_at_micros: now.micros,
-            expires_at_micros: now.micros.saturating_add(ttl),
+            opened_at_micros,
+            expires_at_micros: opened_at_micros.saturating_add(ttl),
             state: State::Pending,
             votes: Vec::new(),
             note: None,
             ended_by: None,
         };
         pages.insert(approval.clone(), now, true);
-        Entered::New(Opening { book: Arc::clone(self), approval, kept: false })
+        Entered::New(Opening { book: Arc::clone(self), approval, recorded: false })
     }
 
     /// What is forwarded and no part of what is approved.
@@ -261,6 +265,17 @@ impl Book {
         self.lock().dirty.extend(ids);
     }
 
+    /// Forgets an approval that was being opened when a process ended: nobody was told of it, and no entry says it.
+    pub fn forget_unopened(&self, id: Uuid) {
+        self.lock().remove(id);
+    }
+
+    /// The newest time that an entry had, in microseconds since 1970 UTC: what is on record up to then, but for the last moment, is here.
+    #[must_use]
+    pub fn newest_micros(&self) -> i64 {
+        self.lock().newest_micros
+    }
+
     /// An entry had this time.
     pub fn saw(&self, micros: i64) {
         let mut pages = self.lock();
@@ -312,7 +327,8 @@ impl Live {
 
 impl Pages {
     fn insert(&mut self, approval: Approval, now: BothClocks, opens: bool) {
-        let left = u64::try_from(approval.expires_at_micros.saturating_sub(now.micros)).unwrap_or(0);
+        let began = now.micros.max(self.newest_micros);
+        let left = u64::try_from(approval.expires_at_micros.saturating_sub(began)).unwrap_or(0);
         let until = now.steady + Duration::from_micros(left);
         let (id, digest) = (approval.id, approval.asked.digest);
         let phase = watch::Sender::new(phase(&approval.state));
@@ -363,23 +379,22 @@ impl Pages {
     /// Forgets what is over for longer than anybody asks, and the oldest where there are too many.
     fn forget(&mut self, now: BothClocks, ttl: Duration) {
         let ttl = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX);
-        let mut over: BTreeMap<(i64, Uuid), Digest> = BTreeMap::new();
-        for (id, live) in &self.live {
-            if live.approval.state.is_over() && !live.busy {
-                over.insert((live.approval.expires_at_micros, *id), live.approval.asked.digest);
+        let over = self.live.iter().filter(|(_, live)| live.approval.state.is_over() && !live.busy);
+        let over: BTreeSet<(i64, Uuid)> = over.map(|(id, live)| (live.approval.expires_at_micros, *id)).collect();
+        let too_many = over.len().saturating_sub(REMEMBERED);
+        for (at, (expires_at, id)) in over.into_iter().enumerate() {
+            if at < too_many || now.micros >= expires_at.saturating_add(ttl) {
+                self.remove(id);
             }
         }
-        let too_many = over.len().saturating_sub(REMEMBERED);
-        let gone = over
-            .iter()
-            .enumerate()
-            .filter(|(at, ((expires_at, _), _))| *at < too_many || now.micros >= expires_at.saturating_add(ttl));
-        for (_, ((_, id), digest)) in gone {
-            self.live.remove(id);
-            self.dirty.insert(*id);
-            if self.by_digest.get(digest) == Some(id) {
-                self.by_digest.remove(digest);
-            }
+    }
+
+    fn remove(&mut self, id: Uuid) {
+        let Some(live) = self.live.remove(&id) else { return };
+        self.dirty.insert(id);
+        let digest = live.approval.asked.digest;
+        if self.by_digest.get(&digest) == Some(&id) {
+            self.by_digest.remove(&digest);
         }
     }
 }
@@ -404,28 +419,25 @@ impl Opening {
         &self.approval
     }
 
-    /// Its contents are kept and its entry is written: it is there.
-    pub fn keep(mut self) {
-        self.kept = true;
-        let id = self.approval.id;
-        let mut pages = self.book.lock();
-        pages.dirty.insert(id);
-        if let Some(live) = pages.live.get_mut(&id) {
-            (live.busy, live.opens) = (false, false);
-        }
+    /// Its contents are kept, and its entry is being written: whoever asked may leave from here on.
+    pub const fn recording(&mut self) {
+        self.recorded = true;
+    }
+
+    /// There is no entry of it, and there will be none.
+    pub fn discard(mut self) {
+        self.recorded = false;
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        if self.kept {
-            return;
-        }
         let mut pages = self.book.lock();
-        pages.live.remove(&self.approval.id);
-        pages.dirty.insert(self.approval.id);
-        if pages.by_digest.get(&self.approval.asked.digest) == Some(&self.approval.id) {
-            pages.by_digest.remove(&self.approval.asked.digest);
+        if !self.recorded {
+            pages.remove(self.approval.id);
+        } else if let Some(live) = pages.live.get_mut(&self.approval.id) {
+            (live.busy, live.opens) = (false, false);
+            pages.dirty.insert(self.approval.id);
         }
     }
 }

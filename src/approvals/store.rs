@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
@@ -28,8 +28,6 @@ const WAITING: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often what has changed is written.
 const LOOK: Duration = Duration::from_millis(200);
-/// How often the file says up to when it knows everything, while anything waits.
-const NOTE: Duration = Duration::from_secs(10);
 /// An entry may be on record so long before the book knows of it, by far.
 const LATE: i64 = 60_000_000;
 /// How long the end of the thread is waited for.
@@ -109,13 +107,13 @@ enum Job {
 }
 
 impl ApprovalStore {
-    /// Starts the thread. `clock` gives the wall clock in microseconds.
+    /// Starts the thread.
     ///
     /// # Errors
     /// There is no thread for it.
-    pub fn start(file: StoreFile, book: &Arc<Book>, clock: fn() -> i64) -> io::Result<Self> {
+    pub fn start(file: StoreFile, book: &Arc<Book>) -> io::Result<Self> {
         let (jobs, come) = sync_channel(WAITING);
-        let mut desk = Desk { file, book: Arc::clone(book), clock, noted: Instant::now(), is_failing: false };
+        let mut desk = Desk { file, book: Arc::clone(book), is_failing: false };
         let thread = threads::start("approvals-store", move || desk.run(&come))?;
         Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
     }
@@ -160,8 +158,6 @@ impl ApprovalStore {
 struct Desk {
     file: StoreFile,
     book: Arc<Book>,
-    clock: fn() -> i64,
-    noted: Instant,
     is_failing: bool,
 }
 
@@ -207,13 +203,12 @@ impl Desk {
 
     /// Writes what has changed since the last time, all or nothing.
     fn write(&mut self) {
-        let at = (self.clock)().saturating_sub(LATE);
+        // By the time of entries, which never goes back: a clock that was ahead for a while would have what follows passed over.
+        let at = self.book.newest_micros().saturating_sub(LATE);
         let (changed, gone) = self.book.unkept();
-        let is_due = self.noted.elapsed() >= NOTE && !self.book.open().is_empty();
-        if changed.is_empty() && gone.is_empty() && !is_due {
+        if changed.is_empty() && gone.is_empty() {
             return;
         }
-        self.noted = Instant::now();
         match write(&mut self.file.database.connection, &changed, &gone, at) {
             Ok(()) if self.is_failing => {
                 self.is_failing = false;
@@ -251,7 +246,8 @@ fn show(connection: &Connection, id: Uuid) -> Result<Option<Contents>, String> {
     let sql = "SELECT contents FROM contents WHERE id = ?1";
     let text: Option<String> =
         connection.query_row(sql, [id.to_string()], |row| row.get(0)).optional().map_err(|error| error.to_string())?;
-    text.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| error.to_string())
+    // What the parser says may quote it, and it goes into the log.
+    text.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| "it is not as it was written".to_owned())
 }
 
 fn write(connection: &mut Connection, changed: &[Approval], gone: &[Uuid], at: i64) -> Result<(), String> {

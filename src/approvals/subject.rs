@@ -22,6 +22,7 @@ impl Subject {
         all.text(&input.capability_id);
         all.text(input.env.as_str());
         all.text(input.data_label.as_str());
+        all.maybe(input.tenant_credential.as_deref());
         Self(all)
     }
 

@@ -14,12 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::{Caller, Hall, Recorded};
+use super::{Caller, CannotDecide, Hall, Recorded};
 use crate::approvals::{
-    ApprovalStore, Asker, Book, BothClocks, Settings, StoreError, StoreFile, WaitingPlace, WaitingRoom,
+    ApprovalStore, Asker, Book, BothClocks, Settings, StoreError, StoreFile, WaitingLimits, WaitingPlace, WaitingRoom,
 };
 use crate::clock::now_micros;
 use crate::engine::{Decision, Outcome};
+use crate::ledger::RecallRange;
 use crate::telemetry::threads::Thread;
 use repeated::Repeated;
 
@@ -49,12 +50,18 @@ impl Ruled {
     }
 }
 
+/// Callers whose bodies are read at once, of 64 KiB each at most: they have no place in flight meanwhile.
+const READING: WaitingLimits = WaitingLimits { most: 512, most_for_one: 256, bytes: usize::MAX };
+
 /// Why nobody can be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ApprovalsError {
     /// The store cannot be used.
     #[error("`approvals.store`: {0}")]
     Store(#[from] StoreError),
+    /// The newest entry cannot be read.
+    #[error("the ledger cannot be read for approvals: {0}")]
+    Ledger(io::Error),
     /// There is no thread for it.
     #[error("no thread can be started for approvals: {0}")]
     Thread(#[from] io::Error),
@@ -68,7 +75,10 @@ pub(super) struct Approvals {
     /// What happened since the store was written last is known.
     is_ready: AtomicBool,
     repeated: Repeated,
+    /// Callers that are kept until somebody agrees.
     waiting: Arc<WaitingRoom>,
+    /// Callers whose bodies are read, so that somebody can be asked.
+    reading: Arc<WaitingRoom>,
     expiring: Mutex<Option<Thread>>,
     ends: Arc<AtomicBool>,
 }
@@ -86,9 +96,10 @@ impl Hall {
     pub fn ask_humans(self: &Arc<Self>, settings: Settings) -> Result<(), ApprovalsError> {
         let (file, restored) = StoreFile::open(&settings.store)?;
         let waiting = WaitingRoom::new(settings.waiting);
-        let book = Book::new(settings, restored.approvals, now());
+        let newest = self.newest_entry().map_err(ApprovalsError::Ledger)?;
+        let book = Book::new(settings, restored.approvals, newest, now());
         let is_ready = book.open().is_empty();
-        let store = ApprovalStore::start(file, &book, now_micros)?;
+        let store = ApprovalStore::start(file, &book)?;
         let ends = Arc::new(AtomicBool::new(false));
         let approvals = Approvals {
             book,
@@ -97,6 +108,7 @@ impl Hall {
             is_ready: AtomicBool::new(is_ready),
             repeated: Repeated::default(),
             waiting,
+            reading: WaitingRoom::new(READING),
             expiring: Mutex::default(),
             ends: Arc::clone(&ends),
         };
@@ -120,6 +132,24 @@ impl Hall {
     #[must_use]
     pub fn unbound_headers(&self) -> Option<&UnboundHeaders> {
         self.approvals.get().map(|approvals| approvals.book.unbound_headers())
+    }
+
+    /// When the newest entry was recorded, in microseconds since 1970 UTC; the least time where there is none.
+    fn newest_entry(&self) -> io::Result<i64> {
+        let mut newest = i64::MIN;
+        let last = RecallRange { until: self.ledger.health().entries, since: i64::MAX, least: 1, most: 1 };
+        self.ledger.reader().recall(last, |entry| newest = entry.recorded_at_micros())?;
+        Ok(newest)
+    }
+
+    /// A place for a caller whose body is read, so that somebody can be asked.
+    ///
+    /// # Errors
+    /// Too many are read already: the caller gets 503.
+    pub fn read_for_human(&self, caller: &Caller) -> Result<WaitingPlace, CannotDecide> {
+        let asker = Asker { token: caller.token.clone(), owner: caller.owner.clone() };
+        let place = self.approvals.get().and_then(|approvals| approvals.reading.enter(asker, 0));
+        place.ok_or(CannotDecide::Approvals).inspect_err(|_| self.count_undecided())
     }
 
     /// A place for a caller that waits until somebody agrees, with so many bytes of its own; `None`: there is none.
@@ -158,3 +188,6 @@ impl Approvals {
         self.is_ready.load(Ordering::Acquire)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,7 @@ impl Parts {
         exchange: &mut Exchange,
         held: HeldExchange,
     ) -> Result<Decided, CannotDecide> {
+        let reading = self.hall.read_for_human(held.request.caller())?;
         let body = match self.whole_body(session, exchange).await {
             Ok(body) => body,
             Err(Unheld(status, why)) => {
@@ -81,6 +82,7 @@ impl Parts {
             return Ok(answer.into());
         }
         let Some(waiting) = self.hall.wait_for_human(&caller, body.len()) else { return Ok(answer.into()) };
+        drop(reading);
         let decided = self.decided_within(session, id, wait).await;
         drop(waiting);
         match decided {

@@ -71,6 +71,7 @@ fn only_so_much_may_wait_for_a_human() {
     }
     let why = refused(&gate.send("POST /rows", &[], "3"), 403, "DENY_TOO_MANY_PENDING");
     assert!(why.contains("approvals.most_for_one"), "{why}");
+    support::until(|| gauge(gate.hall(), "hallgate_approvals_pending") == 2.0);
     assert_eq!(gate.pending().len(), 2);
 }
 

@@ -1,6 +1,6 @@
 //! The rules of approvals, without a policy, a ledger or a store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::approval::{Approver, Vote};
 use super::super::resolving::{Action, Resolution};
@@ -71,10 +71,9 @@ fn entry(n: u8) -> Digest {
 /// Opens what is asked: its id.
 fn opened(book: &Arc<Book>, what: &str, now: BothClocks) -> Uuid {
     match book.enter(&asked(what), &asker("ann"), now, None) {
-        Entered::New(opening) => {
-            let id = opening.approval().id;
-            opening.keep();
-            id
+        Entered::New(mut opening) => {
+            opening.recording();
+            opening.approval().id
         }
         other => panic!("{other:?}"),
     }
@@ -96,7 +95,7 @@ fn approve() -> Resolution {
 
 #[test]
 fn what_was_agreed_to_is_claimed_once_and_the_next_asks_anew() {
-    let book = Book::new(settings(), Vec::new(), at(0));
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
     let id = opened(&book, "x", at(0));
     assert!(matches!(book.enter(&asked("x"), &asker("ann"), at(1), None), Entered::Pending(found) if found.id == id));
     assert_eq!(done(&book, id, "bea", approve(), at(2)).unwrap().state, State::Approved { entry: entry(1) });
@@ -115,7 +114,7 @@ fn what_was_agreed_to_is_claimed_once_and_the_next_asks_anew() {
 
 #[test]
 fn a_claim_that_is_dropped_is_spent_and_one_that_is_released_is_not() {
-    let book = Book::new(settings(), Vec::new(), at(0));
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
     for (released, becomes) in [(true, State::Approved { entry: entry(1) }), (false, State::Spent)] {
         let what = if released { "a" } else { "b" };
         let id = opened(&book, what, at(0));
@@ -134,7 +133,7 @@ fn a_claim_that_is_dropped_is_spent_and_one_that_is_released_is_not() {
 
 #[test]
 fn an_opening_that_is_not_kept_was_never_there() {
-    let book = Book::new(settings(), Vec::new(), at(0));
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
     let Entered::New(opening) = book.enter(&asked("x"), &asker("ann"), at(0), None) else { panic!() };
     let id = opening.approval().id;
     // Whoever asks the same meanwhile waits for the same.
@@ -147,8 +146,71 @@ fn an_opening_that_is_not_kept_was_never_there() {
 }
 
 #[test]
+fn an_opening_whose_entry_may_be_on_record_is_there_though_whoever_asked_has_left() {
+    for (discarded, there) in [(false, true), (true, false)] {
+        let book = Book::new(settings(), Vec::new(), 0, at(0));
+        let Entered::New(mut opening) = book.enter(&asked("x"), &asker("ann"), at(0), None) else { panic!() };
+        let id = opening.approval().id;
+        opening.recording();
+        if discarded {
+            opening.discard()
+        } else {
+            drop(opening)
+        }
+        assert_eq!((book.find(id).is_some(), book.open().len()), (there, usize::from(there)));
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_before_a_restart_extends_nothing() {
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
+    let id = opened(&book, "x", at(0));
+    done(&book, id, "bea", approve(), at(300)).unwrap();
+    let kept = book.unkept().0;
+    // The newest entry is of five minutes later than the approval, and the wall clock of an hour before it.
+    let back = |seconds: u64| BothClocks { micros: at(0).micros - 3_600_000_000, ..at(seconds) };
+    let book = Book::new(settings(), kept, at(300).micros, back(3600));
+    let Entered::Granted(claim) = book.enter(&asked("x"), &asker("ann"), back(4199), None) else { panic!() };
+    claim.release();
+    assert!(
+        matches!(book.enter(&asked("x"), &asker("ann"), back(4200), None), Entered::New(_)),
+        "the ten minutes that were left"
+    );
+    // And what is asked for now has its time, though the clock is behind.
+    assert_eq!(opened(&book, "y", back(4200)), opened_again(&book, "y", back(5099)));
+    assert!(matches!(book.enter(&asked("y"), &asker("ann"), back(5100), None), Entered::New(_)));
+}
+
+/// The id under which the same is asked for already.
+fn opened_again(book: &Arc<Book>, what: &str, now: BothClocks) -> Uuid {
+    match book.enter(&asked(what), &asker("ann"), now, None) {
+        Entered::Pending(approval) => approval.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn of_those_about_the_same_the_newest_counts_after_a_restart() {
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
+    let old = opened(&book, "x", at(0));
+    done(&book, old, "bea", Resolution::Deny, at(1)).unwrap();
+    let new = opened(&book, "x", at(901));
+    let mut kept = book.unkept().0;
+    for _ in 0..2 {
+        kept.reverse();
+        let book = Book::new(settings(), kept.clone(), 0, at(902));
+        assert!(
+            matches!(book.enter(&asked("x"), &asker("ann"), at(902), None), Entered::Pending(found) if found.id == new)
+        );
+    }
+    let book = Book::new(settings(), kept, 0, at(902));
+    book.forget_unopened(new);
+    assert_eq!((book.find(new), book.unkept().1), (None, vec![new]));
+}
+
+#[test]
 fn a_no_is_remembered_until_it_would_have_expired() {
-    let book = Book::new(settings(), Vec::new(), at(0));
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
     let id = opened(&book, "x", at(0));
     done(&book, id, "bea", Resolution::Deny, at(1)).unwrap();
     assert!(matches!(book.enter(&asked("x"), &asker("ann"), at(899), None), Entered::Refused(found) if found.id == id));
@@ -163,7 +225,7 @@ fn it_is_over_by_either_clock_and_by_the_newest_entry() {
         (BothClocks { micros: at(900).micros, ..at(0) }, 0),
         (at(1), at(900).micros),
     ] {
-        let book = Book::new(settings(), Vec::new(), at(0));
+        let book = Book::new(settings(), Vec::new(), 0, at(0));
         let id = opened(&book, "x", at(0));
         done(&book, id, "bea", approve(), at(0)).unwrap();
         book.saw(saw);
@@ -183,7 +245,7 @@ fn it_is_over_by_either_clock_and_by_the_newest_entry() {
 #[test]
 fn what_rests_on_something_else_by_now_is_void() {
     for agreed in [false, true] {
-        let book = Book::new(settings(), Vec::new(), at(0));
+        let book = Book::new(settings(), Vec::new(), 0, at(0));
         let id = opened(&book, "x", at(0));
         if agreed {
             done(&book, id, "bea", approve(), at(0)).unwrap();
@@ -203,7 +265,7 @@ fn what_rests_on_something_else_by_now_is_void() {
 
 #[test]
 fn who_may_decide() {
-    let book = Book::new(settings(), Vec::new(), at(0));
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
     let id = opened(&book, "x", at(0));
     let tried = |by: Approver, resolution| book.prepare(id, &by, &resolution, None, at(1)).map(|step| step.action);
     let may_not = |found: Result<Action, NotResolved>| matches!(found, Err(NotResolved::MayNot(_)));
@@ -233,11 +295,12 @@ fn who_may_decide() {
 
 #[test]
 fn what_a_human_does_is_not_run() {
-    let book = Book::new(settings(), Vec::new(), at(0));
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
     let executor = HeldAsk { level: SupervisorLevel::Executor, ..asked("x") };
-    let Entered::New(opening) = book.enter(&executor, &asker("ann"), at(0), None) else { panic!() };
+    let Entered::New(mut opening) = book.enter(&executor, &asker("ann"), at(0), None) else { panic!() };
     let id = opening.approval().id;
-    opening.keep();
+    opening.recording();
+    drop(opening);
     let by = Approver { levels: [SupervisorLevel::Executor].into(), ..approver("bea") };
     assert!(matches!(book.prepare(id, &by, &approve(), None, at(0)), Err(NotResolved::Cannot(_))));
     let step = book.prepare(id, &by, &Resolution::Done, Some("by hand".into()), at(0)).unwrap();
@@ -249,7 +312,7 @@ fn what_a_human_does_is_not_run() {
 fn a_quorum_is_of_different_owners_and_begins_anew_when_it_is_escalated() {
     let mut settings = settings();
     settings.quorum = [(SupervisorLevel::Gatekeeper, 2)].into();
-    let book = Book::new(settings, Vec::new(), at(0));
+    let book = Book::new(settings, Vec::new(), 0, at(0));
     let id = opened(&book, "x", at(0));
     assert_eq!(done(&book, id, "bea", approve(), at(0)).unwrap().state, State::Pending);
     assert!(matches!(done(&book, id, "bea", approve(), at(0)), Err(NotResolved::Cannot(_))), "one owner is one vote");
@@ -265,7 +328,7 @@ fn a_quorum_is_of_different_owners_and_begins_anew_when_it_is_escalated() {
 
 #[test]
 fn only_so_much_waits() {
-    let book = Book::new(settings(), Vec::new(), at(0));
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
     for n in 0..4 {
         opened(&book, &n.to_string(), at(0));
     }
@@ -274,8 +337,8 @@ fn only_so_much_waits() {
     let of = |worker: &str, what: &str| HeldAsk { worker: Some(worker.into()), ..asked(what) };
     assert!(matches!(tried(&of("wrk_b", "5"), "ann"), Entered::TooMany(_)), "of one credential");
     for n in 5..9 {
-        let Entered::New(opening) = tried(&of("wrk_b", &n.to_string()), "bob") else { panic!("{n}") };
-        opening.keep();
+        let Entered::New(mut opening) = tried(&of("wrk_b", &n.to_string()), "bob") else { panic!("{n}") };
+        opening.recording();
     }
     assert!(matches!(tried(&of("wrk_c", "9"), "cyd"), Entered::TooMany(why) if why.contains("approvals.most")));
     // What is asked already may be asked.
@@ -284,7 +347,7 @@ fn only_so_much_waits() {
 
 #[test]
 fn one_switch_takes_back_all_that_was_agreed_to() {
-    let book = Book::new(settings(), Vec::new(), at(0));
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
     let ids = ["a", "b", "c"].map(|what| opened(&book, what, at(0)));
     for id in &ids[..2] {
         done(&book, *id, "bea", approve(), at(0)).unwrap();
@@ -299,7 +362,7 @@ fn one_switch_takes_back_all_that_was_agreed_to() {
 
 #[test]
 fn what_is_on_record_is_taken_over_once() {
-    let book = Book::new(settings(), Vec::new(), at(0));
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
     let id = opened(&book, "x", at(0));
     let by = Some(Vote { token: "bea".parse().unwrap(), owner: "bea".into() });
     let approved = TakenMove { action: Action::Approve, by, note: None, entry: entry(7) };
@@ -315,7 +378,7 @@ fn what_is_on_record_is_taken_over_once() {
 
 #[test]
 fn the_store_is_told_what_has_changed_until_it_has_it() {
-    let book = Book::new(settings(), Vec::new(), at(0));
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
     let id = opened(&book, "x", at(0));
     let (changed, gone) = book.unkept();
     assert_eq!((changed.len(), gone.len()), (1, 0));
@@ -324,7 +387,7 @@ fn the_store_is_told_what_has_changed_until_it_has_it() {
     assert_eq!(book.unkept().0, changed);
     done(&book, id, "bea", Resolution::Deny, at(0)).unwrap();
     let kept = book.unkept().0;
-    let again = Book::new(settings(), kept.clone(), at(1));
+    let again = Book::new(settings(), kept.clone(), 0, at(1));
     assert_eq!(again.find(id).as_ref(), kept.first());
     assert!(matches!(again.enter(&asked("x"), &asker("ann"), at(2), None), Entered::Refused(_)));
     // Long after, nobody asks.

@@ -72,7 +72,7 @@ impl Hall {
     ///
     /// # Errors
     /// It cannot be kept, looked up or recorded now: the caller gets 503 and nothing may be forwarded.
-    pub async fn hold(&self, held: HeldRequest, what: HeldContents<'_>) -> Result<Recorded, CannotDecide> {
+    pub async fn hold(self: &Arc<Self>, held: HeldRequest, what: HeldContents<'_>) -> Result<Recorded, CannotDecide> {
         let approvals = self.approvals.get().filter(|approvals| approvals.is_ready());
         let approvals = approvals.ok_or(CannotDecide::Approvals).inspect_err(|_| self.count_undecided())?;
         let ruled = self.hold_in(approvals, held.ask, what).await;
@@ -83,7 +83,12 @@ impl Hall {
         })
     }
 
-    async fn hold_in(&self, approvals: &Approvals, ask: Ask, what: HeldContents<'_>) -> Result<Recorded, CannotDecide> {
+    async fn hold_in(
+        self: &Arc<Self>,
+        approvals: &Approvals,
+        ask: Ask,
+        what: HeldContents<'_>,
+    ) -> Result<Recorded, CannotDecide> {
         let Ask { caller, input, door, raw_body, observed_until } = ask;
         self.require_online(door)?;
         self.room_for(Some(input.qos_class)).inspect_err(|_| self.cannot_record())?;
@@ -125,7 +130,7 @@ impl Hall {
             let denied = |code, message: String| answer(verdict.denied_instead(code, message), None);
             let decision = match approvals.book.enter(&asked, &asker, now(), what.returning) {
                 Entered::Stale(step) => {
-                    self.record_step(step).await.map_err(CannotDecide::Record)?;
+                    self.make_step(step).await?;
                     continue;
                 }
                 Entered::Busy => return Err(CannotDecide::Approvals),
@@ -145,15 +150,25 @@ impl Hall {
                     let mark = pending(&approval, owner);
                     answer(held_for(&verdict, mark.level), Some(mark))
                 }
-                Entered::New(opening) => {
+                Entered::New(mut opening) => {
                     let kept_contents = approvals.store.keep(opening.approval(), (what.contents)()).await;
                     kept_contents.map_err(|_| CannotDecide::Approvals)?;
                     let decision = answer(verdict, Some(pending(opening.approval(), owner)));
-                    let recorded = self.record_decision(decision, asking(kept), None, began).await?;
-                    approvals.book.saw(recorded.receipt().recorded_at_micros());
-                    self.metrics.approvals_opened.inc();
-                    opening.keep();
-                    return Ok(recorded);
+                    opening.recording();
+                    let recorded = self.record_decision(decision, asking(kept), None, began).await;
+                    return match recorded {
+                        Ok(recorded) => {
+                            approvals.book.saw(recorded.receipt().recorded_at_micros());
+                            self.metrics.approvals_opened.inc();
+                            Ok(recorded)
+                        }
+                        Err(why) => {
+                            if is_never_written(&why) {
+                                opening.discard();
+                            }
+                            Err(why)
+                        }
+                    };
                 }
                 Entered::Granted(claim) => {
                     let place = match self.place(door, &input.tenant_id, input.qos_class) {
@@ -180,15 +195,13 @@ impl Hall {
                             }
                             Ok(recorded)
                         }
-                        // There is no entry, and will be none.
-                        Err(CannotDecide::Record(
-                            error @ (RecordError::QueueFull | RecordError::Closed | RecordError::Broken(_)),
-                        )) => {
-                            claim.release();
-                            Err(CannotDecide::Record(error))
+                        Err(why) => {
+                            // Otherwise the disk may have it: dropped, the claim counts as spent.
+                            if is_never_written(&why) {
+                                claim.release();
+                            }
+                            Err(why)
                         }
-                        // The disk may have it: dropped, the claim counts as spent.
-                        Err(error) => Err(error),
                     };
                 }
             };
@@ -217,7 +230,7 @@ impl Hall {
         self.record_decision(Decision::new(input, Arc::new(verdict), &snapshot, false), asking, None, began).await
     }
 
-    fn count_undecided(&self) {
+    pub(super) fn count_undecided(&self) {
         self.metrics.cannot_decide.inc();
     }
 
@@ -231,6 +244,11 @@ impl Hall {
         let kept = if self.keeps_request { snapshot.kept(&input.request) } else { None };
         Turn { snapshot, question, verdict, kept }
     }
+}
+
+/// Whether there is no entry, and there will be none.
+const fn is_never_written(why: &CannotDecide) -> bool {
+    matches!(why, CannotDecide::Record(RecordError::QueueFull | RecordError::Closed | RecordError::Broken(_)))
 }
 
 fn asked(input: &RouteInput, door: Door, verdict: &Verdict, digest: Digest, basis: Digest) -> HeldAsk {

@@ -1,15 +1,20 @@
 //! Steps of approvals, recorded and then taken: what approvers do, and what time and change do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::now;
 use crate::approvals::{Action, Approval, ApprovalMove, Approver, Book, Contents, NotResolved, Phase, Resolution};
-use crate::hall::Hall;
+use crate::hall::{CannotDecide, Hall};
 use crate::ids::SupervisorLevel;
 use crate::ledger::{ApprovalAction, ApprovalStep, ApproverMark, Receipt, Record, RecordError};
 use crate::telemetry::ApprovalLabels;
+
+/// The longest that whoever has a step made waits for it. What becomes of it then is in the ledger.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Why nothing was decided.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +56,7 @@ impl Hall {
             hall.asked_by_another(&step.approval, &by)?;
             Ok(hall.record_step(step).await?)
         });
-        done.await.unwrap_or(Err(NotDecided::Record(RecordError::Closed)))
+        self.heard(done).await
     }
 
     /// Takes back everything that was agreed to and is not spent; how much.
@@ -69,7 +74,30 @@ impl Hall {
             }
             Ok(withdrawn)
         });
-        done.await.unwrap_or(Err(NotDecided::Record(RecordError::Closed)))
+        self.heard(done).await
+    }
+
+    /// Has a step made that nobody asks for: what time and change do. It is made when this returns, and also if nobody waits for that.
+    ///
+    /// # Errors
+    /// It could not be recorded, or not in time.
+    pub(super) async fn make_step(self: &Arc<Self>, step: ApprovalMove) -> Result<(), CannotDecide> {
+        let hall = Arc::clone(self);
+        let done = tokio::spawn(async move { Ok(hall.record_step(step).await.map(drop)?) });
+        self.heard(done).await.map_err(|why| match why {
+            NotDecided::Record(why) => CannotDecide::Record(why),
+            _ => CannotDecide::Approvals,
+        })
+    }
+
+    /// What became of a step that is being made, at most for a while: it waits for a disk, and whoever asked for it need not.
+    async fn heard<T>(&self, step: JoinHandle<Result<T, NotDecided>>) -> Result<T, NotDecided> {
+        tokio::select! {
+            biased;
+            done = step => done.unwrap_or(Err(NotDecided::Record(RecordError::Closed))),
+            () = self.ledger.stalled() => Err(NotDecided::Record(RecordError::Stalled)),
+            () = tokio::time::sleep(ANSWER) => Err(NotDecided::Record(RecordError::Stalled)),
+        }
     }
 
     /// The book, once all that was decided before is in it.
@@ -101,7 +129,7 @@ impl Hall {
     }
 
     /// Records a step and takes it: the approval as it is then.
-    pub(super) async fn record_step(&self, step: ApprovalMove) -> Result<Approval, RecordError> {
+    async fn record_step(&self, step: ApprovalMove) -> Result<Approval, RecordError> {
         let receipt = self.ledger.record_change(Record::Approval(Box::new(entry_of(&step)))).await?;
         Ok(self.take_step(step, &receipt))
     }

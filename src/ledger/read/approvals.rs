@@ -21,14 +21,25 @@ pub struct PastApproval {
     pub recorded_at_micros: i64,
     /// The entry's hash.
     pub entry: Digest,
-    /// The step; `None`: it was spent.
-    pub action: Option<ApprovalAction>,
+    /// What became of it.
+    pub happened: ApprovalEvent,
     /// The level from then on.
     pub level: SupervisorLevel,
     /// By whom, and who answers for them; `None` for time and change.
     pub by: Option<(TokenName, Arc<str>)>,
     /// Why.
     pub note: Option<Arc<str>>,
+}
+
+/// What an entry says of an approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApprovalEvent {
+    /// Somebody is asked.
+    Asked,
+    /// It was spent.
+    Spent,
+    /// A step.
+    Step(ApprovalAction),
 }
 
 /// An entry, as far as approvals look at it.
@@ -78,15 +89,16 @@ impl LogReader {
                 Some(name) => ApprovalAction::ALL.iter().copied().find(|action| action.as_str() == name),
                 None => None,
             };
-            // Who asks changes nothing.
-            if action.is_none() && mark.receipt_hash.is_none() {
-                continue;
-            }
+            let happened = match action {
+                Some(action) => ApprovalEvent::Step(action),
+                None if mark.receipt_hash.is_some() => ApprovalEvent::Spent,
+                None => ApprovalEvent::Asked,
+            };
             take(PastApproval {
                 id: mark.id,
                 recorded_at_micros: ids::micros(written.receipt_id),
                 entry: Digest::of(json),
-                action,
+                happened,
                 level: mark.level,
                 by: written.approver.map(|approver| (approver.token, approver.owner)),
                 note: written.note,
