@@ -1,20 +1,15 @@
 //! Steps of approvals, recorded and then taken: what approvers do, and what time and change do.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::now;
 use crate::approvals::{Action, Approval, ApprovalMove, Approver, Book, Contents, NotResolved, Phase, Resolution};
-use crate::hall::{CannotDecide, Hall};
+use crate::hall::{Hall, activation};
 use crate::ids::SupervisorLevel;
 use crate::ledger::{ApprovalAction, ApprovalStep, ApproverMark, Receipt, Record, RecordError};
 use crate::telemetry::ApprovalLabels;
-
-/// The longest that whoever has a step made waits for it. What becomes of it then is in the ledger.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// Why nothing was decided.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,13 +45,12 @@ impl Hall {
     ) -> Result<Approval, NotDecided> {
         let book = self.approvals_in_order()?;
         let hall = Arc::clone(self);
-        // A task of its own: what is recorded is in force, whoever is still there to hear of it.
-        let done = tokio::spawn(async move {
+        activation::make_in_time(async move {
             let step = book.prepare(id, &by, &resolution, note, now())?;
             hall.asked_by_another(&step.approval, &by)?;
             Ok(hall.record_step(step).await?)
-        });
-        self.heard(done).await
+        })
+        .await?
     }
 
     /// Takes back everything that was agreed to and is not spent; how much.
@@ -66,38 +60,24 @@ impl Hall {
     pub async fn withdraw_all(self: &Arc<Self>, by: Approver, note: Arc<str>) -> Result<usize, NotDecided> {
         let book = self.approvals_in_order()?;
         let hall = Arc::clone(self);
-        let done = tokio::spawn(async move {
+        activation::make_in_time(async move {
             let mut withdrawn = 0;
             for step in book.void_all(&by, &note) {
                 hall.record_step(step).await?;
                 withdrawn += 1;
             }
             Ok(withdrawn)
-        });
-        self.heard(done).await
+        })
+        .await?
     }
 
     /// Has a step made that nobody asks for: what time and change do. It is made when this returns, and also if nobody waits for that.
     ///
     /// # Errors
     /// It could not be recorded, or not in time.
-    pub(super) async fn make_step(self: &Arc<Self>, step: ApprovalMove) -> Result<(), CannotDecide> {
+    pub(super) async fn make_step(self: &Arc<Self>, step: ApprovalMove) -> Result<(), RecordError> {
         let hall = Arc::clone(self);
-        let done = tokio::spawn(async move { Ok(hall.record_step(step).await.map(drop)?) });
-        self.heard(done).await.map_err(|why| match why {
-            NotDecided::Record(why) => CannotDecide::Record(why),
-            _ => CannotDecide::Approvals,
-        })
-    }
-
-    /// What became of a step that is being made, at most for a while: it waits for a disk, and whoever asked for it need not.
-    async fn heard<T>(&self, step: JoinHandle<Result<T, NotDecided>>) -> Result<T, NotDecided> {
-        tokio::select! {
-            biased;
-            done = step => done.unwrap_or(Err(NotDecided::Record(RecordError::Closed))),
-            () = self.ledger.stalled() => Err(NotDecided::Record(RecordError::Stalled)),
-            () = tokio::time::sleep(ANSWER) => Err(NotDecided::Record(RecordError::Stalled)),
-        }
+        activation::make_in_time(async move { hall.record_step(step).await }).await?.map(drop)
     }
 
     /// The book, once all that was decided before is in it.
