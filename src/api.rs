@@ -82,6 +82,7 @@ fn router(middleware: Arc<Middleware>, hall: Arc<Hall>, settings: &Settings) -> 
     let shared = ApiState { hall, monitor: settings.monitor_unauthenticated_loopback };
     openapi::paths()
         .route("/", get(front::page))
+        .route("/approvals/{pending_approval_id}", get(front::approval))
         .route("/log/{*resource}", log)
         .route("/metrics", metrics)
         .route("/openapi.json", get(openapi::document))

@@ -12,10 +12,12 @@
 
 pub mod approval;
 pub mod book;
+mod caps;
 pub mod contents;
 mod resolving;
 pub mod store;
 pub mod subject;
+mod telling;
 pub mod unbound;
 pub mod waiting;
 
@@ -23,11 +25,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ids::SupervisorLevel;
+use crate::ids::{DataLabel, SupervisorLevel};
 
 pub use approval::{Approval, Approver, Asker, HeldAsk, State, Vote};
 pub use book::{Book, BothClocks, Entered, GrantClaim, Opening, Phase};
-pub use contents::Contents;
+pub use contents::{Contents, visible};
 pub use resolving::{Action, ApprovalMove, NotResolved, Resolution, TakenMove};
 pub use store::{ApprovalStore, Restored, StoreDown, StoreError, StoreFile};
 pub use subject::Subject;
@@ -49,6 +51,10 @@ pub struct Settings {
     pub most: usize,
     /// The most of them that one credential's owner may have asked for, and the most for one worker.
     pub most_for_one: usize,
+    /// The most that one credential may open within a minute.
+    pub most_a_minute: usize,
+    /// The label from which on nobody is shown headers and bodies, and nothing keeps them; `None`: they are kept until somebody decides.
+    pub no_contents_from: Option<DataLabel>,
     /// What is forwarded and no part of what is approved.
     pub unbound_headers: UnboundHeaders,
     /// Who may be kept waiting at the gate.
@@ -60,5 +66,11 @@ impl Settings {
     #[must_use]
     pub fn quorum_of(&self, level: SupervisorLevel) -> usize {
         self.quorum.get(&level).copied().unwrap_or(1).max(1)
+    }
+
+    /// What is kept and shown of contents of this label.
+    #[must_use]
+    pub fn kept(&self, label: DataLabel, contents: Contents) -> Contents {
+        if self.no_contents_from.is_some_and(|from| label >= from) { contents.withheld() } else { contents }
     }
 }

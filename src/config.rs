@@ -2,6 +2,7 @@
 //!
 //! What must never happen: a key that is passed over in silence, a secret in a message, a start on half a configuration.
 
+mod alerts;
 mod approvals;
 mod env_file;
 mod excerpt;
@@ -36,8 +37,8 @@ use crate::api::ops;
 use crate::documents::{self, InvalidValue};
 use crate::engine::Snapshot;
 use crate::hall::Token;
-use crate::hall::alerts::webhook;
 use crate::hall::limits::Settings as Limits;
+use crate::hall::webhook;
 use crate::ledger::Durability;
 use crate::proxy::settings::Listen;
 use crate::registry::roster::Roster;
@@ -321,7 +322,7 @@ impl Parts {
             registry: top.section("registry").and_then(registry::read),
             cache: top.section("cache").and_then(cache),
             ledger: top.section("ledger").and_then(ledger),
-            alerts: top.section("alerts").and_then(alerts),
+            alerts: top.section("alerts").and_then(alerts::read),
             telemetry: top.section("telemetry").and_then(telemetry),
             ops: top.section("ops").and_then(ops),
             shutdown: top.section("shutdown").and_then(shutdown),
@@ -443,28 +444,6 @@ fn origin(text: &str) -> Result<String, InvalidValue> {
         return Ok(text.to_owned());
     }
     Err(InvalidValue::new("is not a log's name", "write such as `hall.example.org/ledger`, without spaces and `+`"))
-}
-
-fn alerts(mut map: Map<'_>) -> Option<Option<webhook::Settings>> {
-    // Some services know who posts by the address alone.
-    let url = map.get("webhook").map_or(Some(None), |value| value.read_secret(kinds::webhook).map(Some));
-    let secret = map.get("webhook_secret");
-    let file = map.get("webhook_secret_file");
-    let bearer = match (secret, file) {
-        (None, None) => Some(None),
-        (Some(secret), None) => secret.read_secret(kinds::bearer).map(Some),
-        (None, Some(file)) => file.read_file(kinds::bearer).map(Some),
-        (Some(_), Some(file)) => {
-            file.wrong("stands beside `webhook_secret`", "keep one of them");
-            None
-        }
-    };
-    if matches!((&url, &bearer), (Some(None), Some(Some(_)))) {
-        map.wrong("webhook", "is missing, but there is a secret for it", "write `webhook`, or remove the secret");
-    }
-    map.done(&[]);
-    let (url, bearer) = (url?, bearer?);
-    Some(url.map(|url| webhook::Settings { url, bearer }))
 }
 
 fn telemetry(mut map: Map<'_>) -> Option<telemetry::Settings> {

@@ -26,6 +26,7 @@ mod shadow;
 pub mod tokens;
 pub mod traced;
 pub mod watch;
+pub mod webhook;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};

@@ -9,8 +9,12 @@ mod command;
 mod deciding;
 #[path = "approvals/desk.rs"]
 mod desk;
+#[path = "approvals/kept.rs"]
+mod kept;
 #[path = "approvals/lasting.rs"]
 mod lasting;
+#[path = "approvals/notices.rs"]
+mod notices;
 #[path = "readme/page.rs"]
 #[expect(dead_code, reason = "the test of all pages uses the rest of it")]
 mod page;

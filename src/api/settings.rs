@@ -1,6 +1,7 @@
 //! The `hall` section, as it is true, without its tokens.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::connections::ConnectionLimits;
 use crate::tls;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub monitor_unauthenticated_loopback: bool,
     /// Whether checkpoint and hash tiles of the log need no token; entries always do.
     pub public_tiles: bool,
+    /// Where people find it, such as `https://hall.example.org`: links to it begin so. `None`: there are none.
+    pub public_url: Option<Arc<str>>,
     /// How many connections there may be.
     pub connections: ConnectionLimits,
     /// Worker threads of the API's runtime.

@@ -145,6 +145,9 @@ pub struct Approval {
     pub note: Option<Arc<str>>,
     /// Who ended it, where somebody did.
     pub ended_by: Option<TokenName>,
+    /// The highest level of which somebody was told by a notice.
+    #[serde(default)]
+    pub told: Option<SupervisorLevel>,
 }
 
 impl Approval {

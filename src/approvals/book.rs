@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::approval::{Approval, Asker, HeldAsk, State};
 use super::resolving::{ApprovalMove, TakenMove};
-use super::{NotResolved, Settings, UnboundHeaders};
-use crate::ids::{Digest, TokenName};
+use super::{Contents, NotResolved, Settings, UnboundHeaders};
+use crate::ids::{DataLabel, Digest, TokenName};
 
 /// Approvals that are over and may be asked for, at most: the oldest go first.
 const REMEMBERED: usize = 10_000;
@@ -48,9 +48,9 @@ pub(super) struct Pages {
     /// The approval that whoever asks the same is given: pending, approved or refused.
     by_digest: HashMap<Digest, Uuid>,
     /// What the store has to be told.
-    dirty: HashSet<Uuid>,
+    pub(super) dirty: HashSet<Uuid>,
     /// The newest time that an entry had.
-    newest_micros: i64,
+    pub(super) newest_micros: i64,
 }
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub(super) struct Live {
     /// A step is being recorded, or it is being opened or spent: nobody else may touch it.
     pub(super) busy: bool,
     /// It is being opened: nobody is asked yet.
-    opens: bool,
+    pub(super) opens: bool,
     phase: watch::Sender<Phase>,
 }
 
@@ -158,11 +158,11 @@ impl Book {
         if let Some(live) = returning.and_then(|id| pages.live.get(&id)) {
             return Entered::Over(live.approval.clone());
         }
-        if let Some(why) = pages.too_many(asked, asker, &self.settings) {
+        let opened_at_micros = now.micros.max(newest);
+        if let Some(why) = pages.too_many(asked, asker, &self.settings, opened_at_micros) {
             return Entered::TooMany(why);
         }
         let ttl = i64::try_from(self.settings.ttl.as_micros()).unwrap_or(i64::MAX);
-        let opened_at_micros = now.micros.max(newest);
         let approval = Approval {
             id: Uuid::new_v4(),
             asked: asked.clone(),
@@ -173,6 +173,7 @@ impl Book {
             votes: Vec::new(),
             note: None,
             ended_by: None,
+            told: None,
         };
         pages.insert(approval.clone(), now, true);
         Entered::New(Opening { book: Arc::clone(self), approval, recorded: false })
@@ -182,6 +183,18 @@ impl Book {
     #[must_use]
     pub const fn unbound_headers(&self) -> &UnboundHeaders {
         &self.settings.unbound_headers
+    }
+
+    /// What is kept and shown of contents of this label.
+    #[must_use]
+    pub fn kept(&self, label: DataLabel, contents: Contents) -> Contents {
+        self.settings.kept(label, contents)
+    }
+
+    /// How long an approval is open.
+    #[must_use]
+    pub const fn ttl(&self) -> Duration {
+        self.settings.ttl
     }
 
     /// Whether an approval may come to something still, and what whoever waits for it looks at.
@@ -320,7 +333,7 @@ impl Book {
 
 impl Live {
     /// By the later of the wall clock and the newest entry, and by the steady clock.
-    fn is_over(&self, now: BothClocks, newest_micros: i64) -> bool {
+    pub(super) fn is_over(&self, now: BothClocks, newest_micros: i64) -> bool {
         now.micros.max(newest_micros) >= self.approval.expires_at_micros || now.steady >= self.until
     }
 }
@@ -351,29 +364,6 @@ impl Pages {
             None if found => drop(self.by_digest.insert(digest, id)),
             _ => {}
         }
-    }
-
-    /// Why nothing more may be asked for.
-    fn too_many(&self, asked: &HeldAsk, asker: &Asker, settings: &Settings) -> Option<String> {
-        let (mut all, mut of_worker, mut of_asker) = (0, 0, 0);
-        for Live { approval, .. } in self.live.values() {
-            if approval.state != State::Pending {
-                continue;
-            }
-            all += 1;
-            let same_worker = asked.worker.is_some() && approval.asked.worker == asked.worker;
-            of_worker += usize::from(same_worker && approval.asked.tenant == asked.tenant);
-            of_asker += usize::from(approval.asker == *asker);
-        }
-        if all >= settings.most {
-            return Some(format!("{all} requests wait for a human, and `approvals.most` is {}", settings.most));
-        }
-        let (most, name) = (settings.most_for_one, "approvals.most_for_one");
-        if of_worker >= most {
-            return Some(format!("{of_worker} requests of this worker wait for a human, and `{name}` is {most}"));
-        }
-        (of_asker >= most)
-            .then(|| format!("{of_asker} requests of this credential wait for a human, and `{name}` is {most}"))
     }
 
     /// Forgets what is over for longer than anybody asks, and the oldest where there are too many.

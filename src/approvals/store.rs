@@ -104,6 +104,7 @@ pub struct ApprovalStore {
 enum Job {
     Keep(Box<(Approval, Contents)>, oneshot::Sender<bool>),
     Show(Uuid, oneshot::Sender<Option<Contents>>),
+    Write(oneshot::Sender<bool>),
 }
 
 impl ApprovalStore {
@@ -143,6 +144,14 @@ impl ApprovalStore {
     /// The store does not answer.
     pub async fn show(&self, id: Uuid) -> Result<Option<Contents>, StoreDown> {
         self.ask(|answer| Job::Show(id, answer)).await
+    }
+
+    /// Has what has changed written: the file has it from here on.
+    ///
+    /// # Errors
+    /// It is not written.
+    pub async fn write(&self) -> Result<(), StoreDown> {
+        self.ask(Job::Write).await?.then_some(()).ok_or(StoreDown)
     }
 
     /// Writes what has changed, and ends the thread.
@@ -198,18 +207,24 @@ impl Desk {
                 Ok(contents) => drop(answer.send(contents)),
                 Err(error) => tracing::error!(%error, "what is held for a human cannot be read"),
             },
+            Job::Write(answer) => {
+                let written = self.write();
+                let _ = answer.send(written);
+            }
         }
     }
 
-    /// Writes what has changed since the last time, all or nothing.
-    fn write(&mut self) {
+    /// Writes what has changed since the last time, all or nothing. Whether the file has all of it now.
+    fn write(&mut self) -> bool {
         // By the time of entries, which never goes back: a clock that was ahead for a while would have what follows passed over.
         let at = self.book.newest_micros().saturating_sub(LATE);
         let (changed, gone) = self.book.unkept();
         if changed.is_empty() && gone.is_empty() {
-            return;
+            return true;
         }
-        match write(&mut self.file.database.connection, &changed, &gone, at) {
+        let written = write(&mut self.file.database.connection, &changed, &gone, at);
+        let is_written = written.is_ok();
+        match written {
             Ok(()) if self.is_failing => {
                 self.is_failing = false;
                 tracing::info!("the approvals' store can be written again");
@@ -224,6 +239,7 @@ impl Desk {
                 self.book.still_unkept(changed.iter().map(|approval| approval.id).chain(gone));
             }
         }
+        is_written
     }
 }
 

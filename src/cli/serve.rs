@@ -28,6 +28,7 @@ use crate::config::{Config, Files, Fixed, Problems, Registry};
 use crate::hall::approvals::ApprovalsError;
 use crate::hall::enrolment::RegistryError;
 use crate::hall::watch::Watch;
+use crate::hall::webhook;
 use crate::hall::{Hall, RemoteRegistry, TokenBook};
 use crate::ledger::{Ledger, OpenError};
 use crate::proxy::settings::{Listen, Upstream};
@@ -168,6 +169,7 @@ fn start_told(config: Config, tell: impl FnOnce(&watch::Sender<StopMode>)) -> Re
             "the registry is off, since it has no key: the records of enrolled workers are the only authority"
         );
     }
+    let public_url = api.as_ref().and_then(|api| api.public_url.clone());
     let mut bound = Vec::new();
     let mut gate = gate.map(|gate| listen::bind_gate(gate, &mut bound)).transpose()?;
     let mut api = api.map(|api| listen::bind_hall(api, &mut bound)).transpose()?;
@@ -211,7 +213,7 @@ fn start_told(config: Config, tell: impl FnOnce(&watch::Sender<StopMode>)) -> Re
     };
     let hall = Arc::new(hall);
     if let Some(webhook) = webhook {
-        hall.tell_alerts(webhook)?;
+        hall.tell_alerts(webhook::Settings { public_url, ..webhook })?;
     }
     if let Some(store) = store {
         hall.open_registry(Store::open(&store).map_err(RegistryError::from)?)?;

@@ -10,7 +10,7 @@ use crate::approvals::{Settings, UnboundHeaders, WaitingLimits};
 use crate::documents::InvalidValue;
 use crate::engine::snapshot::Approvable;
 use crate::hall::{Scope, Token};
-use crate::ids::SupervisorLevel;
+use crate::ids::{DataLabel, SupervisorLevel};
 
 /// How to write a token of somebody who may agree.
 const APPROVER: &str =
@@ -35,9 +35,11 @@ fn section(mut map: Map<'_>) -> Option<Settings> {
     let blast = map.maybe("blast", level);
     let most = map.read("most", "1000", kinds::number(1, 10_000));
     let most_for_one = map.read("most_for_one", "32", kinds::number(1, 10_000));
+    let most_a_minute = map.read("most_a_minute", "100", kinds::number(1, 10_000));
+    let contents = map.section("contents").and_then(contents);
     let unbound_headers = map.list_or("unbound_headers", &UnboundHeaders::default(), header_name);
     let waiting = map.section("waiting").and_then(waiting);
-    map.done(&["callbacks", "contents"]);
+    map.done(&["callbacks"]);
     Some(Settings {
         store: store?,
         ttl: ttl?,
@@ -45,9 +47,18 @@ fn section(mut map: Map<'_>) -> Option<Settings> {
         blast: blast?,
         most: most?,
         most_for_one: most_for_one?,
+        most_a_minute: most_a_minute?,
+        no_contents_from: contents?,
         unbound_headers: unbound_headers?,
         waiting: waiting?,
     })
+}
+
+/// The label from which on no contents are kept; `Some(None)`: those of every label are.
+fn contents(mut map: Map<'_>) -> Option<Option<DataLabel>> {
+    let none_from = map.maybe("none_from", kinds::id);
+    map.done(&[]);
+    none_from
 }
 
 fn waiting(mut map: Map<'_>) -> Option<WaitingLimits> {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::{Config, Registry, Shutdown};
 use crate::api::ops;
-use crate::hall::alerts::webhook;
 use crate::hall::limits::Settings as Limits;
+use crate::hall::webhook;
 use crate::{api, approvals, cache, ledger, proxy, telemetry};
 
 /// The sections that count from the start to the end of a process.

@@ -30,6 +30,7 @@ pub fn read(mut hall: Map<'_>) -> Option<HallSection> {
     let cors_origins = hall.list("cors_origins", kinds::origin);
     let metrics_need_token = hall.read("metrics_need_token", "false", kinds::flag);
     let monitor = hall.read("monitor_unauthenticated_loopback", "false", kinds::flag);
+    let public_url = hall.maybe("public_url", kinds::public_url);
     let threads = hall.read("threads", "1", kinds::number(1, 256));
     let limits = hall.section("limits").and_then(limits::of_hall);
     let connections = hall.section("connections").and_then(|map| limits::connections(map, 1024));
@@ -42,6 +43,7 @@ pub fn read(mut hall: Map<'_>) -> Option<HallSection> {
         monitor_unauthenticated_loopback: monitor?,
         // Written in the section `ledger`.
         public_tiles: false,
+        public_url: public_url?,
         connections: connections?,
         threads: threads?,
     };

@@ -172,6 +172,17 @@ pub fn webhook(text: &str) -> Read<String> {
     }
 }
 
+/// Where people find the Hall: https, or http to this machine, and nothing behind a path. Without a `/` at its end.
+pub fn public_url(text: &str) -> Read<Arc<str>> {
+    let help = "write scheme, host and path, such as `https://hall.example.org`, or http:// to localhost";
+    webhook(text).map_err(|wrong| InvalidValue::new(wrong.is, help))?;
+    let sound = |c: char| c.is_ascii_alphanumeric() || "-._~/:[]".contains(c);
+    if !text.chars().all(sound) {
+        return Err(InvalidValue::new("has a query, a user or another character that is none of an address", help));
+    }
+    Ok(text.trim_end_matches('/').into())
+}
+
 /// A secret that is sent as a bearer; marked sensitive, so that it is never printed.
 pub fn bearer(text: &str) -> Read<HeaderValue> {
     secret(text)?;

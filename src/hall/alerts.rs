@@ -3,17 +3,15 @@
 //!
 //! They live in memory, and so do acknowledgements: what still holds after a start is raised again.
 
-pub mod webhook;
-
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::webhook::Webhook;
 use crate::clock::timestamp;
 use crate::engine::Binding;
-use webhook::Webhook;
 
 /// Alerts of each kind that are kept; of more the oldest goes, acknowledged ones first. Of each kind, because callers choose
 /// tenants: however many there are, none drives out that the ledger is broken.
@@ -40,6 +38,8 @@ pub enum AlertKind {
     ReloadRefused,
     /// The wall clock jumped.
     ClockJump,
+    /// What waits for a human has waited for half of its time.
+    ApprovalUnanswered,
 }
 
 /// How bad it is.
@@ -74,6 +74,7 @@ impl AlertKind {
         Self::WorkerTampered,
         Self::ReloadRefused,
         Self::ClockJump,
+        Self::ApprovalUnanswered,
     ];
 
     /// Its code on the wire.
@@ -89,6 +90,7 @@ impl AlertKind {
             Self::WorkerTampered => "WORKER_TAMPERED",
             Self::ReloadRefused => "RELOAD_REFUSED",
             Self::ClockJump => "CLOCK_JUMP",
+            Self::ApprovalUnanswered => "APPROVAL_UNANSWERED",
         }
     }
 
@@ -105,6 +107,7 @@ impl AlertKind {
             Self::WorkerTampered => "A worker's code was changed",
             Self::ReloadRefused => "A change of files is refused",
             Self::ClockJump => "The clock jumped",
+            Self::ApprovalUnanswered => "A request waits for a human, and nobody answers",
         }
     }
 
@@ -117,7 +120,11 @@ impl AlertKind {
             | Self::LedgerRecovered
             | Self::BansUnread
             | Self::WorkerTampered => Severity::Error,
-            Self::RegistryStale | Self::RepeatedDenials | Self::ReloadRefused | Self::ClockJump => Severity::Warning,
+            Self::RegistryStale
+            | Self::RepeatedDenials
+            | Self::ReloadRefused
+            | Self::ClockJump
+            | Self::ApprovalUnanswered => Severity::Warning,
         }
     }
 }
@@ -181,15 +188,15 @@ impl Alert {
 /// What a webhook is told of an alert.
 #[derive(Debug, Clone, Serialize)]
 pub struct Told {
-    alert_id: Uuid,
-    kind: &'static str,
-    severity: &'static str,
-    title: &'static str,
-    message: String,
-    worker_id: Option<Arc<str>>,
-    tenant_id: Option<Arc<str>>,
-    count: u64,
-    last_event: String,
+    pub(super) alert_id: Uuid,
+    pub(super) kind: &'static str,
+    pub(super) severity: &'static str,
+    pub(super) title: &'static str,
+    pub(super) message: String,
+    pub(super) worker_id: Option<Arc<str>>,
+    pub(super) tenant_id: Option<Arc<str>>,
+    pub(super) count: u64,
+    pub(super) last_event: String,
 }
 
 /// The alerts of this process.

@@ -84,7 +84,7 @@ pub(super) struct Approvals {
 }
 
 /// Both clocks, now.
-fn now() -> BothClocks {
+pub(super) fn now() -> BothClocks {
     BothClocks { micros: now_micros(), steady: Instant::now() }
 }
 
@@ -97,6 +97,7 @@ impl Hall {
         let (file, restored) = StoreFile::open(&settings.store)?;
         let waiting = WaitingRoom::new(settings.waiting);
         let newest = self.newest_entry().map_err(ApprovalsError::Ledger)?;
+        self.metrics.approvals_ttl.set(i64::try_from(settings.ttl.as_secs()).unwrap_or(i64::MAX));
         let book = Book::new(settings, restored.approvals, newest, now());
         let is_ready = book.open().is_empty();
         let store = ApprovalStore::start(file, &book)?;
@@ -159,6 +160,11 @@ impl Hall {
         self.approvals.get()?.waiting.enter(asker, bytes)
     }
 
+    /// Of what somebody may have to be told, once all that was decided before is known.
+    pub(super) fn approvals_to_tell(&self) -> Option<&Approvals> {
+        self.approvals.get().filter(|approvals| approvals.is_ready())
+    }
+
     /// Whether anybody can be asked here.
     #[must_use]
     pub fn has_approvals(&self) -> bool {
@@ -182,6 +188,14 @@ impl Hall {
 impl Approvals {
     fn lock_expiring(&self) -> std::sync::MutexGuard<'_, Option<Thread>> {
         self.expiring.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(super) fn book(&self) -> &Arc<Book> {
+        &self.book
+    }
+
+    pub(super) const fn store(&self) -> &ApprovalStore {
+        &self.store
     }
 
     fn is_ready(&self) -> bool {

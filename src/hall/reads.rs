@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::alerts::webhook::{self, Webhook};
 use super::alerts::{AlertKind, Raised};
 use super::enrolment::validate;
 use super::ingested::{External, Ingested};
 use super::recent::row::short;
+use super::webhook::{self, Webhook};
 use super::{Active, Alert, Counts, Hall, Row, activation};
 use crate::clock::now_micros;
 use crate::engine::snapshot::Worker;
@@ -47,12 +47,12 @@ impl Hall {
         });
     }
 
-    /// Has a webhook told of each alert from now on.
+    /// Has a webhook told of each alert from now on, and of what waits for a human.
     ///
     /// # Errors
     /// There is no thread or no client for it.
-    pub fn tell_alerts(&self, settings: webhook::Settings) -> std::io::Result<()> {
-        self.alerts.tell(Webhook::start(settings, Arc::clone(&self.metrics))?);
+    pub fn tell_alerts(self: &Arc<Self>, settings: webhook::Settings) -> std::io::Result<()> {
+        self.alerts.tell(Webhook::start(settings, self)?);
         Ok(())
     }
 

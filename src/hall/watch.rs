@@ -1,7 +1,7 @@
 //! A thread that looks after the hall once a second, so that no request has to: whether the ledger writes, whether the clock runs
 //! as it should, whether a worker is denied again and again. First of all it reads what the ledger remembers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -53,6 +53,7 @@ impl Watch {
                 looks.after_registry(&hall);
                 looks.after_clock(&hall, now_micros(), Instant::now());
                 looks.after_workers(&hall, now_micros(), Instant::now());
+                looks.after_approvals(&hall, now_micros());
             }
         };
         let thread = threads::start("watch", watch)?;
@@ -83,6 +84,8 @@ struct Looks {
     clocks: (i64, Instant),
     /// `None` before the first look.
     denied: Option<HashMap<CountKey, Denied>>,
+    /// What waits for a human and has done so for half of its time.
+    unanswered: HashSet<uuid::Uuid>,
 }
 
 /// The denials of one worker since a window began.
@@ -94,7 +97,17 @@ struct Denied {
 impl Looks {
     fn begin() -> Self {
         let clocks = (now_micros(), Instant::now());
-        Self { writing: true, broken: false, recovered: None, stale: false, unread: false, clocks, denied: None }
+        let unanswered = HashSet::new();
+        Self {
+            writing: true,
+            broken: false,
+            recovered: None,
+            stale: false,
+            unread: false,
+            clocks,
+            denied: None,
+            unanswered,
+        }
     }
 
     fn after_ledger(&mut self, hall: &Hall) {
@@ -156,6 +169,26 @@ impl Looks {
             let message = format!("by {seconds} s; times in the ledger go on rising, but are not those of the clock");
             hall.alert(Raised::of_hall(AlertKind::ClockJump, message));
         }
+    }
+
+    /// Each is told of once; after a start, what still waits is told of again.
+    fn after_approvals(&mut self, hall: &Hall, wall: i64) {
+        let late = hall.unanswered_approvals(wall);
+        for approval in late.iter().filter(|approval| !self.unanswered.contains(&approval.id)) {
+            let asked = &approval.asked;
+            let waited = wall.saturating_sub(approval.opened_at_micros) / 1_000_000;
+            hall.alert(Raised {
+                kind: AlertKind::ApprovalUnanswered,
+                message: format!(
+                    "somebody of the level {} has been asked for {waited} s; see `hallgate approvals show {}`",
+                    asked.level, approval.id
+                ),
+                tenant: Some(Arc::clone(&asked.tenant)).filter(|tenant| !tenant.is_empty()),
+                worker: asked.worker.clone(),
+                capability: Some(Arc::clone(&asked.capability)),
+            });
+        }
+        self.unanswered = late.into_iter().map(|approval| approval.id).collect();
     }
 
     /// Only enrolled workers: callers can make up names without end.

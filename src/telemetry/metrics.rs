@@ -11,8 +11,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::labels::{
-    ApprovalLabels, ClosedLabels, DecisionLabels, ObservedLabels, RefreshLabels, RefusalLabels, ReloadLabels,
-    ShadowLabels, SnapshotLabels, UpstreamLabels,
+    ApprovalLabels, ClosedLabels, DecisionLabels, NoticeLabels, ObservedLabels, RefreshLabels, RefusalLabels,
+    ReloadLabels, ShadowLabels, SnapshotLabels, UpstreamLabels,
 };
 use super::{logs, threads};
 
@@ -93,6 +93,9 @@ metrics! {
     approvals_opened: counter, "requests about which a human was asked";
     approvals_pending: gauge, "requests that wait for a human";
     approvals_oldest: gauge in seconds, "how long the oldest of them has waited: worth an alert near `approvals.ttl`";
+    approvals_ttl: gauge in seconds, "how long a request waits for a human: `approvals.ttl`; 0 where nobody is asked";
+    approval_notices: counter(NoticeLabels),
+        "requests that wait for a human and that the webhook was told of: `taken`, `refused` or `unanswered`";
     approvals_waiting: gauge, "callers whose requests are kept open until somebody agrees";
     approval_steps: counter(ApprovalLabels),
         "steps of approvals: `voted`, `approved`, `denied`, `done`, `escalated`, `withdrawn`, `expired`, `void`";

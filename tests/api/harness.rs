@@ -111,6 +111,7 @@ impl Running {
             cors_origins: setup.cors_origins,
             metrics_need_token: setup.metrics_need_token,
             monitor_unauthenticated_loopback: false,
+            public_url: None,
             public_tiles: setup.public_tiles,
             threads: 1,
         };

@@ -243,6 +243,26 @@ fn over_a_cap_nothing_is_opened() {
 }
 
 #[test]
+fn one_credential_asks_only_so_often_within_a_minute_whatever_became_of_it() {
+    let fixture = fixture("{ most_a_minute: 2 }");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let row = |n: i32| json!({"request": {"row": n}});
+    for n in 1..=2 {
+        resolve(hall, BEA, &held(&ask(hall, row(n))), "deny", json!({})).ok();
+    }
+    let why = denied(&ask(hall, row(3)), "DENY_TOO_MANY_PENDING");
+    assert!(why.contains("within a minute, and `approvals.most_a_minute` is 2"), "{why}");
+    let another = post(hall, ASKER2, "/api/route", &write(row(3))).ok();
+    held(&another);
+    process.end();
+    // A restart is no way around it.
+    let process = fixture.serve();
+    let asked = || ask(process.hall(), row(4));
+    until(|| asked()["deny_code"] == "DENY_TOO_MANY_PENDING");
+}
+
+#[test]
 fn silence_is_a_no() {
     let fixture = fixture("{ ttl: 1s }");
     let process = fixture.serve();

@@ -1,46 +1,12 @@
 //! Alerts: what raises one, who is told, and what an acknowledgement does.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 
 use hallgate::ids::Digest;
 use serde_json::{Value, json};
 
 use crate::hall::{ACME, ADMIN, ANY, DENIED, GLOBEX, GLOBEX_ADMIN, READ, READER, fixture};
-use support::{PATIENCE, Process, get, post, root, until};
-
-/// A webhook that refuses the first attempt, and gives each bearer and body that it was posted.
-fn webhook() -> (u16, Receiver<(String, Value)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (posted, posts) = channel();
-    thread::spawn(move || {
-        for (attempt, connection) in listener.incoming().enumerate() {
-            let mut connection = connection.unwrap();
-            let mut reader = BufReader::new(connection.try_clone().unwrap());
-            let (mut bearer, mut length) = (String::new(), 0);
-            for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
-                let (name, value) = line.split_once(": ").unwrap_or_default();
-                match &*name.to_ascii_lowercase() {
-                    "authorization" => value.clone_into(&mut bearer),
-                    "content-length" => length = value.parse().unwrap(),
-                    _ => {}
-                }
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
-            let status = if attempt == 0 { "500 Not Now" } else { "204 No Content" };
-            write!(connection, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
-            if attempt > 0 && posted.send((bearer, serde_json::from_slice(&body).unwrap())).is_err() {
-                return;
-            }
-        }
-    });
-    (port, posts)
-}
+use support::{Hook, Posted, Process, get, post, root, until};
 
 /// The first alert of a kind, once it is there.
 fn alert(process: &Process, reader: &str, kind: &str) -> Value {
@@ -54,17 +20,17 @@ fn alert(process: &Process, reader: &str, kind: &str) -> Value {
 
 #[test]
 fn a_refused_change_is_an_alert_that_a_webhook_hears_and_an_admin_acknowledges() {
-    let (port, posts) = webhook();
-    let more =
-        format!("alerts: {{ webhook: \"http://127.0.0.1:{port}/hook\", webhook_secret: whs_0123456789abcdef }}\n");
+    let hook = Hook::start(|attempt| Some(if attempt == 0 { "500 Not Now" } else { "204 No Content" }));
+    let more = format!("alerts: {{ webhook: \"{}\", webhook_secret: whs_0123456789abcdef }}\n", hook.url());
     let fixture = fixture("", "  catalogue: catalogue.json\n", &more);
     fixture.write("catalogue.json", r#"{"entities": []}"#);
     let process = fixture.serve();
     fixture.write("catalogue.json", "{");
     let raised = alert(&process, READER, "RELOAD_REFUSED");
     assert_eq!((&raised["severity"], &raised["acknowledged"]), (&json!("warning"), &json!(false)));
-    let (bearer, told) = posts.recv_timeout(PATIENCE).unwrap();
-    assert_eq!(bearer, "Bearer whs_0123456789abcdef");
+    let refused = hook.next().body;
+    let Posted { bearer, body: told, .. } = hook.next();
+    assert_eq!((bearer.as_str(), &told), ("Bearer whs_0123456789abcdef", &refused));
     assert_eq!((&told["kind"], &told["alert_id"]), (&json!("RELOAD_REFUSED"), &raised["id"]));
     let plain = get(process.hall(), READER, "/alerts").ok();
     assert_eq!(

@@ -2,7 +2,30 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+use support::Hook;
+
 use crate::gate::{ASKER2, ROW, held, started};
+
+#[test]
+fn who_is_told_of_it_is_told_where_it_goes_and_nothing_of_what_is_in_it() {
+    let hook = Hook::start(|_| Some("204 No Content"));
+    let alerts = format!("alerts: {{ webhook: \"{}\" }}", hook.url());
+    let gate = started(&format!("{{ contents: {{ none_from: CONFIDENTIAL }} }}\n{alerts}"), "");
+    let headers = [("x-secret", "in-a-header"), ("authorization", "Bearer in-a-credential")];
+    let id = held(&gate.send("POST /rows?since=in-a-query&x", &headers, "{\"row\": \"in-a-body\"}"));
+    let told = hook.next().body;
+    let at = gate.upstream.address;
+    assert_eq!(told["request"], format!("POST {at}/rows?…"), "{told:#}");
+    assert!(!told.to_string().contains("in-a-"), "{told:#}");
+    // Nor does the store keep it, from this label on.
+    let seen = gate.look(&id);
+    let expected = json!({"http": format!("POST http://{at}/rows?…"), "headers": [], "body": "", "is_hex": false, "bytes": 20,
+        "is_withheld": true});
+    assert_eq!(seen["contents"], expected, "{seen:#}");
+    let store = std::fs::read(gate.fixture.path("approvals.db")).unwrap();
+    assert!(!String::from_utf8_lossy(&store).contains("in-a-"));
+}
 
 #[test]
 fn another_byte_header_target_method_label_or_credential_is_another_request() {

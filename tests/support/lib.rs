@@ -3,6 +3,7 @@
 
 mod demo;
 mod fixture;
+mod hook;
 mod http;
 mod process;
 mod upstream;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use demo::{ANY_PORTS, Demo, EXPORTED};
 pub use fixture::{Fixture, READ, TOKEN};
+pub use hook::{Hook, HookAnswer, Posted};
 pub use http::{Answer, Connection, ask, ask_if_there, gauge, get, metric, post, rest, route, status};
 pub use process::Process;
 use serde_json::Value;

@@ -23,7 +23,7 @@ pub(crate) fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Socke
 }
 
 /// One head, to its empty line; `None` when the connection ends before.
-fn head(from: &mut impl BufRead) -> Option<String> {
+pub(crate) fn head(from: &mut impl BufRead) -> Option<String> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if from.read_line(&mut head).ok()? == 0 {
@@ -33,7 +33,7 @@ fn head(from: &mut impl BufRead) -> Option<String> {
     Some(head)
 }
 
-fn values(head: &str, name: &str) -> Vec<String> {
+pub(crate) fn values(head: &str, name: &str) -> Vec<String> {
     let headers = head.lines().filter_map(|line| line.split_once(": "));
     headers.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned()).collect()
 }

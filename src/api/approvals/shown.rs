@@ -76,6 +76,8 @@ pub(super) struct ShownContents {
     is_hex: bool,
     /// How many bytes it has.
     bytes: usize,
+    /// Whether headers, body and the values of the query are kept from everybody, because of the label (`approvals.contents`).
+    is_withheld: bool,
 }
 
 /// A header that is forwarded.
@@ -150,9 +152,9 @@ impl ApprovalRow {
 
     /// The same with what would run.
     pub(super) fn showing(self, contents: Option<Contents>) -> Self {
-        let contents = contents.map(|Contents { http, headers, body, is_hex, bytes }| {
+        let contents = contents.map(|Contents { http, headers, body, is_hex, bytes, is_withheld }| {
             let headers = headers.into_iter().map(|(name, value)| ShownHeader { name, value }).collect();
-            ShownContents { http, headers, body, is_hex, bytes }
+            ShownContents { http, headers, body, is_hex, bytes, is_withheld }
         });
         Self { contents, ..self }
     }

@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::approvals::visible as safe;
+
 /// A line of a list, in columns between tabs.
 pub(super) fn line(approval: &Value) -> String {
     let keys = [
@@ -75,6 +77,13 @@ fn contents(approval: &Value) -> Vec<String> {
         };
         return vec![why.to_owned()];
     };
+    if contents.get("is_withheld") == Some(&Value::Bool(true)) {
+        let bytes = text(contents, "bytes");
+        let mut lines =
+            vec![format!("what would run ({bytes} bytes of body) is kept from everybody, as its label wants:")];
+        lines.extend(contents.get("http").and_then(Value::as_str).map(|line| format!("| {}", safe(line))));
+        return lines;
+    }
     let hex = if contents.get("is_hex") == Some(&Value::Bool(true)) { ", no text: as hex digits" } else { "" };
     let mut lines = vec![format!("what would run ({} bytes of body{hex}):", text(contents, "bytes"))];
     if contents.get("http").is_some_and(Value::is_string) {
@@ -101,31 +110,10 @@ pub(super) fn text(of: &Value, key: &str) -> String {
     }
 }
 
-/// A text of which every character can be seen, and says what it is: all others, and what begins an escape, are escapes.
-fn safe(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\'' => safe.push(c),
-            _ => safe.extend(c.escape_debug()),
-        }
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn nothing_but_what_can_be_seen_reaches_a_terminal() {
-        // Colours, a title, another direction of writing, a width of nothing, a line of its own, an escape that is none.
-        let hostile = "a\u{1b}[31m\u{9b}2J\u{7}\u{202e}\u{200b}\u{2028}\r\tb\\u{1b}\"'é";
-        let shown = safe(hostile);
-        assert_eq!(shown, "a\\u{1b}[31m\\u{9b}2J\\u{7}\\u{202e}\\u{200b}\\u{2028}\\r\\tb\\\\u{1b}\"'é");
-        assert!(shown.chars().all(|c| !c.is_control()));
-    }
 
     #[test]
     fn no_line_of_what_would_run_looks_like_one_of_ours() {

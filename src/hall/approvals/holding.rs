@@ -151,7 +151,8 @@ impl Hall {
                     answer(held_for(&verdict, mark.level), Some(mark))
                 }
                 Entered::New(mut opening) => {
-                    let kept_contents = approvals.store.keep(opening.approval(), (what.contents)()).await;
+                    let contents = approvals.book.kept(input.data_label, (what.contents)());
+                    let kept_contents = approvals.store.keep(opening.approval(), contents).await;
                     kept_contents.map_err(|_| CannotDecide::Approvals)?;
                     let decision = answer(verdict, Some(pending(opening.approval(), owner)));
                     opening.recording();

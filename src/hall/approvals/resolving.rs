@@ -5,7 +5,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::now;
-use crate::approvals::{Action, Approval, ApprovalMove, Approver, Book, Contents, NotResolved, Phase, Resolution};
+use crate::approvals::{
+    Action, Approval, ApprovalMove, Approver, Book, Contents, NotResolved, Phase, Resolution, State,
+};
 use crate::hall::{Hall, activation};
 use crate::ids::SupervisorLevel;
 use crate::ledger::{ApprovalAction, ApprovalStep, ApproverMark, Receipt, Record, RecordError};
@@ -155,6 +157,15 @@ impl Hall {
     #[must_use]
     pub fn open_approvals(&self) -> Vec<Approval> {
         self.approvals.get().map(|approvals| approvals.book.open()).unwrap_or_default()
+    }
+
+    /// What has waited for a human for half of its time.
+    pub(in crate::hall) fn unanswered_approvals(&self, now_micros: i64) -> Vec<Approval> {
+        let Some(approvals) = self.approvals.get() else { return Vec::new() };
+        let half = i64::try_from(approvals.book.ttl().as_micros() / 2).unwrap_or(i64::MAX);
+        let mut open = approvals.book.open();
+        open.retain(|one| one.state == State::Pending && now_micros >= one.opened_at_micros.saturating_add(half));
+        open
     }
 
     /// What whoever waits for an approval looks at.

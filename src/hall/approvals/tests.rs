@@ -48,6 +48,8 @@ async fn asking() -> (Arc<Hall>, TempDir) {
         blast: None,
         most: 8,
         most_for_one: 8,
+        most_a_minute: 100,
+        no_contents_from: None,
         unbound_headers: UnboundHeaders::default(),
         waiting: WaitingLimits { most: 1, most_for_one: 1, bytes: 1 },
     })

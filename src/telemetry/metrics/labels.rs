@@ -46,6 +46,11 @@ labels! {
         /// What happened.
         action: &'static str,
     }
+    /// Labels of one approval that the webhook was told of.
+    NoticeLabels {
+        /// `taken`; `refused` after some attempts; or `unanswered`, and so perhaps taken.
+        result: &'static str,
+    }
     /// Labels of one request that passed where the policy is only observed.
     ObservedLabels {
         /// `DENY` or `STEWARD_HOLD`: what it would have been.
