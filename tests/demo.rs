@@ -24,7 +24,13 @@ fn once_it_walks_the_journey_and_ends_with_0() {
         "\n   200  denied: DENY_WORKER_NOT_ENROLLED  decision ",
         "\n   200  allowed  decision ",
         "rule rr_data_write matches",
-        "\n   it holds  11 entries, every one of them sound\n",
+        "\n   403  denied: DENY_REQUIRES_HUMAN_APPROVAL  decision ",
+        "you        may decide\n",
+        "| {\"item\":\"bolt M8\",\"quantity\":40}\n",
+        "\n   200  approved\n",
+        "\n   201  forwarded  decision ",
+        "\n   403  denied: DENY_REQUIRES_HUMAN_APPROVAL  decision ",
+        "\n   it holds  16 entries, every one of them sound\n",
     ] {
         let at = rest.find(expected).unwrap_or_else(|| panic!("`{expected}` is not where it should be in:\n{page}"));
         rest = &rest[at + expected.len()..];
@@ -38,7 +44,7 @@ fn it_stays_up_its_lines_can_be_copied_and_ctrl_c_ends_it() {
     let demo = Demo::start();
     let folder = demo.introduced("folder").to_owned();
     let lines: Vec<&str> = demo.page.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
-    assert_eq!(lines.len(), 9, "eight requests and the verification:\n{}", demo.page);
+    assert_eq!(lines.len(), 14, "thirteen requests and the verification:\n{}", demo.page);
     for line in lines {
         let run = demo.shell(line, Path::new(&folder)).output().unwrap();
         assert!(run.status.success() && !run.stdout.is_empty(), "{line}\n{}", String::from_utf8_lossy(&run.stderr));
@@ -52,7 +58,7 @@ fn it_stays_up_its_lines_can_be_copied_and_ctrl_c_ends_it() {
     let (code, rest) = demo.end("INT");
     assert_eq!(code, Some(0), "{rest}");
     // The lines above have caused as many entries as the walk; one more is the policy's.
-    assert!(rest.contains("All 21 entries"), "{rest}");
+    assert!(rest.contains("All 29 entries"), "{rest}");
     assert!(!Path::new(&folder).exists(), "{folder} is still there");
 }
 

@@ -10,6 +10,7 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde_json::Value;
 
 /// See what waits for a human at a running Hall, and decide about it
 ///
@@ -41,4 +42,10 @@ pub fn run(options: &Options) -> ExitCode {
         Options::VoidAll(options) => void_all::run(options),
         Options::Watch(options) => watch::run(options),
     }
+}
+
+/// What the Hall says of an approval, in words, as `show` prints them.
+#[must_use]
+pub fn whole(approval: &Value) -> String {
+    shown::whole(approval)
 }

@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use call::TOKEN_VARIABLE;
+use call::{APPROVER_VARIABLE, TOKEN_VARIABLE};
 use folder::{DemoAddresses, DemoFolder};
 use page::Page;
 use upstream::SampleUpstream;
@@ -73,7 +73,8 @@ async fn demo(options: &Options) -> Result<bool, String> {
     introduce(&page, at, &folder, running.vkey());
     let gate = format!("http://{}", at.gate);
     let hall = format!("http://{}", at.hall);
-    let doors = Doors { gate: &gate, hall: &hall, token: folder.token(), upstream: &upstream };
+    let (token, approver) = (folder.token(), folder.approver_token());
+    let doors = Doors { gate: &gate, hall: &hall, token, approver, upstream: &upstream };
     let mut held = match walk(&doors, &page).await {
         Ok(expected) => prove(&page, &folder, &running, &expected).await,
         Err(wrong) => {
@@ -134,6 +135,7 @@ fn introduce(page: &Page, at: DemoAddresses, folder: &DemoFolder, vkey: &str) {
     page.line("\nFor the lines below, in another terminal:\n");
     page.line(format_args!("  export {TOKEN_VARIABLE}={}", folder.token()));
     page.line(format_args!("  export {READ_TOKEN_VARIABLE}={}", folder.read_token()));
+    page.line(format_args!("  export {APPROVER_VARIABLE}={}", folder.approver_token()));
     page.line(format_args!("  export HALLGATE_LEDGER={}", folder.ledger().display()));
     page.line(format_args!("  export HALLGATE_KEY={vkey}"));
 }

@@ -10,7 +10,8 @@ use crate::{program, signal};
 pub const ANY_PORTS: &[&str] = &["--gate-port", "0", "--hall-port", "0"];
 
 /// What a demo tells to export.
-pub const EXPORTED: &[&str] = &["HALL_SESSION_TOKEN", "HALL_READ_TOKEN", "HALLGATE_LEDGER", "HALLGATE_KEY"];
+pub const EXPORTED: &[&str] =
+    &["HALL_SESSION_TOKEN", "HALL_READ_TOKEN", "HALL_APPROVER_TOKEN", "HALLGATE_LEDGER", "HALLGATE_KEY"];
 
 /// A demo that has taken its walk and stays up. Dropped, it is killed.
 pub struct Demo {

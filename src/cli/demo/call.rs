@@ -11,6 +11,8 @@ use crate::telemetry::causes;
 
 /// The variable under which curl lines expect the session token.
 pub const TOKEN_VARIABLE: &str = "HALL_SESSION_TOKEN";
+/// The variable under which they expect an approver's.
+pub const APPROVER_VARIABLE: &str = "HALL_APPROVER_TOKEN";
 
 const JSON: &str = "application/json";
 
@@ -31,7 +33,8 @@ pub fn client(address: &str) -> Result<HttpClient, String> {
 #[derive(Debug)]
 pub struct Call {
     url: String,
-    token: Option<String>,
+    /// The token, and the variable in which it is.
+    token: Option<(String, &'static str)>,
     headers: Vec<(&'static str, &'static str)>,
     body: Option<String>,
 }
@@ -52,7 +55,13 @@ impl Call {
     /// With the session token, which the curl line takes from the environment.
     #[must_use]
     pub fn with_token(self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..self }
+        Self { token: Some((token.to_owned(), TOKEN_VARIABLE)), ..self }
+    }
+
+    /// The same with an approver's.
+    #[must_use]
+    pub fn with_approver(self, token: &str) -> Self {
+        Self { token: Some((token.to_owned(), APPROVER_VARIABLE)), ..self }
     }
 
     /// With a header.
@@ -65,7 +74,7 @@ impl Call {
     /// The request, ready to be sent.
     pub fn request(&self, client: &HttpClient) -> RequestBuilder {
         let mut request = if self.body.is_some() { client.post(&self.url) } else { client.get(&self.url) };
-        if let Some(token) = &self.token {
+        if let Some((token, _)) = &self.token {
             request = request.bearer_auth(token);
         }
         for (name, value) in &self.headers {
@@ -82,8 +91,8 @@ impl Call {
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "curl -sSN {}", self.url)?;
-        if self.token.is_some() {
-            write!(f, " -H \"Authorization: Bearer ${TOKEN_VARIABLE}\"")?;
+        if let Some((_, variable)) = &self.token {
+            write!(f, " -H \"Authorization: Bearer ${variable}\"")?;
         }
         for (name, value) in &self.headers {
             write!(f, " -H '{name}: {value}'")?;

@@ -22,6 +22,7 @@ pub struct DemoFolder {
     folder: TempDir,
     token: String,
     read_token: String,
+    approver_token: String,
     upstream_credential: String,
 }
 
@@ -47,11 +48,13 @@ impl DemoFolder {
         for (name, text) in FILES {
             fs::write(folder.path().join(name), text)?;
         }
-        let token = format!("hst_{}", secret()?);
-        fs::write(folder.path().join("token"), &token)?;
-        let read_token = format!("hst_{}", secret()?);
-        fs::write(folder.path().join("read-token"), &read_token)?;
-        Ok(Self { folder, token, read_token, upstream_credential: secret()? })
+        let token = |file: &str| {
+            let token = format!("hst_{}", secret()?);
+            fs::write(folder.path().join(file), &token)?;
+            Ok::<_, io::Error>(token)
+        };
+        let (token, read_token, approver_token) = (token("token")?, token("read-token")?, token("approver-token")?);
+        Ok(Self { folder, token, read_token, approver_token, upstream_credential: secret()? })
     }
 
     /// The session token.
@@ -64,6 +67,12 @@ impl DemoFolder {
     #[must_use]
     pub fn read_token(&self) -> &str {
         &self.read_token
+    }
+
+    /// The token of somebody who agrees to what is held.
+    #[must_use]
+    pub fn approver_token(&self) -> &str {
+        &self.approver_token
     }
 
     /// What the sample upstream demands, and only the gate holds.

@@ -1,5 +1,7 @@
 //! The walk: the requests that show what hallgate does, each with what must come of it.
 
+mod hold;
+
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -19,6 +21,8 @@ pub struct Doors<'a> {
     pub hall: &'a str,
     /// The session token.
     pub token: &'a str,
+    /// An approver's.
+    pub approver: &'a str,
     /// What stands behind the gate.
     pub upstream: &'a SampleUpstream,
 }
@@ -64,6 +68,8 @@ struct Seen {
     verdict: &'static str,
     code: Option<String>,
     reason: String,
+    /// The approval that it waits for.
+    pending: Option<String>,
     shown: Vec<String>,
     /// What is not as it must be.
     wrong: Option<String>,
@@ -78,32 +84,65 @@ pub async fn walk(doors: &Doors<'_>, page: &Page) -> Result<Expected, usize> {
         page.line("   no client can be made");
         return Err(1);
     };
-    let mut expected = Expected::default();
-    let mut wrong = 0;
-    for (n, step) in steps(doors).into_iter().enumerate() {
-        page.title(&format!("{}  {}", n + 1, step.title));
-        page.line(format_args!("   {}", page.faint(&format!("$ {}", step.call))));
-        let before = doors.upstream.answered();
-        let seen = take(&client, &step).await.unwrap_or_else(|error| Seen { wrong: Some(error), ..Seen::default() });
-        let forwarded = doors.upstream.answered() - before;
-        let seen = seen.held_to(step.expect, forwarded);
-        seen.show(page);
-        wrong += usize::from(seen.wrong.is_some());
-        expected.decisions += u64::from(!matches!(step.expect, Expect::Nothing));
-        expected.outcomes += u64::from(matches!(step.expect, Expect::Forwarded(_) | Expect::Streamed));
+    let mut way = Way { client, doors, page, steps: 0, wrong: 0, expected: Expected::default() };
+    for step in steps(doors) {
+        way.take(&step).await;
     }
-    if wrong == 0 { Ok(expected) } else { Err(wrong) }
+    way.hold().await;
+    if way.wrong == 0 { Ok(way.expected) } else { Err(way.wrong) }
+}
+
+/// What was taken of the walk.
+struct Way<'a> {
+    client: HttpClient,
+    doors: &'a Doors<'a>,
+    page: &'a Page,
+    steps: usize,
+    wrong: usize,
+    expected: Expected,
+}
+
+impl Way<'_> {
+    /// Says what comes next, and what to copy for it.
+    fn begin(&mut self, title: &str, command: &str) {
+        self.steps += 1;
+        self.page.title(&format!("{}  {title}", self.steps));
+        self.page.line(format_args!("   {}", self.page.faint(&format!("$ {command}"))));
+    }
+
+    /// Takes a step and shows it.
+    async fn take(&mut self, step: &Step) -> Seen {
+        self.begin(step.title, &step.call.to_string());
+        let before = self.doors.upstream.answered();
+        let seen = take(&self.client, step).await;
+        let seen = seen.unwrap_or_else(|error| Seen { wrong: Some(error), ..Seen::default() });
+        let forwarded = self.doors.upstream.answered() - before;
+        let seen = seen.held_to(step.expect, forwarded);
+        seen.show(self.page);
+        self.wrong += usize::from(seen.wrong.is_some());
+        self.expected.decisions += u64::from(!matches!(step.expect, Expect::Nothing));
+        self.expected.outcomes += u64::from(matches!(step.expect, Expect::Forwarded(_) | Expect::Streamed));
+        seen
+    }
+}
+
+const fn step(title: &'static str, call: Call, expect: Expect) -> Step {
+    Step { title, call, expect }
+}
+
+/// A write, as an app sends it.
+fn order(gate: &str) -> Call {
+    Call::post(format!("{gate}/orders"), r#"{"item":"bolt M8","quantity":40}"#)
 }
 
 fn steps(doors: &Doors<'_>) -> Vec<Step> {
-    let Doors { gate, hall, token, upstream } = doors;
+    let Doors { gate, hall, token, upstream, approver: _ } = doors;
     let chat = |stream: &str| {
         let body =
             format!(r#"{{"model":"sample-1","messages":[{{"role":"user","content":"What may I do?"}}]{stream}}}"#);
         Call::post(format!("{gate}/v1/chat/completions"), body)
     };
     let (whole, streamed) = ("", r#","stream":true"#);
-    let order = || Call::post(format!("{gate}/orders"), r#"{"item":"bolt M8","quantity":40}"#);
     // The body of the Make page.
     let route = |worker: &str| {
         let body = format!(
@@ -111,7 +150,6 @@ fn steps(doors: &Doors<'_>) -> Vec<Step> {
         );
         Call::post(format!("{hall}/api/route"), body).with_token(token)
     };
-    let step = |title, call, expect| Step { title, call, expect };
     vec![
         step(
             "Around the gate: the upstream answers nobody without the credential that only the gate holds",
@@ -129,10 +167,10 @@ fn steps(doors: &Doors<'_>) -> Vec<Step> {
             Expect::Dry,
         ),
         step("The same call, streamed: each token passes as it comes", chat(streamed), Expect::Streamed),
-        step("A write: the order remembers the decision under which it was written", order(), Expect::Forwarded(201)),
+        step("A write: the order remembers the decision under which it was written", order(gate), Expect::Forwarded(201)),
         step(
             "The same write of RESTRICTED data: the rule asks for a control that this worker does not implement",
-            order().with_header("wcp-data-label", "RESTRICTED"),
+            order(gate).with_header("wcp-data-label", "RESTRICTED"),
             Expect::Refused(DenyCode::MissingRequiredControls),
         ),
         step(
@@ -207,6 +245,7 @@ fn answered(status: u16, body: &Value) -> Seen {
             Some(true) => text("reason").unwrap_or_default(),
             None => body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default().to_owned(),
         },
+        pending: text("pending_approval_id"),
         shown: if denied == Some(false) { shown.collect() } else { Vec::new() },
         wrong: None,
     }

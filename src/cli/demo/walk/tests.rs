@@ -9,8 +9,8 @@ use std::time::Duration;
 async fn without_a_gate_every_step_but_the_way_around_it_goes_wrong() {
     let upstream = SampleUpstream::start("127.0.0.1:0".parse().unwrap(), "nobody holds this").await.unwrap();
     let base = format!("http://{}", upstream.addr());
-    let doors = Doors { gate: &base, hall: &base, token: "hst_none", upstream: &upstream };
-    assert_eq!(walk(&doors, &Page::stdout()).await, Err(7));
+    let doors = Doors { gate: &base, hall: &base, token: "hst_none", approver: "hst_none", upstream: &upstream };
+    assert_eq!(walk(&doors, &Page::stdout()).await, Err(8));
 }
 
 #[test]
