@@ -3,6 +3,7 @@
 //! A token with the scope `approve` looks and decides, one with `read` reads the list, and one with `route` the state of what it asked
 //! itself. What is not a token's to know is not there: another tenant's, one that never was and an id that is none are the same 404.
 
+pub(super) mod approvers;
 mod shown;
 
 use std::sync::Arc;

@@ -84,6 +84,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .routes(routes!(enrolment::ban))
         .routes(routes!(enrolment::unban))
         .routes(routes!(approvals::pending))
+        .routes(routes!(approvals::approvers::approvers))
         .routes(routes!(approvals::one))
         .routes(routes!(approvals::resolve))
         .routes(routes!(approvals::escalate))

@@ -1,6 +1,8 @@
 //! `hallgate approvals`: what waits for a human at a running Hall, exactly what would run, and what an approver does about it.
 
+mod approvers;
 mod decide;
+mod differences;
 mod list;
 mod show;
 mod shown;
@@ -26,6 +28,7 @@ pub enum Options {
     Withdraw(decide::Withdraw),
     VoidAll(void_all::Options),
     Watch(watch::Options),
+    Approvers(approvers::Options),
 }
 
 /// Runs the command. 0: done; 1: the Hall refuses; 2: it could not be asked.
@@ -41,6 +44,7 @@ pub fn run(options: &Options) -> ExitCode {
         Options::Withdraw(options) => decide::withdraw(options),
         Options::VoidAll(options) => void_all::run(options),
         Options::Watch(options) => watch::run(options),
+        Options::Approvers(options) => approvers::run(options),
     }
 }
 

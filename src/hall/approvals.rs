@@ -4,6 +4,7 @@
 //! approvals are [`approvals`](crate::approvals)'; here they meet the policy in force, the clock and the ledger.
 
 mod expiring;
+pub mod habits;
 mod holding;
 mod recovering;
 mod repeated;
@@ -22,6 +23,7 @@ use crate::clock::now_micros;
 use crate::engine::{Decision, Outcome};
 use crate::ledger::RecallRange;
 use crate::telemetry::threads::Thread;
+use habits::{Habit, Habits};
 use repeated::Repeated;
 
 pub use crate::approvals::{
@@ -75,6 +77,7 @@ pub(super) struct Approvals {
     /// What happened since the store was written last is known.
     is_ready: AtomicBool,
     repeated: Repeated,
+    habits: Habits,
     /// Callers that are kept until somebody agrees.
     waiting: Arc<WaitingRoom>,
     /// Callers whose bodies are read, so that somebody can be asked.
@@ -108,6 +111,7 @@ impl Hall {
             // Where nothing waits, the ledger has nothing to say of it.
             is_ready: AtomicBool::new(is_ready),
             repeated: Repeated::default(),
+            habits: Habits::default(),
             waiting,
             reading: WaitingRoom::new(READING),
             expiring: Mutex::default(),
@@ -163,6 +167,12 @@ impl Hall {
     /// Of what somebody may have to be told, once all that was decided before is known.
     pub(super) fn approvals_to_tell(&self) -> Option<&Approvals> {
         self.approvals.get().filter(|approvals| approvals.is_ready())
+    }
+
+    /// How often and how fast approvers decide.
+    #[must_use]
+    pub fn approvers_habits(&self) -> Vec<Habit> {
+        self.approvals.get().map(|approvals| approvals.habits.all()).unwrap_or_default()
     }
 
     /// Whether anybody can be asked here.

@@ -1,9 +1,12 @@
 //! What the span of a request says of its decision, the same at both doors: ids, codes and closed vocabularies, never a body.
 
+use std::sync::Arc;
+
 use super::Hall;
 use super::recent::row::short;
 use crate::engine::Decision;
 use crate::engine::input::written::sound_correlation_id;
+use crate::ids::TokenName;
 use crate::telemetry::traces::{Traced, Traces};
 
 impl Hall {
@@ -41,5 +44,14 @@ pub fn tell(span: &mut Traced, decision: &Decision) {
     span.set("wcp.cache", if decision.cached { "hit" } else { "miss" });
     span.set("wcp.policy_version", decision.policy_version.clone());
     span.set("wcp.artifact_hash", decision.artifact_hash.to_hex());
+    if let Some(mark) = &decision.approval {
+        span.set("wcp.approval_id", Arc::clone(&mark.id));
+        span.set("wcp.supervisor_level", mark.level.as_str());
+        span.set_some("wcp.approved_by", mark.granted.as_ref().map(|granted| names(&granted.by)));
+    }
     span.set_some("wcp.correlation_id", sound_correlation_id(&input.correlation_id));
+}
+
+fn names(by: &[TokenName]) -> String {
+    by.iter().map(TokenName::as_str).collect::<Vec<_>>().join(", ")
 }

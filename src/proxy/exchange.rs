@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Uri};
 
@@ -25,6 +25,8 @@ pub struct Exchange {
     pub is_known: bool,
     /// Whether it was here before, and has waited for a human.
     pub returns: bool,
+    /// How long it was kept until a human agreed, or did not.
+    pub waited: Option<Duration>,
     /// Why it cannot be told for sure where its head ends.
     pub unframed: Option<&'static str>,
     /// Interim answers so far.
@@ -97,6 +99,7 @@ impl Exchange {
             arrival: Arrival::here(),
             is_known: false,
             returns: false,
+            waited: None,
             unframed: None,
             interim: 0,
             bodiless: false,

@@ -4,7 +4,7 @@
 //! that, so that a caller who leaves is seen; where that cannot be, its wait ends.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use http::header::{CONTENT_LENGTH, EXPECT};
@@ -83,7 +83,9 @@ impl Parts {
         }
         let Some(waiting) = self.hall.wait_for_human(&caller, body.len()) else { return Ok(answer.into()) };
         drop(reading);
+        let began = Instant::now();
         let decided = self.decided_within(session, id, wait).await;
+        exchange.waited = Some(began.elapsed());
         drop(waiting);
         match decided {
             Some(Phase::Approved | Phase::Over) => {}

@@ -87,6 +87,8 @@ pub fn cut_off(mut span: Traced, exchange: &Exchange) {
 
 /// Says what became of the request.
 fn tell(span: &mut Traced, exchange: &Exchange, ending: Option<Ending>) {
+    let waited = exchange.waited.map(|waited| i64::try_from(waited.as_millis()).unwrap_or(i64::MAX));
+    span.set_some("wcp.approval_wait_ms", waited);
     span.set_some("wcp.ending", ending.map(Ending::as_str));
     span.set_some("wcp.decision_id", exchange.receipt.as_ref().map(|receipt| receipt.id().to_string()));
     if let Some(decision) = &exchange.decision {

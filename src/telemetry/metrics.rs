@@ -11,8 +11,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::labels::{
-    ApprovalLabels, ClosedLabels, DecisionLabels, NoticeLabels, ObservedLabels, RefreshLabels, RefusalLabels,
-    ReloadLabels, ShadowLabels, SnapshotLabels, UpstreamLabels,
+    ApprovalLabels, ApproverLabels, ClosedLabels, DecisionLabels, NoticeLabels, ObservedLabels, RefreshLabels,
+    RefusalLabels, ReloadLabels, ShadowLabels, SnapshotLabels, UpstreamLabels,
 };
 use super::{logs, threads};
 
@@ -75,7 +75,7 @@ macro_rules! metrics {
     (@type gauge) => { Gauge };
     (@type histogram) => { Histogram };
     (@type $kind:ident $labels:ident) => { Family<$labels, metrics!(@type $kind)> };
-    (@value $kind:ident = $value:expr) => { $value };
+    (@value $kind:ident $($labels:ident)? = $value:expr) => { $value };
     // From 1 µs to half a second, doubling.
     (@value histogram) => { Histogram::new(exponential_buckets(1e-6, 2.0, 20)) };
     (@value $kind:ident $($labels:ident)?) => { Default::default() };
@@ -99,6 +99,10 @@ metrics! {
     approvals_waiting: gauge, "callers whose requests are kept open until somebody agrees";
     approval_steps: counter(ApprovalLabels),
         "steps of approvals: `voted`, `approved`, `denied`, `done`, `escalated`, `withdrawn`, `expired`, `void`";
+    approval_decided_after: histogram(ApproverLabels) in seconds = Family::new_with_constructor(|| {
+        // From a second to a day.
+        Histogram::new(exponential_buckets(1.0, 2.0, 18))
+    }), "time from the question to what an approver did about it: who agrees within seconds each time has not read it";
     observed: counter(ObservedLabels), "requests that passed on a route that observes, by what the policy would have said";
     shadow_decisions: counter, "decisions about which the shadow was asked, too";
     shadow_flips: counter(ShadowLabels), "decisions whose verdict would be another if the shadow were in force";

@@ -63,7 +63,7 @@ impl Traces {
 }
 
 /// As many attributes as a request through the gate has.
-const ATTRIBUTES: usize = 32;
+const ATTRIBUTES: usize = 36;
 
 /// A request under way whose trace is known, recorded or not.
 #[derive(Debug)]

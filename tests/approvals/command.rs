@@ -4,9 +4,9 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use support::{Process, hallgate};
+use support::{Process, hallgate, metric};
 
-use crate::desk::{ASKER, BEA, CYD, DAN, READER, ask, denied, fixture, granted, held, state};
+use crate::desk::{ASKER, BEA, CYD, DAN, GLOBEX, READER, ask, denied, fixture, granted, held, state};
 
 /// Runs `hallgate approvals` with a token: exit code, stdout, stderr.
 fn run(process: &Process, token: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -118,6 +118,44 @@ fn each_command_decides_and_exits_as_it_went() {
     let (code, _, err) = support::run(command.env("HALL_SESSION_TOKEN", BEA), "");
     assert_eq!(code, Some(2), "{err}");
     assert!(err.contains("does not answer"), "{err}");
+}
+
+#[test]
+fn several_are_shown_before_any_is_agreed_to_and_each_says_how_it_differs() {
+    let fixture = fixture("{}");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let row = |n: i32| json!({"request": {"row": n, "of": "wages"}});
+    let [first, second, third] = [1, 2, 3].map(|n| held(&ask(hall, row(n))));
+    let shown = done(&process, BEA, &["show", &second]);
+    let (_, differs) = shown.split_once("\n2 more of this worker and capability wait\n").unwrap();
+    let newest = differs.split_once(&format!("compared with {third}, asked ")).unwrap().1;
+    assert!(newest.contains(":\n| here  /row: 2\n| there /row: 3\n"), "{shown}");
+    assert!(!differs.contains("wages"), "{shown}");
+
+    let (code, out, err) = run(&process, BEA, &["approve", &first, &second]);
+    assert_eq!(code, Some(2), "{out}{err}");
+    assert!(err.contains("give --yes") && state(hall, &first) == "pending", "{err}");
+    let [at_first, at_second] = [&first, &second].map(|id| out.find(&format!("approval   {id} is pending")).unwrap());
+    assert!(at_first < at_second, "{out}");
+    // One that cannot be shown keeps all of them; one twice is one.
+    let none = "11111111-1111-4111-8111-111111111111";
+    assert!(refused(&process, BEA, &["approve", "--yes", &first, none]).contains("refuses (404)"));
+    assert_eq!(state(hall, &first), "pending");
+    let said = done(&process, BEA, &["approve", "--yes", "--note", "payday", &first, &second, &first]);
+    assert_eq!(said.matches(" is approved: sent again").count(), 2, "{said}");
+    // What is over keeps none of the others, and the exit code says it.
+    assert!(refused(&process, BEA, &["approve", "--yes", &first, &third]).contains("approved already"));
+    assert_eq!(state(hall, &third), "approved");
+
+    let listed = done(&process, READER, &["approvers"]);
+    let row: Vec<&str> = listed.trim_end().split('\t').collect();
+    assert_eq!((&row[..3], row[4]), (&["bea", "3", "0"][..], "3"), "{listed}");
+    assert!(refused(&process, ASKER, &["approvers"]).contains("refuses (403)"));
+    let json: Value = serde_json::from_str(&done(&process, GLOBEX, &["approvers", "--json"])).unwrap();
+    assert_eq!(json, json!({"approvers": []}), "who is bound knows of nobody else");
+    let counted = "hallgate_approval_decided_after_seconds_count{approver=\"bea\",action=\"approved\"}";
+    assert_eq!(metric(hall, counted), 3);
 }
 
 #[test]

@@ -103,6 +103,38 @@ fn every_answer_of_the_gate_is_one_span_with_its_decision() {
 }
 
 #[test]
+fn what_a_human_agreed_to_says_under_which_approval_and_how_long_it_waited() {
+    let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
+    let fixture = fixture(upstream.address);
+    let vault = "path: /vault/* }, capability: cap.data.read.v1, data_label: RESTRICTED, upstream: orders";
+    fixture.edit(vault, &format!("{vault}, hold: {{ wait: 1m }}"));
+    let bea = "hst_bea_012345678901";
+    fixture.edit(
+        "scopes: [route] }]",
+        &format!("scopes: [route] }}, {{ name: bea, secret: {bea}, scopes: [approve], owner: bea }}]"),
+    );
+    fixture.add("approvals: {}");
+    let process = fixture.serve_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
+    let waits = || support::get(process.hall(), bea, "/wcp/approvals/pending").ok()["approvals"].clone();
+    let (answer, id) = std::thread::scope(|threads| {
+        let asks = threads.spawn(|| get(&process, "/vault/7", &[]));
+        until(|| !waits().as_array().unwrap().is_empty());
+        let id = waits()[0]["pending_approval_id"].as_str().unwrap().to_owned();
+        let yes = format!(r#"{{"pending_approval_id": "{id}", "resolution": "approve"}}"#);
+        support::post(process.hall(), bea, "/wcp/approvals/resolve", &yes).ok();
+        (asks.join().unwrap(), id)
+    });
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    process.end();
+    let spans = collector.spans(1);
+    let span = spans.iter().find(|span| span.name == "GET /vault/*").unwrap();
+    let level = said(&span.attributes, "wcp.supervisor_level");
+    assert!(level.is_some(), "{span:#?}");
+    says(span, &[("wcp.approval_id", &id), ("wcp.approved_by", "bea"), ("wcp.verdict", "DISPATCH")]);
+    assert!(said(&span.attributes, "wcp.approval_wait_ms").unwrap().parse::<u64>().is_ok(), "{span:#?}");
+}
+
+#[test]
 fn strangers_and_the_impatient_are_spans_without_a_decision() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
     let fixture = fixture(upstream.address);

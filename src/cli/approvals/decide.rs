@@ -1,4 +1,4 @@
-//! `hallgate approvals approve`, `deny`, `done`, `escalate` and `withdraw`: what an approver decides about one approval.
+//! `hallgate approvals approve`, `deny`, `done`, `escalate` and `withdraw`: what an approver decides.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::process::ExitCode;
@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::{show, shown};
+use super::{differences, show, shown};
 use crate::cli::client::{HallAddress, HallAnswer, body, told};
 use crate::cli::{cannot, say};
 use crate::ids::SupervisorLevel;
 
-/// The word that is typed where more than a gatekeeper has to agree.
+/// The word that is typed where more than a gatekeeper has to agree, or to several at once.
 const WORD: &str = "approve";
 /// The longest line that is read for it, in bytes.
 const LINE: u64 = 256;
@@ -31,14 +31,21 @@ struct Which {
 
 /// Show what would run, and agree to exactly that: it runs when the same is sent again, once
 ///
-/// Where the level is above gatekeeper the word `approve` has to be typed, or --yes to be given where there is no terminal.
+/// Each of several is shown before any is agreed to. Where they are several, or of a level above gatekeeper, the word `approve` has to be
+/// typed, or --yes to be given where there is no terminal.
 #[derive(Debug, Args)]
 pub struct Approve {
-    #[command(flatten)]
-    which: Which,
+    /// The approvals
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+    /// Why, for the record; whoever asked reads it
+    #[arg(long)]
+    note: Option<String>,
     /// Agree without a word that is typed
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    hall: HallAddress,
 }
 
 /// Say no: whoever asks again is denied until it would have expired
@@ -72,34 +79,50 @@ pub struct Withdraw {
     which: Which,
 }
 
-/// Runs `approve`. It sends the digest of what it has just shown.
+/// Runs `approve`. It sends the digests of what it has just shown. Where one cannot be shown, none is agreed to.
 pub fn approve(options: &Approve) -> ExitCode {
-    let Which { id, hall, .. } = &options.which;
-    let seen = match show::fetch(hall, id) {
-        Ok(seen) if seen.is_success() => seen,
-        other => return told(other, |_| String::new()),
-    };
-    say(shown::whole(&seen.body));
-    let Some(digest) = seen.text("digest") else {
-        let _ = cannot("this token sees nothing but the state: use one with the scope `approve`");
-        return ExitCode::FAILURE;
-    };
-    let may = seen.body.get("may_decide") == Some(&Value::Bool(true));
-    let is_grave = seen.text("supervisor_level") != Some(SupervisorLevel::Gatekeeper.as_str());
-    if may && is_grave && !options.yes {
+    let Approve { ids, note, yes, hall } = options;
+    let mut shown: Vec<(&str, String)> = Vec::new();
+    let mut is_grave = false;
+    for id in ids {
+        if shown.iter().any(|(before, _)| before == id) {
+            continue;
+        }
+        let seen = match show::fetch(hall, id) {
+            Ok(seen) if seen.is_success() => seen,
+            other => return told(other, |_| String::new()),
+        };
+        say(differences::whole(hall, &seen.body));
+        let Some(digest) = seen.text("digest") else {
+            let _ = cannot("this token sees nothing but the state: use one with the scope `approve`");
+            return ExitCode::FAILURE;
+        };
+        let may = seen.body.get("may_decide") == Some(&Value::Bool(true));
+        is_grave |= may && seen.text("supervisor_level") != Some(SupervisorLevel::Gatekeeper.as_str());
+        shown.push((id, digest.to_owned()));
+    }
+    if (is_grave || shown.len() > 1) && !yes {
         if !io::stdin().is_terminal() {
-            return cannot("its level is above gatekeeper and there is no terminal to type a word at: give --yes");
+            return cannot(
+                "they are several, or of a level above gatekeeper, and there is no terminal to type a word at: give --yes",
+            );
         }
         if !typed() {
             return cannot(format_args!("nothing was decided: the word was not `{WORD}`"));
         }
     }
-    resolve(&options.which, &[("resolution", Some("approve")), ("digest", Some(digest))])
+    let agree = |(id, digest): &(&str, String)| {
+        let agreed = [("resolution", Some("approve")), ("digest", Some(&**digest))];
+        resolve(hall, id, note.as_deref(), &agreed)
+    };
+    // One that is refused keeps none of the others.
+    let failed = shown.iter().map(agree).filter(|code| *code != ExitCode::SUCCESS).last();
+    failed.unwrap_or(ExitCode::SUCCESS)
 }
 
 /// Whether somebody types the word.
 fn typed() -> bool {
-    let _ = write!(io::stderr(), "type `{WORD}` to agree to exactly this: ");
+    let _ = write!(io::stderr(), "type `{WORD}` to agree to exactly what is shown: ");
     let _ = io::stderr().flush();
     let mut line = String::new();
     io::stdin().lock().take(LINE).read_line(&mut line).is_ok() && line.trim() == WORD
@@ -107,27 +130,33 @@ fn typed() -> bool {
 
 /// Runs `deny`.
 pub fn deny(options: &Deny) -> ExitCode {
-    resolve(&options.which, &[("resolution", Some("deny"))])
+    options.which.resolve(&[("resolution", Some("deny"))])
 }
 
 /// Runs `done`.
 pub fn done(options: &Done) -> ExitCode {
-    resolve(&options.which, &[("resolution", Some("done"))])
+    options.which.resolve(&[("resolution", Some("done"))])
 }
 
 /// Runs `escalate`.
 pub fn escalate(options: &Escalate) -> ExitCode {
     let to = options.to.map(SupervisorLevel::as_str);
-    resolve(&options.which, &[("resolution", Some("escalate")), ("supervisor_level", to)])
+    options.which.resolve(&[("resolution", Some("escalate")), ("supervisor_level", to)])
 }
 
 /// Runs `withdraw`.
 pub fn withdraw(options: &Withdraw) -> ExitCode {
-    resolve(&options.which, &[("resolution", Some("withdraw"))])
+    options.which.resolve(&[("resolution", Some("withdraw"))])
 }
 
-fn resolve(Which { id, note, hall }: &Which, resolution: &[(&str, Option<&str>)]) -> ExitCode {
-    let which = [("pending_approval_id", Some(&**id)), ("note", note.as_deref())];
+impl Which {
+    fn resolve(&self, resolution: &[(&str, Option<&str>)]) -> ExitCode {
+        resolve(&self.hall, &self.id, self.note.as_deref(), resolution)
+    }
+}
+
+fn resolve(hall: &HallAddress, id: &str, note: Option<&str>, resolution: &[(&str, Option<&str>)]) -> ExitCode {
+    let which = [("pending_approval_id", Some(id)), ("note", note)];
     told(hall.post("/wcp/approvals/resolve", body(&[&which, resolution].concat())), now)
 }
 

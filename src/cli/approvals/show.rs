@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use super::shown;
+use super::differences;
 use crate::cli::client::{CallError, HallAddress, HallAnswer, segment, told};
 
 /// Show exactly what would run, who asks, why it is held and until when
 ///
+/// Behind it stands how it differs from what else waits of the same worker and capability.
 /// What could change a terminal or hide something is written as an escape, such as \u{1b}; a line of what would run begins with `| `.
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -23,7 +24,7 @@ pub struct Options {
 /// Runs the command.
 pub fn run(options: &Options) -> ExitCode {
     told(fetch(&options.hall, &options.id), |answer| {
-        if options.json { answer.body.to_string() } else { shown::whole(&answer.body) }
+        if options.json { answer.body.to_string() } else { differences::whole(&options.hall, &answer.body) }
     })
 }
 

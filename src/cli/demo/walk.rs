@@ -167,7 +167,11 @@ fn steps(doors: &Doors<'_>) -> Vec<Step> {
             Expect::Dry,
         ),
         step("The same call, streamed: each token passes as it comes", chat(streamed), Expect::Streamed),
-        step("A write: the order remembers the decision under which it was written", order(gate), Expect::Forwarded(201)),
+        step(
+            "A write: the order remembers the decision under which it was written",
+            order(gate),
+            Expect::Forwarded(201),
+        ),
         step(
             "The same write of RESTRICTED data: the rule asks for a control that this worker does not implement",
             order(gate).with_header("wcp-data-label", "RESTRICTED"),

@@ -1,6 +1,7 @@
 //! Steps of approvals, recorded and then taken: what approvers do, and what time and change do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use crate::approvals::{
 use crate::hall::{Hall, activation};
 use crate::ids::SupervisorLevel;
 use crate::ledger::{ApprovalAction, ApprovalStep, ApproverMark, Receipt, Record, RecordError};
-use crate::telemetry::ApprovalLabels;
+use crate::telemetry::{ApprovalLabels, ApproverLabels, Metrics};
 
 /// Why nothing was decided.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -132,8 +133,17 @@ impl Hall {
             receipt = %receipt.id(),
             "an approval has moved"
         );
+        let after = receipt.recorded_at_micros().saturating_sub(step.approval.opened_at_micros).max(0);
+        if let Some(by) = &step.by {
+            let labels = ApproverLabels { approver: by.token.shared(), action: labels.action };
+            let after = Duration::from_micros(u64::try_from(after).unwrap_or_default());
+            Metrics::observe(&self.metrics.approval_decided_after.get_or_create(&labels), after);
+        }
         if let Some(approvals) = self.approvals.get() {
             approvals.book.saw(receipt.recorded_at_micros());
+            if let Some(by) = &step.by {
+                approvals.habits.note(&by.token, action_of(step.action), after / 1_000_000);
+            }
         }
         step.take(receipt.hash())
     }

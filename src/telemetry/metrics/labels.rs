@@ -46,6 +46,13 @@ labels! {
         /// What happened.
         action: &'static str,
     }
+    /// Labels of one step that an approver took.
+    ApproverLabels {
+        /// The name of the token.
+        approver: Arc<str>,
+        /// What they did.
+        action: &'static str,
+    }
     /// Labels of one approval that the webhook was told of.
     NoticeLabels {
         /// `taken`; `refused` after some attempts; or `unanswered`, and so perhaps taken.
