@@ -75,14 +75,15 @@ fn somebody_is_told_once_of_each_and_of_each_level_and_the_link_leads_to_a_page_
 #[test]
 fn a_receiver_of_json_or_a_card_is_told_the_command_where_there_is_no_link() {
     let hook = Hook::start(|_| TAKEN);
-    let process = telling(&hook, "json").serve();
+    let (json, teams) = (telling(&hook, "json"), telling(&hook, "teams"));
+    let process = json.serve();
     let id = held(&ask(process.hall(), row("1")));
     let told = hook.next().body;
     assert_eq!((&told["kind"], &told["pending_approval_id"]), (&json!("APPROVAL_PENDING"), &json!(id)));
     assert_eq!((&told["url"], &told["data_label"]), (&Value::Null, &json!("RESTRICTED")), "{told:#}");
     assert_eq!(told["command"], format!("hallgate approvals show {id}"));
     drop(process);
-    let process = telling(&hook, "teams").serve();
+    let process = teams.serve();
     let id = held(&ask(process.hall(), row("1")));
     let card = hook.next().body["attachments"][0]["content"].clone();
     assert_eq!((&card["type"], &card["actions"]), (&json!("AdaptiveCard"), &json!([])), "{card:#}");
@@ -122,7 +123,8 @@ fn a_receiver_that_is_busy_is_left_alone_as_long_as_it_wants_and_one_that_never_
         2 => None,
         _ => TAKEN,
     });
-    let process = telling(&hook, "slack").serve();
+    let fixture = telling(&hook, "slack");
+    let process = fixture.serve();
     let hall = process.hall();
     let ids = ["1", "2", "3"].map(|n| held(&ask(hall, row(n))));
     let [busy, taken] = [hook.next(), hook.next()];
