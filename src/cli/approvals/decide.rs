@@ -116,8 +116,12 @@ pub fn approve(options: &Approve) -> ExitCode {
         resolve(hall, id, note.as_deref(), &agreed)
     };
     // One that is refused keeps none of the others.
-    let failed = shown.iter().map(agree).filter(|code| *code != ExitCode::SUCCESS).last();
-    failed.unwrap_or(ExitCode::SUCCESS)
+    shown.iter().map(agree).fold(
+        ExitCode::SUCCESS,
+        |failed, code| {
+            if code == ExitCode::SUCCESS { failed } else { code }
+        },
+    )
 }
 
 /// Whether somebody types the word.
