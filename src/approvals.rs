@@ -12,6 +12,8 @@
 
 pub mod approval;
 pub mod book;
+pub mod callback;
+mod calling;
 mod caps;
 pub mod contents;
 mod resolving;
@@ -29,6 +31,8 @@ use crate::ids::{DataLabel, SupervisorLevel};
 
 pub use approval::{Approval, Approver, Asker, HeldAsk, State, Vote};
 pub use book::{Book, BothClocks, Entered, GrantClaim, Opening, Phase};
+pub use callback::{Callback, CallbackKey, CallbackPrefix, CallbackSettings, NotCallable};
+pub use calling::{CallbackKept, DueCallback};
 pub use contents::{Contents, visible};
 pub use resolving::{Action, ApprovalMove, NotResolved, Resolution, TakenMove};
 pub use store::{ApprovalStore, Restored, StoreDown, StoreError, StoreFile};
@@ -59,6 +63,8 @@ pub struct Settings {
     pub unbound_headers: UnboundHeaders,
     /// Who may be kept waiting at the gate.
     pub waiting: WaitingLimits,
+    /// Who may be told that it is decided; `None`: nobody.
+    pub callbacks: Option<CallbackSettings>,
 }
 
 impl Settings {

@@ -10,6 +10,7 @@ pub mod alerts;
 pub mod approvals;
 pub mod auth_throttle;
 mod counted;
+mod courier;
 pub mod enrolment;
 pub mod evidence;
 pub mod ingested;

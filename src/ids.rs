@@ -7,7 +7,7 @@ mod network;
 pub mod spiffe;
 
 pub use nearest::{meant, nearest};
-pub use network::network;
+pub use network::{Network, NoNetwork, network};
 
 use std::fmt;
 use std::str::FromStr;

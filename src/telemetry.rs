@@ -10,8 +10,8 @@ pub mod traces;
 pub use causes::causes;
 pub use logs::{AllowedLines, LogAllowed, LogFormat, LogThrottle, start_logs};
 pub use metrics::labels::{
-    ApprovalLabels, ApproverLabels, ClosedLabels, DecisionLabels, NoticeLabels, ObservedLabels, RefreshLabels,
-    RefusalLabels, ReloadLabels, ShadowLabels, SnapshotLabels, UpstreamLabels,
+    ApprovalLabels, ApproverLabels, CallbackLabels, ClosedLabels, DecisionLabels, NoticeLabels, ObservedLabels,
+    RefreshLabels, RefusalLabels, ReloadLabels, ShadowLabels, SnapshotLabels, UpstreamLabels,
 };
 pub use metrics::{Counter, Gauge, InFlight, Metrics};
 

@@ -3,12 +3,16 @@
 
 #[path = "approvals/asking.rs"]
 mod asking;
+#[path = "approvals/callbacks.rs"]
+mod callbacks;
 #[path = "approvals/command.rs"]
 mod command;
 #[path = "approvals/deciding.rs"]
 mod deciding;
 #[path = "approvals/desk.rs"]
 mod desk;
+#[path = "approvals/flows.rs"]
+mod flows;
 #[path = "approvals/kept.rs"]
 mod kept;
 #[path = "approvals/lasting.rs"]
@@ -20,3 +24,7 @@ mod notices;
 mod page;
 #[path = "approvals/pages.rs"]
 mod pages;
+#[path = "approvals/receiver.rs"]
+mod receiver;
+#[path = "approvals/signed.rs"]
+mod signed;

@@ -10,10 +10,17 @@ mod authority;
 mod emulator;
 #[path = "friends/hall.rs"]
 mod hall;
+#[path = "friends/hold.rs"]
+mod hold;
 #[path = "friends/make.rs"]
 mod make;
+#[path = "friends/n8n_hold.rs"]
+mod n8n_hold;
 #[path = "friends/real.rs"]
 mod real;
+#[expect(dead_code, reason = "approvals use the rest of it")]
+#[path = "approvals/receiver.rs"]
+mod receiver;
 #[path = "friends/shapes.rs"]
 mod shapes;
 #[path = "friends/tables.rs"]

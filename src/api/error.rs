@@ -14,7 +14,7 @@ use crate::api::access_log::AnswerSummary;
 use crate::api::response::json;
 use crate::engine::input::written::InvalidRequest;
 use crate::engine::{DenyCode, Outcome};
-use crate::hall::approvals::NotResolved;
+use crate::hall::approvals::{NotCallable, NotResolved};
 use crate::hall::{CannotDecide, NotAdmitted, NotChanged, NotDecided, ReadError};
 
 /// Why a request gets no decision.
@@ -217,6 +217,12 @@ impl ApiError {
     /// A field of the body means nothing; which, and what to change.
     pub(super) fn bad_body(why: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid body", DenyCode::InvalidInput, why.to_owned())
+    }
+
+    /// Whoever asks cannot be told that a human has decided; why, and what to change.
+    pub(super) fn bad_callback(why: &NotCallable) -> Self {
+        let reason = format!("`callback_url` {}; {}", why.is, why.help);
+        Self::new(StatusCode::BAD_REQUEST, "invalid field: callback_url", DenyCode::InvalidInput, reason)
     }
 
     /// A report of another's decision than the token is bound to.

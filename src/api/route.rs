@@ -3,7 +3,7 @@
 //! Once a caller is known, every answer has its ledger entry, and the entry is committed before the answer is sent: a
 //! decision, or the refusal of what could not be one. Where no entry can be had the answer is 503.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -17,9 +17,11 @@ use crate::api::route_response;
 use crate::api::schemas::{FullRouteRequest, RouteAnswer, RouteRequest};
 use crate::engine::DenyCode;
 use crate::engine::artifact::python_json;
-use crate::engine::input::written::{Absent, Written};
-use crate::hall::approvals::{Contents, Subject};
-use crate::hall::{Applicant, Ask, CannotDecide, Door, Hall, HeldContents, Recorded, Refusal, Ruled, Scope, Token};
+use crate::engine::input::written::{Absent, Written, sound_correlation_id};
+use crate::hall::approvals::{Callback, Contents, Subject};
+use crate::hall::{
+    Applicant, Ask, CannotDecide, Door, Hall, HeldContents, HeldRequest, Recorded, Refusal, Ruled, Scope, Token,
+};
 use crate::ids::{Digest, TenantId, WorkerId};
 
 /// From the end of the body to the answer. The most impatient client gives up after two seconds. When it passes, the
@@ -74,17 +76,13 @@ async fn answer(hall: &Arc<Hall>, request: Request, form: Form) -> Response {
     }
 }
 
-/// Decides and records; what a human has to agree to is put to one. Here the caller's object is what would run.
-async fn decide(hall: &Arc<Hall>, ask: Ask) -> Result<Recorded, CannotDecide> {
-    let held = match hall.rule(ask).await? {
-        Ruled::Recorded(recorded) => return Ok(recorded),
-        Ruled::Held(held) => *held,
-    };
+/// What waits for a human, or spends what one agreed to. Here the caller's object is what would run.
+async fn hold(hall: &Arc<Hall>, held: HeldRequest, callback: Option<Callback>) -> Result<Recorded, CannotDecide> {
     let subject = Subject::of(held.input(), held.caller().token.as_ref(), Door::Api.as_str()).request(held.input());
     let mut written = String::new();
     python_json(&held.input().request, &mut written);
     let contents = || Contents::of_body(written.as_bytes());
-    hall.hold(held, HeldContents { subject, contents: &contents, returning: None }).await
+    hall.hold(held, HeldContents { subject, contents: &contents, returning: None, callback }).await
 }
 
 /// Decides, or refuses, and records.
@@ -106,7 +104,9 @@ async fn rule(
         correlation_id: None,
         raw_body,
     };
-    let absent = Absent { tenant: bound_tenant, correlation_id: &|| Uuid::new_v4().to_string().into() };
+    let made = OnceLock::new();
+    let correlation_id = || Arc::clone(made.get_or_init(|| Uuid::new_v4().to_string().into()));
+    let absent = Absent { tenant: bound_tenant, correlation_id: &correlation_id };
     let read = |body: Vec<u8>| {
         let written = match form {
             Form::Any => Written::read(&body, &absent),
@@ -115,18 +115,39 @@ async fn rule(
         written.map_err(|why| ApiError::unreadable(&why))
     };
     let mode = hall.snapshot().settings.mode;
-    match received.and_then(read).map(|written| written.describe(mode)) {
-        Ok(Ok(input)) => {
+    let described = received.and_then(read).map(|mut written| (written.callback_url.take(), written.describe(mode)));
+    match described {
+        Ok((callback_url, Ok(input))) => {
             if bound_tenant.is_none() {
                 // Only its body says for whom it asks.
                 let tenant = Some(&input.tenant_id);
                 credential::admit(hall, Applicant::Known { token: None, tenant }).await?;
             }
             let ask = Ask { caller: token.caller(), input, door: Door::Api, raw_body, observed_until: None };
-            let recorded = decide(hall, ask).await.map_err(|why| ApiError::undecided(&why))?;
+            let undecided = |why| ApiError::undecided(&why);
+            let held = match hall.rule(ask).await.map_err(undecided)? {
+                Ruled::Recorded(recorded) => return Ok(route_response::decided(&recorded)),
+                Ruled::Held(held) => *held,
+            };
+            // Nobody is asked where whoever asks waits for a word that never comes.
+            if let Some(Err(why)) = callback_url.as_ref().map(|url| hall.may_call_back(url)) {
+                let refused = ApiError::bad_callback(&why);
+                let of_input = Refusal {
+                    tenant: Some(Arc::clone(&held.input().tenant_id)).filter(|tenant| !tenant.is_empty()),
+                    worker: held.input().worker_id.clone(),
+                    correlation_id: sound_correlation_id(&held.input().correlation_id),
+                    ..refusal(refused.code, &refused.reason)
+                };
+                let receipt = hall.refuse(of_input).await.map_err(undecided)?;
+                return Err(refused.recorded_as(receipt.id()));
+            }
+            let callback = callback_url.map(|url| {
+                Callback::new(url.to_string(), held.input().correlation_id.to_string(), made.get().is_none())
+            });
+            let recorded = hold(hall, held, callback).await.map_err(undecided)?;
             Ok(route_response::decided(&recorded))
         }
-        Ok(Err(unacceptable)) => {
+        Ok((_, Err(unacceptable))) => {
             let written = &unacceptable.written;
             let refusal = Refusal {
                 tenant: bound_tenant.cloned().or_else(|| written.tenant_id.parse().ok()).map(|id| id.shared()),

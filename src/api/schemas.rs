@@ -39,6 +39,10 @@ pub(super) struct RouteRequest {
     #[schema(value_type = Option<Object>)]
     privilege_context: Option<()>,
     tenant_credential: Option<String>,
+    /// Where you are told that a human has decided, if one has to: the Hall posts `pending_approval_id`, `resolution`, `correlation_id`,
+    /// `digest` and `expires_at` there, which is no verdict, and you send the same again. One that `approvals.callbacks` does not allow is a
+    /// 400 where a human has to agree, and ignored where none has. At most 2,048 bytes.
+    callback_url: Option<String>,
     /// Decide and record, but dispatch nothing.
     #[schema(value_type = bool, required = false)]
     dry_run: bool,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::callback::Callback;
 use crate::engine::Binding;
 use crate::ids::{DataLabel, Digest, Env, SupervisorLevel, TokenName};
 
@@ -148,6 +149,9 @@ pub struct Approval {
     /// The highest level of which somebody was told by a notice.
     #[serde(default)]
     pub told: Option<SupervisorLevel>,
+    /// Who has still to be told that it is decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callbacks: Vec<Callback>,
 }
 
 impl Approval {

@@ -174,6 +174,7 @@ impl Book {
             note: None,
             ended_by: None,
             told: None,
+            callbacks: Vec::new(),
         };
         pages.insert(approval.clone(), now, true);
         Entered::New(Opening { book: Arc::clone(self), approval, recorded: false })
@@ -373,7 +374,9 @@ impl Pages {
         let over: BTreeSet<(i64, Uuid)> = over.map(|(id, live)| (live.approval.expires_at_micros, *id)).collect();
         let too_many = over.len().saturating_sub(REMEMBERED);
         for (at, (expires_at, id)) in over.into_iter().enumerate() {
-            if at < too_many || now.micros >= expires_at.saturating_add(ttl) {
+            // Whoever has to be told still will be.
+            let is_told = self.live.get(&id).is_none_or(|live| live.approval.callbacks.is_empty());
+            if at < too_many || (is_told && now.micros >= expires_at.saturating_add(ttl)) {
                 self.remove(id);
             }
         }

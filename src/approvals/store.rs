@@ -103,6 +103,7 @@ pub struct ApprovalStore {
 
 enum Job {
     Keep(Box<(Approval, Contents)>, oneshot::Sender<bool>),
+    KeepCallbacks(Uuid, oneshot::Sender<bool>),
     Show(Uuid, oneshot::Sender<Option<Contents>>),
     Write(oneshot::Sender<bool>),
 }
@@ -135,6 +136,15 @@ impl ApprovalStore {
     /// It is not kept.
     pub async fn keep(&self, approval: &Approval, contents: Contents) -> Result<(), StoreDown> {
         let kept = self.ask(|answer| Job::Keep(Box::new((approval.clone(), contents)), answer)).await?;
+        kept.then_some(()).ok_or(StoreDown)
+    }
+
+    /// Keeps who has to be told about an approval that is kept.
+    ///
+    /// # Errors
+    /// They are not kept.
+    pub async fn keep_callbacks(&self, id: Uuid) -> Result<(), StoreDown> {
+        let kept = self.ask(|answer| Job::KeepCallbacks(id, answer)).await?;
         kept.then_some(()).ok_or(StoreDown)
     }
 
@@ -197,11 +207,17 @@ impl Desk {
             Job::Keep(_, answer) if answer.is_closed() => {}
             Job::Keep(opened, answer) => {
                 let (approval, contents) = *opened;
+                // Somebody may have joined meanwhile who wants to be told, too.
+                let approval = self.book.find(approval.id).unwrap_or(approval);
                 let kept = keep(connection, &approval, &contents);
                 if let Err(error) = &kept {
                     tracing::error!(%error, "what is held for a human cannot be kept: it is refused");
                 }
                 let _ = answer.send(kept.is_ok());
+            }
+            Job::KeepCallbacks(id, answer) => {
+                let kept = self.book.find(id).is_some_and(|approval| put(connection, &approval).is_ok());
+                let _ = answer.send(kept);
             }
             Job::Show(id, answer) => match show(connection, id) {
                 Ok(contents) => drop(answer.send(contents)),

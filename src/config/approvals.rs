@@ -1,5 +1,7 @@
 //! The `approvals` section: whether humans are asked, who of them must agree, and how much may wait for them.
 
+mod callbacks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +41,8 @@ fn section(mut map: Map<'_>) -> Option<Settings> {
     let contents = map.section("contents").and_then(contents);
     let unbound_headers = map.list_or("unbound_headers", &UnboundHeaders::default(), header_name);
     let waiting = map.section("waiting").and_then(waiting);
-    map.done(&["callbacks"]);
+    let callbacks = callbacks::read(&mut map);
+    map.done(&[]);
     Some(Settings {
         store: store?,
         ttl: ttl?,
@@ -51,6 +54,7 @@ fn section(mut map: Map<'_>) -> Option<Settings> {
         no_contents_from: contents?,
         unbound_headers: unbound_headers?,
         waiting: waiting?,
+        callbacks: callbacks?,
     })
 }
 

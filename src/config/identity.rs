@@ -7,8 +7,8 @@ use http::HeaderName;
 use super::kinds;
 use super::reader::{Map, Value};
 use crate::documents::InvalidValue;
-use crate::ids::{SpiffeId, TenantId, WorkerId};
-use crate::proxy::settings::{Identity, NoNetwork, Pattern, TrustedHeaders, TrustedNetworks, Workloads};
+use crate::ids::{NoNetwork, SpiffeId, TenantId, WorkerId};
+use crate::proxy::settings::{Identity, Pattern, TrustedHeaders, TrustedNetworks, Workloads};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -127,15 +127,20 @@ fn trusted_headers(map: &mut Map<'_>) -> Option<Identity> {
 
 /// A network whose word counts.
 pub fn peer(text: &str) -> Result<TrustedNetworks, InvalidValue> {
-    text.parse().map_err(|why| match why {
-        NoNetwork::Malformed => {
-            InvalidValue::new("is not a network", "write such as `10.0.3.0/24`, `10.0.3.7`, `fd00::/8` or `unix`")
-        }
+    let everyone = "list the networks that only such proxies are in";
+    text.parse()
+        .map_err(|why| no_network(&why, "write such as `10.0.3.0/24`, `10.0.3.7`, `fd00::/8` or `unix`", everyone))
+}
+
+/// That a text names no network, with what to write where it is of another form, and where it is everyone.
+pub fn no_network(why: &NoNetwork, malformed: &str, everyone: &str) -> InvalidValue {
+    match why {
+        NoNetwork::Malformed => InvalidValue::new("is not a network", malformed),
         NoNetwork::HostBits(network) => {
             InvalidValue::new("has bits behind its prefix", format!("write `{network}`, or a longer prefix"))
         }
-        NoNetwork::Everyone => InvalidValue::new("is everyone", "list the networks that only such proxies are in"),
-    })
+        NoNetwork::Everyone => InvalidValue::new("is everyone", everyone),
+    }
 }
 
 /// A header that says who the caller is. It is removed before a request goes on, so it is none that a request needs.

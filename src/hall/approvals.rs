@@ -3,6 +3,7 @@
 //! Decide, and only where that holds: claim what was agreed to, or join or open what waits; then one entry, and the answer. The rules of
 //! approvals are [`approvals`](crate::approvals)'; here they meet the policy in force, the clock and the ledger.
 
+mod callbacks;
 mod expiring;
 pub mod habits;
 mod holding;
@@ -23,11 +24,13 @@ use crate::clock::now_micros;
 use crate::engine::{Decision, Outcome};
 use crate::ledger::RecallRange;
 use crate::telemetry::threads::Thread;
+use callbacks::Callbacks;
 use habits::{Habit, Habits};
 use repeated::Repeated;
 
 pub use crate::approvals::{
-    Approval, Approver, Contents, NotResolved, Phase, Resolution, State as ApprovalState, Subject, UnboundHeaders,
+    Approval, Approver, Callback, Contents, NotCallable, NotResolved, Phase, Resolution, State as ApprovalState,
+    Subject, UnboundHeaders,
 };
 pub use holding::{HeldContents, HeldRequest};
 pub use resolving::NotDecided;
@@ -64,6 +67,9 @@ pub enum ApprovalsError {
     /// The newest entry cannot be read.
     #[error("the ledger cannot be read for approvals: {0}")]
     Ledger(io::Error),
+    /// Nobody can be called back.
+    #[error("`approvals.callbacks`: nobody can be called: {0}")]
+    Callbacks(io::Error),
     /// There is no thread for it.
     #[error("no thread can be started for approvals: {0}")]
     Thread(#[from] io::Error),
@@ -82,6 +88,7 @@ pub(super) struct Approvals {
     waiting: Arc<WaitingRoom>,
     /// Callers whose bodies are read, so that somebody can be asked.
     reading: Arc<WaitingRoom>,
+    callbacks: Callbacks,
     expiring: Mutex<Option<Thread>>,
     ends: Arc<AtomicBool>,
 }
@@ -96,9 +103,11 @@ impl Hall {
     ///
     /// # Errors
     /// The store cannot be used, or there is no thread.
-    pub fn ask_humans(self: &Arc<Self>, settings: Settings) -> Result<(), ApprovalsError> {
+    pub fn ask_humans(self: &Arc<Self>, mut settings: Settings) -> Result<(), ApprovalsError> {
         let (file, restored) = StoreFile::open(&settings.store)?;
         let waiting = WaitingRoom::new(settings.waiting);
+        let callbacks =
+            Callbacks::start(settings.callbacks.take(), &self.metrics).map_err(ApprovalsError::Callbacks)?;
         let newest = self.newest_entry().map_err(ApprovalsError::Ledger)?;
         self.metrics.approvals_ttl.set(i64::try_from(settings.ttl.as_secs()).unwrap_or(i64::MAX));
         let book = Book::new(settings, restored.approvals, newest, now());
@@ -114,6 +123,7 @@ impl Hall {
             habits: Habits::default(),
             waiting,
             reading: WaitingRoom::new(READING),
+            callbacks,
             expiring: Mutex::default(),
             ends: Arc::clone(&ends),
         };
@@ -190,6 +200,7 @@ impl Hall {
             if let Some(thread) = thread {
                 thread.join(expiring::END);
             }
+            approvals.callbacks.end();
             approvals.store.close();
         }
     }

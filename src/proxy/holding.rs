@@ -118,7 +118,8 @@ impl Parts {
         let subject = Subject::of(request.input(), request.caller().token.as_ref(), Door::Gate.as_str());
         let subject = would_run.subject(subject, unbound, body);
         let contents = || would_run.contents(body);
-        let recorded = self.hall.hold(request, HeldContents { subject, contents: &contents, returning }).await?;
+        let recorded =
+            self.hall.hold(request, HeldContents { subject, contents: &contents, returning, callback: None }).await?;
         Ok((recorded, (destination, target)))
     }
 

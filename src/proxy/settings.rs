@@ -14,7 +14,7 @@ use crate::ids::{CapabilityId, DataLabel, Env, TenantId, WorkerId};
 use crate::tls;
 
 pub use crate::proxy::pattern::{NoPattern, PathPattern};
-pub use crate::proxy::trusted_networks::{NoNetwork, TrustedNetworks};
+pub use crate::proxy::trusted_networks::TrustedNetworks;
 pub use crate::proxy::workloads::{Pattern, Workloads};
 
 /// Where a listener listens.

@@ -11,8 +11,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::labels::{
-    ApprovalLabels, ApproverLabels, ClosedLabels, DecisionLabels, NoticeLabels, ObservedLabels, RefreshLabels,
-    RefusalLabels, ReloadLabels, ShadowLabels, SnapshotLabels, UpstreamLabels,
+    ApprovalLabels, ApproverLabels, CallbackLabels, ClosedLabels, DecisionLabels, NoticeLabels, ObservedLabels,
+    RefreshLabels, RefusalLabels, ReloadLabels, ShadowLabels, SnapshotLabels, UpstreamLabels,
 };
 use super::{logs, threads};
 
@@ -103,6 +103,9 @@ metrics! {
         // From a second to a day.
         Histogram::new(exponential_buckets(1.0, 2.0, 18))
     }), "time from the question to what an approver did about it: who agrees within seconds each time has not read it";
+    callbacks: counter(CallbackLabels),
+        "callbacks to whoever asked: `delivered`; attempts that `failed`; `given_up` after the last; `refused`, since no URL of that kind is \
+         allowed or its host is where nothing may be sent: worth a look";
     observed: counter(ObservedLabels), "requests that passed on a route that observes, by what the policy would have said";
     shadow_decisions: counter, "decisions about which the shadow was asked, too";
     shadow_flips: counter(ShadowLabels), "decisions whose verdict would be another if the shadow were in force";

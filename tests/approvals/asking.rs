@@ -104,6 +104,34 @@ fn what_a_human_agrees_to_runs_once_and_nothing_else_does() {
 }
 
 #[test]
+fn hall_monitor_shows_what_is_held_and_what_runs_then() {
+    let fixture = fixture("{}");
+    fixture.edit("hall:\n", "hall:\n  monitor_unauthenticated_loopback: true\n");
+    let process = fixture.serve();
+    let hall = process.hall();
+    // It sends no token, and draws each event by these fields.
+    let newest = || {
+        let answer = support::ask(hall, "GET /api/dispatches/recent?n=100", &[("host", "localhost:8765")], "").ok();
+        let event = answer["events"][0].clone();
+        assert!(event["id"].is_string() && event["timestamp"].is_string(), "{answer}");
+        assert_eq!(
+            (&event["capability"], &event["worker"]),
+            (&json!("cap.data.write.v1"), &json!("wrk_make_acme_prod"))
+        );
+        (event["outcome"].clone(), event["decision"].clone())
+    };
+    let id = held(&ask(hall, json!({})));
+    assert_eq!(newest(), (json!("STEWARD_HOLD"), json!("deny")));
+    resolve(hall, BEA, &id, "approve", json!({})).ok();
+    granted(&ask(hall, json!({})), &id);
+    assert_eq!(newest(), (json!("DISPATCHED"), json!("allow")));
+    let again = held(&ask(hall, json!({})));
+    resolve(hall, BEA, &again, "deny", json!({})).ok();
+    denied(&ask(hall, json!({})), "DENY_REFUSED_BY_HUMAN");
+    assert_eq!(newest(), (json!("REFUSED"), json!("deny")));
+}
+
+#[test]
 fn a_changed_field_is_another_request_and_another_credential_asks_for_itself() {
     let fixture = fixture("{}");
     let process = fixture.serve();

@@ -11,6 +11,9 @@ use crate::desk::{BEA, ask, denied, fixture, granted, held, look, pending, resol
 fn started(fixture: &Fixture) -> Process {
     let process = fixture.serve();
     process.wait_for_log("approvals are as the ledger has them");
+    // It says so a moment before it acts on it.
+    let none = "11111111-1111-4111-8111-111111111111";
+    until(|| resolve(process.hall(), BEA, none, "deny", json!({})).status == 404);
     process
 }
 

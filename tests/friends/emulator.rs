@@ -1,6 +1,7 @@
-//! What Make does with a blueprint, as far as ours needs it: mappings, the HTTP module (version 4), Parse JSON, the router, filters, and a
-//! route for errors. The requests are real; a module that it does not know is a failure, never a guess.
+//! What Make does with a blueprint, as far as ours needs it: mappings, the HTTP module (version 4), Parse JSON, the router, filters, a data
+//! store, and a route for errors. The requests are real; a module that it does not know is a failure, never a guess.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -15,10 +16,13 @@ pub enum Nothing {
     IsNothing,
 }
 
-/// An organization of Make: its variables, the authority that its HTTP module trusts, and how it compares.
+/// An organization of Make: its variables, the authority that its HTTP module trusts, its data store, and how it compares.
 pub struct Make<'a> {
     pub hall: String,
     pub token: &'a str,
+    /// Where its second scenario is called.
+    pub callback: String,
+    pub store: RefCell<BTreeMap<String, Value>>,
     pub authority: &'a Path,
     pub nothing: Nothing,
 }
@@ -105,6 +109,25 @@ impl Make<'_> {
                 }
                 Ok(Value::Object(row))
             }
+            "datastore:AddRecord" => {
+                let key = self.text(&mapper["key"], scope, outcome);
+                let fields = mapper["data"].as_object().unwrap().iter();
+                let record = fields.map(|(name, value)| (name.clone(), self.value(value, scope, outcome))).collect();
+                assert!(mapper["overwrite"].as_bool().unwrap());
+                self.store.borrow_mut().insert(key.clone(), Value::Object(record));
+                Ok(json!({ "key": key }))
+            }
+            // A key that is not there gives a bundle without fields.
+            "datastore:GetRecord" => {
+                assert_eq!(mapper["returnWrapped"], false);
+                let key = self.text(&mapper["key"], scope, outcome);
+                Ok(self.store.borrow().get(&key).cloned().unwrap_or_else(|| json!({})))
+            }
+            "datastore:DeleteRecord" => {
+                let key = self.text(&mapper["key"], scope, outcome);
+                self.store.borrow_mut().remove(&key);
+                Ok(json!({ "key": key }))
+            }
             // What handles an error decides how the run ends: this, and not the error any more.
             "builtin:Break" => Err(Fault::Directive(End::Kept)),
             other => panic!("the emulator does not know {other}"),
@@ -152,7 +175,10 @@ impl Make<'_> {
             group.as_array().unwrap().iter().all(|condition| {
                 let left = self.value(&condition["a"], scope, outcome);
                 match condition["o"].as_str().unwrap() {
-                    "exist" => !(left.is_null() || left == ""),
+                    "exist" => is_there(&left),
+                    "notexist" => !is_there(&left),
+                    "text:equal" => left == condition["b"],
+                    "text:notequal" => left != condition["b"],
                     "boolean:equal" => {
                         let right = self.boolean(&self.value(&condition["b"], scope, outcome)).unwrap();
                         self.boolean(&left) == Some(right)
@@ -201,6 +227,7 @@ impl Make<'_> {
         match path {
             "now" => return json!("2026-11-30T12:00:00.000Z"),
             "var.organization.PYHALL_HALL_URL" => return json!(self.hall),
+            "var.organization.PYHALL_CALLBACK_URL" => return json!(self.callback),
             "var.organization.HALL_SESSION_TOKEN" => return json!(self.token),
             _ => {}
         }
@@ -212,6 +239,10 @@ impl Make<'_> {
         }
         found.cloned().unwrap_or_default()
     }
+}
+
+fn is_there(value: &Value) -> bool {
+    !(value.is_null() || value == "")
 }
 
 /// Why a module gave nothing.

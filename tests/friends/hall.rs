@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Fixture, NOWHERE, Process, TOKEN, run, until};
 
 use crate::authority::Authority;
 
 /// So that a limit to a file's length is an error of a write, and no signal that ends the process.
 const LIMITED: [&str; 4] = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
+
+/// Who decides.
+pub const BEA: &str = "hst_bea_012345678901";
 
 /// A running Hall, whose token may also read the catalogue.
 pub struct Hall {
@@ -29,6 +32,31 @@ impl Hall {
         Self::over_https(fixture, TOKEN.to_owned())
     }
 
+    /// The same, where humans are asked: `bea` is one. It may call what begins with this entry of `approvals.callbacks`.
+    pub fn asking(entry: &str, ttl: &str) -> Self {
+        let fixture = Fixture::sample(NOWHERE);
+        fixture.edit("policy:\n", "policy:\n  tenants: { org.acme: { risk: low } }\n");
+        fixture.edit(
+            "scopes: [route] }]",
+            &format!("scopes: [route], owner: ann }}, {{ name: bea, secret: {BEA}, scopes: [approve], owner: bea }}]"),
+        );
+        fixture.edit("scopes: [route]", "scopes: [route, read]");
+        fixture.add(&format!(
+            "approvals: {{ callbacks: [{entry}], callback_secret: of-these-tests-0123456789, ttl: {ttl} }}"
+        ));
+        Self::secured(fixture, TOKEN.to_owned())
+    }
+
+    /// Has `bea` decide about what waits, which is one.
+    pub fn resolve(&self, resolution: &str) {
+        let (_, listed) = self.ask("GET", "/wcp/approvals/pending", Some(BEA), "");
+        assert_eq!(listed["count"], 1, "{listed}");
+        let id = &listed["approvals"][0]["pending_approval_id"];
+        let body = json!({ "pending_approval_id": id, "resolution": resolution, "note": "it is payday" });
+        let (status, answer) = self.ask("POST", "/wcp/approvals/resolve", Some(BEA), &body.to_string());
+        assert_eq!(status, 200, "{answer}");
+    }
+
     /// One as `hallgate init --for make` makes it.
     pub fn made() -> Self {
         let fixture = Fixture::new("");
@@ -42,6 +70,10 @@ impl Hall {
 
     fn over_https(fixture: Fixture, token: String) -> Self {
         fixture.edit("scopes: [route]", "scopes: [route, read]");
+        Self::secured(fixture, token)
+    }
+
+    fn secured(fixture: Fixture, token: String) -> Self {
         let authority = Authority::new();
         let issued = authority.issue(&["localhost", "127.0.0.1"]);
         fixture.write("authority.crt", &authority.pem);

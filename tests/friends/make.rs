@@ -1,6 +1,8 @@
 //! Make's blueprint, run by the emulator over real answers: one route on a yes, the other on a no, and neither without a decision.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use support::TOKEN;
@@ -18,12 +20,17 @@ const NO_DECISION: [u64; 4] = [1, 2, 7, 8];
 /// Both ways in which Make may read what is not there.
 const READINGS: [Nothing; 2] = [Nothing::IsFalse, Nothing::IsNothing];
 
+/// An organization that takes nothing for false, and that nobody calls back.
+fn organization<'a>(url: &str, token: &'a str, authority: &'a Path) -> Make<'a> {
+    let (callback, store) = (String::new(), RefCell::default());
+    Make { hall: url.to_owned(), token, callback, store, authority, nothing: Nothing::IsFalse }
+}
+
 /// Runs a blueprint, which has to end alike however nothing is read.
 fn take(blueprint: &Value, hall: &Hall, url: &str, token: &str, label: &str) -> Outcome {
     let sent = json!({ "worker_id": "wrk_make_acme_prod", "data_label": label });
-    let [one, other] = READINGS.map(|nothing| {
-        Make { hall: url.to_owned(), token, authority: &hall.authority(), nothing }.run(blueprint, &sent)
-    });
+    let [one, other] =
+        READINGS.map(|nothing| Make { nothing, ..organization(url, token, &hall.authority()) }.run(blueprint, &sent));
     assert_eq!((&one.ran, &one.end), (&other.ran, &other.end), "{label} from {url}");
     one
 }
@@ -147,13 +154,18 @@ fn the_answer_is_under_data_and_not_beside_it() {
     alone["flow"][2]["routes"][0]["flow"][0]["filter"]["conditions"][0].as_array_mut().unwrap().truncate(1);
     let sent = json!({ "worker_id": "wrk_make_acme_prod", "data_label": "RESTRICTED" });
     let authority = hall.authority();
-    let make = Make { hall: hall.url(), token: TOKEN, authority: &authority, nothing: Nothing::IsFalse };
+    let make = organization(&hall.url(), TOKEN, &authority);
     assert_eq!(make.run(&alone, &sent).ran, ALLOWED);
 }
 
 #[test]
-fn the_blueprint_is_one_that_make_imports() {
-    let blueprint = imported_json("make-blueprint.json");
+fn each_blueprint_is_one_that_make_imports() {
+    for name in ["make-blueprint.json", "make-hold-blueprint.json", "make-resume-blueprint.json"] {
+        can_be_imported(&imported_json(name));
+    }
+}
+
+fn can_be_imported(blueprint: &Value) {
     let mut ids = BTreeSet::new();
     let mut flows = vec![&blueprint["flow"]];
     while let Some(flow) = flows.pop() {
@@ -161,7 +173,7 @@ fn the_blueprint_is_one_that_make_imports() {
             assert!(ids.insert(module["id"].as_u64().unwrap()), "two modules have the number {}", module["id"]);
             assert!(module["version"].is_u64() && module["metadata"]["designer"]["x"].is_i64(), "{module}");
             // What belongs to an account cannot be imported.
-            let bound = ["__IMTCONN__", "hook", "apiKeyKeychain", "bodyDataStructure"];
+            let bound = ["__IMTCONN__", "hook", "apiKeyKeychain", "bodyDataStructure", "datastore"];
             assert!(bound.iter().all(|key| module["parameters"].get(key).is_none()), "{module}");
             flows.extend(module.get("onerror"));
             if let Some(routes) = module["routes"].as_array() {

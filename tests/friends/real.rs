@@ -14,7 +14,7 @@ use crate::hall::{Hall, answer, in_its_place};
 use crate::imported;
 
 /// Where the programs are; `None` without `make friends`.
-fn programs() -> Option<PathBuf> {
+pub fn programs() -> Option<PathBuf> {
     let Some(folder) = std::env::var_os("HALLGATE_FRIENDS") else {
         println!("left out: `make friends` installs n8n and Bruno, and runs this");
         return None;
@@ -32,25 +32,39 @@ fn program(programs: &Path, name: &str, home: &Path) -> Command {
     command
 }
 
+/// A port that nobody listens at.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The credential under this id, as n8n imports it.
+pub fn credential(id: &str, secret: &str) -> Value {
+    let data = json!({ "name": "Authorization", "value": format!("Bearer {secret}") });
+    json!({ "id": id, "name": "Hall session token", "type": "httpHeaderAuth", "data": data })
+}
+
 /// n8n with a folder of its own, in which it trusts this Hall's authority and talks to nobody else.
-struct N8n<'a> {
-    programs: &'a Path,
-    hall: &'a Hall,
+pub struct N8n<'a> {
+    pub programs: &'a Path,
+    pub hall: &'a Hall,
 }
 
 impl N8n<'_> {
-    fn run(&self, arguments: &[&str]) -> String {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let home = self.hall.path("n8n");
         fs::create_dir_all(&home).unwrap();
         // It takes a port of its own whatever it is told to do.
-        let broker = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = program(self.programs, "n8n", &home);
-        command.args(arguments).env("N8N_USER_FOLDER", &home).env("N8N_RUNNERS_BROKER_PORT", broker.to_string());
+        command.args(arguments).env("N8N_USER_FOLDER", &home).env("N8N_RUNNERS_BROKER_PORT", free_port().to_string());
         command.env("NODE_EXTRA_CA_CERTS", self.hall.authority()).env("N8N_ENCRYPTION_KEY", "of-this-test-only");
         for quiet in ["N8N_DIAGNOSTICS_ENABLED", "N8N_VERSION_NOTIFICATIONS_ENABLED", "N8N_TEMPLATES_ENABLED"] {
             command.env(quiet, "false");
         }
-        let (code, out, err) = run(&mut command, "");
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let (code, out, err) = run(&mut self.command(arguments), "");
         assert_eq!(code, Some(0), "n8n {arguments:?}: {out}{err}");
         out
     }
@@ -120,10 +134,6 @@ fn n8n_goes_on_after_a_yes_only() {
         case("unrecorded", &url, "INTERNAL", token, Some("503")),
         case("down", &url, "INTERNAL", token, Some("ECONNREFUSED")),
     ];
-    let credential = |id: &str, secret: &str| {
-        let data = json!({ "name": "Authorization", "value": format!("Bearer {secret}") });
-        json!({ "id": id, "name": "Hall session token", "type": "httpHeaderAuth", "data": data })
-    };
     let credentials = json!([credential("right", TOKEN), credential("wrong", "hst_not-one-of-ours")]);
     fs::write(hall.path("credentials.json"), credentials.to_string()).unwrap();
     fs::create_dir(hall.path("workflows")).unwrap();

@@ -23,6 +23,7 @@ fn settings() -> Settings {
         no_contents_from: None,
         unbound_headers: UnboundHeaders::default(),
         waiting: WaitingLimits { most: 1, most_for_one: 1, bytes: 1 },
+        callbacks: None,
     }
 }
 

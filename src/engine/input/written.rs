@@ -119,6 +119,8 @@ pub struct Written {
     blast_score: Option<Json>,
     privilege_context: Option<Json>,
     tenant_credential: Option<Arc<str>>,
+    /// Where whoever asks wants to be told that a human has decided, if they do: no decision depends on it.
+    pub callback_url: Option<Arc<str>>,
 }
 
 /// Fields with a value that means nothing, and which one it is.
@@ -233,6 +235,7 @@ impl Written {
             blast_score: members.integer("blast_score")?,
             privilege_context: members.object("privilege_context")?,
             tenant_credential: members.text("tenant_credential")?,
+            callback_url: members.optional("callback_url")?,
         })
     }
 

@@ -26,6 +26,7 @@ impl Hall {
             while !ends.load(Ordering::Acquire) {
                 let Some(hall) = Weak::upgrade(&hall) else { return };
                 hall.expire_due();
+                hall.call_back();
                 drop(hall);
                 thread::sleep(LOOK);
             }

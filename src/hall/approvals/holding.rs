@@ -7,7 +7,8 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::{Approvals, now};
-use crate::approvals::{Approval, Asker, Contents, Entered, GrantClaim, HeldAsk};
+use crate::approvals::callback::MOST_CALLBACKS;
+use crate::approvals::{Approval, Asker, Callback, CallbackKept, Contents, Entered, GrantClaim, HeldAsk};
 use crate::clock::now_micros;
 use crate::engine::{
     self, ApprovalMark, Binding, Decision, DenyCode, Facts, Granted, KeptRequest, Outcome, Question, RouteInput,
@@ -33,6 +34,8 @@ pub struct HeldContents<'a> {
     pub contents: &'a (dyn Fn() -> Contents + Sync),
     /// The approval that this has waited for: it opens no other.
     pub returning: Option<Uuid>,
+    /// Where whoever asks is told that somebody has decided; one that [may be called](Hall::may_call_back).
+    pub callback: Option<Callback>,
 }
 
 impl fmt::Debug for HeldRequest {
@@ -147,10 +150,17 @@ impl Hall {
                     answer(held, None)
                 }
                 Entered::Pending(approval) => {
-                    let mark = pending(&approval, owner);
-                    answer(held_for(&verdict, mark.level), Some(mark))
+                    if is_told(approvals, &approval, what.callback.as_ref()).await? {
+                        let mark = pending(&approval, owner);
+                        answer(held_for(&verdict, mark.level), Some(mark))
+                    } else {
+                        denied(DenyCode::TooManyPending, too_many_callbacks())
+                    }
                 }
                 Entered::New(mut opening) => {
+                    if let Some(callback) = what.callback.clone() {
+                        approvals.book.call_back(opening.approval().id, callback);
+                    }
                     let contents = approvals.book.kept(input.data_label, (what.contents)());
                     let kept_contents = approvals.store.keep(opening.approval(), contents).await;
                     kept_contents.map_err(|_| CannotDecide::Approvals)?;
@@ -299,6 +309,28 @@ fn held_for(verdict: &Verdict, level: SupervisorLevel) -> Verdict {
         denial.extras.insert("supervisor_level", level.as_str().into());
     }
     held
+}
+
+/// Has whoever joins what waits told, too, when it is decided. `false`: too many are told already.
+async fn is_told(
+    approvals: &Approvals,
+    approval: &Approval,
+    callback: Option<&Callback>,
+) -> Result<bool, CannotDecide> {
+    let Some(callback) = callback else { return Ok(true) };
+    match approvals.book.call_back(approval.id, callback.clone()) {
+        CallbackKept::Known => Ok(true),
+        CallbackKept::TooMany => Ok(false),
+        CallbackKept::Gone => Err(CannotDecide::Approvals),
+        CallbackKept::New => {
+            let kept = approvals.store.keep_callbacks(approval.id).await;
+            kept.map(|()| true).map_err(|_| CannotDecide::Approvals)
+        }
+    }
+}
+
+fn too_many_callbacks() -> String {
+    format!("{MOST_CALLBACKS} who ask for the same are told already; ask again without `callback_url`")
 }
 
 /// What whoever asks again is told of a no.

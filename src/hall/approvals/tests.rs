@@ -52,6 +52,7 @@ async fn asking() -> (Arc<Hall>, TempDir) {
         no_contents_from: None,
         unbound_headers: UnboundHeaders::default(),
         waiting: WaitingLimits { most: 1, most_for_one: 1, bytes: 1 },
+        callbacks: None,
     })
     .unwrap();
     (hall, folder)
@@ -71,7 +72,7 @@ fn contents() -> Contents {
 }
 
 fn what() -> HeldContents<'static> {
-    HeldContents { subject: Digest::of(b"what would run"), contents: &contents, returning: None }
+    HeldContents { subject: Digest::of(b"what would run"), contents: &contents, returning: None, callback: None }
 }
 
 /// Waits until it is so, for a minute at most.

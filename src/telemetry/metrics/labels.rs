@@ -58,6 +58,11 @@ labels! {
         /// `taken`; `refused` after some attempts; or `unanswered`, and so perhaps taken.
         result: &'static str,
     }
+    /// Labels of one callback.
+    CallbackLabels {
+        /// What became of it.
+        result: &'static str,
+    }
     /// Labels of one request that passed where the policy is only observed.
     ObservedLabels {
         /// `DENY` or `STEWARD_HOLD`: what it would have been.
