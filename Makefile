@@ -137,7 +137,7 @@ tools: build-tools $(VENV)/installed $(NODE)/installed $(KUBECTL)/installed
 	@node -e 'typeof fetch === "function" || process.exit(1)' || \
 		{ echo "node $$(node --version) has no fetch; install Node.js 18 or later" >&2; exit 1; }
 
-$(VENV)/installed: tests/clients/requirements.txt tests/apps/requirements.txt tests/pod/requirements.txt tests/neighbours/requirements.txt
+$(VENV)/installed: tests/clients/requirements.txt tests/apps/requirements.txt tests/console/requirements.txt tests/pod/requirements.txt tests/neighbours/requirements.txt
 	@.ci/need python3 curl
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
 	python3 -m venv --clear $(VENV)

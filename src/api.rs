@@ -9,8 +9,10 @@ mod approvals;
 mod asked;
 mod body;
 mod catalogue;
+mod console;
 mod cors;
 mod credential;
+mod decisions;
 mod dispatches;
 mod enrolment;
 mod error;
@@ -79,15 +81,18 @@ pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn Servic
 fn router(middleware: Arc<Middleware>, hall: Arc<Hall>, settings: &Settings) -> Router {
     let log = if settings.public_tiles { get(log::public) } else { get(log::for_readers) };
     let metrics = if settings.metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
-    let shared = ApiState { hall, monitor: settings.monitor_unauthenticated_loopback };
-    openapi::paths()
+    let behind_a_link = if settings.console { get(front::approval_in_console) } else { get(front::approval) };
+    let sessions = settings.console.then(Arc::default);
+    let shared = ApiState { hall: Arc::clone(&hall), monitor: settings.monitor_unauthenticated_loopback, sessions };
+    let paths = openapi::paths()
         .route("/", get(front::page))
-        .route("/approvals/{pending_approval_id}", get(front::approval))
+        .route("/approvals/{pending_approval_id}", behind_a_link)
         .route("/log/{*resource}", log)
         .route("/metrics", metrics)
         .route("/openapi.json", get(openapi::document))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .layer(from_fn_with_state(middleware, middleware::around))
-        .with_state(shared)
+        .with_state(shared.clone());
+    let pages = shared.sessions.map(|sessions| console::pages(hall, paths.clone(), sessions, settings.tls.is_some()));
+    paths.merge(pages.unwrap_or_default()).layer(from_fn_with_state(middleware, middleware::around))
 }

@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod check;
 mod client;
+mod console;
 mod decide;
 mod demo;
 mod explain;
@@ -66,6 +67,8 @@ enum Command {
     Worker(worker::Options),
     #[command(subcommand)]
     Approvals(approvals::Options),
+    #[command(subcommand)]
+    Console(console::Options),
     Route(route::Options),
     Status(status::Options),
     Init(init::Options),
@@ -138,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Key(options) => key::run(&options),
         Command::Worker(options) => worker::run(&options),
         Command::Approvals(options) => approvals::run(&options),
+        Command::Console(options) => console::run(&options),
         Command::Token(options) => token::run(&options),
         Command::Route(options) => route::run(&options),
         Command::Status(options) => status::run(&options),

@@ -7,6 +7,7 @@
 pub mod framing;
 mod places;
 mod stream;
+mod this_machine;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use pingora_core::protocols::{Digest, GetSocketDigest, Stream};
 pub use framing::{FramingMode, SharedFraming};
 pub use places::{ConnectionLimits, ConnectionPlace, Connections};
 pub use stream::CallerConnection;
+pub use this_machine::is_of_this_machine;
 
 /// Who is at the other end; `None` when the socket does not say, as a Unix one does not.
 #[must_use]

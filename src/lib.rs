@@ -27,6 +27,7 @@
 //! - [`ledger`]: Append-only evidence: every decision, refusal and outcome, durable before its effect, chained and signed.
 //! - [`hall`]: The waist: look up facts, ask the question, decide or remember, record, and mint the permit. Both doors come through here.
 //! - [`proxy`]: The gate: pingora's phases, each one line of ours: validate, identify, admit, route, describe, decide, forward or reject.
+//! - [`console`]: The console: the Hall as pages for people. It asks the Hall's API as whoever is signed in, and has no way of its own around it.
 //! - [`api`]: The Hall's HTTP API, served by axum on a pingora listener: decisions, what was decided, receipts, the log, probes and metrics.
 //! - [`config`]: The configuration: the YAML as it is written, and what is true once all of it is checked. Every problem is reported together.
 //! - [`lint`]: Lints: what loads and cannot work all the same, found by holding gate, rules, workers, catalogue and policies against each other.
@@ -52,6 +53,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connections;
+pub mod console;
 pub mod database;
 pub mod documents;
 pub mod engine;

@@ -55,6 +55,9 @@ fn it_stays_up_its_lines_can_be_copied_and_ctrl_c_ends_it() {
     let said = String::from_utf8_lossy(&replayed.stdout);
     assert!(replayed.status.success() && said.contains("decisions replayed: 0 flip, 0 have the same"), "{said}");
     assert!(!said.contains("cannot be decided again"), "{said}");
+    let shown = demo.shell(&format!("curl -sS '{}'", demo.introduced("console")), Path::new(&folder)).output().unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("This link signs you in once."), "{shown}");
     let (code, rest) = demo.end("INT");
     assert_eq!(code, Some(0), "{rest}");
     // The lines above have caused as many entries as the walk did, but one: what was agreed to is asked for anew. One more is the policy's.

@@ -61,7 +61,7 @@ fn a_fuzzer_that_believes_the_description_finds_nothing() {
         "  store: registry.db\n",
         "approvals: {}\n",
     );
-    fixture.edit("  tokens:\n", &format!("  tokens:\n{token}"));
+    fixture.edit("  tokens:\n", &format!("  console: true\n  tokens:\n{token}"));
     // A record holds its own hash, which no schema can say: a sound one cannot be made up.
     let settings = "[[operations]]\ninclude-path = \"/enroll\"\nchecks.positive_data_acceptance.expected-statuses = [\"2xx\", \"400\", \"413\"]\n";
     fixture.write("schemathesis.toml", settings);

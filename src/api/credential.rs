@@ -13,12 +13,14 @@ use crate::api::error::ApiError;
 use crate::api::listener::Peer;
 use crate::engine::DenyCode;
 use crate::hall::{Admission, Applicant, Door, Hall, Scope, Token};
-use crate::ids::TenantId;
+use crate::ids::{Digest, TenantId};
 
 /// What a request proves of its caller. The secret is looked up once, before anything else is done for the request.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Credential {
     token: Option<Arc<Token>>,
+    /// The digest of the secret that proved it, where one was presented.
+    secret: Option<Digest>,
     peer: Option<IpAddr>,
 }
 
@@ -31,9 +33,10 @@ impl Credential {
         peer: Option<IpAddr>,
     ) -> Result<Self, ApiError> {
         if !headers.contains_key(AUTHORIZATION) {
-            return Ok(Self { token: None, peer });
+            return Ok(Self { token: None, secret: None, peer });
         }
-        let token = bearer(headers).and_then(|secret| hall.tokens().authenticate(secret));
+        let secret = bearer(headers).map(Digest::of);
+        let token = secret.and_then(|secret| hall.tokens().of_secret(&secret));
         let applicant = match &token {
             Some(token) => {
                 let tenant = token.binding.tenant.as_ref().map(TenantId::shared);
@@ -41,7 +44,17 @@ impl Credential {
             }
             None => admit(hall, Applicant::Unknown(peer)).await,
         };
-        applicant.map(|()| Self { token, peer })
+        applicant.map(|()| Self { secret: secret.filter(|_| token.is_some()), token, peer })
+    }
+
+    /// That of somebody who is signed in to the console as this token, and was let in there.
+    pub(super) fn of_token(token: Arc<Token>) -> Self {
+        Self { token: Some(token), secret: None, peer: None }
+    }
+
+    /// The digest of the secret that proves it.
+    pub(super) const fn secret(&self) -> Option<Digest> {
+        self.secret
     }
 
     /// The token that proves it.

@@ -187,6 +187,16 @@ impl ApiError {
         )
     }
 
+    /// There are no pages for people.
+    pub(super) fn no_console() -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "no console",
+            DenyCode::HallOffline,
+            "this hall has no console; set `hall.console: true`",
+        )
+    }
+
     /// There is no such receipt that this token may see.
     pub(super) fn no_receipt() -> Self {
         Self::new(

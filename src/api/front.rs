@@ -3,7 +3,7 @@
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use uuid::Uuid;
 
@@ -23,6 +23,12 @@ pub(super) async fn page() -> Response {
 pub(super) async fn approval(id: Result<Path<String>, PathRejection>) -> Result<Response, ApiError> {
     let id = Uuid::try_parse(&named(id)).map_err(|_| ApiError::not_found())?;
     Ok(html(include_str!("approval.html").replace("{id}", &id.to_string())))
+}
+
+/// The same where there is a console: it shows the approval to whoever signs in.
+pub(super) async fn approval_in_console(id: Result<Path<String>, PathRejection>) -> Result<Response, ApiError> {
+    let id = Uuid::try_parse(&named(id)).map_err(|_| ApiError::not_found())?;
+    Ok(Redirect::to(&format!("/console/approvals/{id}")).into_response())
 }
 
 fn html(page: String) -> Response {

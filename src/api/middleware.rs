@@ -19,6 +19,7 @@ use crate::api::credential::Credential;
 use crate::api::error::ApiError;
 use crate::api::listener::Peer;
 use crate::connections::ConnectionPlace;
+use crate::console::CameFrom;
 use crate::hall::{Hall, Token};
 use crate::telemetry::traces::Traced;
 
@@ -64,6 +65,7 @@ pub(super) async fn around(State(of): State<Arc<Middleware>>, mut request: Reque
         request.extensions_mut().insert(ForeignOrigin);
     }
     let peer = request.extensions().get().and_then(|Peer(peer)| *peer);
+    request.extensions_mut().insert(CameFrom { peer, origin: origin.clone() });
     // Only a path of ours is logged: an unknown one may be anything, a secret included.
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map(MatchedPath::as_str);

@@ -18,8 +18,8 @@ use crate::api::error::ApiError;
 use crate::api::reader::ApiState;
 use crate::api::response::json;
 use crate::api::{
-    alerts, approvals, catalogue, dispatches, enrolment, health, ingest, log, online, probes, receipts, registry,
-    route, workers,
+    alerts, approvals, catalogue, console, decisions, dispatches, enrolment, health, ingest, log, online, probes,
+    receipts, registry, route, workers,
 };
 use crate::hall::Hall;
 
@@ -73,6 +73,8 @@ fn described() -> OpenApiRouter<ApiState> {
         .routes(routes!(dispatches::dispatches_active))
         .routes(routes!(dispatches::recent))
         .routes(routes!(dispatches::active))
+        .routes(routes!(decisions::decisions))
+        .routes(routes!(console::link))
         .routes(routes!(alerts::alerts))
         .routes(routes!(alerts::monitored))
         .routes(routes!(alerts::acknowledge))

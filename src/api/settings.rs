@@ -23,6 +23,8 @@ pub struct Settings {
     pub public_tiles: bool,
     /// Where people find it, such as `https://hall.example.org`: links to it begin so. `None`: there are none.
     pub public_url: Option<Arc<str>>,
+    /// Whether there are pages for people.
+    pub console: bool,
     /// How many connections there may be.
     pub connections: ConnectionLimits,
     /// Worker threads of the API's runtime.

@@ -55,6 +55,12 @@ pub enum CallError {
 }
 
 impl HallAddress {
+    /// The Hall's address, as it is written.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.hall_url
+    }
+
     /// Gets a path, such as `/workers`.
     ///
     /// # Errors

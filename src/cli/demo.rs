@@ -11,9 +11,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use call::{APPROVER_VARIABLE, TOKEN_VARIABLE};
+use call::{APPROVER_VARIABLE, Call, TOKEN_VARIABLE, client};
 use folder::{DemoAddresses, DemoFolder};
 use page::Page;
+use serde_json::Value;
 use upstream::SampleUpstream;
 use walk::{Doors, Expected, walk};
 
@@ -83,6 +84,7 @@ async fn demo(options: &Options) -> Result<bool, String> {
         }
     };
     if held && !options.once {
+        show_console(&page, &hall, &folder).await;
         page.line("\nAll of it stays up for you: copy the lines above, or point an app at the gate. Ctrl-C ends it.");
         told_to_end().await;
     }
@@ -138,6 +140,28 @@ fn introduce(page: &Page, at: DemoAddresses, folder: &DemoFolder, vkey: &str) {
     page.line(format_args!("  export {APPROVER_VARIABLE}={}", folder.approver_token()));
     page.line(format_args!("  export HALLGATE_LEDGER={}", folder.ledger().display()));
     page.line(format_args!("  export HALLGATE_KEY={vkey}"));
+}
+
+/// Prints a link that leads into the console, as the approver.
+async fn show_console(page: &Page, hall: &str, folder: &DemoFolder) {
+    let call = Call::post(format!("{hall}/api/console/link"), "{}").with_token(folder.approver_token());
+    let answer = match client(hall) {
+        Ok(client) => call.request(&client).send().await.ok(),
+        Err(_) => None,
+    };
+    let link = match answer {
+        Some(answer) => answer.json::<Value>().await.ok(),
+        None => None,
+    };
+    let path = link.as_ref().and_then(|link| link.get("path")?.as_str());
+    // Without one it is opened with the token, which is shown above.
+    let (path, how) = match path {
+        Some(path) => (path, "signs you in once, within five minutes, as bea, who reads and approves"),
+        None => ("/console/", "asks for a token: the third one above"),
+    };
+    page.title("Look at it in a browser");
+    page.line(format_args!("   console   {hall}{path}"));
+    page.line(format_args!("             {how}"));
 }
 
 /// Verifies the ledger while it is written, and says what was proved. Waits until all that the walk caused is on the disk.

@@ -31,16 +31,18 @@ pub fn read(mut hall: Map<'_>) -> Option<HallSection> {
     let metrics_need_token = hall.read("metrics_need_token", "false", kinds::flag);
     let monitor = hall.read("monitor_unauthenticated_loopback", "false", kinds::flag);
     let public_url = hall.maybe("public_url", kinds::public_url);
+    let console = hall.read("console", "false", kinds::flag);
     let threads = hall.read("threads", "1", kinds::number(1, 256));
     let limits = hall.section("limits").and_then(limits::of_hall);
     let connections = hall.section("connections").and_then(|map| limits::connections(map, 1024));
-    hall.done(&["console"]);
+    hall.done(&[]);
     let api = Settings {
         listen: listen?,
         tls: tls?,
         cors_origins: cors_origins?,
         metrics_need_token: metrics_need_token?,
         monitor_unauthenticated_loopback: monitor?,
+        console: console?,
         // Written in the section `ledger`.
         public_tiles: false,
         public_url: public_url?,

@@ -113,6 +113,7 @@ impl Running {
             monitor_unauthenticated_loopback: false,
             public_url: None,
             public_tiles: setup.public_tiles,
+            console: false,
             threads: 1,
         };
         let services = api::service(settings, Arc::clone(&hall)).unwrap();

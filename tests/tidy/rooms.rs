@@ -24,7 +24,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &["clock", "documents", "telemetry", "engine", "ids"]),
     ("hall", &["clock", "ids", "outbound", "telemetry", "engine", "registry", "cache", "approvals", "ledger"]),
     ("proxy", &["clock", "ids", "telemetry", "tls", "connections", "engine", "hall"]),
-    ("api", &["clock", "ids", "telemetry", "tls", "connections", "engine", "hall"]),
+    ("console", &["ids", "connections", "engine", "hall"]),
+    ("api", &["clock", "ids", "telemetry", "tls", "connections", "engine", "hall", "console"]),
     (
         "config",
         &[
@@ -56,7 +57,8 @@ const EVERYTHING: &[&str] = &["*"];
 const HOMES: &[(&str, &[&str])] = &[
     ("ahash", &["cache", "hall/recent"]),
     ("arc_swap", &["hall", "proxy", "tls"]),
-    ("axum", &["api", "cli/demo/upstream"]),
+    ("askama", &["console"]),
+    ("axum", &["api", "console", "cli/demo/upstream"]),
     ("cedar_policy", &["policy"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
@@ -75,7 +77,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("miette", &["policy"]),
     ("mimalloc", &["main"]),
     ("moka", &["cache"]),
-    ("percent_encoding", &["proxy", "telemetry"]),
+    ("percent_encoding", &["console", "proxy", "telemetry"]),
     ("pingora_core", &["connections", "proxy", "api", "tls", "cli/serve"]),
     ("pingora_http", &["connections", "proxy"]),
     ("pingora_proxy", &["proxy"]),

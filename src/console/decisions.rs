@@ -1,0 +1,176 @@
+//! What was decided: the newest, by filters that are in the address; and each with why, its receipt and the proof that it is in the log.
+
+use askama::Template;
+use axum::extract::{Path, RawQuery};
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::CONTENT_DISPOSITION;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::console::ask::{Failed, piece};
+use crate::console::guard::SignedIn;
+use crate::console::page::{self, PageFrame, When};
+
+#[derive(Template)]
+#[template(path = "decisions.html", config = "src/console/askama.toml")]
+struct DecisionsPage {
+    frame: PageFrame,
+    filters: Vec<(&'static str, &'static str, String)>,
+    verdict: String,
+    decisions: Vec<Decision>,
+    /// The address of what comes next.
+    next: Option<String>,
+    is_filtered: bool,
+}
+
+#[derive(Template)]
+#[template(path = "decision.html", config = "src/console/askama.toml")]
+struct DecisionPage {
+    frame: PageFrame,
+    id: String,
+    outcome: String,
+    code: Option<String>,
+    message: Option<String>,
+    /// What is said of it first.
+    main: Vec<(&'static str, String)>,
+    /// All else that its entry has.
+    rest: Vec<(String, String)>,
+    asked: Option<String>,
+    proof: Proof,
+    signed: Vec<String>,
+}
+
+/// Of `/api/decisions`.
+#[derive(Deserialize)]
+struct Decisions {
+    decisions: Vec<Decision>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Decision {
+    decision_id: String,
+    decided_at: When,
+    outcome: String,
+    deny_code: Option<String>,
+    deny_message: Option<String>,
+    capability_id: Option<String>,
+    tenant_id: Option<String>,
+    worker_id: Option<String>,
+    env: Option<String>,
+    dry_run: bool,
+}
+
+/// Of `/wcp/receipts/{id}`.
+#[derive(Deserialize)]
+struct Proof {
+    receipt: serde_json::Map<String, Value>,
+    receipt_hash: String,
+    inclusion: Inclusion,
+    checkpoint: String,
+}
+
+#[derive(Deserialize)]
+struct Inclusion {
+    leaf_index: u64,
+    tree_size: u64,
+    hashes: Vec<String>,
+}
+
+/// What can be asked for, and how it is called.
+const FILTERS: [(&str, &str); 5] = [
+    ("worker", "Worker"),
+    ("capability", "Capability"),
+    ("code", "Code"),
+    ("tenant", "Tenant"),
+    ("env", "Environment"),
+];
+/// What is said of a decision first, by the names in its entry.
+const MAIN: [(&str, &str); 12] = [
+    ("recorded_at", "When"),
+    ("capability_id", "Capability"),
+    ("data_label", "Data"),
+    ("env", "Environment"),
+    ("tenant_id", "Tenant"),
+    ("worker_id", "Worker"),
+    ("worker_species_id", "Species"),
+    ("matched_rule_id", "Rule"),
+    ("policy_decision", "Policy gate"),
+    ("blast_score", "Blast score"),
+    ("policy_version", "Policy"),
+    ("correlation_id", "Correlation"),
+];
+/// What is said elsewhere on the page.
+const ELSEWHERE: [&str; 4] = ["outcome", "deny_code", "deny_message", "asked"];
+
+/// `GET /console/decisions`
+pub(super) async fn list(who: SignedIn, RawQuery(query): RawQuery) -> Result<Response, Failed> {
+    let asked = query.unwrap_or_default();
+    let said = |key: &str| {
+        let mut pairs = asked.split('&').filter_map(|pair| pair.split_once('='));
+        let value = pairs.find(|(name, _)| *name == key).map(|(_, value)| value.replace('+', " "));
+        value.map(|value| percent_encoding::percent_decode_str(&value).decode_utf8_lossy().trim().to_owned())
+    };
+    let said = |key: &'static str| said(key).filter(|value| !value.is_empty());
+    let mut kept = String::new();
+    for (key, _) in FILTERS.iter().copied().chain([("verdict", "")]) {
+        if let Some(value) = said(key) {
+            kept += &format!("&{key}={}", piece(&value));
+        }
+    }
+    let before = said("before").map(|id| format!("&before={}", piece(&id))).unwrap_or_default();
+    let Decisions { decisions, next } = who.get(&format!("/api/decisions?limit=50{kept}{before}")).await?;
+    Ok(page::html(&DecisionsPage {
+        frame: PageFrame::of(&who, "decisions"),
+        filters: FILTERS.map(|(key, name)| (key, name, said(key).unwrap_or_default())).into(),
+        verdict: said("verdict").unwrap_or_default(),
+        decisions,
+        next: next.map(|next| format!("/console/decisions?before={}{kept}", piece(&next))),
+        is_filtered: !kept.is_empty(),
+    }))
+}
+
+/// `GET /console/decisions/{id}`
+pub(super) async fn one(who: SignedIn, Path(id): Path<String>) -> Result<Response, Failed> {
+    let proof: Proof = who.get(&format!("/wcp/receipts/{}", piece(&id))).await?;
+    let text = |key: &str| proof.receipt.get(key).map(written).filter(|text| !text.is_empty());
+    let main = MAIN.iter().filter_map(|(key, name)| Some((*name, text(key)?)));
+    let known = |key: &str| ELSEWHERE.contains(&key) || MAIN.iter().any(|(main, _)| *main == key);
+    let rest = proof.receipt.iter().filter(|(key, _)| !known(key)).map(|(key, value)| (key.clone(), written(value)));
+    Ok(page::html(&DecisionPage {
+        frame: PageFrame::of(&who, "decisions"),
+        outcome: text("outcome").unwrap_or_default(),
+        code: text("deny_code"),
+        message: text("deny_message"),
+        main: main.collect(),
+        rest: rest.collect(),
+        asked: proof.receipt.get("asked").map(|asked| format!("{asked:#}")),
+        signed: proof.checkpoint.lines().map(str::to_owned).collect(),
+        id,
+        proof,
+    }))
+}
+
+/// `GET /console/decisions/{id}/receipt.json`: what `hallgate audit verify-proof` takes.
+pub(super) async fn receipt(who: SignedIn, Path(id): Path<String>) -> Result<Response, Failed> {
+    let proof = who.get_whole(&format!("/wcp/receipts/{}", piece(&id))).await?;
+    let mut answer = (page::headers("application/json"), proof).into_response();
+    // The API has shown that it is one: so it has no more than hex digits and `-`.
+    if let Ok(named) = HeaderValue::try_from(format!("attachment; filename=\"receipt-{id}.json\"")) {
+        answer.headers_mut().insert(CONTENT_DISPOSITION, named);
+    }
+    Ok(answer)
+}
+
+/// A value of an entry as text.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) if values.iter().all(Value::is_string) => {
+            values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,95 @@
+//! Whether all is well: the doctor's checks, and alerts until somebody says that they know.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::console::ask::{Failed, piece};
+use crate::console::guard::{Form, SignedIn};
+use crate::console::page::{self, PageFrame, When};
+use crate::hall::Scope;
+
+#[derive(Template)]
+#[template(path = "health.html", config = "src/console/askama.toml")]
+struct HealthPage {
+    frame: PageFrame,
+    checks: Vec<(&'static str, Check)>,
+    checked_at: When,
+    alerts: Vec<Alert>,
+    may_acknowledge: bool,
+}
+
+/// Of `/api/doctor`.
+#[derive(Deserialize)]
+struct Doctor {
+    checks: Checks,
+    checked_at: When,
+}
+
+#[derive(Deserialize)]
+struct Checks {
+    connectivity: Check,
+    auth: Check,
+    binary_integrity: Check,
+    hall_server: Check,
+    db: Check,
+    config: Check,
+}
+
+#[derive(Deserialize)]
+struct Check {
+    status: String,
+    message: String,
+}
+
+/// Of `/api/alerts`.
+#[derive(Deserialize)]
+struct Alerts {
+    alerts: Vec<Alert>,
+}
+
+#[derive(Deserialize)]
+struct Alert {
+    id: String,
+    severity: String,
+    title: String,
+    body: String,
+    created_at: When,
+    last_event: When,
+    count: u64,
+    acknowledged: bool,
+    acknowledged_at: Option<When>,
+}
+
+/// A form that says nothing but that it was sent.
+#[derive(Deserialize)]
+pub(super) struct Sent {}
+
+/// `GET /console/health`
+pub(super) async fn page(who: SignedIn) -> Result<Response, Failed> {
+    let Doctor { checks, checked_at } = who.get("/api/doctor").await?;
+    let Alerts { alerts } = who.get("/api/alerts").await?;
+    let Checks { connectivity, auth, binary_integrity, hall_server, db, config } = checks;
+    let checks = vec![
+        ("The Hall", hall_server),
+        ("Ledger", db),
+        ("Files and policy", config),
+        ("Registry", connectivity),
+        ("Tokens", auth),
+        ("Program", binary_integrity),
+    ];
+    let may_acknowledge = who.may(Scope::Admin);
+    Ok(page::html(&HealthPage { frame: PageFrame::of(&who, "health"), checks, checked_at, alerts, may_acknowledge }))
+}
+
+/// `POST /console/alerts/{id}`
+pub(super) async fn acknowledge(
+    who: SignedIn,
+    Path(id): Path<String>,
+    Form(Sent {}): Form<Sent>,
+) -> Result<Response, Failed> {
+    let _alert: Value = who.post(&format!("/api/alerts/{}/acknowledge", piece(&id)), &json!({})).await?;
+    Ok(Redirect::to("/console/health").into_response())
+}

@@ -1,0 +1,139 @@
+//! What is seen, and what is changed.
+
+use crate::desk::{ACME, ADA, ASKER, BEA, Browser, GLOBEX, GLOBEX_ASKER, HOSTILE, asks, fixture};
+
+#[test]
+fn each_page_shows_what_the_hall_knows_and_what_callers_wrote_as_text() {
+    let fixture = fixture();
+    let process = fixture.serve();
+    asks(&process, ASKER, "org.acme", "INTERNAL", HOSTILE);
+    let denied = asks(&process, ASKER, "org.acme", "INTERNAL", "plain");
+    let held = asks(&process, ASKER, "org.acme", "RESTRICTED", HOSTILE);
+    let approval = held["pending_approval_id"].as_str().unwrap();
+    let browser = Browser::signed_in(&process, ADA);
+    let status = browser.see("/console/");
+    assert!(status.contains("Ready") && status.contains("<b>1</b> waiting for a human"), "{status}");
+    let list = browser.see("/console/decisions?worker=wrk_make_acme_prod&verdict=STEWARD_HOLD");
+    assert_eq!(list.matches("/console/decisions/").count(), 1, "{list}");
+    assert!(browser.see("/console/decisions?worker=wrk_other").contains("There are none."));
+    assert_eq!(browser.look("/console/decisions?verdict=MAYBE").status, 400);
+    let one = browser.see(&format!("/console/decisions/{}", denied["decision_id"].as_str().unwrap()));
+    assert!(one.contains("Allowed") && one.contains("of a log of"), "{one}");
+    let page = browser.see(&format!("/console/approvals/{approval}"));
+    assert!(
+        page.contains("Exactly this would run") && page.contains(held["approval_digest"].as_str().unwrap_or("digest"))
+    );
+    for path in ["/console/", "/console/decisions", "/console/approvals", "/console/workers", "/console/health"] {
+        let page = browser.see(path);
+        assert!(!page.contains("<script>document") && !page.contains("<img"), "{path}: {page}");
+        assert!(!page.contains(" style=") && !page.contains(" onclick="), "{path}");
+    }
+    assert!(!page.contains("<script>document") && page.contains("&#60;script&#62;"), "{page}");
+    assert!(
+        browser
+            .see("/console/decisions?worker=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+            .contains("&#60;script&#62;alert")
+    );
+    assert_eq!(browser.look("/console/nothing").status, 404);
+    for file in ["style.css", "script.js"] {
+        assert_eq!(Browser::at(&process).look(&format!("/console/{file}")).status, 200);
+    }
+}
+
+#[test]
+fn a_receipt_is_downloaded_as_the_command_takes_it() {
+    let fixture = fixture();
+    let process = fixture.serve();
+    let decision = asks(&process, ASKER, "org.acme", "INTERNAL", "x");
+    let id = decision["decision_id"].as_str().unwrap();
+    let browser = Browser::signed_in(&process, ADA);
+    let receipt = browser.look(&format!("/console/decisions/{id}/receipt.json"));
+    assert_eq!(receipt.header("content-disposition"), Some(&*format!("attachment; filename=\"receipt-{id}.json\"")));
+    fixture.write("receipt.json", &receipt.text());
+    let (code, out, err) = fixture.run(&["audit", "verify-proof", "receipt.json"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+}
+
+#[test]
+fn what_was_looked_at_is_agreed_to_and_nothing_else() {
+    let fixture = fixture();
+    let process = fixture.serve();
+    let held = asks(&process, ASKER, "org.acme", "RESTRICTED", "c-1");
+    let id = held["pending_approval_id"].as_str().unwrap();
+    let bea = Browser::signed_in(&process, BEA);
+    let path = format!("/console/approvals/{id}");
+    // A notice's link leads there.
+    assert_eq!(Browser::at(&process).look(&format!("/approvals/{id}")).header("location"), Some(&*path));
+    let page = bea.see(&path);
+    let digest = page.split("name=\"digest\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert_eq!(digest.len(), 64);
+    let other = bea.send(&path, &format!("resolution=approve&digest={}", "0".repeat(64)));
+    assert_eq!(other.status, 409, "{}", other.text());
+    assert_eq!(bea.send(&path, "resolution=approve&digest=").status, 400);
+    assert_eq!(bea.send(&path, "resolution=maybe&digest=").status, 400);
+    assert!(bea.see(&path).contains("pending"));
+    let agreed = bea.send(&path, &format!("resolution=approve&digest={digest}&note=looked+at+it+%3Cb%3E"));
+    assert_eq!((agreed.status, agreed.header("location")), (303, Some(&*path)), "{}", agreed.text());
+    assert!(bea.see(&path).contains("<strong>approved</strong>"));
+    let run = asks(&process, ASKER, "org.acme", "RESTRICTED", "c-1");
+    assert_eq!(run["approval"]["approved_by"][0], "bea", "{run}");
+    process.end();
+    let steps = fixture.entries();
+    let step = steps.iter().find(|entry| entry["kind"] == "approval" && entry["action"] != "opened");
+    assert!(
+        steps.iter().any(|entry| entry.to_string().contains("looked at it <b>") && entry.to_string().contains("bea")),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn a_worker_is_revoked_and_restored_by_a_form_and_it_is_on_record_who_did_it() {
+    let fixture = fixture();
+    let process = fixture.serve();
+    let ada = Browser::signed_in(&process, ADA);
+    let path = "/console/workers/wrk_make_acme_prod";
+    assert_eq!(ada.send(path, "change=revoke&reason=it+is+odd").header("location"), Some(path));
+    assert!(ada.see(path).contains("revoked"));
+    let denied = asks(&process, ASKER, "org.acme", "INTERNAL", "x");
+    assert_eq!(denied["denied"], true, "{denied}");
+    assert_eq!(ada.send(path, "change=restore").status, 303);
+    assert!(ada.see(path).contains("active"));
+    assert_eq!(ada.send(path, "change=ban").status, 400);
+    let acme = Browser::signed_in(&process, ACME);
+    assert!(!acme.see(path).contains("<textarea"), "who may not has no form");
+    assert_eq!(acme.send(path, "change=revoke").status, 403);
+    process.end();
+    let entries = fixture.entries();
+    let by: Vec<_> =
+        entries.iter().filter(|entry| entry["kind"] == "registry").map(|entry| entry["token"].clone()).collect();
+    assert!(by.iter().filter(|token| **token == "ada").count() >= 2, "{entries:#?}");
+}
+
+#[test]
+fn a_tenants_token_sees_nothing_foreign_on_any_page() {
+    let fixture = fixture();
+    let process = fixture.serve();
+    let foreign = asks(&process, ASKER, "org.acme", "RESTRICTED", "acme-secret-word");
+    let own = asks(&process, GLOBEX_ASKER, "org.globex", "RESTRICTED", "globex-word");
+    let globex = Browser::signed_in(&process, GLOBEX);
+    for path in [
+        "/console/",
+        "/console/decisions",
+        "/console/decisions?tenant=org.acme",
+        "/console/approvals",
+        "/console/workers",
+        "/console/health",
+    ] {
+        let page = globex.see(path);
+        assert!(!page.contains("acme-secret-word") && !page.contains("<td>org.acme"), "{path}: {page}");
+        assert!(!page.contains(foreign["decision_id"].as_str().unwrap()), "{path}: {page}");
+    }
+    let id = |decision: &serde_json::Value, key: &str| decision[key].as_str().unwrap_or("none").to_owned();
+    assert_eq!(globex.look(&format!("/console/decisions/{}", id(&foreign, "decision_id"))).status, 404);
+    assert_eq!(globex.look(&format!("/console/decisions/{}/receipt.json", id(&foreign, "decision_id"))).status, 404);
+    assert_eq!(globex.look(&format!("/console/approvals/{}", id(&foreign, "pending_approval_id"))).status, 404);
+    let deny =
+        globex.send(&format!("/console/approvals/{}", id(&foreign, "pending_approval_id")), "resolution=deny&digest=");
+    assert_eq!(deny.status, 404);
+    assert_eq!(globex.look(&format!("/console/decisions/{}", id(&own, "decision_id"))).status, 200);
+}
