@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::approval::{Approval, Asker, HeldAsk, State};
+use super::caps::MINUTE;
 use super::resolving::{ApprovalMove, TakenMove};
 use super::{Contents, NotResolved, Settings, UnboundHeaders};
 use crate::ids::{DataLabel, Digest, TokenName};
@@ -241,7 +242,7 @@ impl Book {
                 steps.push(ApprovalMove::expired(self, &live.approval));
             }
         }
-        pages.forget(now, self.settings.ttl);
+        pages.forget(now, self.settings.ttl.max(MINUTE));
         steps
     }
 

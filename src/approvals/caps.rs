@@ -1,11 +1,13 @@
 //! How much may be asked of humans: in all, of one worker, of one credential, and how fast.
 
+use std::time::Duration;
+
 use super::Settings;
 use super::approval::{Asker, HeldAsk, State};
 use super::book::{Live, Pages};
 
-/// A minute, in microseconds.
-const MINUTE: i64 = 60_000_000;
+/// Who asks is held to how often they did for so long: nothing is forgotten before.
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 impl Pages {
     /// Why nothing more may be asked for at this time. What was asked for within the last minute counts as asked, whatever became of it.
@@ -16,10 +18,11 @@ impl Pages {
         settings: &Settings,
         now_micros: i64,
     ) -> Option<String> {
+        let late = now_micros.saturating_sub(i64::try_from(MINUTE.as_micros()).unwrap_or(i64::MAX));
         let (mut all, mut of_worker, mut of_asker, mut of_late) = (0, 0, 0, 0);
         for Live { approval, .. } in self.live.values() {
             let same_asker = approval.asker == *asker;
-            of_late += usize::from(same_asker && approval.opened_at_micros > now_micros.saturating_sub(MINUTE));
+            of_late += usize::from(same_asker && approval.opened_at_micros > late);
             if approval.state != State::Pending {
                 continue;
             }

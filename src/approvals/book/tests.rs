@@ -397,3 +397,43 @@ fn the_store_is_told_what_has_changed_until_it_has_it() {
     assert!(again.expire(at(1801)).is_empty());
     assert_eq!(again.unkept(), (Vec::new(), vec![id]));
 }
+
+#[test]
+fn who_asks_often_is_held_to_it_for_a_minute_also_where_little_is_remembered() {
+    let few = Settings { ttl: Duration::from_secs(1), most_a_minute: 2, ..settings() };
+    let book = Book::new(few, Vec::new(), 0, at(0));
+    for (seconds, what) in [(0, "x"), (10, "y")] {
+        let id = opened(&book, what, at(seconds));
+        done(&book, id, "bea", Resolution::Deny, at(seconds)).unwrap();
+    }
+    book.expire(at(30));
+    let too_many = |seconds| match book.enter(&asked("z"), &asker("ann"), at(seconds), None) {
+        Entered::TooMany(why) => why.contains("most_a_minute"),
+        Entered::New(_) => false,
+        other => panic!("{other:?}"),
+    };
+    assert!(too_many(30) && too_many(59));
+    assert!(!too_many(60), "the first one is a minute ago");
+}
+
+#[test]
+fn somebody_is_told_of_each_once_and_again_of_each_level_and_of_what_was_not_taken() {
+    let book = Book::new(settings(), Vec::new(), 0, at(0));
+    let (first, second) = (opened(&book, "x", at(0)), opened(&book, "y", at(1)));
+    let told = |only, seconds| book.tell(only, at(seconds));
+    let before = told(None, 2).unwrap();
+    assert_eq!((before.id, before.told), (first, None));
+    assert!(told(Some(first), 2).is_none(), "once");
+    book.tell_again(&before);
+    assert_eq!(told(Some(first), 2).unwrap().id, first);
+    assert_eq!(told(None, 2).unwrap().id, second);
+    assert!(told(None, 2).is_none());
+    let up = Resolution::Escalate(Some(SupervisorLevel::IncidentCommander));
+    done(&book, first, "bea", up, at(3)).unwrap();
+    let before = told(None, 4).unwrap();
+    assert_eq!((before.id, before.told), (first, Some(SupervisorLevel::Gatekeeper)));
+    book.tell_again(&before);
+    assert!(told(Some(second), 4).is_none());
+    // Of what is over by the clock nobody is told.
+    assert!(told(None, TTL.as_secs()).is_none());
+}
