@@ -43,8 +43,9 @@ test: tools $(STATIC) ## every test, with what the tests need
 soak: build-tools ## 500 callers for a minute: nothing is lost, nothing is mixed up
 	HALLGATE_SOAK_CONNECTIONS=500 HALLGATE_SOAK_SECONDS=60 $(CARGO) test --locked --test soak -- --nocapture
 
-kills: build-tools ## 300 kills at random moments under load, some with pages lost: every answer has its entry
+kills: build-tools ## 300 kills at random moments under load, some with pages lost: every answer has its entry, what a human agreed to runs once
 	HALLGATE_KILLS=300 $(CARGO) test --locked --test endurance kill -- --nocapture
+	HALLGATE_REPEATS=1000 $(CARGO) test --locked --test holding --test approvals repeats
 
 # Not in .ci/run, whose `make test` replays every seed and finding in a second: this compiles every dependency once more, instrumented,
 # which takes ten minutes on two cores, and a minute for each target is eleven.
@@ -108,6 +109,7 @@ bench: build-tools ## the measurements that the README quotes
 	python3 benches/start.py
 	python3 benches/fairness.py
 	python3 benches/enrolment.py
+	python3 benches/approvals.py target/release/hallgate
 	target/bench-venv/bin/python benches/reference.py
 
 counts: build-tools ## what a request costs in instructions and allocations, counted by callgrind

@@ -28,3 +28,5 @@ mod pages;
 mod receiver;
 #[path = "approvals/signed.rs"]
 mod signed;
+#[path = "approvals/resting.rs"]
+mod resting;

@@ -2,6 +2,8 @@
 //! lost and damaged files, threads that panic.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "endurance/approvals.rs"]
+mod approvals;
 #[path = "endurance/disks.rs"]
 mod disks;
 #[path = "endurance/faults.rs"]

@@ -5,6 +5,8 @@
 mod bound;
 #[path = "holding/gate.rs"]
 mod gate;
+#[path = "holding/once.rs"]
+mod once;
 #[path = "holding/refused.rs"]
 mod refused;
 #[path = "holding/spending.rs"]

@@ -161,6 +161,24 @@ impl Approval {
         self.asker.owner.as_deref() == Some(owner)
     }
 
+    /// The same with those votes that count still. What enough have agreed to is decided, whoever may agree by now.
+    #[must_use]
+    pub fn standing(&self, stands: impl Fn(&Self, &Vote) -> bool) -> Self {
+        let mut standing = self.clone();
+        if self.state == State::Pending {
+            standing.votes.retain(|vote| stands(self, vote));
+        }
+        standing
+    }
+
+    /// Whether a vote is one that this credential could give now.
+    #[must_use]
+    pub fn could_be_given(&self, vote: &Vote, by: &Approver) -> bool {
+        let is_theirs = vote.token == by.token && vote.owner == by.owner;
+        let may = self.asked.label <= by.max_label && by.levels.contains(&self.asked.level);
+        is_theirs && may && self.is_within(&by.binding) && !self.is_asked_by(&by.owner)
+    }
+
     /// Whether whoever is bound like this may know of it.
     #[must_use]
     pub fn is_within(&self, binding: &Binding) -> bool {

@@ -1,5 +1,7 @@
 //! The book: all approvals that may still come to something, and those of which somebody may still ask what became of them.
 
+mod claims;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +13,9 @@ use super::approval::{Approval, Asker, HeldAsk, State};
 use super::caps::MINUTE;
 use super::resolving::{ApprovalMove, TakenMove};
 use super::{Contents, NotResolved, Settings, UnboundHeaders};
-use crate::ids::{DataLabel, Digest, TokenName};
+use crate::ids::{DataLabel, Digest};
+
+pub use claims::{GrantClaim, Opening};
 
 /// Approvals that are over and may be asked for, at most: the oldest go first.
 const REMEMBERED: usize = 10_000;
@@ -46,8 +50,9 @@ pub struct Book {
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     pub(super) live: HashMap<Uuid, Live>,
-    /// The approval that whoever asks the same is given: pending, approved or refused.
-    by_digest: HashMap<Digest, Uuid>,
+    /// The approvals of which whoever asks the same is given one: pending, approved or refused. Mostly there is one; what is agreed to
+    /// and was taken by a request that came to nothing may have been asked for again meanwhile.
+    by_digest: HashMap<Digest, Vec<Uuid>>,
     /// What the store has to be told.
     pub(super) dirty: HashSet<Uuid>,
     /// The newest time that an entry had.
@@ -69,7 +74,7 @@ pub(super) struct Live {
 /// What is found for whoever asks.
 #[derive(Debug)]
 pub enum Entered {
-    /// Nobody was asked yet: keep its contents, say that it [is recorded](Opening::recording), and record it.
+    /// Nobody was asked yet: keep its contents, record it, and say that it is [opened](Opening::opened).
     New(Opening),
     /// Somebody is asked already.
     Pending(Approval),
@@ -87,31 +92,12 @@ pub enum Entered {
     TooMany(String),
 }
 
-/// An approval that is being opened. Dropped before its entry is begun it was never there, and afterwards it is: the entry may be.
-#[derive(Debug)]
-pub struct Opening {
-    book: Arc<Book>,
-    approval: Approval,
-    recorded: bool,
-}
-
-/// What was agreed to, taken by one request. Dropped without a word it counts as spent.
-#[derive(Debug)]
-pub struct GrantClaim {
-    book: Arc<Book>,
-    approval: Approval,
-    entry: Digest,
-    released: bool,
-}
-
 impl Book {
     /// A book with what a store has kept. `newest_micros` is when the newest entry was recorded: a wall clock that was set back extends
     /// nothing.
     #[must_use]
-    pub fn new(settings: Settings, mut restored: Vec<Approval>, newest_micros: i64, now: BothClocks) -> Arc<Self> {
+    pub fn new(settings: Settings, restored: Vec<Approval>, newest_micros: i64, now: BothClocks) -> Arc<Self> {
         let mut pages = Pages { newest_micros, ..Pages::default() };
-        // Of those about the same the newest is the one that whoever asks is given.
-        restored.sort_by_key(|approval| approval.opened_at_micros);
         for approval in restored {
             pages.insert(approval, now, false);
         }
@@ -132,9 +118,7 @@ impl Book {
     ) -> Entered {
         let mut pages = self.lock();
         let newest = pages.newest_micros;
-        let found = pages.by_digest.get(&asked.digest).copied().and_then(|id| pages.live.get_mut(&id));
-        // What is over by the clock and has no entry of it yet is over.
-        if let Some(live) = found.filter(|live| !live.is_over(now, newest)) {
+        if let Some(live) = pages.first_of(&asked.digest, now).and_then(|id| pages.live.get_mut(&id)) {
             let approval = live.approval.clone();
             match &approval.state {
                 State::Denied | State::Done => return Entered::Refused(approval),
@@ -144,7 +128,7 @@ impl Book {
                 State::Approved { entry } if approval.asked.basis == asked.basis => {
                     live.busy = true;
                     // From here on whoever asks the same asks a human again.
-                    pages.by_digest.remove(&asked.digest);
+                    pages.hide(approval.id, asked.digest);
                     let (book, entry) = (Arc::clone(self), *entry);
                     return Entered::Granted(GrantClaim { book, approval, entry, released: false });
                 }
@@ -178,7 +162,7 @@ impl Book {
             callbacks: Vec::new(),
         };
         pages.insert(approval.clone(), now, true);
-        Entered::New(Opening { book: Arc::clone(self), approval, recorded: false })
+        Entered::New(Opening { book: Arc::clone(self), approval, opened: false })
     }
 
     /// What is forwarded and no part of what is approved.
@@ -280,8 +264,8 @@ impl Book {
         self.lock().dirty.extend(ids);
     }
 
-    /// Forgets an approval that was being opened when a process ended: nobody was told of it, and no entry says it.
-    pub fn forget_unopened(&self, id: Uuid) {
+    /// Forgets an approval that a store has and no entry says: whoever asks for it asks anew.
+    pub fn forget(&self, id: Uuid) {
         self.lock().remove(id);
     }
 
@@ -289,6 +273,13 @@ impl Book {
     #[must_use]
     pub fn newest_micros(&self) -> i64 {
         self.lock().newest_micros
+    }
+
+    /// When whatever is open was asked for at the earliest, by what is open for how long; in microseconds since 1970 UTC.
+    #[must_use]
+    pub fn opened_at_the_earliest(&self) -> i64 {
+        let ttl = i64::try_from(self.settings.ttl.as_micros()).unwrap_or(i64::MAX);
+        self.newest_micros().saturating_sub(ttl)
     }
 
     /// An entry had this time.
@@ -348,7 +339,7 @@ impl Pages {
         let (id, digest) = (approval.id, approval.asked.digest);
         let phase = watch::Sender::new(phase(&approval.state));
         if is_found_by_digest(&approval.state) {
-            self.by_digest.insert(digest, id);
+            self.show(id, digest);
         }
         self.live.insert(id, Live { approval, until, busy: opens, opens, phase });
     }
@@ -360,11 +351,41 @@ impl Pages {
         let found = is_found_by_digest(&state);
         live.approval.state = state;
         self.dirty.insert(id);
-        match self.by_digest.get(&digest) {
-            Some(other) if *other != id => {}
-            Some(_) if !found => drop(self.by_digest.remove(&digest)),
-            None if found => drop(self.by_digest.insert(digest, id)),
-            _ => {}
+        if found {
+            self.show(id, digest);
+        } else {
+            self.hide(id, digest);
+        }
+    }
+
+    /// The approval that whoever asks this is given. What is over by the clock and has no entry of it yet is over.
+    fn first_of(&self, digest: &Digest, now: BothClocks) -> Option<Uuid> {
+        let of_it = self.by_digest.get(digest)?.iter().filter_map(|id| self.live.get(id));
+        let still = of_it.filter(|live| !live.is_over(now, self.newest_micros));
+        // One no is enough; and nobody is asked about what somebody has agreed to.
+        let first = still.min_by_key(|live| match live.approval.state {
+            State::Approved { .. } => 1,
+            State::Pending => 2,
+            _ => 0,
+        });
+        first.map(|live| live.approval.id)
+    }
+
+    /// Whoever asks this may be given it.
+    fn show(&mut self, id: Uuid, digest: Digest) {
+        let ids = self.by_digest.entry(digest).or_default();
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+
+    /// Nobody is given it any more.
+    fn hide(&mut self, id: Uuid, digest: Digest) {
+        if let Some(ids) = self.by_digest.get_mut(&digest) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_digest.remove(&digest);
+            }
         }
     }
 
@@ -386,10 +407,7 @@ impl Pages {
     fn remove(&mut self, id: Uuid) {
         let Some(live) = self.live.remove(&id) else { return };
         self.dirty.insert(id);
-        let digest = live.approval.asked.digest;
-        if self.by_digest.get(&digest) == Some(&id) {
-            self.by_digest.remove(&digest);
-        }
+        self.hide(id, live.approval.asked.digest);
     }
 }
 
@@ -403,74 +421,6 @@ const fn phase(state: &State) -> Phase {
         State::Pending => Phase::Pending,
         State::Approved { .. } => Phase::Approved,
         _ => Phase::Over,
-    }
-}
-
-impl Opening {
-    /// The approval that is opened.
-    #[must_use]
-    pub const fn approval(&self) -> &Approval {
-        &self.approval
-    }
-
-    /// Its contents are kept, and its entry is being written: whoever asked may leave from here on.
-    pub const fn recording(&mut self) {
-        self.recorded = true;
-    }
-
-    /// There is no entry of it, and there will be none.
-    pub fn discard(mut self) {
-        self.recorded = false;
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        let mut pages = self.book.lock();
-        if !self.recorded {
-            pages.remove(self.approval.id);
-        } else if let Some(live) = pages.live.get_mut(&self.approval.id) {
-            (live.busy, live.opens) = (false, false);
-            pages.dirty.insert(self.approval.id);
-        }
-    }
-}
-
-impl GrantClaim {
-    /// What was agreed to.
-    #[must_use]
-    pub const fn approval(&self) -> &Approval {
-        &self.approval
-    }
-
-    /// The hash of the entry that says so.
-    #[must_use]
-    pub const fn entry(&self) -> Digest {
-        self.entry
-    }
-
-    /// Who has agreed.
-    #[must_use]
-    pub fn by(&self) -> Arc<[TokenName]> {
-        self.approval.votes.iter().map(|vote| vote.token.clone()).collect()
-    }
-
-    /// Its dispatch is recorded.
-    pub fn spent(self) {}
-
-    /// There is no entry of its dispatch, and there will be none: it may be spent still.
-    pub fn release(mut self) {
-        self.released = true;
-        let entry = self.entry;
-        self.book.settle(self.approval.id, |_| State::Approved { entry });
-    }
-}
-
-impl Drop for GrantClaim {
-    fn drop(&mut self) {
-        if !self.released {
-            self.book.settle(self.approval.id, |_| State::Spent);
-        }
     }
 }
 

@@ -91,7 +91,7 @@ pub enum Action {
 }
 
 impl Book {
-    /// Prepares what an approver wants done.
+    /// Prepares what an approver wants done. `stands` says whether a vote counts still: who may agree may have changed since.
     ///
     /// # Errors
     /// They may not, or it cannot be done any more.
@@ -101,11 +101,16 @@ impl Book {
         by: &Approver,
         resolution: &Resolution,
         note: Option<Arc<str>>,
+        stands: impl Fn(&Approval, &Vote) -> bool,
         now: BothClocks,
     ) -> Result<ApprovalMove, NotResolved> {
         let is_over = self.is_over(id, now);
         let quorum = |level| self.settings.quorum_of(level);
-        let (approval, action) = self.begin(id, |approval| may(approval, by, resolution, is_over, quorum))?;
+        let (_, (approval, action)) = self.begin(id, |approval| {
+            let approval = approval.standing(&stands);
+            let action = may(&approval, by, resolution, is_over, quorum)?;
+            Ok((approval, action))
+        })?;
         Ok(ApprovalMove { book: Arc::clone(self), approval, action, by: Some(by.clone()), note, taken: false })
     }
 
@@ -224,6 +229,8 @@ pub struct TakenMove {
     pub action: Action,
     /// By whom; `None` for time and change.
     pub by: Option<Vote>,
+    /// Where somebody agrees, all who have and still count.
+    pub agreed: Vec<TokenName>,
     /// Why.
     pub note: Option<Arc<str>>,
     /// The hash of its entry.
@@ -231,16 +238,18 @@ pub struct TakenMove {
 }
 
 impl TakenMove {
-    /// Changes an approval, as this does; its state from then on. Nothing is changed by a vote that it has.
+    /// Changes an approval, as this does; its state from then on.
     pub(super) fn applied_to(self, approval: &mut Approval) -> State {
-        let Self { action, by, note, entry } = self;
+        let Self { action, by, agreed, note, entry } = self;
         if !matches!(action, Action::Vote | Action::Approve) {
             approval.note = note;
             approval.ended_by = by.as_ref().map(|by| by.token.clone());
         }
         match action {
             Action::Vote | Action::Approve => {
-                approval.votes.extend(by.filter(|by| !approval.votes.contains(by)));
+                approval.votes.retain(|vote| by.as_ref().is_none_or(|by| by.token != vote.token));
+                approval.votes.extend(by);
+                approval.votes.retain(|vote| agreed.contains(&vote.token));
                 if action == Action::Vote { State::Pending } else { State::Approved { entry } }
             }
             Action::Escalate(level) => {
@@ -285,10 +294,10 @@ impl ApprovalMove {
         self.book.settings.quorum_of(self.level())
     }
 
-    /// All who have agreed once this is taken; nobody, unless enough have.
+    /// Where somebody agrees, all who have and still count, the newest last; else nobody.
     #[must_use]
-    pub fn approved_by(&self) -> Vec<TokenName> {
-        if self.action != Action::Approve {
+    pub fn agreed(&self) -> Vec<TokenName> {
+        if !matches!(self.action, Action::Vote | Action::Approve) {
             return Vec::new();
         }
         let before = self.approval.votes.iter().map(|vote| vote.token.clone());
@@ -299,7 +308,8 @@ impl ApprovalMove {
     pub fn take(mut self, entry: Digest) -> Approval {
         self.taken = true;
         let by = self.by.as_ref().map(|by| Vote { token: by.token.clone(), owner: Arc::clone(&by.owner) });
-        let taken = TakenMove { action: self.action, by, note: self.note.clone(), entry };
+        let (agreed, note) = (self.agreed(), self.note.clone());
+        let taken = TakenMove { action: self.action, by, agreed, note, entry };
         self.book.settle(self.approval.id, |approval| taken.applied_to(approval));
         self.book.find(self.approval.id).unwrap_or_else(|| self.approval.clone())
     }

@@ -192,7 +192,7 @@ impl Desk {
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
-            self.write();
+            self.write(ends);
             if ends {
                 return;
             }
@@ -224,18 +224,19 @@ impl Desk {
                 Err(error) => tracing::error!(%error, "what is held for a human cannot be read"),
             },
             Job::Write(answer) => {
-                let written = self.write();
+                let written = self.write(false);
                 let _ = answer.send(written);
             }
         }
     }
 
-    /// Writes what has changed since the last time, all or nothing. Whether the file has all of it now.
-    fn write(&mut self) -> bool {
+    /// Writes what has changed since the last time, all or nothing; at the end also up to when it is known that nothing else has. Whether
+    /// the file has all of it now.
+    fn write(&mut self, ends: bool) -> bool {
         // By the time of entries, which never goes back: a clock that was ahead for a while would have what follows passed over.
         let at = self.book.newest_micros().saturating_sub(LATE);
         let (changed, gone) = self.book.unkept();
-        if changed.is_empty() && gone.is_empty() {
+        if changed.is_empty() && gone.is_empty() && !ends {
             return true;
         }
         let written = write(&mut self.file.database.connection, &changed, &gone, at);

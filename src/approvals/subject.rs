@@ -60,3 +60,54 @@ impl Subject {
         self.0.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::engine::Json;
+    use crate::engine::input::tests::plain;
+    use crate::ids::{DataLabel, Env};
+
+    #[test]
+    fn each_field_of_who_asks_for_what_is_part_of_it_and_what_differs_each_time_is_not() {
+        let name: TokenName = "asker".parse().unwrap();
+        let of = |input: &RouteInput, token: Option<&TokenName>, door| Subject::of(input, token, door).request(input);
+        let base = || RouteInput { worker_id: Some("wrk_a".into()), ..plain() };
+        let others = [
+            RouteInput { worker_id: Some("wrk_b".into()), ..base() },
+            RouteInput { worker_id: None, ..base() },
+            RouteInput { tenant_id: "org.acme2".into(), ..base() },
+            RouteInput { capability_id: "cap.data.write.v2".into(), ..base() },
+            RouteInput { env: Env::Stage, ..base() },
+            RouteInput { data_label: DataLabel::Confidential, ..base() },
+            RouteInput { tenant_credential: Some("one".into()), ..base() },
+            RouteInput { request: Json::parse(b"{\"row\": 1}").unwrap(), ..base() },
+        ];
+        let mut digests: HashSet<Digest> = others.iter().map(|input| of(input, Some(&name), "api")).collect();
+        let one = of(&base(), Some(&name), "api");
+        digests.extend([one, of(&base(), None, "api"), of(&base(), Some(&"other".parse().unwrap()), "api")]);
+        digests.insert(of(&base(), Some(&name), "gate"));
+        assert_eq!(digests.len(), others.len() + 4, "each is another");
+        let again = RouteInput { correlation_id: "another".into(), ..base() };
+        assert_eq!(of(&again, Some(&name), "api"), one);
+
+        let http = |line: [&str; 3], headers: &[(&'static str, &'static [u8])], body: &[u8]| {
+            Subject::of(&base(), Some(&name), "gate").http(line, headers, &Digest::of(body))
+        };
+        let line = ["POST", "rows", "/rows?x=1"];
+        let all = [
+            http(line, &[("a", b"1")], b"body"),
+            http(["PUT", line[1], line[2]], &[("a", b"1")], b"body"),
+            http([line[0], "row", "s/rows?x=1"], &[("a", b"1")], b"body"),
+            http([line[0], line[1], "/rows?x=2"], &[("a", b"1")], b"body"),
+            http(line, &[("a", b"2")], b"body"),
+            http(line, &[("b", b"1")], b"body"),
+            http(line, &[("a", b"1"), ("a", b"1")], b"body"),
+            http(line, &[], b"body"),
+            http(line, &[("a", b"1")], b"bodz"),
+        ];
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+    }
+}

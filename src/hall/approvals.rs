@@ -110,14 +110,14 @@ impl Hall {
             Callbacks::start(settings.callbacks.take(), &self.metrics).map_err(ApprovalsError::Callbacks)?;
         let newest = self.newest_entry().map_err(ApprovalsError::Ledger)?;
         self.metrics.approvals_ttl.set(i64::try_from(settings.ttl.as_secs()).unwrap_or(i64::MAX));
-        let book = Book::new(settings, restored.approvals, newest, now());
+        let book = Book::new(settings, restored.approvals.clone(), newest, now());
+        // Where nothing is open, nothing can have become of it.
         let is_ready = book.open().is_empty();
         let store = ApprovalStore::start(file, &book)?;
         let ends = Arc::new(AtomicBool::new(false));
         let approvals = Approvals {
             book,
             store,
-            // Where nothing waits, the ledger has nothing to say of it.
             is_ready: AtomicBool::new(is_ready),
             repeated: Repeated::default(),
             habits: Habits::default(),
@@ -128,7 +128,7 @@ impl Hall {
             ends: Arc::clone(&ends),
         };
         let _once = self.approvals.set(approvals);
-        let thread = self.expire_approvals(restored.noted_micros, ends)?;
+        let thread = self.expire_approvals(restored, ends)?;
         if let Some(approvals) = self.approvals.get() {
             *approvals.lock_expiring() = Some(thread);
         }

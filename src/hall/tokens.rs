@@ -165,6 +165,12 @@ impl TokenBook {
         self.tokens.iter().find(|token| token.name == *name).map(|token| token.owner())
     }
 
+    /// What the token of this name may agree to; `None`: there is none, or it may not.
+    #[must_use]
+    pub fn approver_of(&self, name: &TokenName) -> Option<Approver> {
+        self.tokens.iter().find(|token| token.name == *name).and_then(|token| token.approver())
+    }
+
     /// The token whose secret this is. Takes the same time for every wrong secret.
     #[must_use]
     pub fn authenticate(&self, secret: &[u8]) -> Option<Arc<Token>> {

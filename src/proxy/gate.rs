@@ -75,6 +75,17 @@ pub struct Parts {
     pub min_body_rate: u32,
 }
 
+impl Parts {
+    /// Has a connection end behind its answer, where somebody waits for its place or the gate drains: its caller is told, and goes elsewhere
+    /// before the listener closes.
+    pub(super) fn may_tell_to_go(&self, session: &mut Session) {
+        let place = session.digest().and_then(connections::place_of);
+        if self.hall.is_draining() || place.is_some_and(|place| place.is_waited_for()) {
+            session.set_keepalive(None);
+        }
+    }
+}
+
 /// What is known of the caller's connection by its TLS handshake; `None` without TLS.
 pub fn connection(session: &Session) -> Option<&tls::Connection> {
     tls::connection(session.digest()?.ssl_digest.as_ref()?)
@@ -130,12 +141,8 @@ impl ProxyHttp for Gate {
     async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         let place = session.digest().and_then(connections::place_of);
         exchange.arrival.has_arrived(place);
-        let is_waited_for = place.is_some_and(|place| place.is_waited_for());
+        self.0.may_tell_to_go(session);
         let idle = self.0.idle_timeout;
-        if self.0.hall.is_draining() || is_waited_for {
-            // Its caller is told, and goes elsewhere before the listener closes, or somebody else may be served.
-            session.set_keepalive(None);
-        }
         session.set_read_timeout(Some(idle));
         session.set_write_timeout(Some(idle));
         session.set_total_drain_timeout(Some(DRAIN));
@@ -190,6 +197,10 @@ impl ProxyHttp for Gate {
         let Forward { permit, decision_id, destination, target, .. } = permitted(exchange)?;
         let seen = CallerView::for_upstream(&destination.upstream, session);
         forward::request(request, permit, decision_id, destination, target.as_ref(), seen.as_ref())?;
+        if session.as_downstream_mut().is_body_done() {
+            // Who was told to go on, because a human had to see it first, is not told again.
+            request.remove_header(&EXPECT);
+        }
         if request.version == Version::HTTP_2 && request.remove_header(&EXPECT).is_some() {
             // pingora does not hear an interim answer over HTTP/2, and the caller would wait for it.
             let told = tokio::time::timeout(self.0.idle_timeout, session.write_continue_response()).await;

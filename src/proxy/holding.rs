@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, StatusCode, Uri};
 use pingora_core::ErrorType;
@@ -59,19 +58,20 @@ impl Parts {
         held: HeldExchange,
     ) -> Result<Decided, CannotDecide> {
         let reading = self.hall.read_for_human(held.request.caller())?;
-        let body = match self.whole_body(session, exchange).await {
-            Ok(body) => body,
+        let bytes = match Box::pin(self.whole_body(session, exchange)).await {
+            Ok(bytes) => bytes,
             Err(Unheld(status, why)) => {
                 // What is left of it is not read.
                 session.set_keepalive(None);
-                let recorded = self.hall.deny_held(held.request, DenyCode::CannotBeHeld, why).await?;
+                let recorded = Box::pin(self.hall.deny_held(held.request, DenyCode::CannotBeHeld, why)).await?;
                 note(exchange, &recorded);
                 return Ok(OwnAnswer::denied_with(status, &recorded).into());
             }
         };
         let wait = asked_wait(&session.req_header().headers, held.wait);
         let caller = held.request.caller().clone();
-        let (recorded, place) = self.put(session, held, &body, None).await?;
+        // Boxed, so that whoever waits does not have in memory what is done before and behind that.
+        let (recorded, place) = Box::pin(self.put(session, held, None)).await?;
         let Some(id) = pending(&recorded) else {
             return Ok(self.permit(recorded, place.0, place.1, exchange));
         };
@@ -81,21 +81,23 @@ impl Parts {
         if wait.is_zero() {
             return Ok(answer.into());
         }
-        let Some(waiting) = self.hall.wait_for_human(&caller, body.len()) else { return Ok(answer.into()) };
+        let Some(waiting) = self.hall.wait_for_human(&caller, bytes) else { return Ok(answer.into()) };
         drop(reading);
         let began = Instant::now();
         let decided = self.decided_within(session, id, wait).await;
         exchange.waited = Some(began.elapsed());
         drop(waiting);
+        // Much may have changed meanwhile.
+        self.may_tell_to_go(session);
         match decided {
             Some(Phase::Approved | Phase::Over) => {}
             Some(Phase::Pending) | None => return Ok(answer.into()),
         }
         exchange.returns = true;
         let described = self.describe(session, exchange);
-        match self.decide(described, exchange).await {
+        match Box::pin(self.decide(described, exchange)).await {
             Decided::Held(held) => {
-                let (recorded, place) = self.put(session, *held, &body, Some(id)).await?;
+                let (recorded, place) = Box::pin(self.put(session, *held, Some(id))).await?;
                 Ok(self.permit(recorded, place.0, place.1, exchange))
             }
             decided => Ok(decided),
@@ -107,7 +109,6 @@ impl Parts {
         &self,
         session: &Session,
         held: HeldExchange,
-        body: &[u8],
         returning: Option<Uuid>,
     ) -> Result<(Recorded, (Arc<Destination>, Option<Uri>)), CannotDecide> {
         let HeldExchange { request, destination, target, wait: _ } = held;
@@ -116,15 +117,16 @@ impl Parts {
         let would_run = WouldRun::of(session.req_header(), &destination, target.as_ref(), seen.as_ref())
             .map_err(|_| CannotDecide::Approvals)?;
         let subject = Subject::of(request.input(), request.caller().token.as_ref(), Door::Gate.as_str());
-        let subject = would_run.subject(subject, unbound, body);
-        let contents = || would_run.contents(body);
-        let recorded =
-            self.hall.hold(request, HeldContents { subject, contents: &contents, returning, callback: None }).await?;
+        // A copy for this moment: whoever waits has it in memory once.
+        let body = session.as_ref().get_retry_buffer().unwrap_or_default();
+        let subject = would_run.subject(subject, unbound, &body);
+        let contents = || would_run.contents(&body);
+        let recorded = self.hall.hold(request, HeldContents { subject, contents: &contents, returning, callback: None }).await?;
         Ok((recorded, (destination, target)))
     }
 
-    /// The body to its end. pingora keeps it, and sends it on when the request is forwarded.
-    async fn whole_body(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Vec<u8>, Unheld> {
+    /// Reads the body to its end: how many bytes it has. pingora keeps it, and sends it on when the request is forwarded.
+    async fn whole_body(&self, session: &mut Session, exchange: &mut Exchange) -> Result<usize, Unheld> {
         let cannot = |status, why: &str| Err(Unheld(status, why.to_owned()));
         if session.is_upgrade_req() {
             return cannot(StatusCode::FORBIDDEN, "it asks to switch protocols, and a human cannot see what follows");
@@ -144,20 +146,20 @@ impl Parts {
             if expects {
                 session.write_continue_response().await?;
             }
-            let mut body = BytesMut::new();
+            let mut bytes = 0;
             while !session.as_downstream_mut().is_body_done() {
                 exchange.arrival.uploads();
                 let Some(piece) = session.read_request_body().await? else { break };
-                if body.len() + piece.len() > LONGEST {
+                bytes += piece.len();
+                if bytes > LONGEST {
                     return Ok(None);
                 }
-                body.extend_from_slice(&piece);
             }
             exchange.arrival.is_uploaded();
-            Ok::<_, Box<pingora_core::Error>>(Some(Vec::from(body)))
+            Ok::<_, Box<pingora_core::Error>>(Some(bytes))
         };
         match timeout(BODY_TIME.min(self.idle_timeout), read).await {
-            Ok(Ok(Some(body))) if !session.as_ref().retry_buffer_truncated() => Ok(body),
+            Ok(Ok(Some(bytes))) if !session.as_ref().retry_buffer_truncated() => Ok(bytes),
             Ok(Ok(_)) => too_large(),
             Ok(Err(error)) if *error.etype() != ErrorType::ReadTimedout => {
                 cannot(StatusCode::BAD_REQUEST, "its body could not be read to its end")

@@ -232,24 +232,30 @@ fn a_dry_run_asks_nobody_and_spends_nothing() {
 }
 
 #[test]
-fn of_a_hundred_at_once_exactly_one_runs() {
+fn of_many_repeats_at_once_exactly_one_runs() {
     let fixture = fixture("{}");
     let process = fixture.serve();
     let hall = process.hall();
     let id = held(&ask(hall, json!({})));
     resolve(hall, BEA, &id, "approve", json!({})).ok();
-    let ask = |n: usize| ask(hall, json!({"correlation_id": format!("c-{n}")}));
+    let ask = |n: usize| {
+        let answer = post(hall, ASKER, "/api/route", &write(json!({"correlation_id": format!("c-{n}")})));
+        // A disk that is busy for too long refuses some of them.
+        assert!([200, 503].contains(&answer.status), "{}", answer.text());
+        answer.body
+    };
     let decisions: Vec<Value> = thread::scope(|scope| {
-        let asking: Vec<_> = (0..100).map(|n| scope.spawn(move || ask(n))).collect();
+        let asking: Vec<_> = (0..support::repeats()).map(|n| scope.spawn(move || ask(n))).collect();
         asking.into_iter().map(|one| one.join().unwrap()).collect()
     });
     let (allowed, others): (Vec<_>, Vec<_>) = decisions.iter().partition(|decision| decision["denied"] == false);
     assert_eq!(allowed.len(), 1);
     granted(allowed[0], &id);
-    let asked_anew: BTreeSet<String> = others.into_iter().map(held).collect();
+    let others = others.into_iter().filter(|decision| decision["error"] != "unavailable");
+    let asked_anew: BTreeSet<String> = others.map(held).collect();
     assert!(asked_anew.len() == 1 && !asked_anew.contains(&id), "{asked_anew:?}");
     process.end();
-    assert_eq!(fixture.verify().0, 101);
+    fixture.verify();
     let entries = fixture.entries();
     assert_eq!(entries.iter().filter(|entry| entry["policy_decision"] == "ALLOW").count(), 1);
 }

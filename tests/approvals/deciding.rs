@@ -117,6 +117,44 @@ fn whoever_answers_for_the_asker_by_now_may_not_either_and_a_token_that_is_gone_
 }
 
 #[test]
+fn a_vote_of_a_token_that_is_gone_or_may_less_does_not_count_any_more() {
+    let fixture = fixture("{ quorum: { gatekeeper: 2 } }");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let row = |n: i32| json!({"request": {"row": n}});
+    let [one, agreed] = [1, 2].map(|n| held(&ask(hall, row(n))));
+    assert_eq!(resolve(hall, BEA, &one, "approve", json!({})).ok()["votes"], json!(["bea"]));
+    resolve(hall, BEA, &agreed, "approve", json!({})).ok();
+    resolve(hall, CYD, &agreed, "approve", json!({})).ok();
+
+    // Bea is let go.
+    let bea = format!("    - {{ name: bea, secret: {BEA}, scopes: [approve], owner: bea }}\n");
+    fixture.edit(&bea, "");
+    process.hang_up();
+    until(|| look(hall, CYD, &one).ok()["votes"] == json!([]));
+    let voted = resolve(hall, CYD, &one, "approve", json!({})).ok();
+    assert_eq!((&voted["state"], &voted["votes"]), (&json!("pending"), &json!(["cyd"])), "{voted}");
+    assert_eq!(held(&ask(hall, row(1))), one, "one is not enough");
+    // What enough have agreed to is decided: it is taken back by whoever wants that.
+    assert_eq!(granted(&ask(hall, row(2)), &agreed), ["bea", "cyd"]);
+
+    // She is back, and Cyd is no gatekeeper any more.
+    fixture.edit("    - { name: cyd,", &format!("{bea}    - {{ name: cyd,"));
+    fixture.edit("levels: [gatekeeper, executor, incident_commander] }", "levels: [executor] }");
+    process.hang_up();
+    until(|| look(hall, BEA, &one).body["votes"] == json!([]));
+    resolve(hall, BEA, &one, "approve", json!({})).ok();
+    assert_eq!(resolve(hall, DAN, &one, "approve", json!({})).ok()["votes"], json!(["bea", "dan"]));
+    // A restart finds the same in the ledger.
+    process.kill();
+    let process = fixture.serve();
+    process.wait_for_log("approvals are as the ledger has them");
+    assert_eq!(granted(&ask(process.hall(), row(1)), &one), ["bea", "dan"]);
+    process.end();
+    fixture.verify();
+}
+
+#[test]
 fn two_must_agree_where_two_must_and_they_are_two_people() {
     let fixture = fixture("{ quorum: { gatekeeper: 2 } }");
     fixture.edit("owner: dan }", "owner: bea }");

@@ -1,6 +1,7 @@
 //! What lasts: what waits and what was agreed to over a restart and a kill; and what does not: contents, once somebody has decided.
 
 use std::fs;
+use std::thread;
 
 use serde_json::json;
 use support::{Fixture, Process, until};
@@ -110,14 +111,94 @@ fn contents_are_gone_once_somebody_has_decided_and_never_elsewhere() {
 fn a_store_that_is_gone_has_what_waits_asked_for_again() {
     let fixture = fixture("{ ttl: 1h }");
     let process = fixture.serve();
-    let id = held(&ask(process.hall(), json!({})));
-    resolve(process.hall(), BEA, &id, "approve", json!({})).ok();
+    let [agreed, waits, refused] = [1, 2, 3].map(|n| held(&ask(process.hall(), json!({"request": {"row": n}}))));
+    resolve(process.hall(), BEA, &agreed, "approve", json!({})).ok();
+    resolve(process.hall(), BEA, &refused, "deny", json!({})).ok();
     process.end();
     fs::remove_file(fixture.path("approvals.db")).unwrap();
     let process = fixture.serve();
-    until(|| {
-        support::post(process.hall(), crate::desk::ASKER, "/api/route", &crate::desk::write(json!({}))).status == 200
+    let said = process.wait_for_log("what the ledger has open is not in the approvals' store");
+    assert!(said.contains("\"approvals\":2"), "{said}");
+    for (n, id) in [agreed, waits, refused].iter().enumerate() {
+        assert_ne!(held(&ask(process.hall(), json!({"request": {"row": n + 1}}))), *id);
+        look(process.hall(), BEA, id).refused(404);
+    }
+    process.end();
+    fixture.verify();
+}
+
+#[test]
+fn an_older_copy_of_the_store_brings_nothing_back_that_was_spent() {
+    let fixture = fixture("{ ttl: 1h }");
+    let copied = |name: &str| assert!(fs::copy(fixture.path("approvals.db"), fixture.path(name)).unwrap() > 0);
+    let process = fixture.serve();
+    let id = held(&ask(process.hall(), json!({})));
+    process.end();
+    copied("pending.db");
+    let process = started(&fixture);
+    resolve(process.hall(), BEA, &id, "approve", json!({})).ok();
+    process.end();
+    copied("approved.db");
+    let process = started(&fixture);
+    granted(&ask(process.hall(), json!({})), &id);
+    process.end();
+    for copy in ["pending.db", "approved.db"] {
+        fs::copy(fixture.path(copy), fixture.path("approvals.db")).unwrap();
+        let process = started(&fixture);
+        assert_eq!(state(process.hall(), &id), "spent", "{copy}");
+        assert_ne!(held(&ask(process.hall(), json!({}))), id);
+        process.kill();
+    }
+    fixture.verify();
+}
+
+#[test]
+fn beside_a_ledger_that_does_not_have_what_happened_everything_is_asked_for_again() {
+    let fixture = fixture("{ ttl: 1h }");
+    fixture.add("ledger: { segment_mib: 1, max_size: 2MiB, checkpoint_every: 10ms }");
+    let process = fixture.serve();
+    let agreed = |process: &Process, n: i32| {
+        let id = held(&ask(process.hall(), json!({"request": {"row": n}})));
+        resolve(process.hall(), BEA, &id, "approve", json!({})).ok();
+        id
+    };
+    let again = |process: &Process, n: i32, id: &str| {
+        process.wait_for_log("the ledger does not have all that has happened");
+        assert_ne!(held(&ask(process.hall(), json!({"request": {"row": n}}))), id);
+        look(process.hall(), BEA, id).refused(404);
+    };
+    // Pruned behind what is open: who goes on knows it all the same, and whoever verifies is told that it is not kept.
+    let [first, second] = [1, 2].map(|n| agreed(&process, n));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while support::metric(process.hall(), "hallgate_ledger_pruned") == 0 {
+                    for _ in 0..100 {
+                        support::ask(
+                            process.hall(),
+                            "POST /api/route",
+                            &[("authorization", "Bearer hst_asker_0123456789")],
+                            "{",
+                        );
+                    }
+                }
+            });
+        }
     });
-    assert_ne!(held(&ask(process.hall(), json!({}))), id);
-    look(process.hall(), BEA, &id).refused(404);
+    assert_eq!(granted(&ask(process.hall(), json!({"request": {"row": 1}})), &first), ["bea"]);
+    let (code, out, err) = fixture.run(&["audit", "verify"]);
+    assert!(code == Some(0) && out.contains("but for 1 dispatches that were agreed to in another log"), "{out}{err}");
+    // Started anew it cannot tell whether it was spent.
+    process.kill();
+    let process = fixture.serve();
+    again(&process, 2, &second);
+
+    // The same beside a ledger that was begun anew.
+    let third = agreed(&process, 3);
+    process.end();
+    fs::remove_dir_all(fixture.path("ledger")).unwrap();
+    let process = fixture.serve();
+    again(&process, 3, &third);
+    process.end();
+    fixture.verify();
 }

@@ -43,6 +43,12 @@ impl Faults {
         fs::write(self.folder.join(fault), "").unwrap();
     }
 
+    /// From now on the wall clock is off by so many seconds.
+    pub fn set_clock(&self, seconds: i64) {
+        fs::write(self.folder.join("clock.beside"), seconds.to_string()).unwrap();
+        fs::rename(self.folder.join("clock.beside"), self.folder.join("clock")).unwrap();
+    }
+
     /// From now on it is not.
     pub fn lift(&self, fault: &str) {
         fs::remove_file(self.folder.join(fault)).unwrap();

@@ -17,6 +17,8 @@ struct Place {
     from: usize,
     to: usize,
     id: String,
+    /// Its answer had to wait until the disk had it.
+    synced: bool,
 }
 
 /// What was lost, and what must be there all the same.
@@ -45,21 +47,24 @@ fn places(files: &[PathBuf]) -> Vec<Place> {
             let to = from + 12 + u32::from_le_bytes(head[4..8].try_into().unwrap()) as usize;
             let Some(json) = bytes.get(from + 12..to).filter(|json| !json.is_empty()) else { break };
             let Ok(entry) = serde_json::from_slice::<serde_json::Value>(json) else { break };
-            places.push(Place { segment, from, to, id: entry["receipt_id"].as_str().unwrap().to_owned() });
+            // A step of an approval, a dispatch that rests on one.
+            let synced = entry["kind"] == "approval" || entry["approval"]["receipt_hash"].is_string();
+            places.push(Place { segment, from, to, id: entry["receipt_id"].as_str().unwrap().to_owned(), synced });
             from = to;
         }
     }
     places
 }
 
-/// Loses some of the pages that no checkpoint vouches for, and has the machine booted.
+/// Loses some of the pages that no checkpoint vouches for and no sync has put on the disk, and has the machine booted.
 pub fn lose(fixture: &Fixture, random: &mut Random) -> Lost {
     let (files, all) = (segments(fixture), entries(&[&fixture.path("ledger/segments")]));
     let note = fixture.read("ledger/checkpoint");
     let signed: usize = note.lines().nth(1).unwrap().parse().unwrap();
     let first: usize = files[0].file_stem().unwrap().to_str().unwrap().parse().unwrap();
     let places = places(&files);
-    let (safe, unsigned) = places.split_at(signed.saturating_sub(first).min(places.len()));
+    let synced = places.iter().rposition(|place| place.synced).map_or(0, |last| last + 1);
+    let (safe, unsigned) = places.split_at(signed.saturating_sub(first).min(places.len()).max(synced));
     let end = safe.last().map_or((0, 32), |place| (place.segment, place.to));
     let mut gone = HashSet::new();
     for (segment, path) in files.iter().enumerate().skip(end.0) {

@@ -49,16 +49,19 @@ fn the_same_again_is_forwarded_once_as_it_came() {
 }
 
 #[test]
-fn of_many_at_once_exactly_one_is_forwarded() {
+fn of_many_repeats_at_once_exactly_one_is_forwarded() {
     let gate = started("{}", "");
     let id = held(&gate.write());
     gate.resolve(&id, "approve");
+    let repeats = support::repeats();
     let statuses: Vec<u16> = thread::scope(|scope| {
-        let asks: Vec<_> = (0..100).map(|_| scope.spawn(|| gate.write().status)).collect();
+        let asks: Vec<_> = (0..repeats).map(|_| scope.spawn(|| gate.write().status)).collect();
         asks.into_iter().map(|ask| ask.join().unwrap()).collect()
     });
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
-    assert!(statuses.iter().all(|status| [200, 403].contains(status)), "{statuses:?}");
+    // Of so many at once not every body may be read at once.
+    assert!(statuses.iter().all(|status| [200, 403, 503].contains(status)), "{statuses:?}");
+    assert!(repeats > 256 || !statuses.contains(&503), "{statuses:?}");
     assert_eq!(gate.upstream.bodies().len(), 1);
     gate.process.end();
     gate.fixture.verify();

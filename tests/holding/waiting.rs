@@ -135,6 +135,81 @@ fn a_credential_that_is_gone_meanwhile_is_nobodys() {
 }
 
 #[test]
+fn what_rests_on_another_rule_by_now_does_not_run_for_who_waits() {
+    let gate = started("{}", "");
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| gate.send(WAITS, &[], ROW));
+        gate.waits_for(1.0);
+        let id = gate.only_pending();
+        gate.fixture.write("rules.json", &crate::gate::rules("somebody looks twice"));
+        gate.process.hang_up();
+        gate.process.wait_for_log("reloaded: in force");
+        gate.resolve(&id, "approve");
+        let why = refused(&waits.join().unwrap(), 403, "DENY_REQUIRES_HUMAN_APPROVAL");
+        assert!(why.contains("is void"), "{why}");
+        assert_eq!(gate.look(&id)["state"], "void");
+    });
+    assert_eq!((gate.upstream.bodies(), gate.pending()), (Vec::<Vec<u8>>::new(), Vec::new()));
+    gate.process.end();
+    gate.fixture.verify();
+}
+
+#[test]
+fn a_connection_that_was_to_end_anyway_is_watched_while_its_caller_waits_and_ends_behind_its_answer() {
+    let gate = started("{}", "");
+    let ask = |path: &str| {
+        let length = ROW.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: here\r\nwcp-token: {ASKER}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{ROW}"
+        )
+    };
+    let mut waits = Connection::to(gate.process.gate());
+    waits.send(ask("/wait/a"));
+    gate.waits_for(1.0);
+    gate.resolve(&gate.only_pending(), "approve");
+    let answer = waits.receive().unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    assert!(waits.closed(), "{}", answer.head);
+    // Who leaves is seen to leave.
+    let mut leaves = std::net::TcpStream::connect(gate.process.gate()).unwrap();
+    std::io::Write::write_all(&mut leaves, ask("/wait/b").as_bytes()).unwrap();
+    gate.waits_for(1.0);
+    drop(leaves);
+    gate.waits_for(0.0);
+}
+
+#[test]
+fn who_is_answered_is_told_to_go_while_somebody_waits_for_its_place() {
+    let gate = started("{}", "connections: { most: 2, per_network: 2, unknown: 2 }");
+    let request = |body: &str| {
+        let length = body.len();
+        format!("{WAITS} HTTP/1.1\r\nhost: here\r\nwcp-token: {ASKER}\r\ncontent-length: {length}\r\n\r\n{body}")
+    };
+    let mut at_work = ["1", "2"].map(|body| {
+        let mut connection = Connection::to(gate.process.gate());
+        connection.send(request(body));
+        connection
+    });
+    gate.waits_for(2.0);
+    // As many wait in line as there are places: whoever is refused has found the line full.
+    let come = [(); 3].map(|()| std::net::TcpStream::connect(gate.process.gate()).unwrap());
+    let refused = |stream: &&std::net::TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        matches!(std::io::Read::read(&mut &**stream, &mut [0; 1]), Ok(0))
+    };
+    until(|| come.iter().any(|stream| refused(&stream)));
+    let id = gate.pending().remove(0);
+    let first = usize::from(gate.look(&id)["contents"]["body"] == "2");
+    gate.resolve(&id, "approve");
+    let answer = at_work[first].receive().unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{}", answer.head);
+    assert!(at_work[first].closed());
+    // And who waited is served.
+    assert_eq!(come.iter().filter(refused).count(), 1);
+    held(&gate.write());
+}
+
+#[test]
 fn over_http2_it_is_the_same() {
     let gate = started("{}", "");
     let curl = |path: &str| {

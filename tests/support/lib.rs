@@ -98,6 +98,11 @@ pub fn until(so: impl Fn() -> bool) {
     }
 }
 
+/// How many send the same at once. `HALLGATE_REPEATS=1000` is the long run (`make kills`).
+pub fn repeats() -> usize {
+    std::env::var("HALLGATE_REPEATS").map_or(100, |text| text.parse().unwrap())
+}
+
 /// How a text differs from its golden file; `None` where it does not. With `UPDATE_GOLDEN` set the file is written anew.
 pub fn differs_from_golden(golden: &Path, text: &str) -> Option<String> {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

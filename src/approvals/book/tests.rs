@@ -74,9 +74,10 @@ fn entry(n: u8) -> Digest {
 /// Opens what is asked: its id.
 fn opened(book: &Arc<Book>, what: &str, now: BothClocks) -> Uuid {
     match book.enter(&asked(what), &asker("ann"), now, None) {
-        Entered::New(mut opening) => {
-            opening.recording();
-            opening.approval().id
+        Entered::New(opening) => {
+            let id = opening.approval().id;
+            opening.opened();
+            id
         }
         other => panic!("{other:?}"),
     }
@@ -89,7 +90,7 @@ fn done(
     resolution: Resolution,
     now: BothClocks,
 ) -> Result<Approval, NotResolved> {
-    book.prepare(id, &approver(by), &resolution, None, now).map(|step| step.take(entry(1)))
+    book.prepare(id, &approver(by), &resolution, None, |_, _| true, now).map(|step| step.take(entry(1)))
 }
 
 fn approve() -> Resolution {
@@ -141,7 +142,7 @@ fn an_opening_that_is_not_kept_was_never_there() {
     let id = opening.approval().id;
     // Whoever asks the same meanwhile waits for the same.
     assert!(matches!(book.enter(&asked("x"), &asker("ann"), at(0), None), Entered::Pending(_)));
-    assert!(matches!(book.prepare(id, &approver("bea"), &approve(), None, at(0)), Err(NotResolved::Busy)));
+    assert!(matches!(book.prepare(id, &approver("bea"), &approve(), None, |_, _| true, at(0)), Err(NotResolved::Busy)));
     assert!(book.open().is_empty(), "nobody is asked yet");
     drop(opening);
     assert_eq!((book.find(id), book.pending().0), (None, 0));
@@ -149,19 +150,68 @@ fn an_opening_that_is_not_kept_was_never_there() {
 }
 
 #[test]
-fn an_opening_whose_entry_may_be_on_record_is_there_though_whoever_asked_has_left() {
-    for (discarded, there) in [(false, true), (true, false)] {
+fn what_comes_to_nothing_is_there_again_though_the_same_was_asked_for_meanwhile() {
+    for (meanwhile, found) in [(None, true), (Some(approve()), true), (Some(Resolution::Deny), false)] {
         let book = Book::new(settings(), Vec::new(), 0, at(0));
-        let Entered::New(mut opening) = book.enter(&asked("x"), &asker("ann"), at(0), None) else { panic!() };
-        let id = opening.approval().id;
-        opening.recording();
-        if discarded {
-            opening.discard()
-        } else {
-            drop(opening)
+        let first = opened(&book, "x", at(0));
+        done(&book, first, "bea", approve(), at(0)).unwrap();
+        let Entered::Granted(claim) = book.enter(&asked("x"), &asker("ann"), at(1), None) else { panic!() };
+        let second = opened(&book, "x", at(1));
+        if let Some(resolution) = meanwhile.clone() {
+            done(&book, second, "bea", resolution, at(1)).unwrap();
         }
-        assert_eq!((book.find(id).is_some(), book.open().len()), (there, usize::from(there)));
+        claim.release();
+        let claim = match book.enter(&asked("x"), &asker("ann"), at(2), None) {
+            Entered::Granted(claim) => claim,
+            Entered::Refused(no) => {
+                assert_eq!((no.id, found), (second, false), "one no is enough");
+                continue;
+            }
+            other => panic!("{other:?}"),
+        };
+        assert!(found && (meanwhile.is_some() || claim.approval().id == first), "what was agreed to goes first");
+        claim.spent();
+        // And what was asked for meanwhile is found behind it.
+        match (meanwhile, book.enter(&asked("x"), &asker("ann"), at(3), None)) {
+            (None, Entered::Pending(left)) => assert_eq!(left.id, second),
+            (Some(_), Entered::Granted(claim)) => claim.spent(),
+            other => panic!("{other:?}"),
+        }
     }
+}
+
+#[test]
+fn votes_are_judged_by_what_their_credentials_may_when_the_next_one_comes() {
+    let mut settings = settings();
+    settings.quorum = [(SupervisorLevel::Gatekeeper, 2)].into();
+    let book = Book::new(settings, Vec::new(), 0, at(0));
+    let id = opened(&book, "x", at(0));
+    done(&book, id, "bea", approve(), at(0)).unwrap();
+    let as_now = |now: Option<Approver>| {
+        let stands = move |asked: &Approval, vote: &Vote| now.as_ref().is_some_and(|by| asked.could_be_given(vote, by));
+        book.prepare(id, &approver("cyd"), &approve(), None, stands, at(1)).unwrap()
+    };
+    let bea = || approver("bea");
+    let other_tenant = Binding { tenant: Some("org.other".parse().unwrap()), ..Binding::default() };
+    for now in [
+        None,
+        Some(Approver { owner: "ann".into(), ..bea() }),
+        Some(Approver { owner: "bob".into(), ..bea() }),
+        Some(Approver { levels: [SupervisorLevel::Executor].into(), ..bea() }),
+        Some(Approver { max_label: DataLabel::Internal, ..bea() }),
+        Some(Approver { binding: other_tenant, ..bea() }),
+    ] {
+        let step = as_now(now.clone());
+        assert_eq!((step.action, step.agreed().len()), (Action::Vote, 1), "{now:?}");
+    }
+    let step = as_now(Some(bea()));
+    assert_eq!((step.action, step.agreed().len()), (Action::Approve, 2));
+    drop(step);
+    // Without hers it is one vote, and she may agree anew.
+    let voted = as_now(None).take(entry(2));
+    assert_eq!((&voted.state, voted.votes.len()), (&State::Pending, 1));
+    let agreed = done(&book, id, "bea", approve(), at(2)).unwrap();
+    assert_eq!(agreed.votes.iter().map(|vote| vote.token.as_str()).collect::<Vec<_>>(), ["cyd", "bea"]);
 }
 
 #[test]
@@ -207,7 +257,7 @@ fn of_those_about_the_same_the_newest_counts_after_a_restart() {
         );
     }
     let book = Book::new(settings(), kept, 0, at(902));
-    book.forget_unopened(new);
+    book.forget(new);
     assert_eq!((book.find(new), book.unkept().1), (None, vec![new]));
 }
 
@@ -270,7 +320,8 @@ fn what_rests_on_something_else_by_now_is_void() {
 fn who_may_decide() {
     let book = Book::new(settings(), Vec::new(), 0, at(0));
     let id = opened(&book, "x", at(0));
-    let tried = |by: Approver, resolution| book.prepare(id, &by, &resolution, None, at(1)).map(|step| step.action);
+    let tried =
+        |by: Approver, resolution| book.prepare(id, &by, &resolution, None, |_, _| true, at(1)).map(|step| step.action);
     let may_not = |found: Result<Action, NotResolved>| matches!(found, Err(NotResolved::MayNot(_)));
     assert!(may_not(tried(approver("ann"), approve())), "who asks");
     assert!(may_not(tried(approver("ann"), Resolution::Deny)));
@@ -300,13 +351,12 @@ fn who_may_decide() {
 fn what_a_human_does_is_not_run() {
     let book = Book::new(settings(), Vec::new(), 0, at(0));
     let executor = HeldAsk { level: SupervisorLevel::Executor, ..asked("x") };
-    let Entered::New(mut opening) = book.enter(&executor, &asker("ann"), at(0), None) else { panic!() };
+    let Entered::New(opening) = book.enter(&executor, &asker("ann"), at(0), None) else { panic!() };
     let id = opening.approval().id;
-    opening.recording();
-    drop(opening);
+    opening.opened();
     let by = Approver { levels: [SupervisorLevel::Executor].into(), ..approver("bea") };
-    assert!(matches!(book.prepare(id, &by, &approve(), None, at(0)), Err(NotResolved::Cannot(_))));
-    let step = book.prepare(id, &by, &Resolution::Done, Some("by hand".into()), at(0)).unwrap();
+    assert!(matches!(book.prepare(id, &by, &approve(), None, |_, _| true, at(0)), Err(NotResolved::Cannot(_))));
+    let step = book.prepare(id, &by, &Resolution::Done, Some("by hand".into()), |_, _| true, at(0)).unwrap();
     assert_eq!(step.take(entry(1)).state, State::Done);
     assert!(matches!(book.enter(&executor, &asker("ann"), at(1), None), Entered::Refused(_)));
 }
@@ -319,8 +369,8 @@ fn a_quorum_is_of_different_owners_and_begins_anew_when_it_is_escalated() {
     let id = opened(&book, "x", at(0));
     assert_eq!(done(&book, id, "bea", approve(), at(0)).unwrap().state, State::Pending);
     assert!(matches!(done(&book, id, "bea", approve(), at(0)), Err(NotResolved::Cannot(_))), "one owner is one vote");
-    let step = book.prepare(id, &approver("cyd"), &approve(), None, at(0)).unwrap();
-    assert_eq!(step.approved_by(), ["bea", "cyd"].map(|name| name.parse().unwrap()));
+    let step = book.prepare(id, &approver("cyd"), &approve(), None, |_, _| true, at(0)).unwrap();
+    assert_eq!(step.agreed(), ["bea", "cyd"].map(|name| name.parse().unwrap()));
     drop(step);
     let up = done(&book, id, "cyd", Resolution::Escalate(None), at(0)).unwrap();
     assert_eq!(
@@ -340,8 +390,8 @@ fn only_so_much_waits() {
     let of = |worker: &str, what: &str| HeldAsk { worker: Some(worker.into()), ..asked(what) };
     assert!(matches!(tried(&of("wrk_b", "5"), "ann"), Entered::TooMany(_)), "of one credential");
     for n in 5..9 {
-        let Entered::New(mut opening) = tried(&of("wrk_b", &n.to_string()), "bob") else { panic!("{n}") };
-        opening.recording();
+        let Entered::New(opening) = tried(&of("wrk_b", &n.to_string()), "bob") else { panic!("{n}") };
+        opening.opened();
     }
     assert!(matches!(tried(&of("wrk_c", "9"), "cyd"), Entered::TooMany(why) if why.contains("approvals.most")));
     // What is asked already may be asked.
@@ -368,7 +418,8 @@ fn what_is_on_record_is_taken_over_once() {
     let book = Book::new(settings(), Vec::new(), 0, at(0));
     let id = opened(&book, "x", at(0));
     let by = Some(Vote { token: "bea".parse().unwrap(), owner: "bea".into() });
-    let approved = TakenMove { action: Action::Approve, by, note: None, entry: entry(7) };
+    let approved =
+        TakenMove { action: Action::Approve, by, agreed: vec!["bea".parse().unwrap()], note: None, entry: entry(7) };
     assert!(book.replay(id, Some(approved.clone())));
     assert!(!book.replay(id, Some(approved)), "it is known");
     let Entered::Granted(claim) = book.enter(&asked("x"), &asker("ann"), at(1), None) else { panic!() };

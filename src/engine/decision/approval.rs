@@ -19,6 +19,8 @@ pub struct ApprovalMark {
     pub expires_at_micros: i64,
     /// Who answers for the credential that asks; `None` for none.
     pub owner: Option<Arc<str>>,
+    /// Whether they are asked from this decision on; others wait for what was asked already.
+    pub opens: bool,
     /// That they have agreed, on which this decision rests; `None` while they are asked.
     pub granted: Option<Granted>,
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::now;
+use crate::approvals::Restored;
 use crate::hall::Hall;
 use crate::telemetry::threads::{self, Thread};
 
@@ -17,11 +18,11 @@ pub(super) const END: Duration = Duration::from_secs(3);
 
 impl Hall {
     /// First reads what the store lacks from the ledger, then looks after the clock until it is told to end.
-    pub(super) fn expire_approvals(self: &Arc<Self>, noted_micros: i64, ends: Arc<AtomicBool>) -> io::Result<Thread> {
+    pub(super) fn expire_approvals(self: &Arc<Self>, restored: Restored, ends: Arc<AtomicBool>) -> io::Result<Thread> {
         let hall = Arc::downgrade(self);
         threads::start("approvals", move || {
             if let Some(hall) = Weak::upgrade(&hall) {
-                hall.recover_approvals(noted_micros, &ends);
+                hall.recover_approvals(&restored, &ends);
             }
             while !ends.load(Ordering::Acquire) {
                 let Some(hall) = Weak::upgrade(&hall) else { return };

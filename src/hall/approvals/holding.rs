@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::{Approvals, now};
 use crate::approvals::callback::MOST_CALLBACKS;
-use crate::approvals::{Approval, Asker, Callback, CallbackKept, Contents, Entered, GrantClaim, HeldAsk};
+use crate::approvals::{Approval, Asker, Callback, CallbackKept, Contents, Entered, GrantClaim, HeldAsk, Opening};
 use crate::clock::now_micros;
 use crate::engine::{
     self, ApprovalMark, Binding, Decision, DenyCode, Facts, Granted, KeptRequest, Outcome, Question, RouteInput,
     Snapshot, Verdict,
 };
-use crate::hall::{Ask, Asking, Caller, CannotDecide, Door, Hall, Recorded};
+use crate::hall::{Ask, Asking, Caller, CannotDecide, Door, Hall, Recorded, activation};
 use crate::ids::{Digest, SupervisorLevel};
 use crate::ledger::RecordError;
 
@@ -157,29 +157,15 @@ impl Hall {
                         denied(DenyCode::TooManyPending, too_many_callbacks())
                     }
                 }
-                Entered::New(mut opening) => {
+                Entered::New(opening) => {
                     if let Some(callback) = what.callback.clone() {
                         approvals.book.call_back(opening.approval().id, callback);
                     }
                     let contents = approvals.book.kept(input.data_label, (what.contents)());
                     let kept_contents = approvals.store.keep(opening.approval(), contents).await;
                     kept_contents.map_err(|_| CannotDecide::Approvals)?;
-                    let decision = answer(verdict, Some(pending(opening.approval(), owner)));
-                    opening.recording();
-                    let recorded = self.record_decision(decision, asking(kept), None, began).await;
-                    return match recorded {
-                        Ok(recorded) => {
-                            approvals.book.saw(recorded.receipt().recorded_at_micros());
-                            self.metrics.approvals_opened.inc();
-                            Ok(recorded)
-                        }
-                        Err(why) => {
-                            if is_never_written(&why) {
-                                opening.discard();
-                            }
-                            Err(why)
-                        }
-                    };
+                    let mark = ApprovalMark { opens: true, ..pending(opening.approval(), owner) };
+                    return self.open(opening, answer(verdict, Some(mark)), asking(kept), began).await;
                 }
                 Entered::Granted(claim) => {
                     let place = match self.place(door, &input.tenant_id, input.qos_class) {
@@ -219,6 +205,28 @@ impl Hall {
             return self.record_decision(decision, asking(kept), None, began).await;
         }
         Err(CannotDecide::Approvals)
+    }
+
+    /// Records that somebody is asked. It is in a task of its own: whoever asks may leave, and what is on record is there. What is not,
+    /// or may not be, was never there: nobody is told of it.
+    async fn open(
+        self: &Arc<Self>,
+        opening: Opening,
+        decision: Decision,
+        asking: Asking,
+        began: Instant,
+    ) -> Result<Recorded, CannotDecide> {
+        let hall = Arc::clone(self);
+        let opened = activation::make_in_time(async move {
+            let recorded = hall.record_decision(decision, asking, None, began).await?;
+            if let Some(approvals) = hall.approvals.get() {
+                approvals.book.saw(recorded.receipt().recorded_at_micros());
+            }
+            opening.opened();
+            hall.metrics.approvals_opened.inc();
+            Ok(recorded)
+        });
+        opened.await.map_err(CannotDecide::Record)?
     }
 
     /// Records that a held request is denied, because it cannot wait for anybody.
@@ -289,6 +297,7 @@ fn mark(approval: &Approval, owner: Option<Arc<str>>, granted: Option<Granted>) 
         level: approval.asked.level,
         expires_at_micros: approval.expires_at_micros,
         owner,
+        opens: false,
         granted,
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::now;
 use crate::approvals::{
-    Action, Approval, ApprovalMove, Approver, Book, Contents, NotResolved, Phase, Resolution, State,
+    Action, Approval, ApprovalMove, Approver, Book, Contents, NotResolved, Phase, Resolution, State, Vote,
 };
 use crate::hall::{Hall, activation};
 use crate::ids::SupervisorLevel;
@@ -49,7 +49,7 @@ impl Hall {
         let book = self.approvals_in_order()?;
         let hall = Arc::clone(self);
         activation::make_in_time(async move {
-            let step = book.prepare(id, &by, &resolution, note, now())?;
+            let step = book.prepare(id, &by, &resolution, note, |asked, vote| hall.stands(asked, vote), now())?;
             hall.asked_by_another(&step.approval, &by)?;
             Ok(hall.record_step(step).await?)
         })
@@ -105,6 +105,15 @@ impl Hall {
         if owner.as_ref() == Some(&by.owner) { Err(NotResolved::own(&by.owner)) } else { Ok(()) }
     }
 
+    /// Whether a vote counts still: its credential is there, answered for by the same, and could give it now. What is pending is judged by
+    /// the tokens in force; what enough have agreed to is decided, and is taken back by whoever wants that.
+    fn stands(&self, approval: &Approval, vote: &Vote) -> bool {
+        let tokens = self.tokens.load();
+        let asks = approval.asker.token.as_ref().and_then(|name| tokens.owner_of(name));
+        let by = tokens.approver_of(&vote.token);
+        by.is_some_and(|by| approval.could_be_given(vote, &by)) && asks.as_ref() != Some(&vote.owner)
+    }
+
     /// How many must agree to an approval of this level.
     #[must_use]
     pub fn approval_quorum(&self, level: SupervisorLevel) -> usize {
@@ -148,10 +157,10 @@ impl Hall {
         step.take(receipt.hash())
     }
 
-    /// One approval, as an approver or whoever asks for it sees it.
+    /// One approval, as an approver or whoever asks for it sees it: with the votes that count.
     #[must_use]
     pub fn approval(&self, id: Uuid) -> Option<Approval> {
-        self.approvals.get()?.book.find(id)
+        Some(self.approvals.get()?.book.find(id)?.standing(|approval, vote| self.stands(approval, vote)))
     }
 
     /// What would run, for an approver: `None` once somebody has decided.
@@ -166,7 +175,8 @@ impl Hall {
     /// All that somebody may still decide or spend, the oldest first.
     #[must_use]
     pub fn open_approvals(&self) -> Vec<Approval> {
-        self.approvals.get().map(|approvals| approvals.book.open()).unwrap_or_default()
+        let open = self.approvals.get().map(|approvals| approvals.book.open()).unwrap_or_default();
+        open.iter().map(|one| one.standing(|approval, vote| self.stands(approval, vote))).collect()
     }
 
     /// What has waited for a human for half of its time.
@@ -215,7 +225,7 @@ fn entry_of(step: &ApprovalMove) -> ApprovalStep {
         expires_at_micros: step.approval.expires_at_micros,
         tenant: Arc::clone(&asked.tenant),
         by,
-        approved_by: step.approved_by(),
+        approved_by: step.agreed(),
         quorum: step.quorum(),
         note: step.note.clone(),
     }

@@ -63,11 +63,6 @@ impl ApprovalAction {
             Self::Void => "void",
         }
     }
-
-    /// Whether less may run from then on.
-    pub(crate) const fn takes_away(self) -> bool {
-        !matches!(self, Self::Voted | Self::Approved)
-    }
 }
 
 /// Who takes a step, and by what right.
@@ -102,7 +97,7 @@ pub struct ApprovalStep {
     pub tenant: Arc<str>,
     /// By whom; `None` for time and change.
     pub by: Option<ApproverMark>,
-    /// All who have agreed, once enough have.
+    /// Where somebody agrees, all who have and still count.
     pub approved_by: Vec<TokenName>,
     /// How many must agree.
     pub quorum: usize,

@@ -80,13 +80,15 @@ impl Record {
         size_of::<Self>() + texts
     }
 
-    /// Whether it takes a right away: it is on the disk before it is in force, whatever [`Durability`](crate::ledger::settings::Durability) says.
+    /// Whether it is on the disk before it is in force, whatever [`Durability`](crate::ledger::settings::Durability) says: it takes a
+    /// right away, or is a step of an approval.
     #[must_use]
-    pub fn takes_away(&self) -> bool {
+    pub fn must_last(&self) -> bool {
         match self {
-            // What humans have agreed to is spent.
-            Self::Decision { decision, .. } => matches!(&decision.approval, Some(mark) if mark.granted.is_some()),
-            Self::Approval(step) => step.action.takes_away(),
+            Self::Decision { decision, .. } => {
+                matches!(&decision.approval, Some(mark) if mark.opens || mark.granted.is_some())
+            }
+            Self::Approval(_) => true,
             Self::Refusal(_) | Self::AnonymousRefusals(_) | Self::Policy(_) | Self::Recovery(_) => false,
             Self::Registry(change) => change.action.takes_away(),
             Self::Status(change) => change.takes_away(),

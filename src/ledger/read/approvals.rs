@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::ids::{Digest, SupervisorLevel, TokenName};
 use crate::ledger::format::approval::ApprovalAction;
 use crate::ledger::format::ids;
+use crate::ledger::read::cursor::Cursor;
 use crate::ledger::read::reader::LogReader;
 
 /// What an entry says of an approval.
@@ -25,8 +26,12 @@ pub struct PastApproval {
     pub happened: ApprovalEvent,
     /// The level from then on.
     pub level: SupervisorLevel,
+    /// When it is over, in microseconds since 1970 UTC.
+    pub expires_at_micros: i64,
     /// By whom, and who answers for them; `None` for time and change.
     pub by: Option<(TokenName, Arc<str>)>,
+    /// Where somebody agrees, all who have and still count.
+    pub agreed: Vec<TokenName>,
     /// Why.
     pub note: Option<Arc<str>>,
 }
@@ -49,6 +54,8 @@ struct Written {
     action: Option<String>,
     approval: Option<Mark>,
     approver: Option<Approver>,
+    #[serde(default)]
+    approved_by: Vec<TokenName>,
     note: Option<Arc<str>>,
 }
 
@@ -56,6 +63,7 @@ struct Written {
 struct Mark {
     id: Uuid,
     level: SupervisorLevel,
+    expires_at: String,
     /// Of a decision that spends.
     receipt_hash: Option<Digest>,
 }
@@ -67,6 +75,21 @@ struct Approver {
 }
 
 impl LogReader {
+    /// When the oldest entry that is kept was recorded, in microseconds since 1970 UTC; `None`: there is none. It blocks this thread.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn kept_since(&self) -> io::Result<Option<i64>> {
+        #[derive(Deserialize)]
+        struct Id {
+            receipt_id: Uuid,
+        }
+        let mut cursor = Cursor::begin(&self.folder)?;
+        let Some((_, json)) = cursor.next()? else { return Ok(None) };
+        let Id { receipt_id } = serde_json::from_slice(json).map_err(io::Error::from)?;
+        Ok(Some(ids::micros(receipt_id)))
+    }
+
     /// Reads what has become of approvals from a time on, in microseconds since 1970 UTC, in order, up to the entry of this number; it
     /// blocks this thread.
     ///
@@ -94,12 +117,15 @@ impl LogReader {
                 None if mark.receipt_hash.is_some() => ApprovalEvent::Spent,
                 None => ApprovalEvent::Asked,
             };
+            let expires_at: jiff::Timestamp = mark.expires_at.parse().map_err(io::Error::other)?;
             take(PastApproval {
                 id: mark.id,
                 recorded_at_micros: ids::micros(written.receipt_id),
                 entry: Digest::of(json),
                 happened,
                 level: mark.level,
+                expires_at_micros: expires_at.as_microsecond(),
+                agreed: written.approved_by,
                 by: written.approver.map(|approver| (approver.token, approver.owner)),
                 note: written.note,
             });

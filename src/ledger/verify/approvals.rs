@@ -153,19 +153,22 @@ impl ApprovalCheck {
                 if text(entry, "recorded_at")? >= known.expires_at.as_str() {
                     return fault("recorded_at", "is after the approval was over");
                 }
+                let agreed: Vec<&str> = texts(entry, "approved_by")?.collect();
+                // A vote of a credential that could not give it any more does not count: it is named no more.
+                known.votes.retain(|(token, _)| token != by.token && agreed.contains(&token.as_str()));
                 if known.votes.iter().any(|(_, owner)| owner == by.owner) {
                     return fault("approver.owner", "has agreed already");
                 }
                 known.votes.push((by.token.to_owned(), by.owner.to_owned()));
+                if !known.votes.iter().map(|(token, _)| token.as_str()).eq(agreed) {
+                    return fault("approved_by", "is not who agreed");
+                }
                 let quorum = entry.get("quorum").and_then(Value::as_u64);
                 let quorum = quorum.ok_or_else(|| ("quorum", "is missing or no count".to_owned()))?;
                 if (known.votes.len() as u64 >= quorum) != (action == "approved") {
                     return fault("quorum", "is not how many have agreed");
                 }
                 if action == "approved" {
-                    if !known.votes.iter().map(|(token, _)| token.as_str()).eq(texts(entry, "approved_by")?) {
-                        return fault("approved_by", "is not who agreed");
-                    }
                     known.state = State::Approved(hash.to_hex());
                 }
             }

@@ -22,9 +22,9 @@ pub(crate) enum Job {
 }
 
 impl Job {
-    /// Whether it takes a right away from somebody.
-    pub(crate) fn takes_away(&self) -> bool {
-        matches!(self, Self::Record { record, .. } if record.takes_away())
+    /// Whether it may not be lost once it is in force.
+    pub(crate) fn must_last(&self) -> bool {
+        matches!(self, Self::Record { record, .. } if record.must_last())
     }
 }
 

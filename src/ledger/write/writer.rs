@@ -174,8 +174,8 @@ impl Writer {
         if self.batch.bytes().is_empty() {
             return self.active.probe(self.edge.size(), now).map(|()| (0, 0));
         }
-        // What takes a right away is not in force before it is sure to stay.
-        let sync = jobs.iter().any(Job::takes_away);
+        // What takes a right away, and what a human has done, is not in force before it is sure to stay.
+        let sync = jobs.iter().any(Job::must_last);
         self.active.append(self.batch.bytes(), self.edge.size(), now, sync)
     }
 

@@ -26,11 +26,20 @@ fn step(action: &str, by: Option<(&str, &str)>, quorum: u64) -> Value {
     step
 }
 
-fn approved(by: &[&str], quorum: u64) -> Value {
+/// The last of these agrees behind the others, and so many must.
+fn agrees(action: &str, by: &[&str], quorum: u64) -> Value {
     let last = by.last().copied().unwrap_or_default();
-    let mut step = step("approved", Some((last, last)), quorum);
+    let mut step = step(action, Some((last, last)), quorum);
     step["approved_by"] = json!(by);
     step
+}
+
+fn approved(by: &[&str], quorum: u64) -> Value {
+    agrees("approved", by, quorum)
+}
+
+fn voted(by: &[&str], quorum: u64) -> Value {
+    agrees("voted", by, quorum)
 }
 
 fn spent(by: &[&str]) -> Value {
@@ -62,8 +71,11 @@ fn what_was_agreed_to_is_spent_once() {
     let sound = [held(), held(), approved(&["bea"], 1), spent(&["bea"])];
     let found = check(&sound).ok().unwrap();
     assert_eq!((found.steps, found.spent, found.elsewhere), (2, 1, 0));
-    let two = [held(), step("voted", Some(("bea", "bea")), 2), approved(&["bea", "cyd"], 2), spent(&["bea", "cyd"])];
+    let two = [held(), voted(&["bea"], 2), approved(&["bea", "cyd"], 2), spent(&["bea", "cyd"])];
     assert!(check(&two).is_ok());
+    // A vote that counts no more is named no more; whoever gave it may agree anew.
+    let left = [held(), voted(&["bea"], 2), voted(&["cyd"], 2), approved(&["cyd", "bea"], 2), spent(&["cyd", "bea"])];
+    assert!(check(&left).is_ok());
     // Of another log, or before what is looked at.
     let found = check(&[spent(&["bea"])]).ok().unwrap();
     assert_eq!((found.spent, found.elsewhere), (1, 1));
@@ -104,9 +116,16 @@ fn each_thing_that_is_wrong_is_found() {
         (vec![held(), with(agreed(), "/approval/digest", hash("x").into())], "approval.digest"),
         (vec![held(), with(agreed(), "/data_label", "PUBLIC".into())], "approval.digest"),
         (vec![held(), approved(&["bea"], 2)], "quorum"),
-        (vec![held(), step("voted", Some(("bea", "bea")), 1)], "quorum"),
+        (vec![held(), voted(&["bea"], 1)], "quorum"),
+        (vec![held(), step("voted", Some(("bea", "bea")), 2)], "approved_by"),
+        (vec![held(), voted(&["bea"], 2), approved(&["cyd"], 2)], "quorum"),
+        (vec![held(), voted(&["bea"], 2), voted(&["cyd"], 2), approved(&["bea", "cyd", "dan"], 2)], "approved_by"),
         (vec![held(), with(agreed(), "/approved_by", json!(["bea", "cyd"]))], "approved_by"),
-        (vec![held(), step("voted", Some(("bea", "bea")), 2), approved(&["bea", "bea"], 2)], "approver.owner"),
+        (vec![held(), voted(&["bea"], 2), approved(&["bea", "bea"], 2)], "approved_by"),
+        (
+            vec![held(), voted(&["bea"], 2), with(approved(&["bea", "cyd"], 2), "/approver/owner", "bea".into())],
+            "approver.owner",
+        ),
         (vec![held(), step("escalated", Some(("bea", "bea")), 1)], "approval.level"),
     ] {
         assert_eq!(check(&entries).err(), Some(field), "{entries:#?}");
