@@ -26,7 +26,7 @@ mod page;
 mod pages;
 #[path = "approvals/receiver.rs"]
 mod receiver;
-#[path = "approvals/signed.rs"]
-mod signed;
 #[path = "approvals/resting.rs"]
 mod resting;
+#[path = "approvals/signed.rs"]
+mod signed;

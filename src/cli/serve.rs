@@ -14,6 +14,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use pingora_core::server::configuration::ServerConf;
@@ -45,6 +46,10 @@ use reload::Reloader;
 use signals::Signals;
 pub use trust::one_provider;
 
+/// How long what is still under way has at the end, to be dropped and its outcome recorded…
+const TASKS_END: Duration = Duration::from_secs(5);
+/// …and how much later a thread that serves a door, and has not ended, is left to itself.
+const SERVER_END: Duration = Duration::from_secs(2);
 /// How long the process waits for the collector at its end.
 const TRACES_END: Duration = Duration::from_secs(3);
 
@@ -94,6 +99,8 @@ pub struct Running {
     end: watch::Sender<StopMode>,
     registry: Option<Refresher>,
     server: Option<Thread>,
+    /// Hears when pingora does of the end.
+    told: Receiver<()>,
     watch: Option<Watch>,
     traces: Option<Exporter>,
     /// Closed last.
@@ -239,7 +246,8 @@ fn start_told(config: Config, tell: impl FnOnce(&watch::Sender<StopMode>)) -> Re
         Some(Listen::Unix(path)) => Some(path.clone()),
         _ => None,
     };
-    let (end, ending) = ShutdownSequence::new(Arc::clone(&hall), ledger.clone(), socket, shutdown, pulses);
+    let (tells, told) = channel();
+    let (end, ending) = ShutdownSequence::new(Arc::clone(&hall), ledger.clone(), socket, shutdown, pulses, tells);
     for service in gate.into_iter().chain(api) {
         let sockets = listen::claim(&*service, &mut bound).map_err(StartError::Door)?;
         server.add_boxed_service(Box::new(ending.door(service, sockets)));
@@ -255,6 +263,7 @@ fn start_told(config: Config, tell: impl FnOnce(&watch::Sender<StopMode>)) -> Re
         end,
         registry,
         server: Some(server),
+        told,
         watch: Some(watch),
         traces,
         bound_ops,
@@ -285,9 +294,10 @@ fn server_conf(gate: Option<&proxy::Settings>) -> Result<ServerConf, StartError>
         ca_file: Some(ca_file),
         grace_period_seconds: Some(0),
         // For tasks to be dropped, with their outcomes recorded, before the ledger closes.
-        graceful_shutdown_timeout_seconds: Some(5),
-        // Without work stealing a request would cost less, but pingora waits without a bound for a thread of that kind to end.
-        work_stealing: true,
+        graceful_shutdown_timeout_seconds: Some(TASKS_END.as_secs()),
+        // A connection stays on its thread: looking for others' work, and waking threads for it, costs more than a request's decision.
+        // pingora waits without a bound for such a thread to end: we do not ([`Running::wait`]).
+        work_stealing: false,
         ..ServerConf::default()
     })
 }
@@ -335,8 +345,9 @@ impl Running {
 
     /// Waits until the server has ended, then closes the ledger. Whether it ended without a panic.
     fn wait(&mut self) -> bool {
-        // It ends when it is told to, within the grace time.
-        let ended = self.server.take().is_none_or(|server| server.join(Duration::MAX));
+        // Until pingora hears of the end; an error says that it has ended by itself.
+        let _gone = self.told.recv();
+        let ended = self.server.take().is_none_or(|server| server.join(TASKS_END + SERVER_END));
         drop(self.registry.take());
         self.watch = None;
         self.decides.close_registry();

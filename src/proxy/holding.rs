@@ -121,7 +121,8 @@ impl Parts {
         let body = session.as_ref().get_retry_buffer().unwrap_or_default();
         let subject = would_run.subject(subject, unbound, &body);
         let contents = || would_run.contents(&body);
-        let recorded = self.hall.hold(request, HeldContents { subject, contents: &contents, returning, callback: None }).await?;
+        let recorded =
+            self.hall.hold(request, HeldContents { subject, contents: &contents, returning, callback: None }).await?;
         Ok((recorded, (destination, target)))
     }
 

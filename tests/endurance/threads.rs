@@ -133,5 +133,7 @@ fn a_door_that_no_longer_turns_is_dead_to_the_operations_door_and_the_end_comes_
             serves(&process, &upstream);
         }
     }
-    ends(&fixture, &process, 0);
+    // One that stands still is left to itself, and that is no end in order.
+    ends(&fixture, &process, 1);
+    process.wait_for_log("a thread has not ended in time");
 }

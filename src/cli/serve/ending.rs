@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,20 +47,24 @@ pub struct ShutdownSequence {
     /// The Unix socket that the gate listens on.
     socket: Option<PathBuf>,
     shutdown: Shutdown,
+    /// Hears when pingora is told.
+    tells: Sender<()>,
 }
 
 impl ShutdownSequence {
-    /// An end that comes when the sender says so. `socket` is removed before it closes.
+    /// An end that comes when the sender says so. `socket` is removed before it closes. `tells` hears when all that waits is over, and what
+    /// serves the doors is to end.
     pub fn new(
         hall: Arc<Hall>,
         ledger: Ledger,
         socket: Option<PathBuf>,
         shutdown: Shutdown,
         pulses: Pulses,
+        tells: Sender<()>,
     ) -> (watch::Sender<StopMode>, Self) {
         let (end, told) = watch::channel(StopMode::NotYet);
         let (close, _) = watch::channel(false);
-        (end, Self { told, close, open: Arc::default(), pulses, hall, ledger, socket, shutdown })
+        (end, Self { told, close, open: Arc::default(), pulses, hall, ledger, socket, shutdown, tells })
     }
 
     /// The service as a door that closes when this end has come so far.
@@ -115,6 +120,8 @@ impl ShutdownSignalWatch for ShutdownSequence {
             tracing::warn!(exchanges, why, "requests in flight are cut off");
         }
         self.hall.tell_of_strangers().await;
+        // Nobody hears it where the start has failed.
+        let _nobody = self.tells.send(());
         ShutdownSignal::GracefulTerminate
     }
 }
