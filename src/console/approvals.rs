@@ -66,6 +66,7 @@ struct Contents {
     body: String,
     is_hex: bool,
     bytes: usize,
+    is_withheld: bool,
 }
 
 #[derive(Deserialize)]

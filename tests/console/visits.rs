@@ -87,6 +87,17 @@ fn what_was_looked_at_is_agreed_to_and_nothing_else() {
 }
 
 #[test]
+fn what_is_kept_from_everybody_is_said_to_be() {
+    let fixture = fixture();
+    fixture.edit("approvals: {}", "approvals: { contents: { none_from: RESTRICTED } }");
+    let process = fixture.serve();
+    let held = asks(&process, ASKER, "org.acme", "RESTRICTED", "a-delicate-word");
+    let page = Browser::signed_in(&process, BEA)
+        .see(&format!("/console/approvals/{}", held["pending_approval_id"].as_str().unwrap()));
+    assert!(page.contains("you agree to the digest alone") && !page.contains("<pre"), "{page}");
+}
+
+#[test]
 fn a_worker_is_revoked_and_restored_by_a_form_and_it_is_on_record_who_did_it() {
     let fixture = fixture();
     let process = fixture.serve();
