@@ -20,7 +20,8 @@ use crate::api::reader::ApiState;
 use crate::api::response::json;
 use crate::clock::{now_micros, timestamp};
 use crate::console::{self, Api, Applying, Sessions};
-use crate::hall::{Applicant, Hall, Scope, Token, TokenBook};
+use crate::engine::DenyCode;
+use crate::hall::{Applicant, Door, Hall, Scope, Token, TokenBook};
 use crate::ids::TenantId;
 
 /// The pages of the console, which ask these paths.
@@ -47,7 +48,11 @@ impl Api for ApiInside {
                 let known = Applicant::Known { token: Some(&token.name), tenant: tenant.as_ref() };
                 credential::admit(&self.hall, known).await
             }
-            Applying::Nobody(address) => credential::admit(&self.hall, Applicant::Unknown(*address)).await,
+            Applying::Nobody(address) => {
+                // As at the API: counted, and recorded together with all others of its second.
+                self.hall.count_anonymous_refusal(Door::Api, DenyCode::Unauthenticated, *address);
+                credential::admit(&self.hall, Applicant::Unknown(*address)).await
+            }
         };
         admitted.map_err(IntoResponse::into_response)
     }

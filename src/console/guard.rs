@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::header::{COOKIE, HOST, HeaderMap};
 use http::request::Parts;
 use http::{Method, StatusCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::connections::is_of_this_machine;
@@ -134,6 +135,10 @@ fn sign_in(parts: &Parts) -> Response {
 
 /// A form that was sent from a page of ours.
 pub(super) struct Form<T>(pub(super) T);
+
+/// What is in a form that says nothing but that it was sent.
+#[derive(Deserialize)]
+pub(super) struct Sent {}
 
 impl<T: DeserializeOwned> FromRequest<Console> for Form<T> {
     type Rejection = Response;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::console::ask::{Failed, piece};
-use crate::console::guard::{Form, SignedIn};
+use crate::console::guard::{Form, Sent, SignedIn};
 use crate::console::page::{self, PageFrame, When};
 use crate::hall::Scope;
 
@@ -62,10 +62,6 @@ struct Alert {
     acknowledged: bool,
     acknowledged_at: Option<When>,
 }
-
-/// A form that says nothing but that it was sent.
-#[derive(Deserialize)]
-pub(super) struct Sent {}
 
 /// `GET /console/health`
 pub(super) async fn page(who: SignedIn) -> Result<Response, Failed> {

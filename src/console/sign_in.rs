@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 
 use crate::console::ask::Applying;
-use crate::console::guard::{Console, Form, Visitor};
+use crate::console::guard::{Console, Form, Sent, Visitor};
 use crate::console::page;
 use crate::ids::Digest;
 
@@ -36,10 +36,6 @@ pub(super) struct LinkForm {
     #[serde(default)]
     link: String,
 }
-
-/// A form that says nothing but that it was sent.
-#[derive(Deserialize)]
-pub(super) struct Out {}
 
 #[derive(Template)]
 #[template(path = "sign_in.html", config = "src/console/askama.toml")]
@@ -77,7 +73,7 @@ pub(super) async fn by_token(
         return page::of_api(refused);
     }
     let Some(token) = token else {
-        tracing::info!("somebody tried to sign in to the console with a token that is none");
+        tracing::debug!("somebody tried to sign in to the console with a token that is none");
         let mut answer = page::html(&SignInPage { to: ours(&to), wrong: true });
         *answer.status_mut() = StatusCode::UNAUTHORIZED;
         return answer;
@@ -114,7 +110,7 @@ pub(super) async fn by_link(State(console): State<Console>, visitor: Visitor, Fo
 }
 
 /// `POST /console/sign-out`
-pub(super) async fn out(State(console): State<Console>, visitor: Visitor, Form(Out {}): Form<Out>) -> Response {
+pub(super) async fn out(State(console): State<Console>, visitor: Visitor, Form(Sent {}): Form<Sent>) -> Response {
     if let Some(cookie) = visitor.cookie {
         console.sessions.sign_out(&cookie);
     }

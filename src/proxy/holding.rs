@@ -71,7 +71,7 @@ impl Parts {
         let wait = asked_wait(&session.req_header().headers, held.wait);
         let caller = held.request.caller().clone();
         // Boxed, so that whoever waits does not have in memory what is done before and behind that.
-        let (recorded, place) = Box::pin(self.put(session, held, None)).await?;
+        let (recorded, place) = Box::pin(self.put(session, held, bytes, None)).await?;
         let Some(id) = pending(&recorded) else {
             return Ok(self.permit(recorded, place.0, place.1, exchange));
         };
@@ -97,7 +97,7 @@ impl Parts {
         let described = self.describe(session, exchange);
         match Box::pin(self.decide(described, exchange)).await {
             Decided::Held(held) => {
-                let (recorded, place) = Box::pin(self.put(session, *held, Some(id))).await?;
+                let (recorded, place) = Box::pin(self.put(session, *held, bytes, Some(id))).await?;
                 Ok(self.permit(recorded, place.0, place.1, exchange))
             }
             decided => Ok(decided),
@@ -109,6 +109,7 @@ impl Parts {
         &self,
         session: &Session,
         held: HeldExchange,
+        bytes: usize,
         returning: Option<Uuid>,
     ) -> Result<(Recorded, (Arc<Destination>, Option<Uri>)), CannotDecide> {
         let HeldExchange { request, destination, target, wait: _ } = held;
@@ -119,6 +120,10 @@ impl Parts {
         let subject = Subject::of(request.input(), request.caller().token.as_ref(), Door::Gate.as_str());
         // A copy for this moment: whoever waits has it in memory once.
         let body = session.as_ref().get_retry_buffer().unwrap_or_default();
+        if body.len() != bytes {
+            // What is sent on would be another body than the one that was read: nobody is asked about that, and nothing spends a yes.
+            return Err(CannotDecide::Approvals);
+        }
         let subject = would_run.subject(subject, unbound, &body);
         let contents = || would_run.contents(&body);
         let recorded =

@@ -6,7 +6,7 @@ use support::{get, hallgate, post, run, until};
 use crate::desk::{ADA, ASKER, BEA, Browser, fixture};
 
 #[test]
-fn there_is_none_unless_it_is_asked_for_and_never_at_the_gate() {
+fn there_is_none_unless_it_is_asked_for() {
     let fixture = fixture();
     fixture.edit("  console: true\n", "");
     let process = fixture.serve();
