@@ -35,6 +35,7 @@ pub(crate) mod route_response;
 mod schemas;
 pub mod settings;
 mod text;
+mod why;
 mod workers;
 
 use std::sync::Arc;

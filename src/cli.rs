@@ -20,7 +20,7 @@ mod manual;
 mod replay;
 mod route;
 pub mod serve;
-mod short_verdict;
+
 mod status;
 mod test;
 mod token;

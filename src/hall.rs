@@ -28,6 +28,7 @@ pub mod tokens;
 pub mod traced;
 pub mod watch;
 pub mod webhook;
+pub mod why;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -137,7 +138,7 @@ pub struct Hall {
     verdicts: Verdicts,
     /// What a shadow said: made when one is asked first, so that it takes nothing from what is in force.
     shadow_verdicts: OnceLock<Verdicts>,
-    source_hashes: SourceHashes,
+    source_hashes: Arc<SourceHashes>,
     ledger: Ledger,
     tokens: ArcSwap<TokenBook>,
     limits: limits::Limits,
@@ -165,6 +166,10 @@ pub struct Hall {
     allowed_lines: AllowedLines,
     /// Whether entries keep what policies read of the caller's object.
     keeps_request: bool,
+    /// Which rules and policies have decided something.
+    has_decided: why::HasDecided,
+    /// Who may ask why, a few at a time.
+    explaining: Arc<tokio::sync::Semaphore>,
     /// Counters of decisions that were counted before.
     counted: counted::Counted,
     recent: Arc<Recent>,
@@ -196,6 +201,8 @@ impl Hall {
         let hall = Self {
             allowed_lines: AllowedLines::default(),
             keeps_request: true,
+            has_decided: why::HasDecided::default(),
+            explaining: Arc::new(tokio::sync::Semaphore::new(why::AT_ONCE)),
             recent: Arc::new(Recent::since(began.0)),
             counted: counted::Counted::default(),
             alerts: Alerts::default(),
@@ -208,7 +215,7 @@ impl Hall {
             enrolment_worker: OnceLock::new(),
             verdicts,
             shadow_verdicts: OnceLock::new(),
-            source_hashes: SourceHashes::default(),
+            source_hashes: Arc::default(),
             ledger,
             tokens: ArcSwap::from_pointee(tokens),
             limits: limits::Limits::new(limits::Settings::default()),
@@ -329,7 +336,11 @@ impl Hall {
         let snapshot = self.snapshot.load_full();
         let question = self.source_hashes.know(Question::ask(&input, facts, &snapshot), &snapshot).await;
         let code = snapshot.shadow.as_ref().map(|_| question.code().to_vec());
-        let (verdict, cached) = self.verdicts.verdict(question, |question| engine::decide(question, &snapshot));
+        let (verdict, cached) = self.verdicts.verdict(question, |question| {
+            let verdict = engine::decide(question, &snapshot);
+            self.has_decided.note(&verdict);
+            verdict
+        });
         let shadow = code.and_then(|code| self.ask_shadow(&input, facts, &snapshot, code));
         let kept = if self.keeps_request { snapshot.kept(&input.request) } else { None };
         (Decision { shadow, ..Decision::new(input, verdict, &snapshot, cached) }, kept)

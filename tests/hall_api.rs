@@ -17,3 +17,5 @@ mod recalled;
 mod reported;
 #[path = "hall_api/tenants.rs"]
 mod tenants;
+#[path = "hall_api/why.rs"]
+mod why;

@@ -323,6 +323,16 @@ impl ApiError {
         )
     }
 
+    /// Too many readers ask for what takes long.
+    pub(super) fn busy() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            DenyCode::Overloaded,
+            "too many ask for what takes long; try again after `retry-after` seconds",
+        )
+    }
+
     /// Nothing was decided in time.
     pub(super) fn late() -> Self {
         Self::new(

@@ -19,7 +19,7 @@ use crate::api::reader::ApiState;
 use crate::api::response::json;
 use crate::api::{
     alerts, approvals, catalogue, console, decisions, dispatches, enrolment, health, ingest, log, online, probes,
-    receipts, registry, route, workers,
+    receipts, registry, route, why, workers,
 };
 use crate::hall::Hall;
 
@@ -74,6 +74,8 @@ fn described() -> OpenApiRouter<ApiState> {
         .routes(routes!(dispatches::recent))
         .routes(routes!(dispatches::active))
         .routes(routes!(decisions::decisions))
+        .routes(routes!(why::explain))
+        .routes(routes!(why::policy))
         .routes(routes!(console::link))
         .routes(routes!(alerts::alerts))
         .routes(routes!(alerts::monitored))

@@ -176,6 +176,148 @@ pub(super) struct RouteAnswer {
     snapshot: String,
 }
 
+/// What is to be explained: either a decision that is on record, or a request that is not made.
+#[derive(ToSchema)]
+#[serde(untagged, deny_unknown_fields)]
+#[schema(example = json!({"route": {"capability_id": "cap.data.read.v1", "env": "prod", "data_label": "PUBLIC", "tenant_id": "org.acme"}}))]
+#[expect(dead_code, reason = "only described")]
+pub(super) enum ExplainRequest {
+    /// A decision that is on record.
+    #[schema(title = "Recorded")]
+    Recorded {
+        /// The `decision_id` of an answer.
+        #[schema(format = "uuid")]
+        decision_id: String,
+        #[schema(required = false, value_type = Option<PolicyDraft>)]
+        draft: (),
+    },
+    /// A request that is not made.
+    #[schema(title = "Request")]
+    Request {
+        #[schema(value_type = RouteRequest)]
+        route: (),
+        #[schema(required = false, value_type = Option<PolicyDraft>)]
+        draft: (),
+    },
+}
+
+/// What stands in for what is in force.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct PolicyDraft {
+    /// As in a rules file.
+    #[schema(value_type = Vec<Object>)]
+    rules: Vec<()>,
+}
+
+/// Why a decision was made, or would be.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct Explained {
+    /// Null for a request that is not on record, as are the three behind it.
+    #[schema(required)]
+    decision_id: Option<String>,
+    #[schema(required)]
+    recorded_at: Option<String>,
+    #[schema(required)]
+    was: Option<VerdictInShort>,
+    #[schema(required)]
+    policy_version: Option<String>,
+    /// What was asked, in words.
+    asked: String,
+    /// What would have been said, where the policy was only observed.
+    #[schema(required)]
+    would_be: Option<VerdictInShort>,
+    /// Why not, in a sentence.
+    #[schema(required)]
+    reason: Option<String>,
+    /// What a policy said that was asked beside.
+    #[schema(required, value_type = Option<Object>)]
+    shadow: Option<()>,
+    /// Whether rules, policies, workers and settings are those that had decided.
+    same_policy: bool,
+    /// What is decided now; null where that is not known.
+    #[schema(required)]
+    now: Option<VerdictInShort>,
+    /// Whether it comes out now as it was; null where that is not known, or nothing is on record.
+    #[schema(required)]
+    same: Option<bool>,
+    /// Why it cannot be decided again.
+    #[schema(required)]
+    cannot: Option<String>,
+    #[schema(required)]
+    explain: Option<GatesExplained>,
+    /// Members of the request that would each, alone, change the verdict.
+    changes: Vec<VerdictChange>,
+}
+
+/// A verdict in short.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct VerdictInShort {
+    /// DISPATCH, DENY or STEWARD_HOLD.
+    outcome: String,
+    #[schema(required)]
+    deny_code: Option<String>,
+    #[schema(required)]
+    matched_rule_id: Option<String>,
+    #[schema(required)]
+    selected_worker_species_id: Option<String>,
+}
+
+/// What each gate said, and what there is to say about rules.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct GatesExplained {
+    gates: Vec<GateExplained>,
+    /// The rule that matched: `{rule_id, number, of, match}`.
+    #[schema(required = false, nullable = false, value_type = Object)]
+    rule: Option<()>,
+    /// When none matched, those that came nearest: `{rule_id, number, differs_in, takes}`.
+    #[schema(required = false, nullable = false, value_type = Vec<Object>)]
+    nearest_rules: Option<()>,
+    /// What to do about a denial.
+    #[schema(required = false, nullable = false)]
+    remedy: Option<String>,
+}
+
+/// What a gate said.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct GateExplained {
+    gate: String,
+    /// passed, refused, wants a human, or not reached.
+    said: String,
+    #[schema(required = false, nullable = false)]
+    note: Option<String>,
+    #[schema(required = false, nullable = false)]
+    code: Option<String>,
+    #[schema(required = false, nullable = false)]
+    message: Option<String>,
+    #[schema(required = false, nullable = false)]
+    supervisor_level: Option<String>,
+}
+
+/// What would come out if one member were another.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct VerdictChange {
+    member: String,
+    /// Each of them; null: the member is left out.
+    values: Vec<Option<String>>,
+    outcome: String,
+    /// The rule of a dispatch, the code of a denial.
+    why: String,
+    /// Whether what the entry does not hold may say otherwise.
+    in_doubt: bool,
+}
+
 /// A receipt, the proof that it is in the log, and the checkpoint under which it is.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -11,19 +11,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::short_verdict::ShortVerdict;
 use super::{CANNOT, ConfigFile, misconfigured};
 use crate::api::route_response;
 use crate::clock::{now_micros, timestamp};
 use crate::engine::input::written::{Absent, InvalidRequest, LONGEST, Written};
-use crate::engine::policy_gate::{Policies, PolicyProbe, Taken};
-use crate::engine::{
-    self, Decision, DenyCode, Explanation, Facts, Outcome, Question, RouteInput, Snapshot, Verdict, explain,
-    whose_code, with_asked,
-};
-use crate::ids::SupervisorLevel;
-use crate::ledger::past::KnownRequest;
-use crate::registry::code::SourceHashes;
+use crate::engine::{Decision, DenyCode, Explanation, Facts, Outcome, Verdict};
+use crate::hall::why::{Judge, ShortVerdict};
 use values::{InputValue, ValueReader};
 
 /// Decide requests by the policy's files alone: JSON in, JSON lines or words out
@@ -208,71 +201,6 @@ impl<W: Write> Desk<W> {
             reason,
         };
         write_line(&mut self.out, &no_answer)
-    }
-}
-
-/// Who decides by a policy's files alone.
-pub(super) struct Judge {
-    pub(super) snapshot: Snapshot,
-    source_hashes: SourceHashes,
-}
-
-impl Judge {
-    /// By this snapshot.
-    pub(super) fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot, source_hashes: SourceHashes::default() }
-    }
-
-    /// The decision on a request, to which humans of this level had agreed, and, if that is asked for, why.
-    pub(super) fn decide(
-        &self,
-        input: RouteInput,
-        facts: &Facts,
-        granted: Option<SupervisorLevel>,
-        wants_why: bool,
-    ) -> (Decision, Option<Explanation>) {
-        if wants_why {
-            let (decision, explanation) = self.explain(input, facts, granted);
-            return (decision, Some(explanation));
-        }
-        let Self { snapshot, source_hashes } = self;
-        let question = source_hashes.know_now(Question::ask(&input, facts, snapshot), snapshot);
-        let verdict = match granted {
-            Some(level) => engine::decide_granted(&question, snapshot, level),
-            None => engine::decide(&question, snapshot),
-        };
-        (Decision::new(input, Arc::new(verdict), snapshot, false), None)
-    }
-
-    /// The decision on a request, and why.
-    pub(super) fn explain(
-        &self,
-        input: RouteInput,
-        facts: &Facts,
-        granted: Option<SupervisorLevel>,
-    ) -> (Decision, Explanation) {
-        let Self { snapshot, source_hashes } = self;
-        let question = source_hashes.know_now(Question::ask(&input, facts, snapshot), snapshot);
-        let (verdict, explanation) = explain(&question, snapshot, granted);
-        (Decision::new(input, Arc::new(verdict), snapshot, false), explanation)
-    }
-
-    /// Which ways a request takes through the policies that it is put to.
-    pub(super) fn taken(&self, probe: &dyn PolicyProbe, input: &RouteInput) -> Vec<Taken> {
-        let Self { snapshot, source_hashes } = self;
-        let question = source_hashes.know_now(Question::ask(input, &Facts::default(), snapshot), snapshot);
-        with_asked(&question, snapshot, |policies, asked| probe.taken(policies, asked)).unwrap_or_default()
-    }
-
-    /// Why these policies cannot be asked of what is known of a caller's object; `None` where they can.
-    pub(super) fn lacks(&self, known: &KnownRequest, policies: Policies) -> Option<String> {
-        let lacking = known.lacks(self.snapshot.gate.as_ref()?.attributes(policies))?;
-        Some(format!("the policies read {lacking}, which the entry does not keep"))
-    }
-
-    /// Whether the decision on a request depends on what the code of a worker is at the time.
-    pub(super) fn looks_at_code(&self, input: &RouteInput, facts: &Facts) -> bool {
-        whose_code(&Question::ask(input, facts, &self.snapshot), &self.snapshot).is_some()
     }
 }
 

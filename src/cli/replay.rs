@@ -11,11 +11,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::decide::Judge;
-use super::short_verdict::ShortVerdict;
 use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
 use crate::engine::policy_gate::Policies;
 use crate::engine::{DenyCode, Outcome};
+use crate::hall::why::{Judge, ShortVerdict};
 use crate::ledger::past::{PastDecision, PastVerdict};
 use recorded::{RecordedDecision, RecordedItem};
 

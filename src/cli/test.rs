@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::decide::Judge;
 use super::{CANNOT, ConfigFile, cannot, misconfigured, say};
 use crate::api::route_response;
 use crate::config::Excerpts;
 use crate::documents;
 use crate::engine::input::written::{Absent, Written};
 use crate::engine::{Explanation, Facts, RouteInput};
+use crate::hall::why::Judge;
 use cases::{Case, CaseProblem, find, parse};
 use coverage::Coverage;
 use differences::{differences, projected};

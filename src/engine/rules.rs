@@ -41,6 +41,9 @@ pub(crate) struct RuleCandidate {
     pub(crate) requires_controls_minimum: Option<Json>,
 }
 
+/// The values that each field of a request may have.
+pub type FieldValues = Vec<(&'static str, Vec<Arc<str>>)>;
+
 /// Which capabilities a rule is about.
 #[derive(Debug, Clone)]
 pub(crate) enum Capabilities {
@@ -180,6 +183,11 @@ impl RuleSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// The rules in their order: the id of each, and the values that each field may have; a field that may have any is left out.
+    pub fn listed(&self) -> impl Iterator<Item = (Arc<str>, FieldValues)> {
+        self.rules.iter().map(|rule| (Arc::clone(&rule.id), rule.conditions()))
     }
 
     /// The capability as a rule names it; `None` when no rule names it.

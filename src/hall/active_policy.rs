@@ -193,6 +193,7 @@ impl Hall {
         if snapshot.fingerprint == before.fingerprint {
             return;
         }
+        self.has_decided.forget_changed(&before, &snapshot);
         self.verdicts.forget();
         self.show_snapshot();
     }

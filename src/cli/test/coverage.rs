@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::cli::decide::Judge;
 use crate::engine::policy_gate::{PolicyProbe, ProbedPolicy, Taken};
 use crate::engine::{Explanation, RouteInput};
+use crate::hall::why::Judge;
 
 /// What was reached of a policy so far.
 pub struct Coverage<'a> {

@@ -9,15 +9,21 @@ use crate::ledger::past::PastVerdict;
 
 /// A verdict in short: what, why, by which rule, for whom.
 #[derive(PartialEq)]
-pub(super) struct ShortVerdict<'a> {
-    pub(super) outcome: &'a str,
-    pub(super) code: Option<&'a str>,
-    pub(super) rule: Option<&'a str>,
-    pub(super) species: Option<&'a str>,
+pub struct ShortVerdict<'a> {
+    /// DISPATCH, DENY or STEWARD_HOLD.
+    pub outcome: &'a str,
+    /// Why not.
+    pub code: Option<&'a str>,
+    /// By which rule.
+    pub rule: Option<&'a str>,
+    /// For whom.
+    pub species: Option<&'a str>,
 }
 
 impl<'a> ShortVerdict<'a> {
-    pub(super) fn of(decision: &'a Decision) -> Self {
+    /// That of a decision.
+    #[must_use]
+    pub fn of(decision: &'a Decision) -> Self {
         let verdict = &decision.verdict;
         Self {
             outcome: verdict.outcome.as_str(),
@@ -27,7 +33,9 @@ impl<'a> ShortVerdict<'a> {
         }
     }
 
-    pub(super) fn of_past(said: &'a PastVerdict) -> Self {
+    /// That of a decision on record.
+    #[must_use]
+    pub fn of_past(said: &'a PastVerdict) -> Self {
         Self {
             outcome: &said.outcome,
             code: said.deny_code.as_deref(),
@@ -36,7 +44,9 @@ impl<'a> ShortVerdict<'a> {
         }
     }
 
-    pub(super) fn to_json(&self) -> serde_json::Value {
+    /// As an object, in the words of answers.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
         json!({
             "outcome": self.outcome, "deny_code": self.code, "matched_rule_id": self.rule,
             "selected_worker_species_id": self.species,
