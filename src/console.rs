@@ -9,9 +9,11 @@ mod decisions;
 mod guard;
 mod health;
 mod page;
+mod policy;
 mod session;
 mod sign_in;
 mod status;
+mod why;
 mod workers;
 
 use std::net::SocketAddr;
@@ -46,6 +48,10 @@ pub fn pages(api: Arc<dyn Api>, sessions: Arc<Sessions>, tls: bool) -> Router {
         .route("/console/decisions", get(decisions::list))
         .route("/console/decisions/{id}", get(decisions::one))
         .route("/console/decisions/{id}/receipt.json", get(decisions::receipt))
+        .route("/console/decisions/{id}/case.json", get(why::case))
+        .route("/console/decisions/{id}/replay", post(why::replay))
+        .route("/console/policy", get(policy::page))
+        .route("/console/try", get(why::attempt))
         .route("/console/approvals", get(approvals::list))
         .route("/console/approvals/{id}", get(approvals::one).post(approvals::resolve))
         .route("/console/workers", get(workers::list))

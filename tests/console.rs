@@ -7,5 +7,7 @@ mod browser;
 mod desk;
 #[path = "console/entry.rs"]
 mod entry;
+#[path = "console/policy.rs"]
+mod policy;
 #[path = "console/visits.rs"]
 mod visits;

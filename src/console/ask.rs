@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{Request, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -125,4 +125,28 @@ fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failed> {
 /// A text as one piece of a path or of a query.
 pub(super) fn piece(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// What an address asks for.
+pub(super) struct Queried(String);
+
+impl Queried {
+    /// Of its query.
+    pub(super) fn of(query: Option<String>) -> Self {
+        Self(query.unwrap_or_default())
+    }
+
+    /// What is said under this name; `None` where that is nothing.
+    pub(super) fn said(&self, key: &str) -> Option<String> {
+        let mut pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
+        let value = pairs.find(|(name, _)| *name == key).map(|(_, value)| value.replace('+', " "))?;
+        let text = percent_decode_str(&value).decode_utf8_lossy().trim().to_owned();
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    /// What of it is said under these names, as a part of another query: `&` before each.
+    pub(super) fn kept<'a>(&self, keys: impl Iterator<Item = &'a str>) -> String {
+        let said = keys.filter_map(|key| Some(format!("&{key}={}", piece(&self.said(key)?))));
+        said.collect()
+    }
 }

@@ -6,11 +6,12 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::CONTENT_DISPOSITION;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::console::ask::{Failed, piece};
+use crate::console::ask::{Failed, Queried, piece};
 use crate::console::guard::SignedIn;
 use crate::console::page::{self, PageFrame, When};
+use crate::console::why::Explained;
 
 #[derive(Template)]
 #[template(path = "decisions.html", config = "src/console/askama.toml")]
@@ -37,6 +38,12 @@ struct DecisionPage {
     /// All else that its entry has.
     rest: Vec<(String, String)>,
     asked: Option<String>,
+    /// Why, decided again by what is in force now.
+    why: Result<Explained, String>,
+    /// A draft to be decided by.
+    rules: String,
+    /// Whether a case for tests can be made of it.
+    has_case: bool,
     proof: Proof,
     signed: Vec<String>,
 }
@@ -106,19 +113,9 @@ const ELSEWHERE: [&str; 4] = ["outcome", "deny_code", "deny_message", "asked"];
 
 /// `GET /console/decisions`
 pub(super) async fn list(who: SignedIn, RawQuery(query): RawQuery) -> Result<Response, Failed> {
-    let asked = query.unwrap_or_default();
-    let said = |key: &str| {
-        let mut pairs = asked.split('&').filter_map(|pair| pair.split_once('='));
-        let value = pairs.find(|(name, _)| *name == key).map(|(_, value)| value.replace('+', " "));
-        value.map(|value| percent_encoding::percent_decode_str(&value).decode_utf8_lossy().trim().to_owned())
-    };
-    let said = |key: &'static str| said(key).filter(|value| !value.is_empty());
-    let mut kept = String::new();
-    for (key, _) in FILTERS.iter().copied().chain([("verdict", "")]) {
-        if let Some(value) = said(key) {
-            kept += &format!("&{key}={}", piece(&value));
-        }
-    }
+    let asked = Queried::of(query);
+    let said = |key: &str| asked.said(key);
+    let kept = asked.kept(FILTERS.iter().map(|(key, _)| *key).chain(["verdict"]));
     let before = said("before").map(|id| format!("&before={}", piece(&id))).unwrap_or_default();
     let Decisions { decisions, next } = who.get(&format!("/api/decisions?limit=50{kept}{before}")).await?;
     Ok(page::html(&DecisionsPage {
@@ -145,6 +142,9 @@ pub(super) async fn one(who: SignedIn, Path(id): Path<String>) -> Result<Respons
         message: text("deny_message"),
         main: main.collect(),
         rest: rest.collect(),
+        why: who.post("/api/explain", &json!({ "decision_id": id })).await.map_err(|failed| failed.reason),
+        rules: String::new(),
+        has_case: proof.receipt.contains_key("asked"),
         asked: proof.receipt.get("asked").map(|asked| format!("{asked:#}")),
         signed: proof.checkpoint.lines().map(str::to_owned).collect(),
         id,

@@ -52,6 +52,14 @@ impl Console {
         cookie.filter(|_| ours.next().is_none())
     }
 
+    /// The Hall's address, as a browser has it that asks so. People paste it into shells: one that is none is left open.
+    fn address(&self, parts: &Parts) -> String {
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let is_one = |host: &&str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", host.filter(is_one).unwrap_or("HALL"))
+    }
+
     /// That nobody on the way reads along.
     fn is_private(&self, parts: &Parts) -> bool {
         self.tls || is_of_this_machine(parts, parts.extensions.get::<CameFrom>().and_then(|came| came.peer))
@@ -99,6 +107,8 @@ pub(super) struct SignedIn {
     /// As which token.
     pub(super) token: Arc<Token>,
     pub(super) api: Arc<dyn Api>,
+    /// The Hall's address, as the browser has it.
+    pub(super) address: String,
 }
 
 impl SignedIn {
@@ -117,7 +127,7 @@ impl FromRequestParts<Console> for SignedIn {
             .and_then(|cookie| console.sessions.find(&cookie, &console.api.tokens(), Instant::now()))
             .ok_or_else(|| sign_in(parts))?;
         console.api.admit(Applying::As(Arc::clone(&token))).await.map_err(page::of_api)?;
-        Ok(Self { token, api: Arc::clone(&console.api) })
+        Ok(Self { token, api: Arc::clone(&console.api), address: console.address(parts) })
     }
 }
 
