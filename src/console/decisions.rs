@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::console::ask::{Failed, Queried, piece};
 use crate::console::guard::SignedIn;
 use crate::console::page::{self, PageFrame, When};
-use crate::console::why::Explained;
+use crate::console::why::WhyShown;
 
 #[derive(Template)]
 #[template(path = "decisions.html", config = "src/console/askama.toml")]
@@ -39,7 +39,7 @@ struct DecisionPage {
     rest: Vec<(String, String)>,
     asked: Option<String>,
     /// Why, decided again by what is in force now.
-    why: Result<Explained, String>,
+    why: Result<WhyShown, String>,
     /// A draft to be decided by.
     rules: String,
     /// Whether a case for tests can be made of it.

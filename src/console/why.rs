@@ -16,19 +16,19 @@ use crate::console::page::{self, PageFrame};
 
 /// Of `/api/explain`.
 #[derive(Deserialize)]
-pub(super) struct Explained {
-    pub(super) was: Option<Verdict>,
-    pub(super) now: Option<Verdict>,
+pub(super) struct WhyShown {
+    pub(super) was: Option<VerdictShown>,
+    pub(super) now: Option<VerdictShown>,
     pub(super) reason: Option<String>,
     pub(super) same_policy: bool,
     pub(super) same: Option<bool>,
     pub(super) cannot: Option<String>,
-    pub(super) explain: Option<Gates>,
-    pub(super) changes: Vec<Change>,
+    pub(super) explain: Option<GatesShown>,
+    pub(super) changes: Vec<ChangeShown>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Verdict {
+pub(super) struct VerdictShown {
     pub(super) outcome: String,
     pub(super) deny_code: Option<String>,
     pub(super) matched_rule_id: Option<String>,
@@ -36,15 +36,15 @@ pub(super) struct Verdict {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Gates {
-    pub(super) gates: Vec<Gate>,
+pub(super) struct GatesShown {
+    pub(super) gates: Vec<GateShown>,
     #[serde(default)]
-    pub(super) nearest_rules: Vec<NearRule>,
+    pub(super) nearest_rules: Vec<NearRuleShown>,
     pub(super) remedy: Option<String>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Gate {
+pub(super) struct GateShown {
     pub(super) gate: String,
     pub(super) said: String,
     pub(super) note: Option<String>,
@@ -54,14 +54,14 @@ pub(super) struct Gate {
 }
 
 #[derive(Deserialize)]
-pub(super) struct NearRule {
+pub(super) struct NearRuleShown {
     pub(super) rule_id: String,
     pub(super) number: usize,
     takes: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Change {
+pub(super) struct ChangeShown {
     pub(super) member: String,
     values: Vec<Option<String>>,
     pub(super) outcome: String,
@@ -69,7 +69,7 @@ pub(super) struct Change {
     pub(super) in_doubt: bool,
 }
 
-impl NearRule {
+impl NearRuleShown {
     /// What the request would have to have instead.
     pub(super) fn takes(&self) -> String {
         let fields = self.takes.iter().map(|(field, values)| format!("{field} {}", values.join(" or ")));
@@ -77,7 +77,7 @@ impl NearRule {
     }
 }
 
-impl Change {
+impl ChangeShown {
     /// Its values in words.
     pub(super) fn values(&self) -> String {
         let values = self.values.iter().map(|value| value.as_deref().unwrap_or("left out"));
@@ -90,7 +90,7 @@ impl Change {
 struct TryPage {
     frame: PageFrame,
     asked: TryForm,
-    why: Option<Explained>,
+    why: Option<WhyShown>,
     /// The line that asks the Hall itself.
     curl: Option<String>,
     envs: [&'static str; 4],
@@ -102,7 +102,7 @@ struct TryPage {
 struct ReplayPage {
     frame: PageFrame,
     id: String,
-    why: Explained,
+    why: WhyShown,
     rules: String,
 }
 
