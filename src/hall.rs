@@ -291,30 +291,34 @@ impl Hall {
     }
 
     /// Records a decision. When this returns, the entry is committed.
-    async fn record_decision(
+    fn record_decision(
         &self,
         decision: Decision,
         asking: Asking,
         place: Option<places::InFlightPlace>,
         decided: Instant,
-    ) -> Result<Recorded, CannotDecide> {
+    ) -> impl Future<Output = Result<Recorded, CannotDecide>> {
+        // Taken apart before it is a future, and so in memory once.
         let Asking { token, door, raw_body, worker_optional, kept } = asking;
         let decision = Arc::new(decision);
-        let record = Record::Decision { decision: Arc::clone(&decision), door, token, raw_body, worker_optional, kept };
-        let receipt = self.commit(record, decided).await?;
-        self.count(&decision, door);
-        self.recent.note(Row::of_decision(&decision, door, &receipt));
-        if decision.verdict.denial.as_ref().is_some_and(|denial| denial.code == DenyCode::WorkerTampered) {
-            self.alert_of_tampering(&decision);
+        async move {
+            let record =
+                Record::Decision { decision: Arc::clone(&decision), door, token, raw_body, worker_optional, kept };
+            let receipt = self.commit(record, decided).await?;
+            self.count(&decision, door);
+            self.recent.note(Row::of_decision(&decision, door, &receipt));
+            if decision.verdict.denial.as_ref().is_some_and(|denial| denial.code == DenyCode::WorkerTampered) {
+                self.alert_of_tampering(&decision);
+            }
+            tracing::debug!(
+                decision_id = %receipt.id(),
+                correlation_id = sound_correlation_id(&decision.input.correlation_id).as_deref(),
+                verdict = decision.verdict.outcome.as_str(),
+                code = decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
+                "decided"
+            );
+            Ok(Recorded::new(decision, receipt, self.ledger.clone(), Arc::clone(&self.recent), place))
         }
-        tracing::debug!(
-            decision_id = %receipt.id(),
-            correlation_id = sound_correlation_id(&decision.input.correlation_id).as_deref(),
-            verdict = decision.verdict.outcome.as_str(),
-            code = decision.verdict.denial.as_ref().map_or("", |denial| denial.code.as_str()),
-            "decided"
-        );
-        Ok(Recorded::new(decision, receipt, self.ledger.clone(), Arc::clone(&self.recent), place))
     }
 
     /// Records a request that was refused before it could be described.

@@ -155,9 +155,8 @@ impl ProxyHttp for Gate {
         if let Some(traces) = self.0.hall.traces() {
             exchange.traced = traced::begin(traces, session);
         }
-        let described = self.0.describe(session, exchange);
-        let decided = match self.0.decide(described, exchange).await {
-            Decided::Held(held) => Box::pin(self.0.hold(session, exchange, *held)).await,
+        let decided = match self.0.decide(session, exchange).await {
+            Decided::Held(held) => Box::pin(self.0.hold(session, exchange, held)).await,
             decided => decided,
         };
         let Decided::Answer(answer) = decided else {

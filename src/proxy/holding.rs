@@ -44,7 +44,7 @@ struct Unheld(StatusCode, String);
 
 impl Parts {
     /// Puts a held request to a human, and has it go on when they have agreed, now or within the wait of its route.
-    pub async fn hold(&self, session: &mut Session, exchange: &mut Exchange, held: HeldExchange) -> Decided {
+    pub async fn hold(&self, session: &mut Session, exchange: &mut Exchange, held: Box<HeldExchange>) -> Decided {
         match self.ask_human(session, exchange, held).await {
             Ok(decided) => decided,
             Err(why) => self.undecided(&why, exchange),
@@ -55,7 +55,7 @@ impl Parts {
         &self,
         session: &mut Session,
         exchange: &mut Exchange,
-        held: HeldExchange,
+        held: Box<HeldExchange>,
     ) -> Result<Decided, CannotDecide> {
         let reading = self.hall.read_for_human(held.request.caller())?;
         let bytes = match Box::pin(self.whole_body(session, exchange)).await {
@@ -76,12 +76,11 @@ impl Parts {
             return Ok(self.permit(recorded, place.0, place.1, exchange));
         };
         note(exchange, &recorded);
-        let answer = OwnAnswer::denied(&recorded);
-        drop(recorded);
+        drop((recorded, place));
         if wait.is_zero() {
-            return Ok(answer.into());
+            return still_held(exchange);
         }
-        let Some(waiting) = self.hall.wait_for_human(&caller, bytes) else { return Ok(answer.into()) };
+        let Some(waiting) = self.hall.wait_for_human(&caller, bytes) else { return still_held(exchange) };
         drop(reading);
         let began = Instant::now();
         let decided = self.decided_within(session, id, wait).await;
@@ -91,13 +90,12 @@ impl Parts {
         self.may_tell_to_go(session);
         match decided {
             Some(Phase::Approved | Phase::Over) => {}
-            Some(Phase::Pending) | None => return Ok(answer.into()),
+            Some(Phase::Pending) | None => return still_held(exchange),
         }
         exchange.returns = true;
-        let described = self.describe(session, exchange);
-        match Box::pin(self.decide(described, exchange)).await {
+        match Box::pin(self.decide(session, exchange)).await {
             Decided::Held(held) => {
-                let (recorded, place) = Box::pin(self.put(session, *held, bytes, Some(id))).await?;
+                let (recorded, place) = Box::pin(self.put(session, held, bytes, Some(id))).await?;
                 Ok(self.permit(recorded, place.0, place.1, exchange))
             }
             decided => Ok(decided),
@@ -108,11 +106,11 @@ impl Parts {
     async fn put(
         &self,
         session: &Session,
-        held: HeldExchange,
+        held: Box<HeldExchange>,
         bytes: usize,
         returning: Option<Uuid>,
     ) -> Result<(Recorded, (Arc<Destination>, Option<Uri>)), CannotDecide> {
-        let HeldExchange { request, destination, target, wait: _ } = held;
+        let HeldExchange { request, destination, target, wait: _ } = *held;
         let unbound = self.hall.unbound_headers().ok_or(CannotDecide::Approvals)?;
         let seen = CallerView::for_upstream(&destination.upstream, session);
         let would_run = WouldRun::of(session.req_header(), &destination, target.as_ref(), seen.as_ref())
@@ -206,6 +204,14 @@ async fn gone(session: &mut Session) {
 fn note(exchange: &mut Exchange, recorded: &Recorded) {
     exchange.decision = Some(Arc::clone(recorded.decision()));
     exchange.receipt = Some(recorded.receipt().clone());
+}
+
+/// What is answered while nobody has decided. It is made when it is said: whoever waits does not have it in memory.
+fn still_held(exchange: &Exchange) -> Result<Decided, CannotDecide> {
+    match (&exchange.decision, &exchange.receipt) {
+        (Some(decision), Some(receipt)) => Ok(OwnAnswer::denied(decision, receipt).into()),
+        _ => Err(CannotDecide::Approvals),
+    }
 }
 
 /// The id under which a human is asked, while one is.

@@ -210,9 +210,9 @@ impl Parts {
         })
     }
 
-    /// Decides and records what is described, or sees to what is not.
-    pub async fn decide(&self, described: Result<Described, Stopped>, exchange: &mut Exchange) -> Decided {
-        let decided = match described {
+    /// Describes, decides and records, or sees to what cannot be described.
+    pub async fn decide(&self, session: &mut Session, exchange: &mut Exchange) -> Decided {
+        let decided = match self.describe(session, exchange) {
             Ok(Described { ask, destination, target, wait }) => self.hall.rule(ask).await.map(|ruled| match ruled {
                 Ruled::Recorded(recorded) => self.permit(recorded, destination, target, exchange),
                 Ruled::Held(request) => {
@@ -308,7 +308,7 @@ impl Parts {
                 Decided::Forward
             }
             (Ok(_), Err(_)) => OwnAnswer::cannot_decide(DenyCode::AuditUnavailable, exchange.correlation_id()).into(),
-            (Err(recorded), _) => OwnAnswer::denied(&recorded).into(),
+            (Err(recorded), _) => OwnAnswer::denied(recorded.decision(), recorded.receipt()).into(),
         }
     }
 }

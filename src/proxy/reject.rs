@@ -62,20 +62,19 @@ struct Probe<'a> {
 impl OwnAnswer {
     /// A decision that does not dispatch: 403, or 503 when there is only too much to do.
     #[must_use]
-    pub fn denied(recorded: &Recorded) -> Self {
-        let decision = recorded.decision();
+    pub fn denied(decision: &Arc<Decision>, receipt: &Receipt) -> Self {
         let denial = decision.verdict.denial.as_ref();
         let code = denial.map_or(DenyCode::RequiresHumanApproval, |denial| denial.code);
         let reason = denial.map_or(code.meaning(), |denial| &*denial.message);
         let correlation = Some(&*decision.input.correlation_id);
         let status = if code == DenyCode::Overloaded { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
-        Self::problem(status, code, reason, Some(recorded.receipt()), Some(decision), correlation)
+        Self::problem(status, code, reason, Some(receipt), Some(decision), correlation)
     }
 
     /// The same with another status: what cannot wait for a human because of its body.
     #[must_use]
     pub fn denied_with(status: StatusCode, recorded: &Recorded) -> Self {
-        Self { status, ..Self::denied(recorded) }
+        Self { status, ..Self::denied(recorded.decision(), recorded.receipt()) }
     }
 
     /// A request that was refused before a decision, and recorded where its caller is known.
