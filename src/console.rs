@@ -52,7 +52,7 @@ pub fn pages(api: Arc<dyn Api>, sessions: Arc<Sessions>, tls: bool) -> Router {
         .route("/console/decisions/{id}/replay", post(why::replay))
         .route("/console/policy", get(policy::page))
         .route("/console/try", get(why::attempt))
-        .route("/console/approvals", get(approvals::list))
+        .route("/console/approvals", get(approvals::list).post(approvals::several::resolve))
         .route("/console/approvals/{id}", get(approvals::one).post(approvals::resolve))
         .route("/console/workers", get(workers::list))
         .route("/console/workers/{id}", get(workers::one).post(workers::change))

@@ -4,6 +4,7 @@
 //! itself. What is not a token's to know is not there: another tenant's, one that never was and an id that is none are the same 404.
 
 pub(super) mod approvers;
+pub(super) mod several;
 mod shown;
 
 use std::sync::Arc;
@@ -29,6 +30,9 @@ use shown::{ApprovalRow, OwnApproval, SeenApproval};
 
 /// Who may see the list.
 const LOOKERS: &[Scope] = &[Scope::Approve, Scope::Read];
+
+/// How a digest is written.
+const DIGEST_WRITTEN: &str = "the 64 lower-case hex digits that were shown";
 
 /// Which approvals.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -68,7 +72,7 @@ pub(super) struct ResolveAsked {
     /// Why, for the record; whoever asked reads it.
     #[schema(max_length = 500)]
     note: Option<String>,
-    /// For `approve`: what was looked at. If it is not what would run, nothing is agreed to.
+    /// For `approve` and `deny`: what was looked at. If it is not what would run, nothing is decided.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     digest: Option<String>,
     /// For `escalate`: to whom; the next level that agrees, if it is not said.
@@ -155,11 +159,15 @@ pub(super) async fn one(
 /// With what would run, where nobody has decided and the token may decide about such data.
 async fn whole(hall: &Hall, approval: &Approval, token: &Token) -> Result<ApprovalRow, ApiError> {
     let row = ApprovalRow::of(hall, approval, token);
-    if approval.state != ApprovalState::Pending || approval.asked.label > token.max_label {
+    let sees = |one: &Approval| one.asked.label <= token.max_label;
+    if approval.state != ApprovalState::Pending || !sees(approval) {
         return Ok(row);
     }
     let contents = hall.approval_contents(approval.id).await.map_err(|why| ApiError::not_decided(&why))?;
-    Ok(row.showing(contents))
+    let Some(contents) = contents else { return Ok(row) };
+    let knows = |one: &Approval| one.is_within(&token.binding);
+    let similar = hall.similar_approvals(approval, &contents, knows, sees).await;
+    Ok(row.showing(contents, similar.map_err(|why| ApiError::not_decided(&why))?))
 }
 
 /// Decide about an approval: needs the scope `approve`
@@ -246,9 +254,10 @@ fn resolution(asked: &Json) -> Result<Resolution, ApiError> {
     const WORDS: &str = "approve, deny, escalate, done or withdraw";
     let written = text(asked, "resolution")?
         .ok_or_else(|| wrong("missing field: resolution", format!("`resolution` is missing: write {WORDS}")))?;
+    let digest = || parsed(asked, "digest", DIGEST_WRITTEN);
     Ok(match written {
-        "approve" => Resolution::Approve(parsed(asked, "digest", "the 64 lower-case hex digits that were shown")?),
-        "deny" => Resolution::Deny,
+        "approve" => Resolution::Approve(digest()?),
+        "deny" => Resolution::Deny(digest()?),
         "escalate" => Resolution::Escalate(level(asked)?),
         "done" => Resolution::Done,
         "withdraw" => Resolution::Withdraw,

@@ -32,15 +32,17 @@ pub(super) async fn asked(
         Ok(()) => change(&token, &head.headers, body).await,
         Err(refused) => Err(refused),
     };
-    recorded(hall, &token, tried).await
+    match tried {
+        Err(refused) => Err(on_record(hall, &token, refused).await),
+        done => done,
+    }
 }
 
-/// Records what is refused to a known token.
-async fn recorded(hall: &Hall, token: &Token, tried: Result<Response, ApiError>) -> Result<Response, ApiError> {
-    let refused = match tried {
-        Err(refused) if refused.is_callers() => refused,
-        other => return other,
-    };
+/// What is refused to a known token, once that is on record.
+pub(super) async fn on_record(hall: &Hall, token: &Token, refused: ApiError) -> ApiError {
+    if !refused.is_callers() {
+        return refused;
+    }
     let refusal = Refusal {
         door: Door::Api,
         code: refused.code,
@@ -51,8 +53,10 @@ async fn recorded(hall: &Hall, token: &Token, tried: Result<Response, ApiError>)
         correlation_id: None,
         raw_body: None,
     };
-    let receipt = hall.refuse(refusal).await.map_err(|why| ApiError::undecided(&why))?;
-    Err(refused.recorded_as(receipt.id()))
+    match hall.refuse(refusal).await {
+        Ok(receipt) => refused.recorded_as(receipt.id()),
+        Err(why) => ApiError::undecided(&why),
+    }
 }
 
 /// What a path names. What is no text is nothing's id.

@@ -134,6 +134,28 @@ impl ApiError {
         Self { coded: true, ..self }
     }
 
+    /// With which status it is answered.
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The body of its answer.
+    pub(super) fn envelope(&self) -> ErrorEnvelope<'_> {
+        ErrorEnvelope {
+            error: &self.error,
+            code: self.coded.then(|| self.code.as_str()),
+            denied: true,
+            allowed: false,
+            outcome: Outcome::Deny.as_str(),
+            decision_id: self.recorded.map(|id| id.to_string()),
+            selected_worker_species_id: (),
+            worker_id: (),
+            artifact_hash: (),
+            deny_reason: self.code.as_str(),
+            reason: &self.reason,
+        }
+    }
+
     /// Whether it is the caller's to mend, and so to be recorded.
     pub(super) fn is_callers(&self) -> bool {
         self.status.is_client_error()
@@ -443,22 +465,7 @@ pub(super) enum NeedsBody {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = json(
-            self.status,
-            &ErrorEnvelope {
-                error: &self.error,
-                code: self.coded.then(|| self.code.as_str()),
-                denied: true,
-                allowed: false,
-                outcome: Outcome::Deny.as_str(),
-                decision_id: self.recorded.map(|id| id.to_string()),
-                selected_worker_species_id: (),
-                worker_id: (),
-                artifact_hash: (),
-                deny_reason: self.code.as_str(),
-                reason: &self.reason,
-            },
-        );
+        let mut response = json(self.status, &self.envelope());
         let headers = response.headers_mut();
         match self.status {
             StatusCode::UNAUTHORIZED => {

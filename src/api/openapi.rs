@@ -91,6 +91,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .routes(routes!(approvals::approvers::approvers))
         .routes(routes!(approvals::one))
         .routes(routes!(approvals::resolve))
+        .routes(routes!(approvals::several::resolve_several))
         .routes(routes!(approvals::escalate))
         .routes(routes!(approvals::void_all))
         .routes(routes!(registry::verify))

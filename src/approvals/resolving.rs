@@ -13,8 +13,8 @@ use crate::ids::{Digest, SupervisorLevel, TokenName};
 pub enum Resolution {
     /// It may run. With a digest: only if that is what would run.
     Approve(Option<Digest>),
-    /// It may not.
-    Deny,
+    /// It may not. With a digest: only if that is what would run.
+    Deny(Option<Digest>),
     /// They have done it themselves.
     Done,
     /// Somebody of this level is to look at it; `None`: of the next one.
@@ -185,15 +185,16 @@ fn may(
         let why = format!("`{}` is not of the level {}, which this is for: escalate it", by.token, asked.level);
         return Err(NotResolved::MayNot(why));
     }
+    if let Resolution::Approve(Some(seen)) | Resolution::Deny(Some(seen)) = resolution
+        && *seen != asked.digest
+    {
+        let why = "what would run is not what was looked at: the digest is another";
+        return Err(NotResolved::Cannot(why.to_owned()));
+    }
     Ok(match resolution {
         Resolution::Approve(_) if asked.level == SupervisorLevel::Executor => {
             let why = "the level executor means that a human does it: do it, and say that it is done, or deny it";
             return Err(NotResolved::Cannot(why.to_owned()));
-        }
-        Resolution::Approve(Some(seen)) if *seen != asked.digest => {
-            return Err(NotResolved::Cannot(
-                "what would run is not what was looked at: the digest is another".to_owned(),
-            ));
         }
         Resolution::Approve(_) => {
             if approval.votes.iter().any(|vote| vote.owner == by.owner) {
@@ -201,7 +202,7 @@ fn may(
             }
             if approval.votes.len() + 1 >= quorum(asked.level) { Action::Approve } else { Action::Vote }
         }
-        Resolution::Deny => Action::Deny,
+        Resolution::Deny(_) => Action::Deny,
         Resolution::Done if asked.level == SupervisorLevel::Executor => Action::Done,
         Resolution::Done => {
             let why = format!("only what is for the level executor is done by a human: this is for {}", asked.level);

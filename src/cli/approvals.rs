@@ -2,10 +2,10 @@
 
 mod approvers;
 mod decide;
-mod differences;
 mod list;
 mod show;
 mod shown;
+mod similar;
 mod void_all;
 mod watch;
 

@@ -1,5 +1,7 @@
 //! What waits for a human: exactly what would run, and the form that says yes or no to that and nothing else.
 
+pub(super) mod several;
+
 use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -9,6 +11,9 @@ use serde_json::{Value, json};
 use crate::console::ask::{Failed, piece};
 use crate::console::guard::{Form, SignedIn};
 use crate::console::page::{self, PageFrame, When};
+
+/// The most that are listed with what would run, to be decided together: the oldest.
+const TOGETHER: usize = 20;
 
 #[derive(Template)]
 #[template(path = "approvals.html", config = "src/console/askama.toml")]
@@ -57,6 +62,25 @@ struct Approval {
     note: Option<String>,
     resolved_by: Option<String>,
     contents: Option<Contents>,
+    similar: Option<Similar>,
+}
+
+/// What else waits of the same worker and capability.
+#[derive(Deserialize)]
+struct Similar {
+    count: usize,
+    compared: Vec<Compared>,
+}
+
+/// How it differs from this one.
+#[derive(Deserialize)]
+struct Compared {
+    pending_approval_id: String,
+    opened_at: When,
+    only_here: Vec<String>,
+    more_here: usize,
+    only_there: Vec<String>,
+    more_there: usize,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +99,13 @@ struct Header {
     value: String,
 }
 
+impl Compared {
+    /// Whether no line differs but by its place.
+    const fn is_alike(&self) -> bool {
+        self.only_here.is_empty() && self.only_there.is_empty()
+    }
+}
+
 /// What somebody says to it.
 #[derive(Deserialize)]
 pub(super) struct ResolutionForm {
@@ -87,7 +118,14 @@ pub(super) struct ResolutionForm {
 
 /// `GET /console/approvals`
 pub(super) async fn list(who: SignedIn) -> Result<Response, Failed> {
-    let Approvals { approvals: pending } = who.get("/wcp/approvals/pending").await?;
+    let Approvals { approvals: mut pending } = who.get("/wcp/approvals/pending").await?;
+    let theirs = pending.iter_mut().filter(|one| one.may_decide && one.supervisor_level == "gatekeeper");
+    for one in theirs.take(TOGETHER) {
+        // What was decided meanwhile is not there any more.
+        if let Ok(whole) = who.get(&format!("/wcp/approvals/{}", piece(&one.pending_approval_id))).await {
+            *one = whole;
+        }
+    }
     let Approvals { approvals: approved } = who.get("/wcp/approvals/pending?state=approved").await?;
     Ok(page::html(&ApprovalsPage { frame: PageFrame::of(&who, "approvals"), pending, approved }))
 }

@@ -4,6 +4,7 @@
 //! approvals are [`approvals`](crate::approvals)'; here they meet the policy in force, the clock and the ledger.
 
 mod callbacks;
+pub mod comparing;
 mod expiring;
 pub mod habits;
 mod holding;
@@ -29,9 +30,10 @@ use habits::{Habit, Habits};
 use repeated::Repeated;
 
 pub use crate::approvals::{
-    Approval, Approver, Callback, Contents, NotCallable, NotResolved, Phase, Resolution, State as ApprovalState,
-    Subject, UnboundHeaders,
+    Approval, Approver, Callback, Contents, ContentsDifference, NotCallable, NotResolved, Phase, Resolution,
+    State as ApprovalState, Subject, UnboundHeaders, visible,
 };
+pub use comparing::SimilarApprovals;
 pub use holding::{HeldContents, HeldRequest};
 pub use resolving::NotDecided;
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use support::{Answer, get, post, until};
 
 use crate::desk::{
-    ANN, ASKER, BEA, CYD, DAN, GLOBEX, GLOBEX_ASKER, LOW, NARROW, READER, ask, fixture, granted, held, look, pending,
-    resolve, state,
+    ANN, ASKER, ASKER2, BEA, CYD, DAN, GLOBEX, GLOBEX_ASKER, LOW, NARROW, READER, ask, fixture, granted, held, look,
+    pending, resolve, state, write,
 };
 
 /// An id of nothing.
@@ -322,4 +322,106 @@ fn what_rests_on_something_else_by_now_is_void() {
             assert!(own["note"].as_str().unwrap().contains("another by now"), "{own}");
         }
     }
+}
+
+#[test]
+fn several_are_decided_about_and_answered_each_by_itself() {
+    let fixture = fixture("{}");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let [first, second, third, by_hand] = [
+        json!({"request": {"row": 1}}),
+        json!({"request": {"row": 2}}),
+        json!({"request": {"row": 3}}),
+        json!({"data_label": "CONFIDENTIAL"}),
+    ]
+    .map(|asked| held(&ask(hall, asked)));
+    let digest = |id: &str| look(hall, CYD, id).ok()["digest"].as_str().unwrap().to_owned();
+    let named = |id: &str| json!({"pending_approval_id": id, "digest": digest(id)});
+    let several = |token: &str, body: &Value| post(hall, token, "/wcp/approvals/resolve-several", &body.to_string());
+    let asked = |resolution: &str, approvals: Vec<Value>| json!({"resolution": resolution, "note": "payday", "approvals": approvals});
+
+    let other = json!({"pending_approval_id": second, "digest": digest(&first)});
+    let none = json!({"pending_approval_id": NONE, "digest": digest(&first)});
+    let no_id = json!({"pending_approval_id": "no-id-at-all", "digest": digest(&first)});
+    let all = vec![named(&first), other.clone(), none, no_id, named(&by_hand), named(&first)];
+    let said = several(BEA, &asked("approve", all)).ok();
+    let statuses: Vec<_> = said["approvals"].as_array().unwrap().iter().map(|one| one["status"].clone()).collect();
+    assert_eq!(
+        (said["resolved"].clone(), statuses),
+        (json!(1), vec![json!(200), json!(409), json!(404), json!(404), json!(403), json!(409)]),
+        "{said:#}"
+    );
+    assert_eq!(
+        (&said["approvals"][0]["approval"]["state"], &said["approvals"][0]["refusal"]),
+        (&json!("approved"), &Value::Null)
+    );
+    let differs = said["approvals"][1]["refusal"]["reason"].as_str().unwrap();
+    assert!(differs.contains("the digest is another"), "{said:#}");
+    assert!(said["approvals"][5]["refusal"]["reason"].as_str().unwrap().contains("approved already"), "{said:#}");
+    assert_eq!(said["approvals"][1]["approval"], Value::Null);
+    assert!(said["approvals"][2]["refusal"]["decision_id"].is_string(), "what is refused is on record: {said:#}");
+    assert_eq!(state(hall, &second), "pending");
+
+    // Nothing foreign, and a no to what was looked at and to nothing else.
+    let said = several(GLOBEX, &asked("deny", vec![named(&second)])).ok();
+    assert_eq!((&said["resolved"], &said["approvals"][0]["status"]), (&json!(0), &json!(404)), "{said:#}");
+    let said = several(BEA, &asked("deny", vec![other, named(&third)])).ok();
+    assert_eq!((&said["resolved"], &said["approvals"][0]["status"]), (&json!(1), &json!(409)), "{said:#}");
+    assert_eq!((state(hall, &second), state(hall, &third)), ("pending".to_owned(), "denied".to_owned()));
+
+    for (why, body) in [
+        ("`approvals` is no list of 1 to 100", json!({"resolution": "approve"})),
+        ("`approvals` is no list of 1 to 100", asked("approve", Vec::new())),
+        ("`approvals` is no list of 1 to 100", asked("approve", vec![named(&second); 101])),
+        ("an approval has no `digest`", asked("approve", vec![json!({"pending_approval_id": second})])),
+        ("an approval has no `pending_approval_id`", asked("approve", vec![json!({"digest": digest(&second)})])),
+        (
+            "write the 64 lower-case hex digits",
+            asked("approve", vec![json!({"pending_approval_id": second, "digest": "ff"})]),
+        ),
+        ("the body is no object", asked("approve", vec![json!("one")])),
+        ("write approve or deny", asked("withdraw", vec![named(&second)])),
+    ] {
+        let refused = several(BEA, &body).refused(400);
+        assert!(refused.contains(why), "{why}: {refused}");
+    }
+    several(ASKER, &asked("approve", vec![named(&second)])).refused(403);
+    assert_eq!(state(hall, &second), "pending");
+    process.end();
+    let steps = |action: &str| {
+        fixture.entries().iter().filter(|entry| entry["kind"] == "approval" && entry["action"] == action).count()
+    };
+    assert_eq!((steps("approved"), steps("denied")), (1, 1));
+}
+
+#[test]
+fn an_approver_sees_how_one_differs_from_those_of_which_they_see_what_would_run() {
+    let fixture = fixture("{}");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let row = |n: i32, token: &str, more: Value| {
+        let mut asked = json!({"request": {"row": n, "of": "wages"}});
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        held(&post(hall, token, "/api/route", &write(asked)).ok())
+    };
+    let first = row(1, ASKER, json!({}));
+    assert_eq!(look(hall, BEA, &first).ok()["similar"], json!({"count": 0, "compared": []}));
+    // Another tenant's, another capability's and what is decided are not like it; another credential's is.
+    row(2, GLOBEX_ASKER, json!({"tenant_id": "org.globex"}));
+    let decided = row(3, ASKER, json!({}));
+    resolve(hall, BEA, &decided, "deny", json!({})).ok();
+    let ids: Vec<String> = (4..10).map(|n| row(n, ASKER2, json!({}))).collect();
+    let similar = look(hall, BEA, &first).ok()["similar"].clone();
+    assert_eq!(similar["count"], 6);
+    let compared = similar["compared"].as_array().unwrap();
+    let newest: Vec<_> = compared.iter().map(|one| one["pending_approval_id"].as_str().unwrap()).collect();
+    assert_eq!(newest, ids.iter().rev().take(5).collect::<Vec<_>>());
+    assert_eq!((&compared[0]["only_here"], &compared[0]["only_there"]), (&json!(["/row: 1"]), &json!(["/row: 9"])));
+    assert_eq!((&compared[0]["more_here"], &compared[0]["more_there"]), (&json!(0), &json!(0)));
+    // Who does not see what would run sees no part of it here, and whoever asked sees none at all.
+    for (token, sees) in [(LOW, false), (CYD, true), (ASKER, false)] {
+        assert_eq!(look(hall, token, &first).ok().get("similar").is_some(), sees, "{token}");
+    }
+    assert_eq!(look(hall, BEA, &decided).ok().get("similar"), None, "it is decided");
 }

@@ -84,6 +84,51 @@ fn what_was_looked_at_is_agreed_to_and_nothing_else() {
 }
 
 #[test]
+fn what_is_ticked_is_decided_about_together_and_each_is_answered() {
+    let fixture = fixture();
+    let process = fixture.serve();
+    let ids = ["first", HOSTILE, "third"].map(|text| {
+        let held = asks(&process, ASKER, "org.acme", "RESTRICTED", text);
+        held["pending_approval_id"].as_str().unwrap().to_owned()
+    });
+    let bea = Browser::signed_in(&process, BEA);
+    let list = bea.see("/console/approvals");
+    let boxes = |list: &str| -> Vec<String> {
+        let values = list.split("name=\"chosen\" value=\"").skip(1);
+        values.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+    };
+    let chosen = boxes(&list);
+    assert_eq!(chosen.iter().map(|value| &value[..36]).collect::<Vec<_>>(), ids, "{list}");
+    assert!(chosen.iter().all(|value| list.contains(&format!("<code>{}</code>", &value[37..]))), "{list}");
+    assert!(list.contains("<code>{&#34;note&#34;: &#34;first&#34;}</code>"), "{list}");
+    let one = bea.see(&format!("/console/approvals/{}", ids[0]));
+    assert!(one.contains("2 more of this worker and capability wait"), "{one}");
+    assert!(one.contains("<code class=\"line\">/note: &#34;third&#34;</code>"), "{one}");
+
+    let form = |values: &[&str], resolution: &str| {
+        let chosen: Vec<String> = values.iter().map(|value| format!("chosen={}&", value.replace(' ', "+"))).collect();
+        format!("{}note=payday&resolution={resolution}", chosen.concat())
+    };
+    assert_eq!(bea.send("/console/approvals", &form(&[], "approve")).status, 400);
+    assert_eq!(bea.send("/console/approvals", &form(&[&chosen[0]], "withdraw")).status, 400);
+    assert_eq!(bea.send("/console/approvals", &form(&[&ids[0]], "approve")).status, 400, "without what was looked at");
+    let other = format!("{} {}", ids[1], "0".repeat(64));
+    let said = bea.send("/console/approvals", &form(&[&chosen[0], &other], "approve"));
+    assert_eq!(said.status, 200, "{}", said.text());
+    assert!(said.text().contains("1 of 2 decided") && said.text().contains("the digest is another"), "{}", said.text());
+    let said = bea.send("/console/approvals", &form(&[&chosen[1], &chosen[2]], "deny"));
+    assert!(said.text().contains("2 of 2 decided"), "{}", said.text());
+    assert!(boxes(&bea.see("/console/approvals")).is_empty());
+    let run = asks(&process, ASKER, "org.acme", "RESTRICTED", "first");
+    assert_eq!(run["approval"]["approved_by"][0], "bea", "{run}");
+    let globex = Browser::signed_in(&process, GLOBEX);
+    let foreign = asks(&process, ASKER, "org.acme", "RESTRICTED", "fourth");
+    let foreign = format!("{} {}", foreign["pending_approval_id"].as_str().unwrap(), "0".repeat(64));
+    let said = globex.send("/console/approvals", &form(&[&foreign], "deny")).text();
+    assert!(said.contains("0 of 1 decided") && !said.contains("org.acme"), "{said}");
+}
+
+#[test]
 fn what_is_kept_from_everybody_is_said_to_be() {
     let fixture = fixture();
     fixture.edit("approvals: {}", "approvals: { contents: { none_from: RESTRICTED } }");

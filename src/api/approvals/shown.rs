@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::timestamp;
-use crate::hall::approvals::{Approval, Contents};
+use crate::hall::approvals::{Approval, Contents, ContentsDifference, SimilarApprovals};
 use crate::hall::{Hall, Token};
 
 /// An approval, as approvers see it.
@@ -58,6 +58,42 @@ pub(super) struct ApprovalRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     contents: Option<ShownContents>,
+    /// What else waits of the same tenant, worker and capability: beside `contents`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    similar: Option<ShownSimilar>,
+}
+
+/// What else waits of the same tenant, worker and capability, through the same door.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SimilarApprovals)]
+struct ShownSimilar {
+    /// How many.
+    count: usize,
+    /// The newest of which this token sees what would run, 5 at most, and how that differs from this one.
+    #[schema(max_items = 5)]
+    compared: Vec<ShownDifference>,
+}
+
+/// How what would run differs from another that waits: lines, of JSON one for each value. Of a long line there is the beginning.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ApprovalDifference)]
+struct ShownDifference {
+    /// The other.
+    pending_approval_id: String,
+    opened_at: String,
+    /// Lines that only this one has.
+    #[schema(max_items = 20)]
+    only_here: Vec<String>,
+    /// How many more it has.
+    more_here: usize,
+    /// Lines that only the other has.
+    #[schema(max_items = 20)]
+    only_there: Vec<String>,
+    /// How many more the other has.
+    more_there: usize,
 }
 
 /// Exactly what would run.
@@ -147,16 +183,27 @@ impl ApprovalRow {
             note: approval.note.as_deref().map(str::to_owned),
             resolved_by: approval.ended_by.as_ref().map(ToString::to_string),
             contents: None,
+            similar: None,
         }
     }
 
-    /// The same with what would run.
-    pub(super) fn showing(self, contents: Option<Contents>) -> Self {
-        let contents = contents.map(|Contents { http, headers, body, is_hex, bytes, is_withheld }| {
-            let headers = headers.into_iter().map(|(name, value)| ShownHeader { name, value }).collect();
-            ShownContents { http, headers, body, is_hex, bytes, is_withheld }
-        });
-        Self { contents, ..self }
+    /// The same with what would run, and what else waits.
+    pub(super) fn showing(self, contents: Contents, similar: SimilarApprovals) -> Self {
+        let Contents { http, headers, body, is_hex, bytes, is_withheld } = contents;
+        let headers = headers.into_iter().map(|(name, value)| ShownHeader { name, value }).collect();
+        let contents = ShownContents { http, headers, body, is_hex, bytes, is_withheld };
+        let compared = similar.compared.into_iter().map(|(other, differs)| ShownDifference::of(&other, differs));
+        let similar = ShownSimilar { count: similar.count, compared: compared.collect() };
+        Self { contents: Some(contents), similar: Some(similar), ..self }
+    }
+}
+
+impl ShownDifference {
+    /// From this other one.
+    fn of(other: &Approval, differs: ContentsDifference) -> Self {
+        let ContentsDifference { here: only_here, more_here, there: only_there, more_there } = differs;
+        let (pending_approval_id, opened_at) = (other.id.to_string(), timestamp(other.opened_at_micros));
+        Self { pending_approval_id, opened_at, only_here, more_here, only_there, more_there }
     }
 }
 

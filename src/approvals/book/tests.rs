@@ -151,7 +151,7 @@ fn an_opening_that_is_not_kept_was_never_there() {
 
 #[test]
 fn what_comes_to_nothing_is_there_again_though_the_same_was_asked_for_meanwhile() {
-    for (meanwhile, found) in [(None, true), (Some(approve()), true), (Some(Resolution::Deny), false)] {
+    for (meanwhile, found) in [(None, true), (Some(approve()), true), (Some(Resolution::Deny(None)), false)] {
         let book = Book::new(settings(), Vec::new(), 0, at(0));
         let first = opened(&book, "x", at(0));
         done(&book, first, "bea", approve(), at(0)).unwrap();
@@ -246,7 +246,7 @@ fn opened_again(book: &Arc<Book>, what: &str, now: BothClocks) -> Uuid {
 fn of_those_about_the_same_the_newest_counts_after_a_restart() {
     let book = Book::new(settings(), Vec::new(), 0, at(0));
     let old = opened(&book, "x", at(0));
-    done(&book, old, "bea", Resolution::Deny, at(1)).unwrap();
+    done(&book, old, "bea", Resolution::Deny(None), at(1)).unwrap();
     let new = opened(&book, "x", at(901));
     let mut kept = book.unkept().0;
     for _ in 0..2 {
@@ -265,7 +265,9 @@ fn of_those_about_the_same_the_newest_counts_after_a_restart() {
 fn a_no_is_remembered_until_it_would_have_expired() {
     let book = Book::new(settings(), Vec::new(), 0, at(0));
     let id = opened(&book, "x", at(0));
-    done(&book, id, "bea", Resolution::Deny, at(1)).unwrap();
+    let other = done(&book, id, "bea", Resolution::Deny(Some(Digest::of(b"not what was looked at"))), at(1));
+    assert!(matches!(other, Err(NotResolved::Cannot(_))));
+    done(&book, id, "bea", Resolution::Deny(Some(asked("x").digest)), at(1)).unwrap();
     assert!(matches!(book.enter(&asked("x"), &asker("ann"), at(899), None), Entered::Refused(found) if found.id == id));
     assert!(matches!(book.enter(&asked("x"), &asker("ann"), at(900), None), Entered::New(_)));
 }
@@ -324,7 +326,7 @@ fn who_may_decide() {
         |by: Approver, resolution| book.prepare(id, &by, &resolution, None, |_, _| true, at(1)).map(|step| step.action);
     let may_not = |found: Result<Action, NotResolved>| matches!(found, Err(NotResolved::MayNot(_)));
     assert!(may_not(tried(approver("ann"), approve())), "who asks");
-    assert!(may_not(tried(approver("ann"), Resolution::Deny)));
+    assert!(may_not(tried(approver("ann"), Resolution::Deny(None))));
     let other = || approver("bea");
     assert!(may_not(tried(Approver { max_label: DataLabel::Internal, ..other() }, approve())));
     let above = Approver { levels: [SupervisorLevel::IncidentCommander].into(), ..other() };
@@ -343,7 +345,7 @@ fn who_may_decide() {
         tried(other(), Resolution::Escalate(Some(SupervisorLevel::Gatekeeper))),
         Err(NotResolved::Cannot(_))
     ));
-    done(&book, id, "bea", Resolution::Deny, at(1)).unwrap();
+    done(&book, id, "bea", Resolution::Deny(None), at(1)).unwrap();
     assert_eq!(tried(other(), approve()), Err(NotResolved::Resolved("denied")));
 }
 
@@ -439,7 +441,7 @@ fn the_store_is_told_what_has_changed_until_it_has_it() {
     assert_eq!(book.unkept(), (Vec::new(), Vec::new()));
     book.still_unkept([id].into_iter());
     assert_eq!(book.unkept().0, changed);
-    done(&book, id, "bea", Resolution::Deny, at(0)).unwrap();
+    done(&book, id, "bea", Resolution::Deny(None), at(0)).unwrap();
     let kept = book.unkept().0;
     let again = Book::new(settings(), kept.clone(), 0, at(1));
     assert_eq!(again.find(id).as_ref(), kept.first());
@@ -455,7 +457,7 @@ fn who_asks_often_is_held_to_it_for_a_minute_also_where_little_is_remembered() {
     let book = Book::new(few, Vec::new(), 0, at(0));
     for (seconds, what) in [(0, "x"), (10, "y")] {
         let id = opened(&book, what, at(seconds));
-        done(&book, id, "bea", Resolution::Deny, at(seconds)).unwrap();
+        done(&book, id, "bea", Resolution::Deny(None), at(seconds)).unwrap();
     }
     book.expire(at(30));
     let too_many = |seconds| match book.enter(&asked("z"), &asker("ann"), at(seconds), None) {

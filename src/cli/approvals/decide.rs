@@ -4,9 +4,9 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{differences, show, shown};
+use super::{show, shown};
 use crate::cli::client::{HallAddress, HallAnswer, body, told};
 use crate::cli::{cannot, say};
 use crate::ids::SupervisorLevel;
@@ -15,6 +15,9 @@ use crate::ids::SupervisorLevel;
 const WORD: &str = "approve";
 /// The longest line that is read for it, in bytes.
 const LINE: u64 = 256;
+
+/// The most that a Hall decides about in one request.
+const TOGETHER: usize = 100;
 
 /// Which approval, and why.
 #[derive(Debug, Args)]
@@ -92,7 +95,7 @@ pub fn approve(options: &Approve) -> ExitCode {
             Ok(seen) if seen.is_success() => seen,
             other => return told(other, |_| String::new()),
         };
-        say(differences::whole(hall, &seen.body));
+        say(shown::whole(&seen.body));
         let Some(digest) = seen.text("digest") else {
             let _ = cannot("this token sees nothing but the state: use one with the scope `approve`");
             return ExitCode::FAILURE;
@@ -111,17 +114,43 @@ pub fn approve(options: &Approve) -> ExitCode {
             return cannot(format_args!("nothing was decided: the word was not `{WORD}`"));
         }
     }
-    let agree = |(id, digest): &(&str, String)| {
-        let agreed = [("resolution", Some("approve")), ("digest", Some(&**digest))];
-        resolve(hall, id, note.as_deref(), &agreed)
-    };
+    if let [(id, digest)] = shown.as_slice() {
+        return resolve(hall, id, note.as_deref(), &[("resolution", Some("approve")), ("digest", Some(digest))]);
+    }
     // One that is refused keeps none of the others.
-    shown.iter().map(agree).fold(
+    shown.chunks(TOGETHER).map(|together| several(hall, together, note.as_deref())).fold(
         ExitCode::SUCCESS,
         |failed, code| {
             if code == ExitCode::SUCCESS { failed } else { code }
         },
     )
+}
+
+/// Agrees to several, each of which is answered by itself.
+fn several(hall: &HallAddress, shown: &[(&str, String)], note: Option<&str>) -> ExitCode {
+    let one = |(id, digest): &(&str, String)| json!({"pending_approval_id": id, "digest": digest});
+    let mut asked = json!({"resolution": "approve", "approvals": shown.iter().map(one).collect::<Vec<_>>()});
+    if let (Some(asked), Some(note)) = (asked.as_object_mut(), note) {
+        asked.insert("note".to_owned(), note.into());
+    }
+    let answer = match hall.post("/wcp/approvals/resolve-several", asked.to_string().into_bytes()) {
+        Ok(answer) if answer.is_success() => answer,
+        other => return told(other, |_| String::new()),
+    };
+    let mut code = ExitCode::SUCCESS;
+    for one in answer.body.get("approvals").and_then(Value::as_array).into_iter().flatten() {
+        let of = |key: &str| one.get(key).cloned().unwrap_or_default();
+        let status = of("status").as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or_default();
+        let about = HallAnswer { status, body: of("approval") };
+        if about.is_success() {
+            say(now(&about));
+        } else {
+            let refused = HallAnswer { status, body: of("refusal") }.refusal();
+            let _ = cannot(format_args!("{}: {refused}", shown::text(one, "pending_approval_id")));
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
 }
 
 /// Whether somebody types the word.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::differences;
+use super::shown;
 use crate::cli::client::{CallError, HallAddress, HallAnswer, segment, told};
 
 /// Show exactly what would run, who asks, why it is held and until when
@@ -24,7 +24,7 @@ pub struct Options {
 /// Runs the command.
 pub fn run(options: &Options) -> ExitCode {
     told(fetch(&options.hall, &options.id), |answer| {
-        if options.json { answer.body.to_string() } else { differences::whole(&options.hall, &answer.body) }
+        if options.json { answer.body.to_string() } else { shown::whole(&answer.body) }
     })
 }
 

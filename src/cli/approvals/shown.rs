@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::similar;
 use crate::approvals::visible as safe;
 
 /// A line of a list, in columns between tabs.
@@ -59,6 +60,7 @@ pub(super) fn whole(approval: &Value) -> String {
         None => "you        may decide".to_owned(),
     });
     lines.extend(contents(approval));
+    lines.extend(similar::lines(approval));
     lines.join("\n")
 }
 
