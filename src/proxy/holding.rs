@@ -24,12 +24,16 @@ use crate::proxy::pipeline::Decided;
 use crate::proxy::reject::OwnAnswer;
 use crate::proxy::settings::HoldWait;
 use crate::proxy::would_run::WouldRun;
+use crate::telemetry::traces::TracedPart;
 
 /// The longest body that waits: what pingora keeps to send again.
 const LONGEST: usize = 65_536;
 /// How long a body has to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 const PREFER: &str = "prefer";
+/// The span of a wait, and the attribute that says how it ended.
+const WAIT: &str = "wait for a human";
+const WAIT_ENDED: &str = "wcp.approval_wait_ended";
 
 /// A request that is held, and where it goes if somebody agrees.
 pub struct HeldExchange {
@@ -37,6 +41,19 @@ pub struct HeldExchange {
     pub(super) destination: Arc<Destination>,
     pub(super) target: Option<Uri>,
     pub(super) wait: HoldWait,
+}
+
+/// How a caller's wait ended.
+#[derive(Debug, Clone, Copy)]
+enum WaitEnd {
+    /// The approval has moved.
+    Moved(Phase),
+    /// It has waited for as long as it may.
+    Late,
+    /// The gate drains.
+    Drains,
+    /// The caller is gone.
+    Left,
 }
 
 /// Why a request cannot wait for anybody, and with which status that is said.
@@ -83,14 +100,14 @@ impl Parts {
         let Some(waiting) = self.hall.wait_for_human(&caller, bytes) else { return still_held(exchange) };
         drop(reading);
         let began = Instant::now();
-        let decided = self.decided_within(session, id, wait).await;
+        let span = exchange.traced.as_ref().and_then(|span| span.part(WAIT));
+        let ended = self.decided_within(session, id, wait, span).await;
         exchange.waited = Some(began.elapsed());
         drop(waiting);
         // Much may have changed meanwhile.
         self.may_tell_to_go(session);
-        match decided {
-            Some(Phase::Approved | Phase::Over) => {}
-            Some(Phase::Pending) | None => return still_held(exchange),
+        if !matches!(ended, WaitEnd::Moved(_)) {
+            return still_held(exchange);
         }
         exchange.returns = true;
         match Box::pin(self.decide(session, exchange)).await {
@@ -175,19 +192,44 @@ impl Parts {
         }
     }
 
-    /// Waits until an approval moves, at most so long. `None`: the caller is gone, or the gate drains.
-    async fn decided_within(&self, session: &mut Session, id: Uuid, wait: Duration) -> Option<Phase> {
-        let mut phase = self.hall.watch_approval(id)?;
+    /// Waits until an approval moves, at most so long. The span of that says how it ended, also if nobody is there any more who waits.
+    async fn decided_within(
+        &self,
+        session: &mut Session,
+        id: Uuid,
+        wait: Duration,
+        mut span: Option<TracedPart>,
+    ) -> WaitEnd {
+        if let Some(span) = &mut span {
+            span.set("wcp.approval_id", id.to_string());
+            span.set(WAIT_ENDED, "cut_off");
+        }
+        let Some(mut phase) = self.hall.watch_approval(id) else { return WaitEnd::Late };
         let moved = async {
             let now = phase.wait_for(|phase| *phase != Phase::Pending).await;
             now.map_or(Phase::Over, |phase| *phase)
         };
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
-            phase = moved => Some(phase),
-            () = self.hall.drains() => None,
-            () = gone(session) => None,
-            () = tokio::time::sleep(wait) => Some(Phase::Pending),
+            phase = moved => WaitEnd::Moved(phase),
+            () = self.hall.drains() => WaitEnd::Drains,
+            () = gone(session) => WaitEnd::Left,
+            () = tokio::time::sleep(wait) => WaitEnd::Late,
+        };
+        if let Some(span) = &mut span {
+            span.set(WAIT_ENDED, self.said_of(ended, id));
+        }
+        ended
+    }
+
+    /// How a wait ended, for its span.
+    fn said_of(&self, ended: WaitEnd, id: Uuid) -> &'static str {
+        match ended {
+            WaitEnd::Moved(Phase::Approved) => "approved",
+            WaitEnd::Moved(_) => self.hall.approval(id).map_or("over", |approval| approval.state.as_str()),
+            WaitEnd::Drains => "drained",
+            WaitEnd::Left => "caller_left",
+            WaitEnd::Late => "timed_out",
         }
     }
 }

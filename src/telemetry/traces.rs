@@ -1,4 +1,4 @@
-//! Traces: one span a request, sent to an OTLP collector in the background. Off unless the standard environment variables say so.
+//! Traces: one span a request, and one below it for the time that it waits for a human, sent to an OTLP collector in the background. Off unless the standard environment variables say so.
 //!
 //! A request never waits for any of it: a span that has ended goes into a bounded queue, and when that is full it is dropped and
 //! counted. The SDK for Rust is not used: it passes over variables that it cannot read, says nowhere how many spans it dropped, and
@@ -10,6 +10,7 @@ mod export;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
 mod otlp;
+mod part;
 mod sampling;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use sampling::Sampler;
 pub use context::{TRACEPARENT, TRACESTATE};
 pub use environment::{Misset, Settings};
 pub use export::Exporter;
+pub use part::TracedPart;
 
 /// Begins spans. Cheap to clone.
 #[derive(Clone)]
@@ -51,6 +53,7 @@ impl Traces {
         let span = Span {
             context,
             parent: parent.map(|parent| parent.span),
+            is_part: false,
             name: String::new(),
             began: SystemTime::now(),
             took: Duration::ZERO,
@@ -59,6 +62,13 @@ impl Traces {
         };
         let method = METHODS.into_iter().find(|known| method == known);
         Some(Traced { span, method, route: None, clock: Instant::now(), traces: self.clone() })
+    }
+
+    /// Has a span that has ended sent in a while; when too many wait, it is dropped.
+    fn send(&self, span: Span) {
+        if self.ended.try_send(span).is_err() {
+            self.dropped.inc();
+        }
     }
 }
 
@@ -118,8 +128,7 @@ impl Traced {
         }
     }
 
-    /// Ends it, with the status that was answered, if any was, and the kind of error that broke it off. A span that is recorded is
-    /// sent in a while; when too many wait, it is dropped.
+    /// Ends it, with the status that was answered, if any was, and the kind of error that broke it off.
     pub fn end(mut self, status: Option<u16>, error: Option<&str>) {
         if !self.is_recorded() {
             return;
@@ -136,20 +145,20 @@ impl Traced {
         self.span.name = self.route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
         self.span.failed = failed;
         self.span.took = self.clock.elapsed();
-        if self.traces.ended.try_send(self.span).is_err() {
-            self.traces.dropped.inc();
-        }
+        self.traces.send(self.span);
     }
 }
 
 /// The methods that everybody knows: others may be anything.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
 
-/// One request.
+/// One request, or a part of it.
 #[derive(Debug)]
 struct Span {
     context: Context,
     parent: Option<[u8; 8]>,
+    /// Its parent is a span of ours.
+    is_part: bool,
     name: String,
     began: SystemTime,
     took: Duration,

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use crate::collector::{Collector, Mood, said};
-use crate::{CREDENTIAL, fixture, get};
+use crate::{CREDENTIAL, PARENT, fixture, get};
 use support::{TOKEN, Upstream, ask, metric, route, until};
 
 /// Each of these attributes says this, and `-` stands for one that is not there.
@@ -103,7 +103,7 @@ fn every_answer_of_the_gate_is_one_span_with_its_decision() {
 }
 
 #[test]
-fn what_a_human_agreed_to_says_under_which_approval_and_how_long_it_waited() {
+fn what_waits_for_a_human_has_a_span_of_its_own_that_says_how_the_wait_ended() {
     let (upstream, collector) = (Upstream::start(), Collector::start(Mood::Takes));
     let fixture = fixture(upstream.address);
     let vault = "path: /vault/* }, capability: cap.data.read.v1, data_label: RESTRICTED, upstream: orders";
@@ -115,23 +115,54 @@ fn what_a_human_agreed_to_says_under_which_approval_and_how_long_it_waited() {
     );
     fixture.add("approvals: {}");
     let process = fixture.serve_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())]);
-    let waits = || support::get(process.hall(), bea, "/wcp/approvals/pending").ok()["approvals"].clone();
-    let (answer, id) = std::thread::scope(|threads| {
-        let asks = threads.spawn(|| get(&process, "/vault/7", &[]));
-        until(|| !waits().as_array().unwrap().is_empty());
-        let id = waits()[0]["pending_approval_id"].as_str().unwrap().to_owned();
-        let yes = format!(r#"{{"pending_approval_id": "{id}", "resolution": "approve"}}"#);
-        support::post(process.hall(), bea, "/wcp/approvals/resolve", &yes).ok();
-        (asks.join().unwrap(), id)
-    });
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let waits = |path: &str| {
+        let listed = support::get(process.hall(), bea, "/wcp/approvals/pending").ok()["approvals"].clone();
+        let ids = listed.as_array().unwrap().iter().map(|one| one["pending_approval_id"].as_str().unwrap().to_owned());
+        let seen = |id: &String| support::get(process.hall(), bea, &format!("/wcp/approvals/{id}")).ok();
+        ids.into_iter().find(|id| seen(id)["contents"]["http"].as_str().unwrap().ends_with(path))
+    };
+    let decided = |path: &str, resolution: &str, status: u16| {
+        std::thread::scope(|threads| {
+            let asks = threads.spawn(|| get(&process, path, &[("traceparent", PARENT)]));
+            until(|| waits(path).is_some());
+            let id = waits(path).unwrap();
+            let said = format!(r#"{{"pending_approval_id": "{id}", "resolution": "{resolution}"}}"#);
+            support::post(process.hall(), bea, "/wcp/approvals/resolve", &said).ok();
+            let answer = asks.join().unwrap();
+            assert_eq!(answer.status, status, "{}", answer.text());
+            id
+        })
+    };
+    let ids = [decided("/vault/1", "approve", 200), decided("/vault/2", "deny", 403)];
+    assert_eq!(get(&process, "/vault/3", &[("prefer", "wait=1")]).status, 403);
+    assert_eq!(get(&process, "/vault/4", &[("prefer", "wait=0")]).status, 403);
+    let mut leaves = TcpStream::connect(process.gate()).unwrap();
+    leaves.write_all(b"GET /vault/5 HTTP/1.1\r\nhost: here\r\n\r\n").unwrap();
+    until(|| metric(process.hall(), "hallgate_approvals_waiting") == 1);
+    drop(leaves);
+    until(|| metric(process.hall(), "hallgate_approvals_waiting") == 0);
     process.end();
-    let spans = collector.spans(1);
-    let span = spans.iter().find(|span| span.name == "GET /vault/*").unwrap();
-    let level = said(&span.attributes, "wcp.supervisor_level");
-    assert!(level.is_some(), "{span:#?}");
-    says(span, &[("wcp.approval_id", &id), ("wcp.approved_by", "bea"), ("wcp.verdict", "DISPATCH")]);
-    assert!(said(&span.attributes, "wcp.approval_wait_ms").unwrap().parse::<u64>().is_ok(), "{span:#?}");
+
+    let spans = collector.spans(9);
+    let (parts, requests): (Vec<&Span>, Vec<&Span>) = spans.iter().partition(|span| span.name == "wait for a human");
+    let ended = ["approved", "denied", "timed_out", "caller_left"];
+    assert_eq!(parts.len(), ended.len(), "who does not wait has none: {spans:#?}");
+    for (part, ended) in parts.iter().zip(ended) {
+        says(part, &[("wcp.approval_wait_ended", ended)]);
+        let request = requests.iter().find(|request| request.span_id == part.parent_span_id).unwrap();
+        assert_eq!((&part.trace_id, part.kind), (&request.trace_id, SpanKind::Internal as i32));
+        assert!(part.start_time_unix_nano >= request.start_time_unix_nano, "{spans:#?}");
+        assert!(part.end_time_unix_nano <= request.end_time_unix_nano, "{spans:#?}");
+        assert_eq!(part.flags & 0x300, 0x100, "its parent is of this process");
+    }
+    let [approved, denied] =
+        [0, 1].map(|at| requests.iter().find(|request| request.span_id == parts[at].parent_span_id).unwrap());
+    assert!(said(&approved.attributes, "wcp.supervisor_level").is_some(), "{approved:#?}");
+    says(parts[0], &[("wcp.approval_id", &ids[0])]);
+    says(parts[1], &[("wcp.approval_id", &ids[1])]);
+    says(approved, &[("wcp.approval_id", &ids[0]), ("wcp.approved_by", "bea"), ("wcp.verdict", "DISPATCH")]);
+    says(denied, &[("wcp.code", "DENY_REFUSED_BY_HUMAN")]);
+    assert!(said(&approved.attributes, "wcp.approval_wait_ms").unwrap().parse::<u64>().is_ok(), "{approved:#?}");
 }
 
 #[test]

@@ -11,12 +11,13 @@ use super::{AttributeValue, Span};
 const LONGEST: usize = 1024;
 /// The conventions by which attributes are named.
 const SCHEMA: &str = "https://opentelemetry.io/schemas/1.37.0";
+const INTERNAL: i32 = 1;
 const SERVER: i32 = 2;
 const FAILED: i32 = 2;
 /// The flags say whether the parent is another process's, and it is.
 const PARENT_IS_REMOTE: u32 = 0x300;
-/// The flags say whether the parent is another process's, and there is none.
-const NO_PARENT: u32 = 0x100;
+/// The flags say whether the parent is another process's, and there is none, or one of ours.
+const NO_REMOTE_PARENT: u32 = 0x100;
 
 /// What is posted.
 #[derive(Message)]
@@ -161,13 +162,14 @@ impl Response {
 impl From<Span> for Written {
     fn from(span: Span) -> Self {
         let began = span.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let parent = if span.parent.is_some() { PARENT_IS_REMOTE } else { NO_PARENT };
+        let is_remote = span.parent.is_some() && !span.is_part;
+        let parent = if is_remote { PARENT_IS_REMOTE } else { NO_REMOTE_PARENT };
         Self {
             trace_id: span.context.trace.to_vec(),
             span_id: span.context.span.to_vec(),
             parent_span_id: span.parent.map(|parent| parent.to_vec()).unwrap_or_default(),
             name: span.name,
-            kind: SERVER,
+            kind: if span.is_part { INTERNAL } else { SERVER },
             began: nanos(began),
             ended: nanos(began + span.took),
             attributes: span.attributes.into_iter().map(Attribute::from).collect(),
