@@ -118,13 +118,22 @@ impl CallbackPrefix {
 }
 
 /// Who may be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct CallbackSettings {
     /// What their URLs begin with.
     pub prefixes: Vec<CallbackPrefix>,
-    /// What they know us by.
+    /// What they know us by from the start.
     pub key: CallbackKey,
 }
+
+/// By what cannot change while somebody may be called: the key can.
+impl PartialEq for CallbackSettings {
+    fn eq(&self, other: &Self) -> bool {
+        self.prefixes == other.prefixes
+    }
+}
+
+impl Eq for CallbackSettings {}
 
 impl CallbackSettings {
     /// The number of the prefix that covers a URL.

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ring::hmac;
 use serde_json::{Value, json};
 use support::{Fixture, metric, post, until};
 
@@ -22,6 +23,9 @@ pub fn fixture(entries: &[String], more: &str) -> Fixture {
     }
     desk(&format!("{{ callbacks: [{}], callback_secret: {SECRET}{more} }}", entries.join(", ")))
 }
+
+/// What they know it by later.
+const OTHER: &str = "of-later-tests-0123456789abcdef0";
 
 fn called(hall: std::net::SocketAddr, result: &str) -> u64 {
     metric(hall, &format!("hallgate_callbacks_total{{result=\"{result}\"}}"))
@@ -67,6 +71,48 @@ fn whoever_asks_is_told_once_and_asks_again() {
     assert!(!Value::from(fixture.entries()).to_string().contains("s3cret"));
     fixture.verify();
     assert_eq!(receiver.calls().len(), 1);
+}
+
+#[test]
+fn the_secret_is_changed_while_it_runs_and_whatever_is_sent_from_then_on_has_the_new_one() {
+    let receiver = Receiver::answering(|n| if n == 2 { 500 } else { 200 });
+    let fixture = desk(&format!("{{ callbacks: [{}], callback_secret_file: secret }}", receiver.entry()));
+    fixture.write("secret", SECRET);
+    let process = fixture.serve();
+    let hall = process.hall();
+    let told = |name: &str, calls: usize| {
+        let id = held(&ask(hall, json!({"request": {"row": name}, "callback_url": receiver.url(name)})));
+        resolve(hall, BEA, &id, "approve", json!({})).ok();
+        until(|| receiver.calls().len() == calls);
+    };
+    let signed_with = |n: usize| {
+        let call = &receiver.calls()[n];
+        let text = format!("{}.{}", call.header("wcp-callback-timestamp"), call.text());
+        let by = |secret: &str| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+            let hex: String =
+                hmac::sign(&key, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            call.header("wcp-callback-signature") == format!("v1={hex}")
+        };
+        (by(SECRET), by(OTHER))
+    };
+    told("first", 1);
+    told("second", 2);
+    fixture.write("secret", OTHER);
+    assert!(process.wait_for_log("the secret of callbacks has changed").contains("next attempt"));
+    // What had the old secret and was not taken is tried again with the new one.
+    until(|| receiver.calls().len() >= 3);
+    told("third", 4);
+    assert_eq!([0, 1, 3].map(signed_with), [(true, false), (true, false), (false, true)]);
+    assert!(signed_with(2).0 != signed_with(2).1);
+    // What is no secret changes nothing, and is said.
+    fixture.write("secret", "short");
+    process.wait_for_log("a change of files is refused");
+    told("fourth", 5);
+    assert_eq!(signed_with(4), (false, true));
+    process.end();
+    assert!(!process.log().contains("sections have changed"), "{}", process.log());
+    assert!(![SECRET, OTHER].iter().any(|secret| process.log().contains(secret)));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::warnings;
+use crate::approvals::CallbackKey;
 use crate::config::{Config, Files, Fixed, Problems, Warning};
 use crate::documents::{self, FileState};
 use crate::hall::{ActivationError, Changed, Hall, TokenBook};
@@ -181,10 +182,11 @@ impl Watch {
             warnings::log(&warnings);
             self.warned = warnings;
         }
-        let Config { snapshot, roster, tokens, .. } = config;
+        let Config { snapshot, roster, tokens, approvals, .. } = config;
+        let key = approvals.and_then(|approvals| approvals.callbacks).map(|callbacks| callbacks.key);
         let (rules, workers, fingerprint) = (snapshot.rules.len(), snapshot.workers.len(), snapshot.fingerprint);
         if !told && !mended && self.hall.holds(&snapshot, &roster, &tokens) {
-            self.take_certificates(&read);
+            self.take_secrets(&read, key.as_ref());
             return;
         }
         let Changed { snapshot, tokens, shadow } = match self.hall.activate((snapshot, roster), TokenBook::new(tokens))
@@ -204,7 +206,7 @@ impl Watch {
             }
         };
         // All of the change or nothing: what could go wrong has gone well.
-        self.take_certificates(&read);
+        self.take_secrets(&read, key.as_ref());
         let snapshot = snapshot.is_some();
         match (snapshot, tokens) {
             (false, false) if shadow => {
@@ -218,7 +220,11 @@ impl Watch {
         }
     }
 
-    fn take_certificates(&self, read: &Fixed) {
+    /// Puts what proves us in force: certificates, and the key that callbacks are signed with.
+    fn take_secrets(&self, read: &Fixed, callbacks: Option<&CallbackKey>) {
+        if callbacks.is_some_and(|key| self.hall.sign_callbacks_with(key)) {
+            tracing::info!("the secret of callbacks has changed: they are signed with it from the next attempt on");
+        }
         if self.fixed.take_certificates(read) {
             tracing::info!("certificates have changed: they count from the next handshake on, and connections stay");
         }

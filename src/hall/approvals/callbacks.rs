@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -11,7 +12,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::approvals::callback::{not_listed, origin_of};
-use crate::approvals::{Approval, CallbackPrefix, CallbackSettings, DueCallback, NotCallable};
+use crate::approvals::{Approval, CallbackKey, CallbackPrefix, CallbackSettings, DueCallback, NotCallable};
 use crate::clock::{now_micros, timestamp};
 use crate::hall::Hall;
 use crate::hall::courier::{Courier, Letters, NotDelivered};
@@ -53,6 +54,8 @@ struct Message<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Callbacks {
     settings: Option<Arc<CallbackSettings>>,
+    /// What receivers know us by now; there where somebody may be called.
+    key: Option<Arc<ArcSwap<CallbackKey>>>,
     courier: Mutex<Option<Courier<DueCallback>>>,
 }
 
@@ -64,8 +67,9 @@ impl Callbacks {
     pub(super) fn start(settings: Option<CallbackSettings>, metrics: &Arc<Metrics>) -> io::Result<Self> {
         let Some(settings) = settings.map(Arc::new) else { return Ok(Self::default()) };
         let calls = Calls::new(Arc::clone(&settings), Arc::clone(metrics), &(Arc::new(SystemLookup) as _))?;
+        let key = Some(Arc::clone(&calls.key));
         let courier = Courier::start("approval-callbacks", WAITING, calls)?;
-        Ok(Self { settings: Some(settings), courier: Mutex::new(Some(courier)) })
+        Ok(Self { settings: Some(settings), key, courier: Mutex::new(Some(courier)) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Courier<DueCallback>>> {
@@ -99,6 +103,18 @@ impl Hall {
         checked.inspect_err(|_| count(&self.metrics, "refused"))
     }
 
+    /// Has callbacks signed with this key from the next attempt on, where somebody may be called. Whether it is another one.
+    pub fn sign_callbacks_with(&self, key: &CallbackKey) -> bool {
+        let Some(ours) = self.approvals.get().and_then(|approvals| approvals.callbacks.key.as_ref()) else {
+            return false;
+        };
+        if **ours.load() == *key {
+            return false;
+        }
+        ours.store(Arc::new(key.clone()));
+        true
+    }
+
     /// Hands over what is due.
     pub(super) fn call_back(&self) {
         let Some(approvals) = self.approvals.get() else { return };
@@ -119,6 +135,7 @@ impl Hall {
 /// How callbacks are made.
 struct Calls {
     settings: Arc<CallbackSettings>,
+    key: Arc<ArcSwap<CallbackKey>>,
     /// For each prefix.
     ways: Vec<(HttpClient, Semaphore)>,
     metrics: Arc<Metrics>,
@@ -131,7 +148,8 @@ impl Calls {
             client.map(|client| (client, Semaphore::new(AT_ONE))).map_err(io::Error::other)
         };
         let ways = settings.prefixes.iter().map(way).collect::<io::Result<_>>()?;
-        Ok(Self { settings, ways, metrics })
+        let key = Arc::new(ArcSwap::from_pointee(settings.key.clone()));
+        Ok(Self { settings, key, ways, metrics })
     }
 
     /// One attempt to say what is in force now.
@@ -146,7 +164,7 @@ impl Calls {
         let approval = due.approval().ok_or_else(|| NotDelivered::ForGood("the approval is forgotten".to_owned()))?;
         let body = message(&approval, &due.callback().correlation_id);
         let seconds = (now_micros() / 1_000_000).to_string();
-        let signature = self.settings.key.signature(&seconds, &body);
+        let signature = self.key.load().signature(&seconds, &body);
         let request = client.request(Method::POST, url).header(CONTENT_TYPE, "application/json");
         let request = request.header("wcp-callback-timestamp", seconds).header("wcp-callback-signature", signature);
         // The body of the answer is nobody's: it is not read.
