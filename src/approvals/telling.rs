@@ -9,19 +9,20 @@ use super::approval::{Approval, State};
 use super::book::{Book, BothClocks, Live, Pages};
 
 impl Book {
-    /// Takes what somebody has to be told of next, the oldest first, or this one if it still is such. It counts as told from here on.
-    pub fn tell(&self, only: Option<Uuid>, now: BothClocks) -> Option<Approval> {
+    /// What somebody has to be told of next: the oldest.
+    #[must_use]
+    pub fn untold(&self, now: BothClocks) -> Option<Uuid> {
+        let pages = self.lock();
+        let untold = pages.live.values().filter(|live| live.is_untold(now, pages.newest_micros));
+        untold.min_by_key(|live| live.approval.opened_at_micros).map(|live| live.approval.id)
+    }
+
+    /// Takes this to be told, if somebody still has to be. It counts as told from here on; as it was before.
+    pub fn tell(&self, id: Uuid, now: BothClocks) -> Option<Approval> {
         let mut pages = self.lock();
         let newest = pages.newest_micros;
-        let waits = |live: &&Live| {
-            let Approval { id, state, told, asked, .. } = &live.approval;
-            let untold = *state == State::Pending && *told < Some(asked.level) && !live.opens;
-            untold && only.is_none_or(|only| only == *id) && !live.is_over(now, newest)
-        };
-        let oldest = pages.live.values().filter(waits).min_by_key(|live| live.approval.opened_at_micros)?;
-        let (id, level) = (oldest.approval.id, oldest.approval.asked.level);
-        let before = oldest.approval.clone();
-        pages.set_told(id, Some(level));
+        let before = pages.live.get(&id).filter(|live| live.is_untold(now, newest))?.approval.clone();
+        pages.set_told(id, Some(before.asked.level));
         Some(before)
     }
 
@@ -32,6 +33,14 @@ impl Book {
         if pages.live.get(&before.id).is_some_and(of_this) {
             pages.set_told(before.id, before.told);
         }
+    }
+}
+
+impl Live {
+    fn is_untold(&self, now: BothClocks, newest_micros: i64) -> bool {
+        let Approval { state, told, asked, .. } = &self.approval;
+        let untold = *state == State::Pending && *told < Some(asked.level) && !self.opens;
+        untold && !self.is_over(now, newest_micros)
     }
 }
 

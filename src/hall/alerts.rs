@@ -214,6 +214,11 @@ impl Alerts {
         let _already_told = self.webhook.set(webhook);
     }
 
+    /// The webhook that is told.
+    pub(super) fn webhook(&self) -> Option<&Webhook> {
+        self.webhook.get()
+    }
+
     /// Notes that something happened.
     pub fn raise(&self, raised: Raised, now_micros: i64) {
         let mut alerts = self.lock();

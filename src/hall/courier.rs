@@ -28,8 +28,8 @@ pub(super) trait Letters: Send + 'static {
 /// Why an attempt failed. Neither says anything of the address, which may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NotDelivered {
-    /// Another attempt may not.
-    ForNow(String),
+    /// Another attempt may not; and how long its receiver wants to be left alone until then.
+    ForNow(String, Duration),
     /// Every other would, too.
     ForGood(String),
     /// It may not go there at all.
@@ -89,9 +89,9 @@ async fn deliver<A: Letters>(letters: &A, letter: A::Letter) {
     let mut pauses = A::PAUSES.iter();
     let result = loop {
         match letters.once(&letter).await {
-            Err(NotDelivered::ForNow(why)) => match pauses.next() {
-                Some(pause) => tokio::time::sleep(*pause).await,
-                None => break Err(NotDelivered::ForNow(why)),
+            Err(NotDelivered::ForNow(why, after)) => match pauses.next() {
+                Some(pause) => tokio::time::sleep(after.max(*pause)).await,
+                None => break Err(NotDelivered::ForNow(why, after)),
             },
             ended => break ended,
         }
@@ -125,7 +125,7 @@ mod tests {
             match at {
                 0 => Err(NotDelivered::ForGood("never".to_owned())),
                 at if at == attempt => Ok(()),
-                _ => Err(NotDelivered::ForNow("not yet".to_owned())),
+                _ => Err(NotDelivered::ForNow("not yet".to_owned(), Duration::ZERO)),
             }
         }
 

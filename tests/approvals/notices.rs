@@ -151,6 +151,35 @@ fn a_receiver_that_is_busy_is_left_alone_as_long_as_it_wants_and_one_that_never_
 }
 
 #[test]
+fn an_alert_does_not_wait_behind_a_notice_that_nobody_takes_nor_a_notice_behind_an_alert() {
+    // Whoever is told of what waits wants to be left alone for a minute, and later never answers.
+    let hook = Hook::start(|post| match post {
+        0 => Some("503 Not Now\r\nretry-after: 60"),
+        1 => None,
+        _ => TAKEN,
+    });
+    let fixture = telling(&hook, "json");
+    let process = fixture.serve();
+    let hall = process.hall();
+    let id = held(&ask(hall, row("1")));
+    let notice = hook.next();
+    assert_eq!(notice.body["pending_approval_id"], json!(id));
+    let rules = fs::read_to_string(fixture.path("rules.json")).unwrap();
+    fixture.write("rules.json", "{");
+    let unheard = hook.next();
+    assert_eq!(unheard.body["kind"], "RELOAD_REFUSED", "{:#}", unheard.body);
+    assert!(unheard.at - notice.at < Duration::from_secs(30), "{:?}", unheard.at - notice.at);
+    // That alert waits for an answer, and another one does not wait for it.
+    fixture.write("rules.json", &rules);
+    until(|| get(hall, READER, "/api/doctor").ok()["checks"]["config"]["status"] == "ok");
+    fixture.write("rules.json", "[");
+    let second = hook.next();
+    assert_eq!(second.body["kind"], "RELOAD_REFUSED", "{:#}", second.body);
+    assert!(second.at - unheard.at < Duration::from_secs(8), "{:?}", second.at - unheard.at);
+    assert_eq!(notices(hall, "taken"), 0);
+}
+
+#[test]
 fn what_nobody_answers_for_half_of_its_time_is_an_alert() {
     let fixture = fixture("{ ttl: 4s }");
     let process = fixture.serve();

@@ -473,7 +473,7 @@ fn who_asks_often_is_held_to_it_for_a_minute_also_where_little_is_remembered() {
 fn somebody_is_told_of_each_once_and_again_of_each_level_and_of_what_was_not_taken() {
     let book = Book::new(settings(), Vec::new(), 0, at(0));
     let (first, second) = (opened(&book, "x", at(0)), opened(&book, "y", at(1)));
-    let told = |only, seconds| book.tell(only, at(seconds));
+    let told = |only: Option<Uuid>, seconds| book.tell(only.or_else(|| book.untold(at(seconds)))?, at(seconds));
     let before = told(None, 2).unwrap();
     assert_eq!((before.id, before.told), (first, None));
     assert!(told(Some(first), 2).is_none(), "once");

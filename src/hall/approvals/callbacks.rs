@@ -173,11 +173,13 @@ impl Calls {
             Ok(answer) if answer.status() == StatusCode::GONE => {
                 Err(NotDelivered::ForGood("it answered 410".to_owned()))
             }
-            Ok(answer) => Err(NotDelivered::ForNow(format!("it answered {}", answer.status().as_u16()))),
+            Ok(answer) => {
+                Err(NotDelivered::ForNow(format!("it answered {}", answer.status().as_u16()), Duration::ZERO))
+            }
             Err(error) if outbound::was_out_of_reach(&error) => {
                 Err(NotDelivered::Refused(outbound::OutOfReach.to_string()))
             }
-            Err(error) => Err(NotDelivered::ForNow(error.without_url().to_string())),
+            Err(error) => Err(NotDelivered::ForNow(error.without_url().to_string(), Duration::ZERO)),
         }
     }
 }
@@ -200,7 +202,7 @@ impl Letters for Calls {
                 tracing::info!(%approval, to, "whoever asked knows that it is decided");
             }
             Err(NotDelivered::Refused(why)) => refused(&self.metrics, approval, &to, why),
-            Err(NotDelivered::ForNow(why) | NotDelivered::ForGood(why)) => {
+            Err(NotDelivered::ForNow(why, _) | NotDelivered::ForGood(why)) => {
                 count(&self.metrics, "given_up");
                 tracing::warn!(%approval, to, why, "whoever asked is not told that it is decided: it could not be called");
             }

@@ -1,4 +1,5 @@
-//! What is over by the clock is recorded as over. It is over before, whoever asks: this only says so.
+//! What is over by the clock is recorded as over. It is over before, whoever asks: this only says so. And others are told what they have to
+//! be told.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,7 @@ impl Hall {
                 let Some(hall) = Weak::upgrade(&hall) else { return };
                 hall.expire_due();
                 hall.call_back();
+                hall.give_notice();
                 drop(hall);
                 thread::sleep(LOOK);
             }

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::approvals::{Approval, Contents};
 use crate::clock::timestamp;
 use crate::hall::Hall;
+use crate::hall::approvals::now;
 
 /// How much of a digest tells one from another.
 const DIGEST: usize = 12;
@@ -67,10 +68,16 @@ fn short(text: &str) -> String {
 }
 
 impl Hall {
-    /// What somebody has to be told of next, or this if it still is such. It counts as told, on the disk too.
-    pub(super) async fn next_notice(&self, only: Option<Uuid>) -> Option<Notice> {
+    /// Has somebody told of what they have to be told of next, where there is a webhook.
+    pub(in crate::hall) fn give_notice(&self) {
+        let (Some(approvals), Some(webhook)) = (self.approvals_to_tell(), self.alerts.webhook()) else { return };
+        webhook.tell_of(|| approvals.book().untold(now()));
+    }
+
+    /// What somebody has to be told of this approval, if it still is such. It counts as told, on the disk too.
+    pub(super) async fn next_notice(&self, id: Uuid) -> Option<Notice> {
         let approvals = self.approvals_to_tell()?;
-        let before = approvals.book().tell(only, crate::hall::approvals::now())?;
+        let before = approvals.book().tell(id, now())?;
         let again = |_| approvals.book().tell_again(&before);
         let contents = approvals.store().show(before.id).await.map_err(again).ok()?;
         approvals.store().write().await.map_err(again).ok()?;
@@ -81,6 +88,13 @@ impl Hall {
     pub(super) fn notice_again(&self, notice: &Notice) {
         if let Some(approvals) = self.approvals_to_tell() {
             approvals.book().tell_again(notice.before());
+        }
+    }
+
+    /// Nobody takes it: they count as told.
+    pub(super) fn notice_given_up(&self, id: Uuid) {
+        if let Some(approvals) = self.approvals_to_tell() {
+            approvals.book().tell(id, now());
         }
     }
 }
