@@ -84,7 +84,8 @@ fn router(middleware: Arc<Middleware>, hall: Arc<Hall>, settings: &Settings) -> 
     let metrics = if settings.metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
     let behind_a_link = if settings.console { get(front::approval_in_console) } else { get(front::approval) };
     let sessions = settings.console.then(Arc::default);
-    let shared = ApiState { hall: Arc::clone(&hall), monitor: settings.monitor_unauthenticated_loopback, sessions };
+    let (monitor, viewers) = (settings.monitor_unauthenticated_loopback, Arc::default());
+    let shared = ApiState { hall: Arc::clone(&hall), monitor, viewers, sessions };
     let paths = openapi::paths()
         .route("/", get(front::page))
         .route("/approvals/{pending_approval_id}", behind_a_link)

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 /// Now, in microseconds since 1970 UTC.
 #[must_use]
@@ -18,6 +20,21 @@ pub fn timestamp(micros: i64) -> String {
     let mut text = TimestampText::new();
     text.of(micros);
     text.text
+}
+
+/// A time as people and programs write it, in microseconds since 1970 UTC: RFC 3339, or a day, or a day and a time, in UTC. `None`: it is none.
+#[must_use]
+pub fn parse(text: &str) -> Option<i64> {
+    // In an address that nobody has escaped, a `+` has become a space.
+    let mended = text.contains(['T', 't']).then(|| text.replace(' ', "+"));
+    let text = mended.as_deref().unwrap_or(text);
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time.as_microsecond());
+    }
+    let time = text.trim_end_matches(['Z', 'z']).parse::<DateTime>().ok()?;
+    // The last day that is written is later than the last time that is known.
+    let micros = |time: DateTime| TimeZone::UTC.to_timestamp(time).map(Timestamp::as_microsecond);
+    Some(micros(time).unwrap_or(if time.year() < 0 { i64::MIN } else { i64::MAX }))
 }
 
 /// Where many times are written as [`timestamp`] does: what they share with the one before, all but microseconds, is formatted once.
@@ -61,6 +78,26 @@ impl Default for TimestampText {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_as_they_are_written_and_as_people_write_them() {
+        for (text, wanted) in [
+            ("2026-01-01T00:00:00.000042+00:00", Some(1_767_225_600_000_042)),
+            ("2026-01-01T00:00:00.000042 00:00", Some(1_767_225_600_000_042)),
+            ("2026-01-01T02:00:00+02:00", Some(1_767_225_600_000_000)),
+            ("2026-01-01t00:00:00z", Some(1_767_225_600_000_000)),
+            ("2026-01-01", Some(1_767_225_600_000_000)),
+            ("2026-01-01T00:00", Some(1_767_225_600_000_000)),
+            ("9999-12-31T23:59:59Z", Some(i64::MAX)),
+            ("", None),
+            ("soon", None),
+            ("1767225600", None),
+            ("2026-13-01", None),
+        ] {
+            assert_eq!(parse(text), wanted, "{text}");
+        }
+        assert_eq!(parse(&timestamp(1_767_225_600_000_042)), Some(1_767_225_600_000_042));
+    }
 
     #[test]
     fn a_time_is_written_with_microseconds_and_offset() {

@@ -11,6 +11,7 @@ pub mod approvals;
 pub mod auth_throttle;
 mod counted;
 mod courier;
+pub mod decisions;
 pub mod enrolment;
 pub mod evidence;
 pub mod ingested;
@@ -49,11 +50,15 @@ use crate::telemetry::traces::Traces;
 use crate::telemetry::{AllowedLines, DecisionLabels, LogAllowed, Metrics, ObservedLabels};
 use ingested::Ingested;
 
-pub use crate::ledger::{Door, Ending, LedgerHealth, LogResource, ReadError, Receipt, ReceiptProof, Refusal};
+pub use crate::ledger::{
+    DecisionFilter, DecisionQuery, DecisionRange, Door, Ending, LedgerHealth, LogResource, ReadError, Receipt,
+    ReceiptProof, Refusal,
+};
 pub use active_policy::{ActivationError, Changed, Loaded, RefusedChange};
 pub use admission::{Admission, Applicant, NotAdmitted};
 pub use alerts::{Alert, Alerts, Raised};
 pub use approvals::{HeldContents, HeldRequest, NotDecided, Ruled};
+pub use decisions::FoundRows;
 pub use enrolment::{NotChanged, Registered};
 pub use online::NotOnline;
 pub use permit::{Permit, Recorded};

@@ -2,6 +2,7 @@
 //!
 //! One writer thread owns the files. [`Ledger::record`] resolves when the entry is committed, and not before.
 
+mod decisions;
 mod files;
 mod format;
 mod handle;
@@ -15,6 +16,8 @@ mod settings;
 pub mod verify;
 mod write;
 
+pub use decisions::filter::{DecisionFacts, DecisionFilter, DecisionRange};
+pub use decisions::search::{DecisionQuery, FoundDecisions};
 pub use format::approval::{ApprovalAction, ApprovalStep, ApproverMark};
 pub use format::key::{KeyError, LogKey};
 pub use format::record::{

@@ -5,6 +5,10 @@
 mod alerts;
 #[path = "hall_api/catalogue.rs"]
 mod catalogue;
+#[path = "hall_api/decisions.rs"]
+mod decisions;
+#[path = "hall_api/feed.rs"]
+mod feed;
 #[path = "hall_api/hall.rs"]
 mod hall;
 #[path = "hall_api/monitor.rs"]

@@ -76,8 +76,15 @@ fn a_fuzzer_that_believes_the_description_finds_nothing() {
         .args(["--header", &format!("Authorization: Bearer {ALL}")])
         .args(["--checks=all", "--max-examples=25", "--seed=7", "--phases=examples,coverage,fuzzing", "--workers=1"])
         .args(["--no-color", "--request-timeout=10", "--max-response-time=5"])
-        // One would switch off what all others are asked for, and of the other 503 is the answer where there is no registry.
-        .args(["--exclude-path", "/api/server/go-offline", "--exclude-path", "/wcp/registry/verify/{worker_id}"])
+        // A feed has no end. One would switch off what all others are asked for, and of the other 503 is the answer where there is no registry.
+        .args([
+            "--exclude-path",
+            "/api/decisions/feed",
+            "--exclude-path",
+            "/api/server/go-offline",
+            "--exclude-path",
+            "/wcp/registry/verify/{worker_id}",
+        ])
         .current_dir(fixture.path("."))
         .output()
         .unwrap();

@@ -183,6 +183,13 @@ impl ApiError {
         Self { retry_after: Some(why.seconds()), ..refused }
     }
 
+    /// So many look on that there is no place for another; who, in a sentence.
+    pub(super) fn too_many_viewers(why: &str) -> Self {
+        let reason = format!("{why}; close one, or ask `/api/decisions` every now and then");
+        let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "too many feeds", DenyCode::RateLimited, reason);
+        Self { retry_after: Some(30), ..refused }
+    }
+
     /// A known token that may not do this.
     pub(super) fn forbidden(scope: &str) -> Self {
         let reason = format!("the token lacks the scope `{scope}`; use another, or add it to the token's scopes");

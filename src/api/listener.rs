@@ -30,8 +30,8 @@ use crate::tls;
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a request's head, and of hyper's read buffer.
 const HEAD_BYTES: usize = 32 * 1024;
-/// A connection on which no request began within one such span is closed, whatever it waits for: a caller that sends
-/// requests and does not read the answers is caught by nothing else.
+/// A connection on which no request began within one such span, and no answer without an end went on, is closed, whatever it waits for: a
+/// caller that sends requests and does not read the answers is caught by nothing else.
 const STALL_TIME: Duration = Duration::from_secs(60);
 
 /// While the process ends, a connection on which nothing is being answered is closed after this long: its caller is in the middle
@@ -41,6 +41,17 @@ const LAST_TIME: Duration = Duration::from_secs(2);
 /// Who is at the other end of the connection. `None` when the socket does not say.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) Option<SocketAddr>);
+
+/// That an answer without an end goes on: its caller takes what is sent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// It does.
+    pub(super) fn goes_on(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// Serves a router on the connections that pingora accepts.
 pub(super) struct ApiListener {
@@ -80,12 +91,13 @@ impl ApiListener {
         }
         // What is malformed for anyone is malformed here, too: nobody can say where the next request begins.
         let (stream, _) = CallerConnection::framed(stream, FramingMode::Unaware);
-        let (begun, answered) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (begun, answered, progress) = (AtomicU64::new(0), AtomicU64::new(0), Progress::default());
         let service = service_fn(|request: Request<hyper::body::Incoming>| {
             begun.fetch_add(1, Ordering::Relaxed);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
             request.extensions_mut().insert(Arc::clone(&place));
+            request.extensions_mut().insert(progress.clone());
             let answer = self.router.clone().oneshot(request);
             let (answered, place) = (&answered, &place);
             place.speaks();
@@ -140,7 +152,7 @@ impl ApiListener {
                     last.as_mut().reset(tokio::time::Instant::now() + LAST_TIME);
                 }
                 () = stalled.as_mut() => {
-                    let now = begun.load(Ordering::Relaxed);
+                    let now = begun.load(Ordering::Relaxed) + progress.0.load(Ordering::Relaxed);
                     if now == seen {
                         tracing::debug!(peer = ?peer.0, "a connection was closed: no request began on it");
                         return None;

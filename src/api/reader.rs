@@ -8,6 +8,7 @@ use http::request::Parts;
 
 use crate::api::cors::ForeignOrigin;
 use crate::api::credential::{self, Credential};
+use crate::api::decisions::Viewers;
 use crate::api::error::ApiError;
 use crate::api::listener::Peer;
 use crate::connections;
@@ -22,6 +23,8 @@ pub(super) struct ApiState {
     pub(super) hall: Arc<Hall>,
     /// Whether Hall Monitor on this machine reads without a token.
     pub(super) monitor: bool,
+    /// Who looks on at the feed.
+    pub(super) viewers: Arc<Viewers>,
     /// Who is signed in to the console, where there is one.
     pub(super) sessions: Option<Arc<Sessions>>,
 }

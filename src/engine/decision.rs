@@ -27,6 +27,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every verdict.
+    pub const ALL: &'static [Self] = &[Self::Dispatch, Self::Deny, Self::Hold];
+
     /// `DISPATCH`, `DENY` or `STEWARD_HOLD`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

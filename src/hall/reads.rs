@@ -97,13 +97,7 @@ impl Hall {
     /// The newest decisions that this reader may see, the newest first.
     #[must_use]
     pub fn recent(&self, most: usize, reader: &Binding) -> Vec<Row> {
-        self.recent_of(most, reader, |_| true)
-    }
-
-    /// Those of them that pass.
-    #[must_use]
-    pub fn recent_of(&self, most: usize, reader: &Binding, passes: impl Fn(&Row) -> bool) -> Vec<Row> {
-        self.recent.rows(most, |row| row.visible_to(reader) && passes(row))
+        self.recent.rows(most, |row| row.visible_to(reader))
     }
 
     /// The forwarded exchanges that have not ended and that this reader may see.

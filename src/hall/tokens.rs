@@ -140,6 +140,12 @@ impl TokenBook {
         self.tokens.iter().map(|token| &**token).eq(tokens)
     }
 
+    /// Whether this token is in force, as it is.
+    #[must_use]
+    pub fn has(&self, token: &Token) -> bool {
+        self.tokens.iter().any(|one| **one == *token)
+    }
+
     /// How many there are.
     #[must_use]
     pub const fn len(&self) -> usize {

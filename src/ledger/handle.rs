@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 use crate::clock::now_micros;
 use crate::ids::TokenName;
+use crate::ledger::decisions::follow::{FollowThread, Follower};
+use crate::ledger::decisions::search::{DecisionQuery, FoundDecisions};
+use crate::ledger::decisions::service::DecisionService;
 use crate::ledger::format::key::LogKey;
 use crate::ledger::format::record::{ExchangeEnd, OutcomeEntry, Receipt, Record, RecordError};
 use crate::ledger::format::recovered::{self, Recovered, Recovery};
@@ -68,6 +71,9 @@ pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     thread: Mutex<Option<Thread>>,
     pruner: Mutex<Option<Pruner>>,
+    follow: Mutex<Option<FollowThread>>,
+    /// Looks decisions up; not in what does not hold together.
+    decisions: Option<DecisionService>,
     watchdog: Mutex<Option<Watchdog>>,
     /// What does not hold together; there are no threads then.
     broken: Option<Arc<str>>,
@@ -137,6 +143,7 @@ impl Ledger {
         };
         // Never begun again: what it had in hand may be half done. Who waits is told, and readiness drops.
         let thread = threads::start_once("ledger-write", || writer.run()).map_err(started)?;
+        let follower = Arc::new(Follower::new(&settings.path, Arc::clone(&shared)));
         let mut handle = Handle::idle(shared, vkey, &settings.path);
         handle.thread = Mutex::new(Some(thread));
         handle.found_offline = found_offline;
@@ -147,6 +154,8 @@ impl Ledger {
         handle.reads.warm().map_err(started)?;
         let pruner = Pruner::start(pruning, settings.checkpoint_every.min(PRUNE_EVERY)).map_err(started)?;
         *handle.pruner.lock().unwrap_or_else(PoisonError::into_inner) = pruner;
+        handle.decisions = Some(DecisionService::new(Arc::clone(&follower)));
+        handle.follow = Mutex::new(Some(FollowThread::start(follower).map_err(started)?));
         Ok(Self(Arc::new(handle)))
     }
 
@@ -321,6 +330,23 @@ impl Ledger {
         self.0.reads.find(id).await
     }
 
+    /// Looks decisions up, among all that are committed by now. `None`: what is stored does not hold together, and nobody looks.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged, or it takes too long.
+    pub async fn decisions(&self, query: DecisionQuery) -> Result<Option<FoundDecisions>, ReadError> {
+        match &self.0.decisions {
+            Some(decisions) => decisions.search(query).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Committed entries.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.0.shared.entries.load(Ordering::Relaxed)
+    }
+
     /// Proves that an entry is in the log. One that is newer than the newest checkpoint has the next one signed soon.
     ///
     /// # Errors
@@ -362,6 +388,8 @@ impl Handle {
             shared,
             thread: Mutex::default(),
             pruner: Mutex::default(),
+            follow: Mutex::default(),
+            decisions: None,
             watchdog: Mutex::default(),
             broken: None,
             found_offline: false,
@@ -374,11 +402,15 @@ impl Handle {
         self.shared.queue.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let pruner = self.pruner.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let follow = self.follow.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             thread.join_while(CLOSE_TIME, || self.shared.taken.load(Ordering::Relaxed));
         }
         if let Some(pruner) = pruner {
             pruner.join(CLOSE_TIME);
+        }
+        if let Some(follow) = follow {
+            follow.join(CLOSE_TIME);
         }
     }
 }

@@ -11,6 +11,9 @@ const CHECKPOINT: &str = "checkpoint";
 pub(crate) fn checkpoint_file(folder: &Path) -> PathBuf {
     folder.join(CHECKPOINT)
 }
+pub(crate) fn decisions(folder: &Path) -> PathBuf {
+    folder.join("decisions")
+}
 pub(crate) fn heads_file(folder: &Path) -> PathBuf {
     folder.join("heads")
 }

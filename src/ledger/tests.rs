@@ -1,6 +1,7 @@
 //! What the ledger promises, tried on real files: with threads, faults behind the disk, restarts and tampering.
 
 mod bundling;
+mod looking;
 mod proving;
 mod publishing;
 mod recovering;
@@ -23,6 +24,7 @@ use crate::clock::now_micros;
 use crate::engine::{self, Decision, Denial, DenyCode, RouteInput, Verdict};
 use crate::ids::{DataLabel, Digest, Env, TenantRisk};
 use crate::ledger::format::{canonical, chain, checkpoint, frame, ids, index, pruned, segment, tree};
+use crate::ledger::layout;
 use crate::ledger::layout::{checkpoint_file, heads_file, index_file, rotations, segments, version_file};
 use crate::ledger::recover::state::{By, Now};
 use crate::ledger::recover::{boot, recovery};

@@ -32,6 +32,9 @@ fn no_tenant_sees_anything_of_another() {
             "/wcp/workers",
             "/alerts",
             "/api/alerts",
+            "/api/decisions",
+            "/api/decisions?limit=200&verdict=DISPATCH",
+            "/api/decisions?worker=wrk_make_acme_prod",
             "/status",
             "/api/health",
             "/wcp/capabilities",
@@ -39,6 +42,16 @@ fn no_tenant_sees_anything_of_another() {
             let text = get(hall, reader, path).ok().to_string();
             assert!(!text.contains(other), "{own} sees {other} at {path}: {text}");
         }
+    }
+    for (reader, other) in [(ACME, "org.globex"), (GLOBEX, "org.acme")] {
+        let lines = get(hall, reader, "/api/decisions?format=csv");
+        assert!(lines.status == 200 && !lines.text().contains(other), "{}", lines.text());
+        assert_eq!(get(hall, reader, &format!("/api/decisions?tenant={other}")).ok()["count"], 0);
+        let foreign = if reader == ACME { &globex } else { &acme };
+        // Another's decision as a place in the log says nothing of it, and shows no more.
+        let cursor = foreign["decision_id"].as_str().unwrap();
+        let beside = get(hall, reader, &format!("/api/decisions?cursor={cursor}")).ok().to_string();
+        assert!(!beside.contains(other), "{beside}");
     }
     let ids = |reader: &str| {
         let body = get(hall, reader, "/dispatches").ok();

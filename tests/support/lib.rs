@@ -2,6 +2,7 @@
 //! upstreams. Nothing of it knows the library, so that it is compiled once, whatever changes in `src`.
 
 mod demo;
+mod feed;
 mod fixture;
 mod hook;
 mod http;
@@ -16,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use demo::{ANY_PORTS, Demo, EXPORTED};
+pub use feed::{Event, Feed};
 pub use fixture::{Fixture, READ, TOKEN};
 pub use hook::{Hook, HookAnswer, Posted};
 pub use http::{Answer, Connection, ask, ask_if_there, gauge, get, metric, post, rest, route, status};

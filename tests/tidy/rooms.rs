@@ -55,7 +55,7 @@ const EVERYTHING: &[&str] = &["*"];
 
 /// The outside crates that have a home: nothing outside of these files and folders may name them.
 const HOMES: &[(&str, &[&str])] = &[
-    ("ahash", &["cache", "hall/recent"]),
+    ("ahash", &["cache", "hall/recent", "ledger/decisions"]),
     ("arc_swap", &["hall", "proxy", "tls"]),
     ("askama", &["console"]),
     ("axum", &["api", "console", "cli/demo/upstream"]),
@@ -77,7 +77,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("miette", &["policy"]),
     ("mimalloc", &["main"]),
     ("moka", &["cache"]),
-    ("percent_encoding", &["console", "proxy", "telemetry"]),
+    ("percent_encoding", &["api/decisions", "console", "proxy", "telemetry"]),
     ("pingora_core", &["connections", "proxy", "api", "tls", "cli/serve"]),
     ("pingora_http", &["connections", "proxy"]),
     ("pingora_proxy", &["proxy"]),

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use axum::routing::get;
+use futures_util::stream;
 use pingora_core::protocols::l4::stream::Stream as L4;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -74,6 +75,37 @@ async fn a_client_that_never_reads_is_cut() {
     let began = Instant::now();
     while client.write_all(&request).await.is_ok() {
         assert!(began.elapsed() < Duration::from_secs(60), "a deaf client was never cut");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_goes_on_for_whoever_reads_it_and_for_nobody_else() {
+    let (_stop, shutdown) = watch::channel(false);
+    let mut listener = listener(LONG, SOON, 8);
+    let chunks = |request: Request<Body>, length: usize| {
+        let progress = request.extensions().get::<Progress>().unwrap().clone();
+        let chunks = stream::unfold(progress, move |progress| async move {
+            tokio::time::sleep(SOON / 10).await;
+            progress.goes_on();
+            Some((Ok::<_, std::convert::Infallible>(vec![b'x'; length]), progress))
+        });
+        async { Body::from_stream(chunks) }
+    };
+    let endless = move |length| move |request| chunks(request, length);
+    let router = Router::new().route("/few", get(endless(10))).route("/many", get(endless(1 << 20)));
+    Arc::get_mut(&mut listener).unwrap().router = router;
+    let mut reads = connect(&listener, &shutdown).await;
+    reads.write_all(b"GET /few HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    let (began, mut some) = (Instant::now(), [0; 1000]);
+    while began.elapsed() < SOON * 6 {
+        assert!(reads.read(&mut some).await.unwrap() > 0, "it was cut off");
+    }
+    let mut deaf = connect(&listener, &shutdown).await;
+    deaf.write_all(b"GET /many HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    let began = Instant::now();
+    while deaf.write_all(b" ").await.is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(60), "a deaf viewer was never cut");
+        tokio::time::sleep(SOON).await;
     }
 }
 

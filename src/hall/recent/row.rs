@@ -5,8 +5,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::engine::{Binding, Decision, DenyCode, Outcome};
-use crate::ids::{Digest, Env};
-use crate::ledger::{Door, EntrySummary, Receipt, Refusal};
+use crate::ids::{DataLabel, Digest, Env};
+use crate::ledger::{DecisionFacts, Door, EntrySummary, Receipt, Refusal};
 
 /// The most bytes of a text; longer ones are cut.
 const TEXT: usize = 512;
@@ -28,6 +28,8 @@ pub struct Row {
     pub species: Option<Arc<str>>,
     /// For what; `None` when that was never described.
     pub capability: Option<Arc<str>>,
+    /// How sensitive the data is.
+    pub label: Option<DataLabel>,
     /// Where.
     pub env: Option<Env>,
     /// The verdict.
@@ -58,6 +60,7 @@ impl Row {
             worker: verdict.worker_id.as_ref().or(input.worker_id.as_ref()).map(short),
             species: verdict.selected_species.as_ref().map(short),
             capability: Some(short(&input.capability_id)),
+            label: Some(input.data_label),
             env: Some(input.env),
             outcome: verdict.outcome,
             code: denial.map(|denial| denial.code),
@@ -79,6 +82,7 @@ impl Row {
             worker: refusal.worker.as_ref().map(short),
             species: None,
             capability: None,
+            label: None,
             env: None,
             outcome: Outcome::Deny,
             code: Some(refusal.code),
@@ -99,8 +103,7 @@ impl Row {
     #[must_use]
     pub fn recalled(past: &EntrySummary) -> Option<Self> {
         let text = |text: &Option<String>| text.as_deref().map(|text| Arc::from(cut(text)));
-        let outcomes = [Outcome::Dispatch, Outcome::Deny, Outcome::Hold];
-        let outcome = outcomes.into_iter().find(|one| Some(one.as_str()) == past.outcome.as_deref());
+        let outcome = Outcome::ALL.iter().copied().find(|one| Some(one.as_str()) == past.outcome.as_deref());
         let known = |code: &str| DenyCode::ALL.iter().copied().find(|one| one.as_str() == code);
         (past.kind == "decision").then_some(Self {
             id: past.receipt_id,
@@ -110,6 +113,7 @@ impl Row {
             worker: text(&past.worker_id),
             species: text(&past.worker_species_id),
             capability: text(&past.capability_id),
+            label: past.data_label.as_deref().and_then(|label| label.parse().ok()),
             env: past.env.as_deref().and_then(|env| env.parse().ok()),
             outcome: outcome?,
             code: past.deny_code.as_deref().and_then(known),
@@ -136,6 +140,21 @@ impl Row {
     #[must_use]
     pub fn owner(&self) -> Option<&Arc<str>> {
         self.tenant.as_ref().filter(|_| self.code != Some(DenyCode::UnknownTenant))
+    }
+
+    /// What filters look at.
+    #[must_use]
+    pub fn facts(&self) -> DecisionFacts<'_> {
+        DecisionFacts {
+            at_micros: self.at_micros,
+            tenant: self.tenant.as_deref(),
+            worker: self.worker.as_deref(),
+            capability: self.capability.as_deref(),
+            outcome: Some(self.outcome),
+            code: self.code,
+            label: self.label,
+            env: self.env,
+        }
     }
 
     /// Whether a reader who is bound like this may see it.

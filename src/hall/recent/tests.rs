@@ -15,6 +15,7 @@ fn row(number: u128, at_micros: i64, tenant: &str, worker: &str, code: Option<De
         worker: (!worker.is_empty()).then(|| worker.into()),
         species: None,
         capability: Some("cap.data.read.v1".into()),
+        label: None,
         env: Some(Env::Prod),
         outcome: if code.is_some() { Outcome::Deny } else { Outcome::Dispatch },
         code,

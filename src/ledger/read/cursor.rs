@@ -67,23 +67,55 @@ impl Cursor {
     /// A file cannot be read, or is damaged where an entry should be.
     #[expect(clippy::should_implement_trait, reason = "an entry is lent, and there may be more after a `None`")]
     pub fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
+        let length = loop {
+            match self.whole()? {
+                Some(length) => break length,
+                None if !self.next_segment()? => return Ok(None),
+                None => {}
+            }
+        };
+        let entry = self.take(length);
+        Ok(Some(entry))
+    }
+
+    /// The next entry of this segment, and where its frame begins. `None`: none is whole yet, or the segment is over.
+    ///
+    /// # Errors
+    /// As of [`Self::next`].
+    pub(crate) fn next_here(&mut self) -> io::Result<Option<(u64, &[u8])>> {
+        let Some(length) = self.whole()? else { return Ok(None) };
+        let offset = self.offset();
+        Ok(Some((offset, self.take(length).1)))
+    }
+
+    /// Where in its segment the next frame begins.
+    pub(crate) const fn offset(&self) -> u64 {
+        self.offset + self.done as u64
+    }
+
+    /// How long the next entry of this segment is, if it is there whole.
+    fn whole(&mut self) -> io::Result<Option<usize>> {
         loop {
             if let Some(length) = frame::at(&self.bytes, self.done).map(|frame| frame.entry.len()) {
-                let start = self.done + frame::HEADER;
-                self.done = start + length;
-                self.number += 1;
-                let entry = self.bytes.get(start..start + length).unwrap_or_default();
-                return Ok(Some((self.number - 1, entry)));
+                return Ok(Some(length));
             }
             if self.bytes.len() - self.done >= LONGEST {
                 let path = segment::path(&self.folder, self.first);
                 let problem = format!("`{}` is damaged where entry {} should be", path.display(), self.number);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
             }
-            if !self.read_on()? && !self.next_segment()? {
+            if !self.read_on()? {
                 return Ok(None);
             }
         }
+    }
+
+    /// The next entry, which is there and so long, and its number.
+    fn take(&mut self, length: usize) -> (u64, &[u8]) {
+        let start = self.done + frame::HEADER;
+        self.done = start + length;
+        self.number += 1;
+        (self.number - 1, self.bytes.get(start..start + length).unwrap_or_default())
     }
 
     /// Reads another piece. False when there is none; then half an entry is forgotten, since it may be taken back.
@@ -137,7 +169,7 @@ impl Cursor {
     pub fn ends(&self) -> io::Result<()> {
         let later = segment::list(&self.folder)?.into_iter().find(|first| *first > self.first);
         let path = segment::path(&self.folder, self.first);
-        let at = self.offset + self.done as u64;
+        let at = self.offset();
         let rest = match File::open(&path) {
             Ok(file) => segment::read_from(&file, at)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound && later.is_none() => return Ok(()),

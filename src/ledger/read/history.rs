@@ -5,6 +5,8 @@ use std::io;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::engine::{DenyCode, Outcome};
+use crate::ledger::decisions::filter::DecisionFacts;
 use crate::ledger::format::ids;
 use crate::ledger::read::reader::LogReader;
 
@@ -40,6 +42,8 @@ pub struct EntrySummary {
     pub worker_species_id: Option<String>,
     /// For what.
     pub capability_id: Option<String>,
+    /// How sensitive the data is.
+    pub data_label: Option<String>,
     /// Where.
     pub env: Option<String>,
     /// The verdict.
@@ -64,6 +68,22 @@ impl EntrySummary {
     #[must_use]
     pub fn recorded_at_micros(&self) -> i64 {
         ids::micros(self.receipt_id)
+    }
+
+    /// What filters look at, of a decision.
+    pub(crate) fn facts(&self) -> DecisionFacts<'_> {
+        let code = |code: &str| DenyCode::ALL.iter().copied().find(|one| one.as_str() == code);
+        let outcome = |outcome: &str| Outcome::ALL.iter().copied().find(|one| one.as_str() == outcome);
+        DecisionFacts {
+            at_micros: self.recorded_at_micros(),
+            tenant: self.tenant_id.as_deref(),
+            worker: self.worker_id.as_deref(),
+            capability: self.capability_id.as_deref(),
+            outcome: self.outcome.as_deref().and_then(outcome),
+            code: self.deny_code.as_deref().and_then(code),
+            label: self.data_label.as_deref().and_then(|label| label.parse().ok()),
+            env: self.env.as_deref().and_then(|env| env.parse().ok()),
+        }
     }
 }
 

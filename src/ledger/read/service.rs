@@ -31,6 +31,9 @@ pub enum ReadError {
     /// The disk does not give it in time.
     #[error("the disk does not answer")]
     Stalled,
+    /// It was looked through for as long as it may be.
+    #[error("it takes too long to look through the ledger")]
+    Late,
     /// The entry is there, and no checkpoint over it could be signed in time.
     #[error("no checkpoint over the entry could be signed in time")]
     Unsigned,
