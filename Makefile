@@ -103,8 +103,9 @@ bench: build-tools ## the measurements that the README quotes
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || .ci/need python3-venv
 	python3 -m venv target/bench-venv
 	target/bench-venv/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
-	$(CARGO) bench --locked --bench decide --bench ledger --bench growth
+	$(CARGO) bench --locked --bench decide --bench ledger --bench growth --bench decisions
 	python3 benches/gate.py $(ARGS)
+	python3 benches/viewers.py
 	target/bench-venv/bin/python benches/pod.py
 	python3 benches/start.py
 	python3 benches/fairness.py

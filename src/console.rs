@@ -46,6 +46,8 @@ pub fn pages(api: Arc<dyn Api>, sessions: Arc<Sessions>, tls: bool) -> Router {
         .route("/console/enter", get(sign_in::door).post(sign_in::by_link))
         .route("/console/sign-out", post(sign_in::out))
         .route("/console/decisions", get(decisions::list))
+        .route("/console/decisions.csv", get(decisions::lines))
+        .route("/console/decisions/feed", get(decisions::feed))
         .route("/console/decisions/{id}", get(decisions::one))
         .route("/console/decisions/{id}/receipt.json", get(decisions::receipt))
         .route("/console/decisions/{id}/case.json", get(why::case))

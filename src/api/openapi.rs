@@ -74,12 +74,9 @@ fn described() -> OpenApiRouter<ApiState> {
         .routes(routes!(dispatches::recent))
         .routes(routes!(dispatches::active))
         .routes(routes!(decisions::decisions))
-<<<<<<< HEAD
         .routes(routes!(why::explain))
         .routes(routes!(why::policy))
-=======
         .routes(routes!(decisions::feed::feed))
->>>>>>> 5a863ff (x)
         .routes(routes!(console::link))
         .routes(routes!(alerts::alerts))
         .routes(routes!(alerts::monitored))

@@ -99,15 +99,18 @@ impl SignedIn {
         read(&self.ask(request).await?)
     }
 
-    async fn ask(&self, request: http::Result<Request<Body>>) -> Result<Bytes, Failed> {
+    /// What the API answers, if that is a success.
+    pub(super) async fn answer(&self, request: http::Result<Request<Body>>) -> Result<Response, Failed> {
         let request = request.map_err(|error| {
             tracing::error!(%error, "the console asks what is no request");
             Failed::inside()
         })?;
         let answer = self.api.answer(Arc::clone(&self.token), request).await;
-        if !answer.status().is_success() {
-            return Err(Failed::of(answer).await);
-        }
+        if answer.status().is_success() { Ok(answer) } else { Err(Failed::of(answer).await) }
+    }
+
+    async fn ask(&self, request: http::Result<Request<Body>>) -> Result<Bytes, Failed> {
+        let answer = self.answer(request).await?;
         to_bytes(answer.into_body(), ANSWER).await.map_err(|error| {
             tracing::error!(%error, "an answer of the API cannot be read");
             Failed::inside()

@@ -1,10 +1,13 @@
-//! What was decided: the newest, by filters that are in the address; and each with why, its receipt and the proof that it is in the log.
+//! What was decided: by filters that are in the address, as it happens, and as CSV; and each with why, its receipt and the proof that it is in the log.
+
+mod live;
 
 use askama::Template;
+use axum::body::Body;
 use axum::extract::{Path, RawQuery};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
 use http::header::CONTENT_DISPOSITION;
+use http::{HeaderValue, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,16 +15,27 @@ use crate::console::ask::{Failed, Queried, piece};
 use crate::console::guard::SignedIn;
 use crate::console::page::{self, PageFrame, When};
 use crate::console::why::WhyShown;
+use crate::ids::DataLabel;
+pub(super) use live::feed;
 
 #[derive(Template)]
 #[template(path = "decisions.html", config = "src/console/askama.toml")]
 struct DecisionsPage {
     frame: PageFrame,
-    filters: Vec<(&'static str, &'static str, String)>,
+    /// Each filter that is typed: its word, its name, an example, and what is typed.
+    filters: Vec<(&'static str, &'static str, &'static str, String)>,
     verdict: String,
+    label: String,
+    labels: Vec<&'static str>,
     decisions: Vec<Decision>,
     /// The address of what comes next.
     next: Option<String>,
+    /// The address that tells of new ones; none on a page of old ones.
+    feed: Option<String>,
+    /// The address of the same as CSV.
+    lines: String,
+    /// Since when all was looked at, if that is not from the beginning on.
+    complete_since: Option<When>,
     is_filtered: bool,
 }
 
@@ -53,6 +67,7 @@ struct DecisionPage {
 struct Decisions {
     decisions: Vec<Decision>,
     next: Option<String>,
+    complete_since: Option<When>,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +78,7 @@ struct Decision {
     deny_code: Option<String>,
     deny_message: Option<String>,
     capability_id: Option<String>,
+    data_label: Option<String>,
     tenant_id: Option<String>,
     worker_id: Option<String>,
     env: Option<String>,
@@ -85,14 +101,22 @@ struct Inclusion {
     hashes: Vec<String>,
 }
 
-/// What can be asked for, and how it is called.
-const FILTERS: [(&str, &str); 5] = [
-    ("worker", "Worker"),
-    ("capability", "Capability"),
-    ("code", "Code"),
-    ("tenant", "Tenant"),
-    ("env", "Environment"),
+/// What can be typed to be asked for, how it is called, and an example where one helps.
+const FILTERS: [(&str, &str, &str); 7] = [
+    ("worker", "Worker", ""),
+    ("capability", "Capability", ""),
+    ("code", "Code", ""),
+    ("tenant", "Tenant", ""),
+    ("env", "Environment", ""),
+    ("since", "Since (UTC)", "2026-11-29T08:00"),
+    ("before", "Before (UTC)", "2026-11-30"),
 ];
+/// The words of the feed.
+const OF_FEED: [&str; 7] = ["worker", "capability", "code", "tenant", "env", "verdict", "label"];
+/// The words of times.
+const TIMES: [&str; 2] = ["since", "before"];
+/// The most decisions of a file.
+const LINES: usize = 5000;
 /// What is said of a decision first, by the names in its entry.
 const MAIN: [(&str, &str); 12] = [
     ("recorded_at", "When"),
@@ -114,18 +138,36 @@ const ELSEWHERE: [&str; 4] = ["outcome", "deny_code", "deny_message", "asked"];
 /// `GET /console/decisions`
 pub(super) async fn list(who: SignedIn, RawQuery(query): RawQuery) -> Result<Response, Failed> {
     let asked = Queried::of(query);
-    let said = |key: &str| asked.said(key);
-    let kept = asked.kept(FILTERS.iter().map(|(key, _)| *key).chain(["verdict"]));
-    let before = said("before").map(|id| format!("&before={}", piece(&id))).unwrap_or_default();
-    let Decisions { decisions, next } = who.get(&format!("/api/decisions?limit=50{kept}{before}")).await?;
+    let (filters, times) = (asked.kept(OF_FEED.into_iter()), asked.kept(TIMES.into_iter()));
+    let cursor = asked.kept(["cursor"].into_iter());
+    let found = who.get(&format!("/api/decisions?limit=50{filters}{times}{cursor}")).await?;
+    let Decisions { decisions, next, complete_since } = found;
+    let said = |word: &str| asked.said(word).unwrap_or_default();
+    let is_newest = cursor.is_empty() && said("before").is_empty();
     Ok(page::html(&DecisionsPage {
         frame: PageFrame::of(&who, "decisions"),
-        filters: FILTERS.map(|(key, name)| (key, name, said(key).unwrap_or_default())).into(),
-        verdict: said("verdict").unwrap_or_default(),
+        filters: FILTERS.map(|(word, name, hint)| (word, name, hint, said(word))).into(),
+        verdict: said("verdict"),
+        label: said("label"),
+        labels: DataLabel::ALL.iter().map(|label| label.as_str()).collect(),
         decisions,
-        next: next.map(|next| format!("/console/decisions?before={}{kept}", piece(&next))),
-        is_filtered: !kept.is_empty(),
+        next: next.map(|next| format!("/console/decisions?cursor={}{filters}{times}", piece(&next))),
+        feed: is_newest.then(|| format!("/console/decisions/feed?{filters}")),
+        lines: format!("/console/decisions.csv?{filters}{times}{cursor}"),
+        complete_since,
+        is_filtered: !filters.is_empty() || !times.is_empty(),
     }))
+}
+
+/// `GET /console/decisions.csv`
+pub(super) async fn lines(who: SignedIn, RawQuery(query): RawQuery) -> Result<Response, Failed> {
+    let kept = Queried::of(query).kept(OF_FEED.into_iter().chain(TIMES).chain(["cursor"]));
+    let asked = Request::get(format!("/api/decisions?format=csv&limit={LINES}{kept}")).body(Body::empty());
+    let answer = who.answer(asked).await?;
+    let file = HeaderValue::from_static("attachment; filename=\"decisions.csv\"");
+    let mut lines = (page::headers("text/csv; charset=utf-8"), answer.into_body()).into_response();
+    lines.headers_mut().insert(CONTENT_DISPOSITION, file);
+    Ok(lines)
 }
 
 /// `GET /console/decisions/{id}`

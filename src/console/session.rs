@@ -61,6 +61,13 @@ impl Sessions {
         token
     }
 
+    /// Whether whoever shows this cookie is signed in still. It is not used by that: whoever looks on does nothing.
+    #[must_use]
+    pub fn holds(&self, secret: &str, tokens: &TokenBook, now: Instant) -> bool {
+        let session = lock(&self.signed_in).get(&Digest::of(secret.as_bytes())).copied();
+        session.is_some_and(|session| !is_over(&session, now) && tokens.of_secret(&session.token).is_some())
+    }
+
     /// Signs out.
     pub fn sign_out(&self, secret: &str) {
         lock(&self.signed_in).remove(&Digest::of(secret.as_bytes()));
@@ -161,7 +168,11 @@ mod tests {
         assert!(sessions.find(&cookie, &tokens, began).is_none(), "and does not come back");
 
         let cookie = sessions.sign_in(token, began).unwrap();
+        assert!(sessions.holds(&cookie, &tokens, began + IDLE) && !sessions.holds("", &tokens, began));
+        assert!(!sessions.holds(&cookie, &tokens, began + IDLE + Duration::from_secs(1)), "looking on is no use of it");
+        assert!(!sessions.holds(&cookie, &book(&["b"]), began));
         sessions.sign_out(&cookie);
+        assert!(!sessions.holds(&cookie, &tokens, began));
         assert!(sessions.find(&cookie, &tokens, began).is_none());
     }
 

@@ -1,5 +1,7 @@
 //! What is seen, and what is changed.
 
+use support::Feed;
+
 use crate::desk::{ACME, ADA, ASKER, BEA, Browser, GLOBEX, GLOBEX_ASKER, HOSTILE, asks, fixture};
 
 #[test]
@@ -14,7 +16,7 @@ fn each_page_shows_what_the_hall_knows_and_what_callers_wrote_as_text() {
     let status = browser.see("/console/");
     assert!(status.contains("Ready") && status.contains("<b>1</b> waiting for a human"), "{status}");
     let list = browser.see("/console/decisions?worker=wrk_make_acme_prod&verdict=STEWARD_HOLD");
-    assert_eq!(list.matches("/console/decisions/").count(), 1, "{list}");
+    assert_eq!(list.matches("href=\"/console/decisions/").count(), 1, "{list}");
     assert!(browser.see("/console/decisions?worker=wrk_other").contains("There are none."));
     assert_eq!(browser.look("/console/decisions?verdict=MAYBE").status, 400);
     let one = browser.see(&format!("/console/decisions/{}", denied["decision_id"].as_str().unwrap()));
@@ -36,6 +38,48 @@ fn each_page_shows_what_the_hall_knows_and_what_callers_wrote_as_text() {
     for file in ["style.css", "script.js"] {
         assert_eq!(Browser::at(&process).look(&format!("/console/{file}")).status, 200);
     }
+}
+
+#[test]
+fn decisions_come_as_they_are_recorded_to_whoever_is_signed_in_and_are_a_file_for_spreadsheets() {
+    let fixture = fixture();
+    let process = fixture.serve();
+    let first = asks(&process, ASKER, "org.acme", "INTERNAL", "x");
+    let id = |decision: &serde_json::Value| decision["decision_id"].as_str().unwrap().to_owned();
+    let (ada, globex) = (Browser::signed_in(&process, ADA), Browser::signed_in(&process, GLOBEX));
+    let feed = |browser: &Browser, path: &str| {
+        Feed::open(process.hall(), &format!("/console/decisions/feed{path}"), &[("cookie", &browser.cookie)])
+    };
+    let page = ada.see("/console/decisions?label=INTERNAL&capability=cap.data.write.v1");
+    let address = "data-feed=\"/console/decisions/feed?&#38;capability=cap.data.write.v1&#38;label=INTERNAL\"";
+    assert!(page.contains(address) && page.contains(&format!("<tr data-id=\"{}\">", id(&first))), "{page}");
+    assert!(!ada.see("/console/decisions?before=2026-01-01").contains("data-feed"), "what is old does not change");
+    let (mut all, mut own, mut none) = (feed(&ada, ""), feed(&globex, "?"), feed(&ada, "?label=PUBLIC&seen=x"));
+    assert_eq!((all.status(), own.status(), none.status()), (200, 200, 400));
+    assert!(all.head.contains("content-security-policy") && all.head.contains("text/event-stream"), "{}", all.head);
+    let second = asks(&process, ASKER, "org.acme", "INTERNAL", "x");
+    let foreign = asks(&process, GLOBEX_ASKER, "org.globex", "INTERNAL", "x");
+    let mut told = feed(&ada, &format!("?label=INTERNAL&seen={}", id(&first)));
+    let comes = |feed: &mut Feed, wanted: &serde_json::Value| {
+        let event = feed.next().unwrap();
+        assert_eq!((&*event.kind, event.id), ("row", Some(id(wanted))));
+        assert!(event.data.starts_with("<tr data-id=") && event.data.ends_with("</tr>"), "{}", event.data);
+    };
+    comes(&mut all, &second);
+    comes(&mut own, &foreign);
+    comes(&mut told, &second);
+    comes(&mut told, &foreign);
+    assert_eq!(none.next(), None);
+    assert_eq!(ada.send("/console/sign-out", "").status, 303);
+    asks(&process, ASKER, "org.acme", "INTERNAL", "x");
+    assert_eq!(told.next(), None, "signed out is signed out");
+
+    let lines = globex.look("/console/decisions.csv?label=INTERNAL");
+    assert_eq!(lines.header("content-disposition"), Some("attachment; filename=\"decisions.csv\""));
+    let text = lines.text();
+    assert!(text.lines().count() == 2 && text.contains(&id(&foreign)) && !text.contains("org.acme"), "{text}");
+    assert_eq!(Browser::at(&process).look("/console/decisions.csv").status, 303);
+    assert_eq!(feed(&Browser::at(&process), "").status(), 303);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 
 HALL, AXE = sys.argv[1], sys.argv[2]
 PAGES = ["/console/", "/console/decisions", "/console/approvals", "/console/workers", "/console/policy", "/console/health"]
@@ -66,11 +66,56 @@ def walk(browser, script, scheme, width):
     context.close()
 
 
+def sent(page):
+    """Has a decision made, as a caller would: its id."""
+    asked = {"capability_id": "cap.data.write.v1", "worker_id": "wrk_make_acme_prod", "env": "prod", "data_label": "INTERNAL", "tenant_id": "org.acme"}
+    token = {"authorization": "Bearer " + os.environ["ASKER"]}
+    return page.request.post(HALL + "/api/route", headers=token, data=asked).json()["decision_id"]
+
+
+def live(browser):
+    """Decisions come by themselves, not while somebody pauses, and by asking where they cannot be told."""
+    page = browser.new_context().new_page()
+    page.goto(HALL + "/console/sign-in")
+    page.fill("#token", os.environ["TOKEN"])
+    page.press("#token", "Enter")
+    page.wait_for_url("**/console/")
+
+    def comes(what, id):
+        try:
+            page.wait_for_selector(f'tr[data-id="{id}"]')
+        except TimeoutError:
+            amiss.append(f"{what}: a decision does not come")
+
+    asks = []
+    page.on("request", lambda request: asks.append(request.resource_type) if "/console/decisions" in request.url else None)
+    page.goto(HALL + "/console/decisions?tenant=org.acme&verdict=DISPATCH")
+    comes("told", sent(page))
+    comes("told again", sent(page))
+    if page.locator("tbody tr").nth(1).get_attribute("data-id") is None or asks.count("fetch") > 0:
+        amiss.append(f"told: it asks all the same: {asks}")
+    page.click("text=Pause")
+    paused = sent(page)
+    with page.expect_request("**/console/decisions/feed?*"):
+        if page.locator(f'tr[data-id="{paused}"]').count() > 0:
+            amiss.append("paused: a decision comes")
+        page.click("text=Go on")
+    comes("after a pause", paused)
+    # Where the feed is refused the page asks.
+    page.route("**/console/decisions/feed*", lambda route: route.fulfill(status=429))
+    page.goto(HALL + "/console/decisions")
+    comes("asked", sent(page))
+    if "fetch" not in asks:
+        amiss.append(f"refused: it does not ask: {asks}")
+    page.context.close()
+
+
 with sync_playwright() as playwright:
     # Whoever runs the tests as root has no sandbox of Chromium's.
     browser = playwright.chromium.launch(executable_path="/usr/bin/chromium-headless-shell", args=["--no-sandbox"])
     for way in WAYS:
         walk(browser, *way)
+    live(browser)
     browser.close()
 print("\n".join(amiss) or "all walked")
 sys.exit(1 if amiss else 0)

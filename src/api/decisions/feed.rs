@@ -23,7 +23,7 @@ use crate::api::credential::{self, Credential};
 use crate::api::error::{ApiError, ErrorEnvelope, NeedsReader};
 use crate::api::listener::Progress;
 use crate::api::reader::ApiState;
-use crate::hall::{DecisionFilter, DecisionQuery, DecisionRange, FoundRows, Hall, Scope, Token};
+use crate::hall::{DecisionFilter, DecisionQuery, DecisionRange, FoundRows, Hall, ReadError, Scope, Token};
 
 /// Under which id an event source was told something last.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -39,7 +39,7 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 /// Decisions as they are recorded: needs the scope `read`
 ///
 /// Server-sent events. `decision`: one as `/api/decisions` has it, under its id. `lagged`: `{"skipped": n}`, where so many came since the last event and are
-/// not shown, as more than 20 in half a second; `/api/decisions` has them. Whoever comes back with `last-event-id` goes on behind that decision. It is
+/// not shown, as more than 20 in half a second (null: too many to be counted); `/api/decisions` has them. Whoever comes back with `last-event-id` goes on behind that decision. It is
 /// over when the token is removed or changed, when the Hall ends, and after an hour.
 #[utoipa::path(get, path = "/api/decisions/feed", tag = "hall", security(("token" = [])),
     params(DecisionWords, ("last-event-id" = Option<String>, Header, description = "the id of the last decision that was seen", format = "uuid")),
@@ -155,8 +155,16 @@ impl Viewer {
         if entries == self.entries {
             return None;
         }
+        let found = match self.hall.decisions(self.query(MOST, true)).await {
+            // Too much came since to be counted: it goes on with what comes from now on.
+            Err(ReadError::Late) => {
+                self.begin(None).await.ok()?;
+                return Some(Bytes::from_static(b"event: lagged\ndata: {\"skipped\":null}\n\n"));
+            }
+            found => found,
+        };
         // What cannot be read now is looked for again.
-        let FoundRows { rows, more, up_to, .. } = self.hall.decisions(self.query(MOST, true)).await.ok()?;
+        let FoundRows { rows, more, up_to, .. } = found.ok()?;
         self.entries = entries;
         self.seen = up_to.max(self.seen);
         let mut events = String::new();

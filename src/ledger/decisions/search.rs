@@ -93,8 +93,9 @@ impl View {
         let times = MarkTimes::of(&query.filter, &query.range);
         let found = FoundDecisions { up_to: self.up_to, ..FoundDecisions::default() };
         let mut search = Search { ledger, query, times, until, found };
-        let mut goes_on = true;
-        if let Some((first, file, pages, tail)) = self.live {
+        // Who wants none asks only up to where it was looked.
+        let mut goes_on = query.most > 0 || query.counts;
+        if let Some((first, file, pages, tail)) = self.live.filter(|_| goes_on) {
             goes_on = search.segment(first, &file, pages, &tail)?;
         }
         for first in self.whole {

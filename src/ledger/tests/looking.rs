@@ -106,7 +106,7 @@ fn filters() -> Vec<(DecisionFilter, Vec<(&'static str, String)>)> {
 }
 
 /// What is found is what reading finds. Gives how many were found in all.
-fn agrees(ledger: &Ledger, settings: &Settings) -> usize {
+pub(super) fn agrees(ledger: &Ledger, settings: &Settings) -> usize {
     whole(ledger);
     let entries = entries(settings);
     let mut found = 0;

@@ -283,6 +283,7 @@ fn a_ledger_of_version_1_opens_and_verifies_unchanged() {
     let ledger = Ledger::open(&settings).unwrap();
     assert!(ledger.found_offline() && ledger.health().recovered.is_none());
     fill(&ledger, 2);
+    looking::agrees(&ledger, &settings);
     ledger.close();
     let (now, vkey) = (entries(&settings), fs::read_to_string(folder.path().join("hallgate.key.pub")).unwrap());
     assert_eq!((&now[..23], now.len()), (&*old, 29));
