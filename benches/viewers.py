@@ -112,10 +112,15 @@ def main():
                     for turn in turns[nth % len(turns) :] + turns[: nth % len(turns)]:
                         process = processes["against" if turn.startswith("against") else "ours"]
                         with viewers(turn, options.viewers, process.hall, told.setdefault(turn, [])):
+                            before, began = process.threads(), time.monotonic()
                             if load == FULL:
                                 took = measure(process, process.port, "/a", options)
                             else:
                                 took = pace(pacer, process, process.port, "/a", load, options)
+                            seconds, after = time.monotonic() - began, process.threads()
+                        took["threads"] = {
+                            name: (cpu - before.get(name, (0, 0))[0]) / seconds * 1000 for name, (cpu, _) in after.items()
+                        }
                         found.setdefault((turn, load), []).append(took)
                 print(".", end="", file=sys.stderr, flush=True)
             memory = {name: process.memory() for name, process in processes.items()}
@@ -133,6 +138,11 @@ def main():
             times = [statistics.median(run[key] for run in runs) if load != FULL else 0 for key in ("p50", "p99")]
             cpu = statistics.median(run["cpu_us"] for run in runs)
             print(f"{turn:20} {f'{load}/s' if load != FULL else load:>10} {cpu:8.1f} {spread:>22} {times[0]:8.0f} {times[1]:8.0f}")
+    print("\nms of CPU a second, by thread, at " + f"{RATES[-1]}/s")
+    for turn in turns:
+        runs = found[turn, RATES[-1]]
+        by_name = {name: statistics.median(run["threads"].get(name, 0) for run in runs) for name in runs[0]["threads"]}
+        print(f"{turn:20} " + ", ".join(f"{name} {cpu:.1f}" for name, cpu in sorted(by_name.items(), key=lambda one: -one[1]) if cpu >= 0.5))
     print("told: " + ", ".join(f"{turn} {sum(events)}" for turn, events in told.items() if events))
     print("resident MiB: " + ", ".join(f"{name} {size:.1f}" for name, size in memory.items()))
 
