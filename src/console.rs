@@ -6,6 +6,7 @@
 mod approvals;
 mod ask;
 mod decisions;
+mod enrol;
 mod guard;
 mod health;
 mod page;
@@ -58,6 +59,7 @@ pub fn pages(api: Arc<dyn Api>, sessions: Arc<Sessions>, tls: bool) -> Router {
         .route("/console/approvals/{id}", get(approvals::one).post(approvals::resolve))
         .route("/console/workers", get(workers::list))
         .route("/console/workers/{id}", get(workers::one).post(workers::change))
+        .route("/console/enrol", get(enrol::form).post(enrol::send))
         .route("/console/health", get(health::page))
         .route("/console/alerts/{id}", post(health::acknowledge))
         .route("/console/style.css", get(page::style))

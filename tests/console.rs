@@ -5,6 +5,8 @@
 mod browser;
 #[path = "console/desk.rs"]
 mod desk;
+#[path = "console/enrol.rs"]
+mod enrol;
 #[path = "console/entry.rs"]
 mod entry;
 #[path = "console/policy.rs"]

@@ -3,6 +3,8 @@
 //! Who may: a token with the scope `enroll` enrolls and revokes, one with `admin` also restores and bans. What is refused to a
 //! known token is recorded, as what is done is.
 
+pub(super) mod preview;
+
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;

@@ -84,6 +84,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .routes(routes!(catalogue::catalogue))
         .routes(routes!(catalogue::capabilities))
         .routes(routes!(enrolment::enroll))
+        .routes(routes!(enrolment::preview::preview))
         .routes(routes!(enrolment::revoke))
         .routes(routes!(enrolment::restore))
         .routes(routes!(enrolment::ban))

@@ -46,6 +46,12 @@ pub(super) struct WorkerRow {
     /// Null: records do not say.
     guarantee: Option<&'static str>,
     allowed_environments: Option<Vec<&'static str>>,
+    /// `sha256:` and the hash of its record.
+    artifact_hash: Option<String>,
+    /// The hash of its code that was registered.
+    code_hash: Option<String>,
+    /// record or code: which of these hashes is banned here.
+    hash_banned: Option<&'static str>,
     dispatches_today: u64,
     refusals_today: u64,
     failures_today: u64,
@@ -94,6 +100,13 @@ fn list(hall: &Hall, reader: &Reader, status: impl Fn(&WorkerRow) -> &'static st
         let mut row = row(worker, counts, tampered.contains(worker.worker_id.as_str()));
         let listed = roster.find(worker.worker_id.as_str());
         row.enrolled_at = listed.and_then(|listed| listed.enrolled_at_micros).map(timestamp);
+        if let Some(listed) = listed {
+            let (record, code) = (listed.enrolled.hash, worker.attestation.registered);
+            let banned = |hash| roster.is_banned(&hash);
+            row.artifact_hash = Some(format!("sha256:{record}"));
+            row.hash_banned =
+                if banned(record) { Some("record") } else { code.filter(|code| banned(*code)).map(|_| "code") };
+        }
         row.status = status(&row);
         row
     });
@@ -133,6 +146,9 @@ fn row(worker: &Worker, counts: Counts, tampered: bool) -> WorkerRow {
             .allowed_environments
             .as_ref()
             .map(|envs| envs.iter().map(|env| env.as_str()).collect()),
+        artifact_hash: None,
+        code_hash: worker.attestation.registered.map(|hash| format!("sha256:{hash}")),
+        hash_banned: None,
         dispatches_today: counts.dispatches,
         refusals_today: counts.denials,
         failures_today: counts.failures,

@@ -6,6 +6,7 @@
 mod authorize;
 mod codec;
 mod job;
+mod preview;
 pub mod validate;
 mod worker;
 
@@ -22,6 +23,7 @@ use crate::registry::roster::{Roster, RosterProblem};
 use crate::registry::store::{Store, StoreError};
 
 use job::EnrolmentJob;
+pub use preview::{EnrolmentPreview, RecordDifference};
 pub(super) use worker::EnrolmentWorker;
 
 /// A change that is recorded and in force.

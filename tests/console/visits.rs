@@ -195,7 +195,7 @@ fn a_worker_is_revoked_and_restored_by_a_form_and_it_is_on_record_who_did_it() {
     assert_eq!(denied["denied"], true, "{denied}");
     assert_eq!(ada.send(path, "change=restore").status, 303);
     assert!(ada.see(path).contains("active"));
-    assert_eq!(ada.send(path, "change=ban").status, 400);
+    assert_eq!(ada.send(path, "change=promote").status, 400);
     let acme = Browser::signed_in(&process, ACME);
     assert!(!acme.see(path).contains("<textarea"), "who may not has no form");
     assert_eq!(acme.send(path, "change=revoke").status, 403);

@@ -45,7 +45,12 @@ pub(super) fn authorize(job: &EnrolmentJob, roster: &Roster) -> Result<Option<Re
     }
 }
 
-fn enroll(token: &Token, enrolled: &Enrolled, roster: &Roster) -> Result<Option<RegistryAction>, NotChanged> {
+/// What enrolling a worker comes to.
+pub(super) fn enroll(
+    token: &Token,
+    enrolled: &Enrolled,
+    roster: &Roster,
+) -> Result<Option<RegistryAction>, NotChanged> {
     let id = &enrolled.worker.worker_id;
     if roster.ban_of(enrolled).is_some() {
         return Err(NotChanged::Banned);
