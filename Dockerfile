@@ -12,6 +12,8 @@ COPY Cargo.toml Cargo.lock LICENSE build.rs ./
 COPY src src
 # What `hallgate k8s inject` puts into pods.
 COPY k8s k8s
+# What the console's page of how to connect shows.
+COPY docs/integrate docs/integrate
 COPY benches benches
 # What the tests share is a member of the workspace, without which cargo reads nothing.
 COPY tests/support tests/support

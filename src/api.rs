@@ -35,6 +35,7 @@ pub(crate) mod route_response;
 mod schemas;
 pub mod settings;
 mod text;
+mod tokens;
 mod why;
 mod workers;
 

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod ask;
+mod connect;
 mod decisions;
 mod enrol;
 mod guard;
@@ -60,6 +61,10 @@ pub fn pages(api: Arc<dyn Api>, sessions: Arc<Sessions>, tls: bool) -> Router {
         .route("/console/workers", get(workers::list))
         .route("/console/workers/{id}", get(workers::one).post(workers::change))
         .route("/console/enrol", get(enrol::form).post(enrol::send))
+        .route("/console/connect", get(connect::page))
+        .route("/console/connect/token", post(connect::make_token))
+        .route("/console/connect/test", post(connect::test))
+        .route("/console/connect/{file}", get(connect::import))
         .route("/console/health", get(health::page))
         .route("/console/alerts/{id}", post(health::acknowledge))
         .route("/console/style.css", get(page::style))

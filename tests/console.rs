@@ -3,6 +3,8 @@
 
 #[path = "console/browser.rs"]
 mod browser;
+#[path = "console/connect.rs"]
+mod connect;
 #[path = "console/desk.rs"]
 mod desk;
 #[path = "console/enrol.rs"]

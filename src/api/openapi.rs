@@ -19,7 +19,7 @@ use crate::api::reader::ApiState;
 use crate::api::response::json;
 use crate::api::{
     alerts, approvals, catalogue, console, decisions, dispatches, enrolment, health, ingest, log, online, probes,
-    receipts, registry, route, why, workers,
+    receipts, registry, route, tokens, why, workers,
 };
 use crate::hall::Hall;
 
@@ -78,6 +78,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .routes(routes!(why::policy))
         .routes(routes!(decisions::feed::feed))
         .routes(routes!(console::link))
+        .routes(routes!(tokens::draft))
         .routes(routes!(alerts::alerts))
         .routes(routes!(alerts::monitored))
         .routes(routes!(alerts::acknowledge))

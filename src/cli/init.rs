@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use template::{POLICIES, Template, TemplateParts, UsualUpstream};
 
-use super::token::secret;
 use super::{cannot, say, upstream_url};
+use crate::hall::tokens::entry::secret;
 
 /// How many files of a folder are named.
 const NAMED: usize = 10;

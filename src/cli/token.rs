@@ -9,10 +9,8 @@ use clap::Args;
 use super::{cannot, say};
 use crate::config;
 use crate::hall::Scope;
+use crate::hall::tokens::entry::{self, TokenEntry};
 use crate::ids::{DataLabel, Digest, Env, SupervisorLevel, TenantId, TokenName, WorkerId};
-
-/// Bytes of randomness in a secret.
-const RANDOM: usize = 32;
 
 /// Make session tokens
 #[derive(Debug, clap::Subcommand)]
@@ -65,7 +63,7 @@ fn owner(text: &str) -> Result<Arc<str>, String> {
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
     let Options::New(new) = options;
-    let secret = match secret() {
+    let secret = match entry::secret() {
         Ok(secret) => secret,
         Err(error) => return cannot(format_args!("there is no randomness for a secret: {error}")),
     };
@@ -73,55 +71,24 @@ pub fn run(options: &Options) -> ExitCode {
     if writeln!(io::stderr(), "{secret}").is_err() {
         return ExitCode::from(super::CANNOT);
     }
-    say(new.entry(&Digest::of(secret.as_bytes())));
+    say(new.entry(Digest::of(secret.as_bytes())));
     ExitCode::SUCCESS
 }
 
-/// `hst_` and 64 hex digits of randomness.
-pub(super) fn secret() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; RANDOM];
-    getrandom::fill(&mut bytes)?;
-    Ok(format!("hst_{}", Digest::from_bytes(bytes)))
-}
-
 impl NewToken {
-    /// The token's entry, an item of a list that is indented by two. All that is put in is free of what YAML would take otherwise.
-    fn entry(&self, digest: &Digest) -> String {
-        let list = |values: Vec<String>| format!("[{}]", values.join(", "));
-        let mut lines = vec![
-            format!("  - name: \"{}\"", self.name),
-            format!("    secret_sha256: \"{digest}\""),
-            format!("    scopes: {}", list(self.scopes.iter().map(Scope::to_string).collect())),
-        ];
-        lines.extend(self.tenant.as_ref().map(|tenant| format!("    tenant_id: \"{tenant}\"")));
-        if !self.workers.is_empty() {
-            let workers = self.workers.iter().map(|worker| format!("\"{worker}\""));
-            lines.push(format!("    worker_ids: {}", list(workers.collect())));
+    /// Its entry.
+    fn entry(&self, secret: Digest) -> TokenEntry {
+        TokenEntry {
+            name: self.name.clone(),
+            secret,
+            scopes: self.scopes.clone(),
+            tenant: self.tenant.clone(),
+            workers: self.workers.clone(),
+            envs: self.envs.clone(),
+            worker_optional: self.worker_optional,
+            owner: self.owner.clone(),
+            levels: self.levels.clone(),
+            max_label: self.max_label,
         }
-        if !self.envs.is_empty() {
-            lines.push(format!("    envs: {}", list(self.envs.iter().map(Env::to_string).collect())));
-        }
-        if self.worker_optional {
-            lines.push("    worker_optional: true".to_owned());
-        }
-        // A JSON text is one of YAML, too.
-        lines.extend(self.owner.as_ref().map(|owner| format!("    owner: {}", serde_json::Value::from(&**owner))));
-        if !self.levels.is_empty() {
-            lines.push(format!("    levels: {}", list(self.levels.iter().map(SupervisorLevel::to_string).collect())));
-        }
-        lines.extend(self.max_label.map(|label| format!("    max_label: {label}")));
-        lines.join("\n")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_two_secrets_are_alike() {
-        let secrets: std::collections::BTreeSet<String> = (0..100).map(|_| secret().unwrap()).collect();
-        assert_eq!(secrets.len(), 100);
-        assert!(secrets.iter().all(|secret| secret.len() == 68 && secret.starts_with("hst_")));
     }
 }

@@ -1,5 +1,7 @@
 //! Session tokens: who presents which secret, and what it is bound to. Only digests are kept.
 
+pub mod entry;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
