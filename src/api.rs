@@ -14,6 +14,7 @@ mod cors;
 mod credential;
 mod decisions;
 mod dispatches;
+mod doctor;
 mod enrolment;
 mod error;
 mod front;
@@ -51,6 +52,7 @@ use pingora_core::services::listening::Service;
 
 use crate::connections::{Connections, Doorway};
 use crate::hall::Hall;
+use crate::tls;
 use error::ApiError;
 use listener::ApiListener;
 use middleware::Middleware;
@@ -61,18 +63,25 @@ pub use settings::Settings;
 /// Bytes of read and write buffer a connection; pingora's default of 64 KiB is more than these requests need.
 const BUFFER: usize = 8 * 1024;
 
-/// The API as services of a pingora `Server`, one per listener. Binds nothing until the server runs them.
+/// The API as services of a pingora `Server`, one per listener. Binds nothing until the server runs them. `certificates`: by which listeners
+/// here prove themselves, each by the name of its section.
 ///
 /// # Errors
 /// A browser origin that cannot be one, or TLS that pingora refuses.
-pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn ServiceWithDependents>>, String> {
+pub fn service(
+    settings: Settings,
+    hall: Arc<Hall>,
+    certificates: Vec<(&'static str, tls::Server)>,
+) -> Result<Vec<Box<dyn ServiceWithDependents>>, String> {
     let middleware = Middleware::new(&settings.cors_origins, settings.tls.is_some(), Arc::clone(&hall))?;
     let metrics = Arc::clone(hall.metrics());
     let tls = settings.tls.as_ref().map(|tls| tls.acceptor(false).map_err(|error| format!("`hall.tls`: {error}")));
     let connections = Connections::new("api", settings.connections, &metrics);
     let doorway = Doorway::new(connections, tls.transpose()?, listener::HEAD_TIME);
-    let mut service =
-        Service::new("hall api".to_owned(), ApiListener::new(router(Arc::new(middleware), hall, &settings), doorway));
+    let mut service = Service::new(
+        "hall api".to_owned(),
+        ApiListener::new(router(Arc::new(middleware), hall, &settings, certificates), doorway),
+    );
     let listener = ListenerConfig::tcp(settings.listen.to_string());
     service.add_listener(listener.l4_buffer(L4BufferSettings::new(BUFFER, BUFFER)));
     service.threads = Some(settings.threads);
@@ -80,13 +89,23 @@ pub fn service(settings: Settings, hall: Arc<Hall>) -> Result<Vec<Box<dyn Servic
 }
 
 /// Every path that is answered, and what all answers have.
-fn router(middleware: Arc<Middleware>, hall: Arc<Hall>, settings: &Settings) -> Router {
+fn router(
+    middleware: Arc<Middleware>,
+    hall: Arc<Hall>,
+    settings: &Settings,
+    certificates: Vec<(&'static str, tls::Server)>,
+) -> Router {
     let log = if settings.public_tiles { get(log::public) } else { get(log::for_readers) };
     let metrics = if settings.metrics_need_token { get(probes::metrics_for_readers) } else { get(probes::metrics) };
     let behind_a_link = if settings.console { get(front::approval_in_console) } else { get(front::approval) };
     let sessions = settings.console.then(Arc::default);
-    let (monitor, viewers) = (settings.monitor_unauthenticated_loopback, Arc::default());
-    let shared = ApiState { hall: Arc::clone(&hall), monitor, viewers, sessions };
+    let shared = ApiState {
+        hall: Arc::clone(&hall),
+        monitor: settings.monitor_unauthenticated_loopback,
+        viewers: Arc::default(),
+        sessions,
+        certificates: certificates.into(),
+    };
     let paths = openapi::paths()
         .route("/", get(front::page))
         .route("/approvals/{pending_approval_id}", behind_a_link)

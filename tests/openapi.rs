@@ -62,12 +62,16 @@ fn a_fuzzer_that_believes_the_description_finds_nothing() {
         "approvals: {}\n",
     );
     fixture.edit("  tokens:\n", &format!("  console: true\n  tokens:\n{token}"));
-    // A record holds its own hash, and a rule is more than a schema says: sound ones cannot be made up.
+    // A record holds its own hash, a rule is more than a schema says, and names have forms of their own: sound ones cannot be made up.
     let may_be_400 = |path: &str| {
-        let accepted = "checks.positive_data_acceptance.expected-statuses = [\"2xx\", \"400\", \"404\", \"413\"]";
+        let accepted =
+            "checks.positive_data_acceptance.expected-statuses = [\"2xx\", \"400\", \"404\", \"409\", \"413\"]";
         format!("[[operations]]\ninclude-path = \"{path}\"\n{accepted}\n")
     };
-    fixture.write("schemathesis.toml", &["/enroll", "/api/enroll/preview", "/api/explain"].map(may_be_400).concat());
+    fixture.write(
+        "schemathesis.toml",
+        &["/enroll", "/api/enroll/preview", "/api/explain", "/api/tokens/draft"].map(may_be_400).concat(),
+    );
     let process = fixture.serve();
     let output = Command::new("timeout")
         .args(["--kill-after=10", "300"])

@@ -20,7 +20,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, StreamOwned};
 use serde_json::Value;
-use support::{Fixture, PATIENCE, Process, TOKEN, rest, root, status, until};
+use support::{Fixture, PATIENCE, Process, TOKEN, get, rest, root, status, until};
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -250,6 +250,24 @@ fn a_new_certificate_counts_for_new_connections_and_old_ones_stay() {
     keys.put(&listener(&third, &authority));
     until(|| ready()["refused_change"].is_null());
     assert_eq!(shown(process.gate(), &client(&authority, None)), der(&third));
+}
+
+#[test]
+fn until_when_certificates_count_is_told_and_when_they_are_over() {
+    let authority = Authority::new();
+    let mut keys = Keys::new(GATE_TLS, "", None);
+    keys.fixture.edit("scopes: [route]", "scopes: [route, read]");
+    keys.put(&listener(&authority.issue(&[GATE]), &authority));
+    let process = keys.fixture.serve();
+    let doctor = || get(process.hall(), TOKEN, "/api/doctor").ok();
+    let said = doctor();
+    assert_eq!((&said["overall"], &said["certificates"][0]["of"]), (&"ok".into(), &"gate".into()), "{said}");
+    assert!(said["certificates"][0]["expires_at"].as_str().unwrap().starts_with("4096-12-31"), "{said}");
+    keys.put(&listener(&authority.issue_until(&[GATE], 2020), &authority));
+    process.wait_for_log(CHANGED);
+    let over = doctor();
+    assert_eq!((&over["overall"], &over["certificates"][0]["status"]), (&"fail".into(), &"fail".into()), "{over}");
+    assert!(over["certificates"][0]["days_left"].as_i64().unwrap() < 0, "{over}");
 }
 
 #[test]

@@ -124,37 +124,6 @@ pub(super) struct RegistryHealth {
     ban_list_age_s: Option<u64>,
 }
 
-/// What is well and what is not.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Doctor {
-    checks: DoctorChecks,
-    /// The worst of them.
-    overall: &'static str,
-    checked_at: String,
-}
-
-/// Each check.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct DoctorChecks {
-    connectivity: Check,
-    auth: Check,
-    binary_integrity: Check,
-    hall_server: Check,
-    db: Check,
-    config: Check,
-}
-
-/// A check.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Check {
-    /// ok, warn or fail.
-    status: &'static str,
-    message: String,
-}
-
 /// Whether the hall answers
 #[utoipa::path(get, path = "/health", tag = "reference", security(("token" = [])),
     responses((status = 200, description = "it answers", body = HealthStatus), NeedsReader))]
@@ -226,18 +195,6 @@ pub(super) async fn compliance(State(hall): State<Arc<Hall>>, _: Reader) -> Resp
     json(StatusCode::OK, &health)
 }
 
-/// What is well and what is not
-#[utoipa::path(get, path = "/api/doctor", tag = "hall", security(("token" = [])),
-    responses((status = 200, description = "each check", body = Doctor), NeedsReader))]
-pub(super) async fn doctor(State(hall): State<Arc<Hall>>, reader: Reader) -> Response {
-    let readiness = hall.readiness();
-    let checks = DoctorChecks::of(&hall, &readiness, !reader.binding.is_bound());
-    let all =
-        [&checks.connectivity, &checks.auth, &checks.binary_integrity, &checks.hall_server, &checks.db, &checks.config];
-    let overall = ["fail", "warn"].into_iter().find(|worst| all.iter().any(|check| check.status == *worst));
-    json(StatusCode::OK, &Doctor { overall: overall.unwrap_or("ok"), checks, checked_at: now() })
-}
-
 impl RegistryHealth {
     fn of(hall: &Hall) -> Self {
         let seen = hall.remote_registry().map(|remote_registry| remote_registry.seen());
@@ -292,61 +249,6 @@ impl Checks {
         } else {
             "WCP-Basic"
         }
-    }
-}
-
-impl DoctorChecks {
-    /// Details of the hall's own matters only for who is bound to nothing: they may name other tenants.
-    fn of(hall: &Hall, readiness: &Readiness, details: bool) -> Self {
-        let check = |status, message: String| Check { status, message };
-        let detail = |detail: &str| if details { format!(": {detail}") } else { String::new() };
-        let ledger = &readiness.ledger;
-        Self {
-            connectivity: match &readiness.registry {
-                None => check("ok", "no registry is configured: local enrolment is the only authority".to_owned()),
-                Some(registry) => match registry.error.as_ref().or(registry.unread_bans.as_ref()) {
-                    Some(error) => check("warn", format!("the registry does not give all answers{}", detail(error))),
-                    None => check("ok", "the registry answers".to_owned()),
-                },
-            },
-            auth: check("ok", format!("session tokens in force: {}", hall.tokens().len())),
-            binary_integrity: binary(),
-            hall_server: if readiness.ready {
-                check("ok", "ready".to_owned())
-            } else {
-                check("fail", format!("not ready{}", detail(&readiness.reasons.join("; "))))
-            },
-            db: match &ledger.error {
-                _ if ledger.broken => check("fail", "the ledger is broken: run `audit verify`".to_owned()),
-                Some(error) => check("fail", format!("the ledger is not writing{}", detail(error))),
-                None if ledger.prune_error.is_some() => check("warn", "the ledger cannot be pruned".to_owned()),
-                None => check("ok", format!("the ledger is writing{}", detail(&format!("{} entries", ledger.entries)))),
-            },
-            config: match &readiness.refused_change {
-                Some(change) => check("warn", format!("a change of files is refused{}", detail(&change.first))),
-                None => check("ok", format!("policy {} is in force", readiness.policy_version)),
-            },
-        }
-    }
-}
-
-/// Whether the program on disk is still the one that runs. There is nothing here to compare either with.
-fn binary() -> Check {
-    let running = std::fs::metadata("/proc/self/exe");
-    let on_disk = std::env::current_exe().and_then(std::fs::metadata);
-    let same = |one: &std::fs::Metadata, other: &std::fs::Metadata| {
-        use std::os::unix::fs::MetadataExt as _;
-        (one.dev(), one.ino()) == (other.dev(), other.ino())
-    };
-    match (running, on_disk) {
-        (Ok(running), Ok(on_disk)) if same(&running, &on_disk) => {
-            Check { status: "ok", message: "the program on disk is the one that runs".to_owned() }
-        }
-        (Ok(_), _) => Check {
-            status: "warn",
-            message: "the program on disk was replaced since the start: start again to run it".to_owned(),
-        },
-        (Err(_), _) => Check { status: "warn", message: "this system does not say which program runs".to_owned() },
     }
 }
 

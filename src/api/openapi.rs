@@ -18,8 +18,8 @@ use crate::api::error::ApiError;
 use crate::api::reader::ApiState;
 use crate::api::response::json;
 use crate::api::{
-    alerts, approvals, catalogue, console, decisions, dispatches, enrolment, health, ingest, log, online, probes,
-    receipts, registry, route, tokens, why, workers,
+    alerts, approvals, catalogue, console, decisions, dispatches, doctor, enrolment, health, ingest, log, online,
+    probes, receipts, registry, route, tokens, why, workers,
 };
 use crate::hall::Hall;
 
@@ -65,7 +65,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .routes(routes!(health::status))
         .routes(routes!(health::monitored))
         .routes(routes!(health::compliance))
-        .routes(routes!(health::doctor))
+        .routes(routes!(doctor::doctor))
         .routes(routes!(workers::workers))
         .routes(routes!(workers::discovered))
         .routes(routes!(workers::crew))

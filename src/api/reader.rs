@@ -15,6 +15,7 @@ use crate::connections;
 use crate::console::Sessions;
 use crate::engine::Binding;
 use crate::hall::{Hall, Scope};
+use crate::tls;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub(super) struct ApiState {
     pub(super) viewers: Arc<Viewers>,
     /// Who is signed in to the console, where there is one.
     pub(super) sessions: Option<Arc<Sessions>>,
+    /// By which listeners here prove themselves, each by the name of its section.
+    pub(super) certificates: Arc<[(&'static str, tls::Server)]>,
 }
 
 impl FromRef<ApiState> for Arc<Hall> {

@@ -12,12 +12,12 @@ use utoipa::ToSchema;
 
 use crate::api::asked::{read, wrong};
 use crate::api::credential::{self, Credential};
-use crate::api::error::{ApiError, NeedsBody};
+use crate::api::error::{ApiError, ErrorEnvelope, NeedsBody};
 use crate::api::response::json;
 use crate::engine::Binding;
 use crate::engine::artifact::python_json;
 use crate::hall::tokens::entry::{TokenEntry, secret};
-use crate::hall::{Hall, Scope, Token};
+use crate::hall::{Hall, NotChanged, Scope, Token};
 use crate::ids::{Digest, Env, TenantId, TokenName, WorkerId};
 
 /// What a token of somebody's making may be used for: never to agree, and never to administer.
@@ -54,7 +54,8 @@ pub(super) struct DraftedToken {
 ///
 /// It answers for whom the token answers that asks, and has never the scopes approve or admin. Nothing is in force until somebody puts the entry in its place.
 #[utoipa::path(post, path = "/api/tokens/draft", tag = "hall", security(("token" = [])), request_body = TokenDraft,
-    responses((status = 200, description = "the secret, this once, and the entry", body = DraftedToken), NeedsBody))]
+    responses((status = 200, description = "the secret, this once, and the entry", body = DraftedToken), NeedsBody,
+        (status = 409, description = "a token has this name", body = ErrorEnvelope<'static>)))]
 pub(super) async fn draft(State(hall): State<Arc<Hall>>, request: Request) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let token = Credential::of(&head.extensions).present(&hall)?;
@@ -77,7 +78,8 @@ fn entry(hall: &Hall, maker: &Token, draft: &TokenDraft) -> Result<TokenEntry, A
     let name: TokenName = draft.name.parse().map_err(|error| field("name", format!("{error}")))?;
     // Who is bound learns of no other's; then the configuration refuses the name.
     if !maker.binding.is_bound() && hall.tokens().owner_of(&name).is_some() {
-        return Err(field("name", format!("a token has the name `{name}`; choose another")));
+        let taken = format!("`name`: a token has the name `{name}`; choose another");
+        return Err(ApiError::not_changed(&NotChanged::Conflict(taken)));
     }
     let known = || SCOPES.iter().map(Scope::to_string).collect::<Vec<_>>().join(", ");
     let scope = |text: &String| SCOPES.iter().copied().find(|scope| scope.to_string() == *text);

@@ -237,10 +237,13 @@ fn start_told(config: Config, tell: impl FnOnce(&watch::Sender<StopMode>)) -> Re
     let metrics_need_token = api.as_ref().is_some_and(|api| api.metrics_need_token);
     let bound_ops = ops.map(|listener| (listener, pulses.clone(), metrics_need_token));
 
+    let of_gate = gate.as_ref().and_then(|gate| gate.tls.clone()).map(|tls| ("gate", tls));
+    let of_hall = api.as_ref().and_then(|api| api.tls.clone()).map(|tls| ("hall", tls));
+    let certificates = of_gate.into_iter().chain(of_hall).collect();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(gate.as_ref())?);
     let gate = gate.map(|gate| proxy::service(gate, Arc::clone(&hall), &server.configuration)).transpose();
     let gate = gate.map_err(StartError::Door)?.unwrap_or_default();
-    let api = api.map(|api| api::service(api, Arc::clone(&hall))).transpose();
+    let api = api.map(|api| api::service(api, Arc::clone(&hall), certificates)).transpose();
     let api = api.map_err(StartError::Door)?.unwrap_or_default();
     let socket = match &gate_at {
         Some(Listen::Unix(path)) => Some(path.clone()),

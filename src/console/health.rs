@@ -17,6 +17,9 @@ struct HealthPage {
     frame: PageFrame,
     checks: Vec<(&'static str, Check)>,
     checked_at: When,
+    refused: Option<RefusedFiles>,
+    registry: Option<Registry>,
+    certificates: Vec<Certificate>,
     alerts: Vec<Alert>,
     may_acknowledge: bool,
 }
@@ -26,6 +29,33 @@ struct HealthPage {
 struct Doctor {
     checks: Checks,
     checked_at: When,
+    refused_change: Option<RefusedFiles>,
+    registry: Option<Registry>,
+    certificates: Vec<Certificate>,
+}
+
+#[derive(Deserialize)]
+struct RefusedFiles {
+    since: When,
+    count: usize,
+    problems: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Registry {
+    url: String,
+    answered_at: Option<When>,
+    error: Option<String>,
+    banned_hashes: Option<usize>,
+    unverified_workers: usize,
+}
+
+#[derive(Deserialize)]
+struct Certificate {
+    of: String,
+    expires_at: Option<When>,
+    days_left: Option<i64>,
+    status: String,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +95,8 @@ struct Alert {
 
 /// `GET /console/health`
 pub(super) async fn page(who: SignedIn) -> Result<Response, Failed> {
-    let Doctor { checks, checked_at } = who.get("/api/doctor").await?;
+    let doctor: Doctor = who.get("/api/doctor").await?;
+    let Doctor { checks, checked_at, refused_change: refused, registry, certificates } = doctor;
     let Alerts { alerts } = who.get("/api/alerts").await?;
     let Checks { connectivity, auth, binary_integrity, hall_server, db, config } = checks;
     let checks = vec![
@@ -77,7 +108,8 @@ pub(super) async fn page(who: SignedIn) -> Result<Response, Failed> {
         ("Program", binary_integrity),
     ];
     let may_acknowledge = who.may(Scope::Admin);
-    Ok(page::html(&HealthPage { frame: PageFrame::of(&who, "health"), checks, checked_at, alerts, may_acknowledge }))
+    let frame = PageFrame::of(&who, "health");
+    Ok(page::html(&HealthPage { frame, checks, checked_at, refused, registry, certificates, alerts, may_acknowledge }))
 }
 
 /// `POST /console/alerts/{id}`

@@ -50,6 +50,9 @@ pub enum ActivationError {
     Registry(String),
 }
 
+/// The most problems of a change that are kept to be shown.
+pub const SHOWN: usize = 50;
+
 /// A change of files that is not in force because something in it is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedChange {
@@ -59,6 +62,8 @@ pub struct RefusedChange {
     pub problems: usize,
     /// The first of them, in one line.
     pub first: String,
+    /// The first [`SHOWN`] of them, as they are logged.
+    pub shown: Vec<String>,
 }
 
 /// What became of a change that was sound.
@@ -199,12 +204,14 @@ impl Hall {
     }
 
     /// Notes that a change is refused: what was in force stays in force.
-    pub fn refuse_change(&self, problems: usize, first: String) {
+    pub fn refuse_change(&self, problems: &[String]) {
+        let first = problems.first().and_then(|first| first.lines().next()).unwrap_or_default().to_owned();
+        let (shown, problems) = (problems.iter().take(SHOWN).cloned().collect(), problems.len());
         let before = self.refused_change.load_full();
         let since_micros = before.map_or_else(now_micros, |before| before.since_micros);
         let message = format!("what was in force stays in force; problems: {problems}, the first: {first}");
         self.alert(Raised::of_hall(AlertKind::ReloadRefused, message));
-        self.refused_change.store(Some(Arc::new(RefusedChange { since_micros, problems, first })));
+        self.refused_change.store(Some(Arc::new(RefusedChange { since_micros, problems, first, shown })));
         self.metrics.snapshot_stale.set(1);
         self.count_reload("refused");
     }

@@ -17,6 +17,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::authorities::roots;
 use super::client::Connection;
@@ -103,6 +104,16 @@ impl Server {
     #[must_use]
     pub fn verifies_clients(&self) -> bool {
         self.0.now.load().clients.is_some()
+    }
+
+    /// Until when the listener's certificate, and those of its chain, can be verified, in seconds since 1970 UTC; `None`: it does not say.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<i64> {
+        let now = self.0.now.load();
+        let end = |certificate: &CertificateDer<'static>| {
+            Some(X509Certificate::from_der(certificate).ok()?.1.validity().not_after.timestamp())
+        };
+        now.own.cert.iter().filter_map(end).min()
     }
 
     /// Takes the certificate and the authorities that another has. Whether they were different.

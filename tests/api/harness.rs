@@ -116,7 +116,7 @@ impl Running {
             console: false,
             threads: 1,
         };
-        let services = api::service(settings, Arc::clone(&hall)).unwrap();
+        let services = api::service(settings, Arc::clone(&hall), Vec::new()).unwrap();
         let server = RunningServer::start(Some(setup.grace), &[addr], |_| services);
         Self { addr, hall, ledger, server, folder }
     }

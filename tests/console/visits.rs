@@ -3,6 +3,7 @@
 use support::Feed;
 
 use crate::desk::{ACME, ADA, ASKER, BEA, Browser, GLOBEX, GLOBEX_ASKER, HOSTILE, asks, fixture};
+use support::until;
 
 #[test]
 fn each_page_shows_what_the_hall_knows_and_what_callers_wrote_as_text() {
@@ -204,6 +205,21 @@ fn a_worker_is_revoked_and_restored_by_a_form_and_it_is_on_record_who_did_it() {
     let by: Vec<_> =
         entries.iter().filter(|entry| entry["kind"] == "registry").map(|entry| entry["token"].clone()).collect();
     assert!(by.iter().filter(|token| **token == "ada").count() >= 2, "{entries:#?}");
+}
+
+#[test]
+fn a_change_of_files_that_is_refused_is_told_with_all_that_is_wrong() {
+    let fixture = fixture();
+    let process = fixture.serve();
+    let ada = Browser::signed_in(&process, ADA);
+    assert!(!ada.see("/console/health").contains("is not in force"));
+    let rule = |env: &str| format!(r#"{{"rule_id":"a","match":{{"env":"{env}"}},"decision":{{}}}}"#);
+    fixture.write("rules.json", &format!("{{\"rules\":[{},{}]}}", rule("prdo"), rule("<img>")));
+    until(|| ada.see("/console/health").contains("is not in force"));
+    let page = ada.see("/console/health");
+    assert!(page.contains("prdo") && page.contains("&#60;img&#62;") && page.contains("rules.json:1"), "{page}");
+    let globex = Browser::signed_in(&process, GLOBEX);
+    assert!(!globex.see("/console/health").contains("prdo"), "what is the Hall's is not a tenant's");
 }
 
 #[test]

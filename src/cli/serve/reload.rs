@@ -106,7 +106,7 @@ impl Watch {
     fn run(&mut self, tells: &Receiver<()>) {
         if std::mem::take(&mut self.loading) {
             // A mistake of ours must not end reloading, nor go on for ever over the same files.
-            self.hall.refuse_change(1, "loading has panicked; the log says where".to_owned());
+            self.hall.refuse_change(&["loading has panicked; the log says where".to_owned()]);
             self.taken = Some(Looks::of(&self.files));
         }
         loop {
@@ -200,7 +200,7 @@ impl Watch {
                 if refused.is_none_or(|refused| refused.first != why) {
                     tracing::error!(%error, "a change of files is not in force: it is tried again");
                 }
-                self.hall.refuse_change(1, why);
+                self.hall.refuse_change(&[why]);
                 self.again_at = Some(Instant::now() + YOUNG);
                 return;
             }
@@ -236,8 +236,7 @@ impl Watch {
             return;
         }
         let list = problems.list();
-        let first = list.first().map(ToString::to_string).unwrap_or_default();
-        self.hall.refuse_change(list.len(), first.lines().next().unwrap_or_default().to_owned());
+        self.hall.refuse_change(&list.iter().map(ToString::to_string).collect::<Vec<_>>());
         let in_force = self.hall.snapshot().fingerprint;
         tracing::error!(problems = list.len(), %in_force, "a change of files is refused: what was in force stays in force");
         for problem in list.iter().take(LOGGED) {
