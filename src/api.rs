@@ -17,6 +17,7 @@ mod dispatches;
 mod doctor;
 mod enrolment;
 mod error;
+mod evidence;
 mod front;
 mod health;
 mod ingest;

@@ -8,6 +8,7 @@ mod ask;
 mod connect;
 mod decisions;
 mod enrol;
+mod evidence;
 mod guard;
 mod health;
 mod page;
@@ -65,6 +66,9 @@ pub fn pages(api: Arc<dyn Api>, sessions: Arc<Sessions>, tls: bool) -> Router {
         .route("/console/connect/token", post(connect::make_token))
         .route("/console/connect/test", post(connect::test))
         .route("/console/connect/{file}", get(connect::import))
+        .route("/console/evidence", get(evidence::page))
+        .route("/console/evidence/entries", get(evidence::entries))
+        .route("/console/evidence/check", post(evidence::check))
         .route("/console/health", get(health::page))
         .route("/console/alerts/{id}", post(health::acknowledge))
         .route("/console/style.css", get(page::style))

@@ -51,8 +51,8 @@ use crate::telemetry::{AllowedLines, DecisionLabels, LogAllowed, Metrics, Observ
 use ingested::Ingested;
 
 pub use crate::ledger::{
-    DecisionFilter, DecisionQuery, DecisionRange, Door, Ending, LedgerHealth, LogResource, ReadError, Receipt,
-    ReceiptProof, Refusal,
+    DecisionFilter, DecisionQuery, DecisionRange, Door, Ending, ExportForm, Filter, LedgerHealth, LogResource,
+    ReadError, Receipt, ReceiptProof, Refusal, is_formula,
 };
 pub use active_policy::{ActivationError, Changed, Loaded, RefusedChange};
 pub use admission::{Admission, Applicant, NotAdmitted};
@@ -175,6 +175,9 @@ pub struct Hall {
     has_decided: why::HasDecided,
     /// Who may ask why, a few at a time.
     explaining: Arc<tokio::sync::Semaphore>,
+    /// Who may have the ledger exported, a few at a time.
+    exporting: Arc<tokio::sync::Semaphore>,
+    ledger_check: evidence::check::LedgerCheck,
     /// Counters of decisions that were counted before.
     counted: counted::Counted,
     recent: Arc<Recent>,
@@ -208,6 +211,8 @@ impl Hall {
             keeps_request: true,
             has_decided: why::HasDecided::default(),
             explaining: Arc::new(tokio::sync::Semaphore::new(why::AT_ONCE)),
+            exporting: Arc::new(tokio::sync::Semaphore::new(evidence::export::EXPORTS)),
+            ledger_check: evidence::check::LedgerCheck::default(),
             recent: Arc::new(Recent::since(began.0)),
             counted: counted::Counted::default(),
             alerts: Alerts::default(),

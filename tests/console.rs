@@ -11,6 +11,8 @@ mod desk;
 mod enrol;
 #[path = "console/entry.rs"]
 mod entry;
+#[path = "console/evidence.rs"]
+mod evidence;
 #[path = "console/policy.rs"]
 mod policy;
 #[path = "console/visits.rs"]

@@ -18,8 +18,8 @@ use crate::api::error::ApiError;
 use crate::api::reader::ApiState;
 use crate::api::response::json;
 use crate::api::{
-    alerts, approvals, catalogue, console, decisions, dispatches, doctor, enrolment, health, ingest, log, online,
-    probes, receipts, registry, route, tokens, why, workers,
+    alerts, approvals, catalogue, console, decisions, dispatches, doctor, enrolment, evidence, health, ingest, log,
+    online, probes, receipts, registry, route, tokens, why, workers,
 };
 use crate::hall::Hall;
 
@@ -77,6 +77,8 @@ fn described() -> OpenApiRouter<ApiState> {
         .routes(routes!(why::explain))
         .routes(routes!(why::policy))
         .routes(routes!(decisions::feed::feed))
+        .routes(routes!(evidence::export))
+        .routes(routes!(evidence::check, evidence::begin_check))
         .routes(routes!(console::link))
         .routes(routes!(tokens::draft))
         .routes(routes!(alerts::alerts))

@@ -1,6 +1,5 @@
 //! `hallgate audit`: hold a ledger to account, read it, and prove what is in it, from its files and a public key alone.
 
-mod csv;
 mod export;
 mod prove;
 mod tail;

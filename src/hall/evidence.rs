@@ -1,5 +1,8 @@
 //! Evidence for those who may read: receipts with their proofs, and the log as it is published.
 
+pub mod check;
+pub mod export;
+
 use uuid::Uuid;
 
 use super::Hall;
@@ -7,6 +10,12 @@ use crate::engine::Binding;
 use crate::ledger::{LogResource, ReadError, ReceiptProof};
 
 impl Hall {
+    /// The key with which anyone can verify this log.
+    #[must_use]
+    pub fn vkey(&self) -> &str {
+        self.ledger.vkey()
+    }
+
     /// The receipt with this id and the proof that it is in the log. `None` when there is none that the reader may see: who is
     /// bound to a tenant sees that tenant's stream and cannot tell another's id from one that never was.
     ///

@@ -3,11 +3,13 @@
 pub(crate) mod approvals;
 pub(crate) mod bundle;
 pub(crate) mod cursor;
+pub(crate) mod export;
 pub(crate) mod filter;
 pub(crate) mod history;
 pub mod past;
 pub(crate) mod prove;
 pub(crate) mod reader;
 pub(crate) mod resource;
+pub(crate) mod rows;
 pub(crate) mod search;
 pub(crate) mod service;

@@ -7,7 +7,7 @@ from playwright.sync_api import TimeoutError, sync_playwright
 
 HALL, AXE = sys.argv[1], sys.argv[2]
 PAGES = ["/console/", "/console/decisions", "/console/approvals", "/console/workers", "/console/policy", "/console/health"]
-PAGES += ["/console/enrol", "/console/connect", "/console/try", "/console/try?capability_id=cap.data.write.v1&env=prod&data_label=RESTRICTED&tenant_id=org.acme"]
+PAGES += ["/console/enrol", "/console/connect", "/console/evidence", "/console/try", "/console/try?capability_id=cap.data.write.v1&env=prod&data_label=RESTRICTED&tenant_id=org.acme"]
 WAYS = [(script, scheme, width) for script in (True, False) for scheme in ("light", "dark") for width in (375, 1280)]
 amiss = []
 

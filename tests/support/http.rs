@@ -37,6 +37,21 @@ impl Answer {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
+    /// The text of a body in chunks; `None` where it broke off.
+    pub fn whole(&self) -> Option<String> {
+        let (mut rest, mut whole) = (self.bytes.as_slice(), Vec::new());
+        loop {
+            let end = rest.windows(2).position(|two| two == b"\r\n")?;
+            let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?, 16).ok()?;
+            rest = &rest[end + 2..];
+            if length == 0 {
+                return String::from_utf8(whole).ok();
+            }
+            whole.extend_from_slice(rest.get(..length)?);
+            rest = rest.get(length + 2..)?;
+        }
+    }
+
     /// The whole seconds of `Retry-After`.
     #[track_caller]
     pub fn retry_after(&self) -> u64 {

@@ -5,6 +5,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, LINK};
 use http::{HeaderValue, StatusCode};
 
 use super::DecisionRow;
+use crate::hall::is_formula;
 
 /// From when on the answer is complete, where it is not from the beginning on.
 const COMPLETE_SINCE: HeaderName = HeaderName::from_static("hallgate-complete-since");
@@ -52,14 +53,10 @@ fn push(lines: &mut String, row: &DecisionRow) {
     lines.push_str("\r\n");
 }
 
-/// A cell within quotes, behind a `'` where a spreadsheet would take it for a formula: some look at its first character, others at the first
-/// that is no space.
+/// A cell within quotes, behind a `'` where a spreadsheet would take it for a formula.
 fn push_cell(lines: &mut String, cell: &str) {
-    let blank = |c: char| c.is_whitespace() || c.is_control();
-    let first = cell.trim_start_matches(blank).chars().next();
-    let counts = matches!(first, Some('=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '|' | '%'));
     lines.push('"');
-    if counts || cell.starts_with(['\t', '\r', '\n']) {
+    if is_formula(cell) {
         lines.push('\'');
     }
     lines.push_str(&cell.replace('"', "\"\""));

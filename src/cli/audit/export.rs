@@ -1,7 +1,7 @@
 //! `hallgate audit export`: entries as JSON lines, each exactly the bytes whose SHA-256 is its receipt hash; as rows for a spreadsheet;
 //! or as a bundle that proves itself.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -10,13 +10,12 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo};
 
-use super::csv;
 use super::{LedgerFolder, PublicKey, complain, flushed};
 use crate::cli::cannot;
 use crate::clock::now_micros;
-use crate::engine::DenyCode;
+use crate::engine::{Binding, DenyCode};
 use crate::ids::{DataLabel, meant};
-use crate::ledger::{BundleWriter, Cursor, Filter, Filtered, LogReader};
+use crate::ledger::{ExportForm, ExportReader, Exported, Filter, LogReader};
 
 /// Print entries as JSON lines, oldest first; a line's SHA-256 is its receipt hash
 ///
@@ -113,13 +112,6 @@ fn code(text: &str) -> Result<DenyCode, String> {
     one_of(text, DenyCode::ALL, DenyCode::as_str)
 }
 
-/// In which form entries are written.
-enum Form<'a, W: Write> {
-    Lines(W),
-    Rows(W),
-    Bundle(Box<BundleWriter<'a, W>>),
-}
-
 /// Runs the command.
 pub fn run(options: &Options) -> ExitCode {
     let Options { ledger, since, until, tenant, worker, capability, label, verdict, code, .. } = options;
@@ -133,28 +125,27 @@ pub fn run(options: &Options) -> ExitCode {
         policy_decision: verdict.map(Verdict::as_str),
         deny_code: code.map(DenyCode::as_str),
     };
-    let reader = LogReader::new(&ledger.path);
-    let entries = match reader.filtered(&filter) {
-        Ok(entries) => entries,
-        Err(error) => return cannot(error),
-    };
-    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let form = if options.bundle {
-        let key = match options.key.one() {
-            Ok(key) => key,
+        match options.key.one() {
+            Ok(key) => ExportForm::Bundle(key),
             Err(why) => return cannot(why),
-        };
-        match reader.bundle_to(&mut out, &key) {
-            Ok(bundle) => Form::Bundle(Box::new(bundle)),
-            Err(error) => return cannot(error),
         }
     } else if options.csv {
-        Form::Rows(&mut out)
+        ExportForm::Rows
     } else {
-        Form::Lines(&mut out)
+        ExportForm::Lines
     };
-    match write(entries, &filter, form) {
-        Ok(()) => flushed(&mut out),
+    let reader = ExportReader { binding: &Binding::default(), waits: &|| true };
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    match LogReader::new(&ledger.path).export(&filter, &form, &mut out, &reader) {
+        Ok(Exported { unsigned }) => {
+            if unsigned > 0 {
+                complain(format_args!(
+                    "{unsigned} entries are newer than the checkpoint and not in the bundle: try again when the next one is signed"
+                ));
+            }
+            flushed(&mut out)
+        }
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             // What was sound is not kept back.
@@ -162,39 +153,6 @@ pub fn run(options: &Options) -> ExitCode {
             cannot(error)
         }
     }
-}
-
-/// Writes the entries that the filter keeps.
-fn write(mut entries: Cursor, filter: &Filter, mut form: Form<'_, impl Write>) -> io::Result<()> {
-    let mut unsigned = 0_u64;
-    if let Form::Rows(out) = &mut form {
-        csv::write_names(out)?;
-    }
-    while let Some((number, json)) = entries.next()? {
-        match filter.apply(json)? {
-            Filtered::Skipped => continue,
-            Filtered::Done => break,
-            Filtered::Kept => {}
-        }
-        match &mut form {
-            Form::Lines(out) => {
-                out.write_all(json)?;
-                out.write_all(b"\n")?;
-            }
-            Form::Rows(out) => csv::write_row(out, json)?,
-            Form::Bundle(bundle) if bundle.covers(number) => bundle.entry(number, json)?,
-            Form::Bundle(_) => unsigned += 1,
-        }
-    }
-    if let Form::Bundle(bundle) = form {
-        bundle.end()?;
-    }
-    if unsigned > 0 {
-        complain(format_args!(
-            "{unsigned} entries are newer than the checkpoint and not in the bundle: try again when the next one is signed"
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -36,6 +36,12 @@ impl LogReader {
         Self { folder: folder.to_owned(), edge: Arc::default() }
     }
 
+    /// The ledger's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The newest checkpoint, and what it says.
     ///
     /// # Errors

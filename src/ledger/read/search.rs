@@ -53,6 +53,22 @@ impl FoundEntry {
     }
 }
 
+/// Whether a reader who is bound like this may see an entry.
+///
+/// # Errors
+/// It is no entry.
+pub(super) fn is_visible(json: &[u8], reader: &Binding) -> io::Result<bool> {
+    let label: Label = serde_json::from_slice(json).map_err(|error| damaged(format!("an entry: {error}")))?;
+    Ok(label.found(0, Vec::new()).visible_to(reader))
+}
+
+impl Label {
+    fn found(self, number: u64, json: Vec<u8>) -> FoundEntry {
+        let Self { stream, tenant_id: tenant, worker_id: worker, env, .. } = self;
+        FoundEntry { number, json, stream, tenant, worker, env }
+    }
+}
+
 impl LogReader {
     /// The entry with this id; `None` when there is none, or no longer.
     ///
@@ -65,9 +81,7 @@ impl LogReader {
             let label: Label =
                 serde_json::from_slice(json).map_err(|error| damaged(format!("entry {number}: {error}")))?;
             if label.receipt_id == id {
-                let json = json.to_vec();
-                let Label { stream, tenant_id: tenant, worker_id: worker, env, .. } = label;
-                return Ok(Some(FoundEntry { number, json, stream, tenant, worker, env }));
+                return Ok(Some(label.found(number, json.to_vec())));
             }
             if label.receipt_id > id {
                 break;

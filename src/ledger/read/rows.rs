@@ -90,12 +90,13 @@ fn write_text(out: &mut impl Write, text: &str) -> io::Result<()> {
 }
 
 /// Whether a spreadsheet may take a text for a formula: by its first character, in any width and behind any blanks.
-fn is_formula(text: &str) -> bool {
+#[must_use]
+pub fn is_formula(text: &str) -> bool {
     let blank = |c: char| c.is_whitespace() || c.is_control();
     text.starts_with(['\t', '\r', '\n'])
         || text
             .trim_start_matches(blank)
-            .starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
+            .starts_with(['=', '+', '-', '@', '|', '%', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
 }
 
 #[cfg(test)]
@@ -115,6 +116,7 @@ mod tests {
             ("=1+1", "'=1+1"),
             ("@SUM(A1)", "'@SUM(A1)"),
             ("-2", "'-2"),
+            ("|calc", "'|calc"),
             ("+2", "'+2"),
             ("\t=1", "\"'\t=1\""),
             (" =1", "\"' =1\""),
