@@ -70,7 +70,9 @@ fn a_fuzzer_that_believes_the_description_finds_nothing() {
     };
     fixture.write(
         "schemathesis.toml",
-        &["/enroll", "/api/enroll/preview", "/api/explain", "/api/tokens/draft"].map(may_be_400).concat(),
+        &["/enroll", "/api/enroll/preview", "/api/explain", "/api/tokens/draft", "/api/evidence/check"]
+            .map(may_be_400)
+            .concat(),
     );
     let process = fixture.serve();
     let output = Command::new("timeout")

@@ -11,16 +11,18 @@ use futures_util::stream;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::Object;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::asked::{optional, wrong};
+use crate::api::decisions::wanted::{a_time, codes, labels, text, verdicts};
 use crate::api::error::{ApiError, ErrorEnvelope, NeedsBody, NeedsReader};
 use crate::api::listener::Progress;
 use crate::api::reader::Reader;
 use crate::api::response::json;
 use crate::clock::{self, timestamp};
+use crate::engine::DenyCode;
 use crate::engine::json::present;
-use crate::engine::{DenyCode, Outcome};
 use crate::hall::evidence::check::CheckState;
 use crate::hall::evidence::export::NotExported;
 use crate::hall::{ExportForm, Filter, Hall};
@@ -35,10 +37,10 @@ pub(super) struct EvidenceQuery {
     #[param(inline, schema_with = formats)]
     format: Option<String>,
     /// From this time, in UTC.
-    #[param(inline)]
+    #[param(inline, schema_with = a_time)]
     since: Option<String>,
     /// Before this time.
-    #[param(inline)]
+    #[param(inline, schema_with = a_time)]
     until: Option<String>,
     /// Only of this tenant's stream; `:hall` for what belongs to none.
     #[param(inline)]
@@ -60,25 +62,8 @@ pub(super) struct EvidenceQuery {
     code: Option<String>,
 }
 
-fn text(values: impl Iterator<Item = &'static str>) -> utoipa::openapi::schema::Object {
-    let text = utoipa::openapi::schema::Object::builder().schema_type(utoipa::openapi::schema::Type::String);
-    text.enum_values(Some(values)).build()
-}
-
-fn formats() -> utoipa::openapi::schema::Object {
+fn formats() -> Object {
     text(["jsonl", "csv", "bundle"].into_iter())
-}
-
-fn labels() -> utoipa::openapi::schema::Object {
-    text(DataLabel::ALL.iter().map(|label| label.as_str()))
-}
-
-fn verdicts() -> utoipa::openapi::schema::Object {
-    text([Outcome::Dispatch, Outcome::Deny, Outcome::Hold].into_iter().map(Outcome::as_str))
-}
-
-fn codes() -> utoipa::openapi::schema::Object {
-    text(DenyCode::ALL.iter().map(|code| code.as_str()))
 }
 
 /// Entries of the ledger, oldest first: needs the scope `read`

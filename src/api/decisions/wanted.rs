@@ -72,19 +72,19 @@ const FILTERS: [&str; 7] = ["worker", "verdict", "code", "capability", "label", 
 /// The words of [`DecisionPage`].
 const PAGE: [&str; 5] = ["since", "before", "cursor", "limit", "format"];
 
-fn text(values: impl Iterator<Item = &'static str>) -> Object {
+pub(in crate::api) fn text(values: impl Iterator<Item = &'static str>) -> Object {
     Object::builder().schema_type(Type::String).enum_values(Some(values)).build()
 }
 
-fn verdicts() -> Object {
+pub(in crate::api) fn verdicts() -> Object {
     text(Outcome::ALL.iter().map(|verdict| verdict.as_str()))
 }
 
-fn codes() -> Object {
+pub(in crate::api) fn codes() -> Object {
     text(DenyCode::ALL.iter().map(|code| code.as_str()))
 }
 
-fn labels() -> Object {
+pub(in crate::api) fn labels() -> Object {
     text(DataLabel::ALL.iter().map(|label| label.as_str()))
 }
 
@@ -96,7 +96,7 @@ fn forms() -> Object {
     text(["json", "csv"].into_iter())
 }
 
-fn a_time() -> Object {
+pub(in crate::api) fn a_time() -> Object {
     Object::builder().schema_type(Type::String).format(Some(SchemaFormat::Custom("date-time".to_owned()))).build()
 }
 
