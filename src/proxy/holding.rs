@@ -198,7 +198,7 @@ impl Parts {
         session: &mut Session,
         id: Uuid,
         wait: Duration,
-        mut span: Option<TracedPart>,
+        mut span: Option<Box<TracedPart>>,
     ) -> WaitEnd {
         if let Some(span) = &mut span {
             span.set("wcp.approval_id", id.to_string());

@@ -14,9 +14,9 @@ pub struct TracedPart {
 }
 
 impl Traced {
-    /// Begins a part of this name, where the request is recorded.
+    /// Begins a part of this name, where the request is recorded. Boxed: those that wait are many, and mostly there is none.
     #[must_use]
-    pub fn part(&self, name: &str) -> Option<TracedPart> {
+    pub fn part(&self, name: &str) -> Option<Box<TracedPart>> {
         if !self.is_recorded() {
             return None;
         }
@@ -30,7 +30,7 @@ impl Traced {
             attributes: Vec::new(),
             failed: false,
         };
-        Some(TracedPart { span: Some(span), clock: Instant::now(), traces: self.traces.clone() })
+        Some(Box::new(TracedPart { span: Some(span), clock: Instant::now(), traces: self.traces.clone() }))
     }
 }
 
