@@ -93,7 +93,7 @@ struct Made {
 
 /// What the token is to be.
 #[derive(Deserialize)]
-pub(super) struct TokenForm {
+pub(super) struct NewTokenForm {
     name: String,
     scope: String,
     #[serde(default)]
@@ -150,8 +150,8 @@ pub(super) async fn import(who: SignedIn, Path(file): Path<String>) -> Result<Re
 }
 
 /// `POST /console/connect/token`: shown this once.
-pub(super) async fn make_token(who: SignedIn, Form(asked): Form<TokenForm>) -> Result<Response, Failed> {
-    let TokenForm { name, scope, tenant, worker } = asked;
+pub(super) async fn make_token(who: SignedIn, Form(asked): Form<NewTokenForm>) -> Result<Response, Failed> {
+    let NewTokenForm { name, scope, tenant, worker } = asked;
     let mut members = Map::from_iter([("name".to_owned(), name.into()), ("scopes".to_owned(), json!([scope]))]);
     if !tenant.trim().is_empty() {
         members.insert("tenant_id".to_owned(), tenant.trim().into());
