@@ -219,9 +219,9 @@ proptest! {
         }
     }
 
-    /// One more control that a rule requires allows nothing that was denied. In strict it may pass one candidate over and so
-    /// let the next one act, whose own code, envelope and blast sum count then: the law is that of a worker that is named,
-    /// or of a rule without a choice.
+    /// One more control that a rule requires allows nothing that was denied. In strict it may pass one candidate over, or one
+    /// worker of its species, and so let another one act, whose own code, envelope and blast sum count then: the law is that of a
+    /// worker that is named, or of a rule for which one worker alone may act.
     #[test]
     fn one_more_control_allows_nothing(
         (settings, rules, workers) in parts(),
@@ -231,7 +231,9 @@ proptest! {
         prop_assume!(!rules.is_empty());
         let mut more = rules.clone();
         let rule = &mut more[at.index(rules.len())]["decision"];
-        let choice = rule["candidate_workers_ranked"].as_array().unwrap().len() > 1;
+        let candidates = rule["candidate_workers_ranked"].as_array().unwrap();
+        let named_by_rule = |worker: &Worker| candidates.iter().any(|one| one["worker_species_id"] == worker.species.as_str());
+        let choice = candidates.len() > 1 || workers.iter().filter(|worker| named_by_rule(worker)).count() > 1;
         rule["required_controls_suggested"].as_array_mut().unwrap().push(json!(control));
         let strict = settings.mode == Mode::Strict;
         let before = build(settings.clone(), &rules, workers.clone());
