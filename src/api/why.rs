@@ -259,12 +259,8 @@ pub(super) async fn policy(
         )
     })?;
     let binding = &reader.binding;
-    let wanted = MatrixRequest {
-        tenant: tenant.map(Arc::from),
-        worker: worker.as_deref().map(Arc::from),
-        prefix: capability,
-        after,
-    };
+    let wanted =
+        MatrixRequest { tenant: tenant.map(Arc::from), worker: worker.map(Arc::from), prefix: capability, after };
     let matrix = hall.policy_matrix(wanted, binding).await.map_err(|error| not_explained(&error))?;
     let (snapshot, decided) = (hall.snapshot(), hall.has_decided());
     let rules = snapshot.rules.listed().take(RULES).enumerate().map(|(at, (id, conditions))| RuleRow {
@@ -294,7 +290,7 @@ pub(super) async fn policy(
         policies: policies.collect(),
         tenant_id: matrix.tenant.to_string(),
         tenant_risk: matrix.tenant_risk.as_str(),
-        worker_id: worker,
+        worker_id: matrix.worker.as_deref().map(str::to_owned),
         count: capabilities.len(),
         capabilities,
         next: matrix.next,

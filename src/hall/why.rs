@@ -27,6 +27,8 @@ pub use short_verdict::ShortVerdict;
 
 /// How many are told why at once.
 pub(super) const AT_ONCE: usize = 2;
+/// The most problems of a draft that are told.
+const PROBLEMS: usize = 20;
 /// How long each waits, for a place and for its answer.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -72,24 +74,28 @@ impl Hall {
         reader: &Binding,
         draft: Option<&str>,
     ) -> Result<Option<Reasons>, NotExplained> {
-        let in_force = self.snapshot();
+        let (in_force, source_hashes) = (self.snapshot(), Arc::clone(&self.source_hashes));
         let names = self.named_to(&in_force, reader);
-        let snapshot = draft.map(|rules| drafted(&in_force, rules)).transpose()?.map_or(in_force, Arc::new);
-        let judge = Judge::knowing(snapshot, Arc::clone(&self.source_hashes));
         let named = move |worker: &str| names.as_ref().is_none_or(|names| names.contains(worker));
+        let draft = draft.map(str::to_owned);
+        // A draft of many rules over many workers takes long: not on the thread of whoever asks.
+        let judge = move || -> Result<Judge, NotExplained> {
+            let drafted = draft.map(|rules| drafted(&in_force, &rules)).transpose()?;
+            Ok(Judge::knowing(drafted.map_or(in_force, Arc::new), source_hashes))
+        };
         match what {
             Explainable::Recorded(id) => {
                 let found = tokio::time::timeout(PATIENCE, self.ledger.find(id)).await;
                 let found = found.map_err(|_| NotExplained::Late)??;
                 let Some(found) = found.filter(|found| found.visible_to(reader)) else { return Ok(None) };
-                let reasons = self.explained(move || Reasons::of_entry(&found.json, &judge, &named)).await?;
-                reasons.map(Some).map_err(NotExplained::NoDecision)
+                let work = move || Reasons::of_entry(&found.json, &judge()?, &named).map_err(NotExplained::NoDecision);
+                self.explained(work).await?.map(Some)
             }
             Explainable::Unacceptable(message) => Ok(Some(Reasons::of_unacceptable(message))),
             Explainable::Request(input) => {
                 let facts = Facts { binding: reader.clone(), observed: false };
-                let reasons = self.explained(move || Reasons::of_request(*input, &facts, &judge, &named));
-                reasons.await.map(Some)
+                let work = move || Ok(Reasons::of_request(*input, &facts, &judge()?, &named));
+                self.explained(work).await?.map(Some)
             }
         }
     }
@@ -135,12 +141,20 @@ impl Hall {
 
 /// What is in force with other rules.
 fn drafted(in_force: &Snapshot, rules: &str) -> Result<Snapshot, NotExplained> {
-    let rules = RuleSet::parse(rules, in_force.settings.mode).map_err(|problems| {
-        let told = problems.iter().map(|problem| format!("{}: {}; {}", problem.path, problem.message, problem.help));
-        NotExplained::Draft(told.collect::<Vec<_>>().join(". "))
-    })?;
-    in_force.with_rules(rules).map_err(|problems| {
-        let told = problems.iter().map(|problem| format!("{}: {}; {}", problem.path, problem.message, problem.help));
-        NotExplained::Draft(told.collect::<Vec<_>>().join(". "))
-    })
+    let rules = RuleSet::parse(rules, in_force.settings.mode)
+        .map_err(|problems| told(problems.iter().map(|problem| (&*problem.path, &*problem.message, &*problem.help))))?;
+    in_force
+        .with_rules(rules)
+        .map_err(|problems| told(problems.iter().map(|problem| (&*problem.path, &*problem.message, &*problem.help))))
+}
+
+/// What is wrong with a draft: the first problems, since a short text can have very many, and how many there are besides.
+fn told<'a>(problems: impl ExactSizeIterator<Item = (&'a str, &'a str, &'a str)>) -> NotExplained {
+    let more = problems.len().saturating_sub(PROBLEMS);
+    let first = problems.take(PROBLEMS).map(|(path, message, help)| format!("{path}: {message}; {help}"));
+    let mut told = first.collect::<Vec<_>>().join(". ");
+    if more > 0 {
+        told += &format!(". And {more} more");
+    }
+    NotExplained::Draft(told)
 }

@@ -81,6 +81,10 @@ fn a_decision_on_record_is_explained_and_held_against_a_draft() {
     assert_eq!(drafted["was"]["outcome"], "DISPATCH");
     assert_eq!((&drafted["now"]["deny_code"], &drafted["same"]), (&json!("DENY_NO_MATCHING_RULE"), &json!(false)));
     assert_eq!(drafted["same_policy"], false);
+    // A short draft has very many problems: the first are told, and how many there are.
+    let many = json!({ "decision_id": id, "draft": { "rules": vec![json!({}); 2000] } });
+    let reason = post(process.hall(), READER, "/api/explain", &many.to_string()).refused(400);
+    assert!(reason.len() < 8 << 10 && reason.ends_with(" more"), "{} bytes", reason.len());
     // The draft is nobody's policy but the asker's.
     assert_eq!(post(process.hall(), MAKE, "/api/route", READ).ok()["outcome"], "DISPATCH");
     let broken = json!({ "decision_id": id, "draft": { "rules": [{ "rule_id": "r", "match": { "env": "prdo" }, "decision": {} }] } });
@@ -133,6 +137,9 @@ fn nobody_is_told_of_what_is_another_tenants() {
     assert_eq!(policy["tenant_id"], "org.globex");
     assert!(!policy.to_string().contains("acme"), "{policy}");
     assert_eq!(policy["policies"], json!([]));
+    // It is not said to be asked as a worker as which it was not.
+    let as_foreign = get(process.hall(), GLOBEX, "/api/policy?worker=wrk_make_acme_prod").ok();
+    assert_eq!(as_foreign["worker_id"], json!(null));
     assert!(policy["rules"].as_array().unwrap().iter().all(|rule| rule["has_decided"].is_null()));
 }
 

@@ -33,6 +33,8 @@ pub struct MatrixRequest {
 pub struct PolicyMatrix {
     /// For which tenant it was asked.
     pub tenant: Arc<str>,
+    /// As which worker; `None`: as whoever gets the most, also where one was named that this reader may not be told of.
+    pub worker: Option<Arc<str>>,
     /// Which risk counts for it.
     pub tenant_risk: TenantRisk,
     /// The policies, in the order of their files; none for a reader who is bound.
@@ -112,7 +114,8 @@ pub(super) fn of(
     let rows = page.into_iter().map(|(capability, workers)| sieve.row(capability, &workers)).collect();
     let probe = snapshot.gate.as_ref().filter(|_| !reader.is_bound()).and_then(|gate| gate.probe());
     let policies = probe.map_or_else(Vec::new, |probe| probe.policies().to_vec());
-    PolicyMatrix { tenant: Arc::clone(&tenant), tenant_risk, policies, rows, next }
+    let worker = sieve.worker.cloned();
+    PolicyMatrix { tenant: Arc::clone(&tenant), worker, tenant_risk, policies, rows, next }
 }
 
 /// Stands in for a tenant where none is named: nobody knows it.
