@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::desk::{ACME, ADA, ASKER, BEA, Browser, fixture};
+use crate::desk::{ACME, ADA, ASKER, BEA, Browser, add_token, fixture};
 use support::{post, until};
 
 #[test]
@@ -59,8 +59,10 @@ fn a_token_that_is_made_here_asks_once_it_is_put_in_its_place() {
 #[test]
 fn nobody_makes_a_token_that_may_more_than_its_maker_or_agrees_to_anything() {
     let fixture = fixture();
-    let one = "    - { name: local, secret: hst_local_0123456789, scopes: [admin, read], tenant_id: org.acme, envs: [dev] }\n";
-    fixture.write("tokens.yaml", &fixture.read("tokens.yaml").replace("tokens:\n", &format!("tokens:\n{one}")));
+    add_token(
+        &fixture,
+        "{ name: local, secret: hst_local_0123456789, scopes: [admin, read], tenant_id: org.acme, envs: [dev] }",
+    );
     let process = fixture.serve();
     let ask = |token: &str, draft: Value| post(process.hall(), token, "/api/tokens/draft", &draft.to_string());
     for (draft, why) in [
@@ -96,8 +98,7 @@ fn nobody_makes_a_token_that_may_more_than_its_maker_or_agrees_to_anything() {
 #[test]
 fn a_test_request_is_a_dry_run_on_record() {
     let fixture = fixture();
-    let one = "    - { name: both, secret: hst_both_01234567890, scopes: [read, route], tenant_id: org.acme }\n";
-    fixture.write("tokens.yaml", &fixture.read("tokens.yaml").replace("tokens:\n", &format!("tokens:\n{one}")));
+    add_token(&fixture, "{ name: both, secret: hst_both_01234567890, scopes: [read, route], tenant_id: org.acme }");
     let process = fixture.serve();
     assert!(Browser::signed_in(&process, ADA).see("/console/connect").contains("may not ask for decisions"));
     let both = Browser::signed_in(&process, "hst_both_01234567890");

@@ -54,6 +54,12 @@ pub fn fixture() -> Fixture {
     fixture
 }
 
+/// Gives the Hall one more token, an item in braces, before it starts.
+pub fn add_token(fixture: &Fixture, token: &str) {
+    let tokens = fixture.read("tokens.yaml");
+    fixture.write("tokens.yaml", &tokens.replace("tokens:\n", &format!("tokens:\n    - {token}\n")));
+}
+
 /// Asks for data of this label with these texts; the decision.
 pub fn asks(process: &Process, token: &str, tenant: &str, label: &str, text: &str) -> serde_json::Value {
     let asked = json!({

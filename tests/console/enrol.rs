@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::desk::{ACME, ADA, ASKER, Browser, asks, fixture};
+use crate::desk::{ACME, ADA, ASKER, Browser, add_token, asks, fixture};
 use support::post;
 
 const RECORD: &str = r#"{"worker_id":"wrk_new","worker_species_id":"wrk.data.writer","capabilities":["cap.data.read.v1"],"risk_tier":"low","allowed_environments":["dev"],"owner":"org.acme"}"#;
@@ -78,10 +78,10 @@ fn what_is_wrong_with_a_record_is_told_where_it_can_be_mended() {
 #[test]
 fn what_enrolling_refuses_is_refused_before() {
     let fixture = fixture();
-    let tokens = fixture.read("tokens.yaml");
-    let one =
-        "    - { name: enroller, secret: hst_enroller_0123456, scopes: [enroll], tenant_id: org.acme, envs: [dev] }\n";
-    fixture.write("tokens.yaml", &tokens.replace("tokens:\n", &format!("tokens:\n{one}")));
+    add_token(
+        &fixture,
+        "{ name: enroller, secret: hst_enroller_0123456, scopes: [enroll], tenant_id: org.acme, envs: [dev] }",
+    );
     let process = fixture.serve();
     let token = "hst_enroller_0123456";
     for (record, status) in [
