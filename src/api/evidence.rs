@@ -68,7 +68,7 @@ fn formats() -> Object {
 
 /// Entries of the ledger, oldest first: needs the scope `read`
 ///
-/// Those that the token may see, as they are read: at most two exports at once, and one that is not read for half a minute ends. An answer that breaks off is not
+/// Those that the token may see, as they are read: at most two exports at once, and one that is not read for half a minute, or takes an hour, ends. An answer that breaks off is not
 /// whole. Entries that are newer than the checkpoint are not in a bundle.
 #[utoipa::path(get, path = "/api/evidence", tag = "hall", params(EvidenceQuery), security(("token" = [])),
     responses((status = 200, description = "the entries", content((String = "application/x-ndjson"), (String = "text/csv"))),

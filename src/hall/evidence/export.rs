@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -20,6 +20,8 @@ const PIECE: usize = 64 << 10;
 const PIECES: usize = 4;
 /// How long who reads may leave a piece waiting.
 const READER_TIME: Duration = Duration::from_secs(30);
+/// How long an export may take: who reads ever so slowly does not keep its place for ever.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// Why there is no export.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +73,8 @@ impl Hall {
         let (pieces, read) = channel(PIECES);
         let (ledger, binding, runtime) = (self.ledger.clone(), reader.clone(), Handle::current());
         let write = move || {
-            let waits = || !pieces.is_closed();
+            let began = Instant::now();
+            let waits = || !pieces.is_closed() && began.elapsed() < LONGEST;
             let out = BufWriter::with_capacity(PIECE, Pieces { pieces: pieces.clone(), runtime: runtime.clone() });
             let reader = ExportReader { binding: &binding, waits: &waits };
             let exported = ledger.reader().export(&filter, &form, out, &reader);
